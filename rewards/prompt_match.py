@@ -1,0 +1,32 @@
+"""Whether an image of the built-in model shows what was asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar
+
+from zo_dno.reward import Reward
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from zo_dno.scenes.judge import Judge
+
+
+@dataclass(frozen=True)
+class PromptMatch(Reward):
+    """Probability that the scene judge gives to the asked place, time, weather and object, in [0, 1]."""
+
+    name: ClassVar[str] = "prompt_match"
+    unit: ClassVar[str] = "probability"
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    batch: ClassVar[int] = 16
+
+    def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> Sequence[float]:
+        return _judge().prompt_match(images, prompts)
+
+
+@cache
+def _judge() -> "Judge":
+    from zo_dno.scenes.judge import Judge
+
+    return Judge.load()

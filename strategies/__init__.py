@@ -1,0 +1,13 @@
+"""The strategies by name; listing them imports none of them."""
+
+if not __name__.startswith("zo_dno."):  # a second copy of the classes would break isinstance
+    raise ImportError(f"Import the strategies as zo_dno.strategies, not as {__name__!r}.")
+
+STRATEGIES: dict[str, str] = {
+    "random_search": "zo_dno.strategies.random_search:RandomSearch",
+    "zo_sgd": "zo_dno.strategies.zo_sgd:ZOSGD",
+    "hill_climb": "zo_dno.strategies.hill_climb:HillClimb",
+    "cmaes": "zo_dno.strategies.cmaes:CMAES",
+    "snes": "zo_dno.strategies.snes:SNES",
+    "nevergrad": "zo_dno.strategies.nevergrad:Nevergrad",
+}

@@ -1,0 +1,124 @@
+"""What every population-wise strategy shares: numbering, checking, waiting for a whole population, storing."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import AskTellError, InputError
+from zo_dno.noise import retract
+from zo_dno.rng import stream
+from zo_dno.types import Candidates
+
+
+class PopulationStrategy(ABC):
+    """A strategy that learns from whole populations. Subclasses write `_sample` and `_update`.
+
+    Args:
+        d: entries of one candidate's noise.
+        horizon: planned number of queries, for schedules.
+        seed: of the run; the strategy draws from its own stream of it.
+        sizes: entries of every draw in z, in order; by default z is one draw.
+        init: (d,), noise to start from; by default a draw from the prior.
+        population: candidates per `ask`.
+    """
+
+    STATE: ClassVar[tuple[str, ...]] = ()  # names of the attributes that `state_dict` stores
+
+    def __init__(
+        self,
+        d: int,
+        horizon: int,
+        seed: int,
+        *,
+        sizes: Sequence[int] = (),
+        init: Tensor | None = None,
+        population: int = 16,
+    ) -> None:
+        for name, value in (("d", d), ("horizon", horizon), ("population", population)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1; got {value}.")
+        self.d, self.horizon, self.population = d, horizon, population
+        self.sizes = tuple(sizes) or (d,)
+        if sum(self.sizes) != d:
+            raise InputError(f"sizes must sum to d = {d}; got {self.sizes}. They come from another noise space.")
+        self.rng = stream(seed, "strategy")
+        self.has_init = init is not None
+        self.start = torch.randn(d, generator=stream(seed, "start")) if init is None else _checked(init, d)
+        self._asked = torch.empty(0, d)
+        self._scores = torch.empty(0)
+        self._told = torch.empty(0, dtype=torch.bool)
+        self._first_id = 0
+
+    @abstractmethod
+    def _sample(self) -> Tensor:
+        """Propose the next population, (n, d). Row 0 of the first one is `self.start`."""
+
+    @abstractmethod
+    def _update(self, z: Tensor, scores: Tensor) -> None:
+        """Learn from a whole population z (n, d), scores (n,); missing ones are NaN, at least one is not."""
+
+    def ask(self) -> Candidates:
+        if not bool(self._told.all()):
+            raise AskTellError(
+                f"ask must wait until the last population is told; {int((~self._told).sum())} of "
+                f"{len(self._told)} scores are outstanding. Tell NaN for a score that will never come."
+            )
+        self._first_id += len(self._told)
+        self._asked = self._sample()
+        self._scores = torch.full((len(self._asked),), torch.nan)
+        self._told = torch.zeros(len(self._asked), dtype=torch.bool)
+        ids = range(self._first_id, self._first_id + len(self._asked))
+        return Candidates(self._asked.clone(), tuple(ids))
+
+    def tell(self, candidates: Candidates, scores: Tensor) -> None:
+        rows = torch.tensor([i - self._first_id for i in candidates.ids], dtype=torch.long)
+        self._check_tell(candidates, scores, rows)
+        self._scores[rows] = scores.to(torch.float32)
+        self._told[rows] = True
+        if bool(self._told.all()) and not bool(self._scores.isnan().all()):
+            self._update(self._asked, self._scores.clone())
+
+    def _check_tell(self, candidates: Candidates, scores: Tensor, rows: Tensor) -> None:
+        if scores.shape != (len(candidates.ids),):
+            raise AskTellError(f"scores must be ({len(candidates.ids)},), one a candidate; got {tuple(scores.shape)}.")
+        if bool(((rows < 0) | (rows >= len(self._told))).any()) or len(set(candidates.ids)) != len(candidates.ids):
+            raise AskTellError(f"candidates must be rows of the last ask, each once; got ids {candidates.ids}.")
+        if bool(scores.isinf().any()):
+            raise AskTellError(f"scores must be finite or NaN; got {scores.tolist()}. Tell NaN for a missing score.")
+        if bool(self._told[rows].any()):
+            raise AskTellError(f"candidates must be told once; some of the ids {candidates.ids} were told before.")
+
+    @property
+    def progress(self) -> float:
+        """Part of the horizon that was asked before the population in hand, from 0 to 1."""
+        return min(1.0, self._first_id / self.horizon)
+
+    def retract(self, z: Tensor) -> Tensor:
+        """Put z (..., d) on the Gaussian shell, draw by draw."""
+        return retract(z, self.sizes)
+
+    def randn(self, n: int) -> Tensor:
+        """Draw (n, d) from the prior, from the strategy's own stream."""
+        return torch.randn(n, self.d, generator=self.rng)
+
+    def state_dict(self) -> dict[str, Any]:
+        own = {name: deepcopy(getattr(self, name)) for name in self.STATE}
+        shared = {name: deepcopy(getattr(self, name)) for name in ("_asked", "_scores", "_told", "_first_id")}
+        return {"rng": self.rng.get_state(), **shared, **own}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rng.set_state(state["rng"])
+        for name in ("_asked", "_scores", "_told", "_first_id", *self.STATE):
+            setattr(self, name, deepcopy(state[name]))
+
+
+def _checked(init: Tensor, d: int) -> Tensor:
+    if init.shape != (d,):
+        raise InputError(f"init must be ({d},); got {tuple(init.shape)}. It comes from another noise space.")
+    if not bool(init.isfinite().all()):
+        raise InputError("init must be finite; got NaN or infinity. Pass noise on the N(0, I) scale.")
+    return init.detach().to("cpu", torch.float32, copy=True)

@@ -1,0 +1,39 @@
+"""What all the tests share."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; two cores are shared with Ray's workers
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.pipelines import tiny_stable_diffusion
+from tests.toys import ToyGenerator
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def stable_diffusion_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny-stable-diffusion")
+    (tokenizer := folder / "tokenizer-files").mkdir()
+    tiny_stable_diffusion(tokenizer).save_pretrained(folder / "pipeline")
+    return folder / "pipeline"
+
+
+@pytest.fixture
+def stable_diffusion(stable_diffusion_folder):
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained(str(stable_diffusion_folder))
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture
+def toy() -> ToyGenerator:
+    return ToyGenerator()

@@ -1,0 +1,23 @@
+"""A generator that takes microseconds: images whose brightness and texture follow the noise smoothly."""
+
+import torch
+from torch import Tensor
+
+from zo_dno.noise import NoiseSpace
+from zo_dno.rng import stream
+
+
+class ToyGenerator:
+    """Draws 8x8 images as a squashed random linear map of z."""
+
+    model = "toy"
+    prompt = "a toy"
+    nfe = 2
+
+    def __init__(self, d: int = 48) -> None:
+        self.space = NoiseSpace(((3, 4, d // 12),))
+        self._map = torch.randn(d, 8 * 8 * 3, generator=stream(7, "toy")) / d**0.5
+        self._map[:, :] += torch.randn(d, 1, generator=stream(8, "toy")) / d**0.5
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return (torch.sigmoid(z @ self._map) * 255).round().to(torch.uint8).reshape(-1, 8, 8, 3)

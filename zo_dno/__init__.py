@@ -1,0 +1,39 @@
+"""Black-box optimization of diffusion noise for any reward, kept plausibly Gaussian.
+
+What is named here is imported when it is first used: torch, diffusers and Ray take seconds to load.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zo_dno.api import optimize as optimize
+    from zo_dno.callables import FunctionGenerator as FunctionGenerator
+    from zo_dno.errors import InputError as InputError
+    from zo_dno.errors import RunError as RunError
+    from zo_dno.errors import ZoDnoError as ZoDnoError
+    from zo_dno.generator import DiffusersGenerator as DiffusersGenerator
+    from zo_dno.result import Result as Result
+    from zo_dno.types import Score as Score
+
+_HOMES = {
+    "optimize": "zo_dno.api",
+    "DiffusersGenerator": "zo_dno.generator",
+    "FunctionGenerator": "zo_dno.callables",
+    "InputError": "zo_dno.errors",
+    "Result": "zo_dno.result",
+    "RunError": "zo_dno.errors",
+    "Score": "zo_dno.types",
+    "ZoDnoError": "zo_dno.errors",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

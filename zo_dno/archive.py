@@ -1,0 +1,84 @@
+"""The candidates worth keeping: the first, every new best, and the K best that differ from each other."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MIN_DIFFERENCE = 0.02  # mean absolute difference of two images in [0, 1]; see docs/search.md
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A scored candidate with its noise and its image.
+
+    Attributes:
+        reward: in the reward's unit; None is missing.
+        violation: of the plausibility tests, in nats; 0 is feasible.
+        eligible: may win: it has a score, and it is feasible where that is asked for.
+        z: (d,).
+        image: (H, W, 3) uint8.
+    """
+
+    id: int
+    reward: float | None
+    log_prob: float
+    norm_ratio: float
+    whiteness: float
+    violation: float
+    feasible: bool
+    eligible: bool
+    z: "Tensor"
+    image: np.ndarray
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Compare by: eligible ones by their reward, and before all others, which go by their plausibility."""
+        return (True, self.reward) if self.eligible and self.reward is not None else (False, -self.violation)
+
+
+class Archive:
+    """Keeps the first candidate, every new best, and the `top` best ones that look different.
+
+    Args:
+        top: how many of the best to keep.
+        min_difference: mean absolute difference in [0, 1] from which two images count as different.
+    """
+
+    def __init__(self, top: int = 1, min_difference: float = MIN_DIFFERENCE) -> None:
+        self._size, self._min_difference = top, min_difference
+        self.first: Found | None = None
+        self.improvements: list[Found] = []
+        self.top: list[Found] = []
+
+    @property
+    def best(self) -> Found | None:
+        """The best candidate so far; when none is eligible, the most plausible one that has a score."""
+        return self.improvements[-1] if self.improvements else None
+
+    def offer(self, found: Found) -> None:
+        """Look at the next candidate, in id order."""
+        if self.first is None:
+            self.first = found
+        if found.reward is None:
+            return
+        if self.best is None or found.rank > self.best.rank:
+            self.improvements.append(found)
+        if found.eligible:
+            self._offer_top(found)
+
+    def _offer_top(self, found: Found) -> None:
+        if len(self.top) == self._size and found.rank <= self.top[-1].rank:
+            return
+        alike = [other for other in self.top if self._difference(other, found) < self._min_difference]
+        if any(other.rank >= found.rank for other in alike):
+            return
+        kept = [other for other in self.top if all(other is not twin for twin in alike)]
+        self.top = sorted([*kept, found], key=lambda one: one.rank, reverse=True)[: self._size]
+
+    @staticmethod
+    def _difference(one: Found, other: Found) -> float:
+        return float(np.abs(one.image.astype(np.int16) - other.image).mean()) / 255

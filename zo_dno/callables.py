@@ -1,0 +1,75 @@
+"""Plain Python functions as rewards and as generators."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from zo_dno.errors import InputError
+from zo_dno.noise import NoiseSpace
+
+
+class FunctionReward:
+    """A plain function (images, prompts) -> scores, or (images) -> scores, as a reward.
+
+    Args:
+        function: gets a sequence of PIL images and, if it has a second parameter, a sequence of prompts.
+        name: in tables and results; by default the function's.
+    """
+
+    unit = "score"
+    version = "1"
+    range = (-math.inf, math.inf)
+    price = 0.0
+    is_async = False
+    batch = 1
+    settings: Mapping[str, Any] = {}
+
+    def __init__(self, function: Callable[..., Sequence[float]], name: str | None = None) -> None:
+        if not callable(function):
+            raise InputError(f"reward must be a function of images and prompts; got {function!r}.")
+        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.version = str(getattr(function, "version", "1"))
+        self.unit = str(getattr(function, "unit", "score"))
+        self._function = function
+        self._takes_prompts = _n_positional(function) != 1
+
+    def __call__(self, images: Sequence[Any], prompts: Sequence[str]) -> Sequence[float]:
+        """Score PIL images, each drawn for the prompt in the same place."""
+        return self._function(images, prompts) if self._takes_prompts else self._function(images)
+
+
+class FunctionGenerator:
+    """A plain function z -> images as a generator.
+
+    Args:
+        function: (n, d) float32 -> (n, H, W, 3) uint8; the same z must give the same images.
+        shape: of one candidate's noise, such as (512,) or (4, 64, 64).
+        nfe: network calls per image, for the accounts.
+        prompt: what the rewards are told that was asked for.
+    """
+
+    def __init__(
+        self, function: Callable[[Tensor], Tensor], shape: tuple[int, ...], *, nfe: int = 1, prompt: str = ""
+    ) -> None:
+        if not shape or any(size < 1 for size in shape):
+            raise InputError(f"shape must be sizes of at least 1, such as (4, 64, 64); got {shape}.")
+        self.space = NoiseSpace((tuple(shape),))
+        self.nfe = nfe
+        self.prompt = prompt
+        self.model = getattr(function, "__name__", type(function).__name__)
+        self._function = function
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8."""
+        return self._function(z)
+
+
+def _n_positional(function: Callable[..., Any]) -> int:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        return sum(parameter.kind in kinds for parameter in inspect.signature(function).parameters.values())
+    except ValueError:  # a builtin without a signature
+        return 2

@@ -1,0 +1,97 @@
+"""Everything that a run is asked to do, validated once; the command line, YAML files and run folders share it."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from zo_dno.errors import InputError, unknown_name
+
+
+class RunConfig(BaseModel):
+    """One run. The fields are the options of `zo-dno run`, with the same meaning."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: str
+    model: str = "scenes"
+    negative_prompt: str | None = None
+    steps: int | None = Field(None, ge=1)
+    guidance: float | None = None
+    size: str | None = None
+    dtype: str | None = None
+    device: str | None = None
+    search: Literal["initial", "all"] = "initial"
+    batch_size: int = Field(16, ge=1)
+    generator_options: dict[str, Any] = Field(default_factory=dict)
+    reward: str = "jpeg_smaller"
+    reward_options: dict[str, Any] = Field(default_factory=dict)
+    held_out: list[str] = Field(default_factory=list)
+    strategy: str = "snes"
+    strategy_options: dict[str, Any] = Field(default_factory=dict)
+    queries: int = Field(512, ge=1)
+    seconds: float | None = Field(None, gt=0)
+    target: float | None = None
+    baseline: int | Literal["equal"] = 0
+    seed: int = 0
+    gamma: float = Field(0.0, ge=0)
+    min_log_prob: float | str | None = "1%"
+    init: Path | None = None
+    top: int = Field(1, ge=1)
+    workers: int = Field(0, ge=0)
+    threads: int | None = Field(None, ge=1)
+
+    @field_validator("size")
+    @classmethod
+    def _size_is_height_by_width(cls, size: str | None) -> str | None:
+        if size is not None and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
+            raise ValueError("expected HEIGHTxWIDTH, such as 512x512")
+        return size
+
+    @property
+    def call_arguments(self) -> dict[str, Any]:
+        """What the pipeline's call is given beside prompt, steps and guidance."""
+        height, width = map(int, self.size.split("x")) if self.size else (None, None)
+        named = {"negative_prompt": self.negative_prompt, "height": height, "width": width}
+        return {**named, **self.generator_options}
+
+    def to_yaml(self) -> dict[str, Any]:
+        """Return plain values from which `validated` makes the same config."""
+        return self.model_dump(mode="json", exclude_none=True) | {"min_log_prob": self.min_log_prob}
+
+
+def validated(values: dict[str, Any]) -> RunConfig:
+    """Check a config.
+
+    Raises:
+        InputError: the first thing that is wrong with it, in one line.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"][:1]))
+        if first["type"] == "extra_forbidden":
+            raise unknown_name("config key", name, RunConfig.model_fields) from error
+        if first["type"] == "missing":
+            raise InputError(f"{name} is missing; give --{name} or write it into the config file.") from error
+        reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        raise InputError(f"{name} must be {reason}; got {first['input']!r}.") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a config file.
+
+    Raises:
+        InputError: it cannot be read, or it is not a list of `key: value`.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"config file {path} could not be read: {reason}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"config file {path} must hold lines of `key: value`; got {type(values).__name__}.")
+    return values

@@ -1,0 +1,115 @@
+"""What the command line shows: the live progress, the summary, lists."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from zo_dno.result import Result
+from zo_dno.search import Step
+
+console = Console()
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep the remarks of diffusers and transformers about their own files off the screen."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module="diffusers|transformers|torch")
+        logging.getLogger("diffusers").setLevel(logging.ERROR)
+        yield
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[Step], None]]:
+    """Show a bar while a run goes on; what is yielded takes the run's steps."""
+    bar = Progress(
+        TextColumn("{task.description:>8}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def on_step(step: Step) -> None:
+        if step.stage not in tasks:
+            tasks[step.stage] = bar.add_task(step.stage, total=step.planned, figures="")
+        bar.update(tasks[step.stage], completed=step.queries, figures=figures(step))
+
+    with bar:
+        yield on_step
+
+
+def figures(step: Step) -> str:
+    """Put the figures of a step into one line."""
+    best = step.best.reward if step.best else None
+    parts = ["best -" if best is None else f"best {best:.4g}"]
+    if step.sigma is not None:
+        parts.append(f"sigma {step.sigma:.3f}")
+    parts.append(f"log P {step.last_log_prob:.2f}")
+    parts.append(f"{step.images_per_second:.0f} images/s")
+    if step.failed:
+        parts.append(f"[red]{step.failed} missing[/]")
+    return "  ".join(parts)
+
+
+def summary(result: Result) -> None:
+    """Show first and best side by side, what the noise looks like, and where the pictures are."""
+    table = Table(title=f"{result.prompt or result.model}: {result.status}", title_justify="left")
+    for column in ("", "first", "best"):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row(
+        f"{result.reward} ({result.unit})", _text(result.first.reward), f"[bold]{_text(result.best.reward)}[/]"
+    )
+    for name, (first, best) in result.held_out.items():
+        table.add_row(f"{name} (held out)", _text(first), _text(best))
+    for label, field in (("log P(z)", "log_prob"), ("norm ratio", "norm_ratio"), ("whiteness (p)", "whiteness")):
+        table.add_row(label, *(_text(getattr(found, field)) for found in (result.first, result.best)))
+    table.add_row("plausibly Gaussian", *("yes" if found.feasible else "no" for found in (result.first, result.best)))
+    if result.baseline is not None:
+        how = "" if result.baseline.measured else ", estimated"
+        table.add_row(f"best of {result.baseline.queries}{how}", "", _text(result.baseline.curve[-1]))
+    console.print(table)
+    seconds = result.seconds
+    console.print(
+        f"{result.queries} queries, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
+        f"(images {seconds['generate']:.1f}, reward {seconds['score']:.1f}, strategy {seconds['strategy']:.1f})"
+    )
+    if result.failed_queries:
+        console.print(f"[red]{result.failed_queries} queries got no score:[/]")
+        for reason, count in result.failures.items():
+            console.print(f"  {count} x {reason}", markup=False, soft_wrap=True)
+    if result.folder is not None:
+        pictures = {
+            "first.png": "what the pipeline draws",
+            "best.png": "what it draws from the noise found",
+            "strip.png": "from first to best",
+            "progress.png": "rewards and log P against queries",
+        }
+        files(result.folder, pictures)
+
+
+def files(folder: Path, names: Mapping[str, str]) -> None:
+    """List files of a folder with what they are."""
+    for name, what in names.items():
+        console.print(f"  {folder / name}  [dim]{what}[/]", soft_wrap=True)
+
+
+def listing(title: str, lines: Mapping[str, str]) -> None:
+    """List names with a line on each."""
+    console.print(f"[bold]{title}[/]")
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        console.print(f"  {name:<{width}}  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _text(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.4g}"

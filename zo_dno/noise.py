@@ -1,0 +1,70 @@
+"""The searched noise: which draws it is made of, and how it is kept on the Gaussian shell."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseSpace:
+    """The draws that are searched, one after the other in z.
+
+    Attributes:
+        shapes: of every searched draw, without the batch axis, such as ((4, 64, 64),).
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of entries of every draw."""
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    @property
+    def d(self) -> int:
+        """Number of searched entries."""
+        return sum(self.sizes)
+
+    def check(self, z: Tensor) -> None:
+        """Refuse what is not (n, d).
+
+        Raises:
+            InputError: z is not (n, d), or it is empty.
+        """
+        if z.ndim != 2 or z.shape[1] != self.d or len(z) < 1:
+            raise InputError(f"z must be (n, {self.d}); got {tuple(z.shape)}. One row is one candidate's noise.")
+
+    def split(self, z: Tensor) -> list[Tensor]:
+        """Cut z (n, d) into its draws, each (n, *shape).
+
+        Raises:
+            InputError: z is not (n, d).
+        """
+        self.check(z)
+        parts = z.split(self.sizes, dim=1)
+        return [part.reshape(len(z), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def join(self, draws: Sequence[Tensor]) -> Tensor:
+        """Put draws, each (n, *shape), together into z (n, d)."""
+        return torch.cat([draw.reshape(len(draw), -1) for draw in draws], dim=1)
+
+
+def retract(z: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Scale every draw in z (..., d) to the norm sqrt(size), where a Gaussian draw of that size lies."""
+    parts = z.split(list(sizes), dim=-1)
+    scaled = [part * (math.sqrt(part.shape[-1]) / part.norm(dim=-1, keepdim=True).clamp_min(1e-12)) for part in parts]
+    return scaled[0] if len(scaled) == 1 else torch.cat(scaled, dim=-1)
+
+
+def rotate(z: Tensor, noise: Tensor, step: float | Tensor) -> Tensor:
+    """Move z towards fresh noise so that a Gaussian stays a Gaussian: sqrt(1 - step^2) z + step noise.
+
+    This is the preconditioned Crank-Nicolson proposal; step 0 stays, step 1 forgets.
+    """
+    step = torch.as_tensor(step, dtype=z.dtype)
+    return (1 - step * step).sqrt() * z + step * noise

@@ -1,0 +1,126 @@
+"""What the search is told: the reward, the regulariser, and how far a candidate is from plausible Gaussian noise."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError
+from zo_dno.noise import NoiseSpace
+from zo_dno.regularizer import GaussianProbability
+from zo_dno.whiteness import norm_p_value, norm_ratio, whiteness
+
+DEFAULT_LEVEL = "1%"
+
+
+@dataclass(frozen=True, slots=True)
+class Plausibility:
+    """How plausible n candidates are as draws of a standard Gaussian; every field is (n,).
+
+    Attributes:
+        log_prob: log P(z), the Gaussian probability indicator of DNO.
+        norm_ratio: ||z|| / sqrt(d).
+        whiteness: p-value of the spectral whiteness test.
+        violation: how far, in nats, the tests are from being passed; 0 where they are.
+        feasible: every test is passed.
+    """
+
+    log_prob: Tensor
+    norm_ratio: Tensor
+    whiteness: Tensor
+    violation: Tensor
+    feasible: Tensor
+
+    def __len__(self) -> int:
+        return len(self.log_prob)
+
+
+class Objective:
+    """Reward + gamma R(z), with infeasible candidates below every feasible one.
+
+    Args:
+        space: of the searched noise.
+        gamma: weight of the regulariser R(z) <= 0 (methods: DNO, arXiv 2405.18881), in reward units per nat.
+        min_log_prob: smallest log P(z) of a feasible candidate, as a number or as the share of true Gaussian draws
+            that lie below it, such as "1%". None lets everything be feasible; its plausibility is still reported.
+        k: length of the vectors whose moments are compared with a Gaussian's.
+        permutations: number of orders that z is looked at in, beside its own.
+        seed: of the permutations.
+    """
+
+    def __init__(
+        self,
+        space: NoiseSpace,
+        *,
+        gamma: float = 0.0,
+        min_log_prob: float | str | None = DEFAULT_LEVEL,
+        k: int = 4,
+        permutations: int = 100,
+        seed: int = 0,
+    ) -> None:
+        if not (gamma >= 0 and math.isfinite(gamma)):
+            raise InputError(f"gamma must be a finite number of at least 0; got {gamma}.")
+        self.gamma = gamma
+        self.constrained = min_log_prob is not None
+        self._space = space
+        self._probability = GaussianProbability(space.d, k=k, permutations=permutations, seed=seed)
+        self.threshold = self._probability.threshold(DEFAULT_LEVEL if min_log_prob is None else min_log_prob)
+        level = min_log_prob if isinstance(min_log_prob, str) and min_log_prob.endswith("%") else DEFAULT_LEVEL
+        self._joint_level = float(level.rstrip("%")) / 100 / 2  # norm and whiteness share the level
+        self._feasible_rewards = _Moments()
+
+    def plausibility(self, z: Tensor) -> Plausibility:
+        """Test candidates z (n, d)."""
+        with torch.no_grad():
+            log_prob = self._probability.log_prob(z).double()
+            white = whiteness(z, self._space.shapes).double()
+            tests = torch.stack([norm_p_value(z).double(), white]).clamp_min(1e-300).log()
+            shortfall = (math.log(self._joint_level) - tests).clamp_min(0).sum(0)
+            violation = (self.threshold - log_prob).clamp_min(0) + shortfall
+            return Plausibility(log_prob, norm_ratio(z).double(), white, violation, violation == 0)
+
+    def regularizer(self, z: Tensor) -> Tensor:
+        """Weigh the penalty of z (n, d): gamma R(z) <= 0, (n,), differentiable."""
+        return self.gamma * self._probability.penalty(z)
+
+    def told(self, z: Tensor, rewards: Tensor, plausibility: Plausibility, *, regularized: bool) -> Tensor:
+        """Turn rewards (n,) into what the strategy is told, (n,). Missing stays missing.
+
+        Args:
+            z: (n, d).
+            rewards: (n,), NaN is missing.
+            plausibility: of the same candidates.
+            regularized: add gamma R(z); not for a strategy that takes its gradient itself.
+        """
+        scores = rewards.double()
+        if regularized and self.gamma > 0:
+            with torch.no_grad():
+                scores = scores + self.regularizer(z).double()
+        if not self.constrained:
+            return scores.float()
+        self._feasible_rewards.add(scores[plausibility.feasible & ~scores.isnan()])
+        floor, spread = self._feasible_rewards.minimum, self._feasible_rewards.deviation
+        infeasible = floor - spread * plausibility.violation  # while none is feasible: 0 - 1 * violation
+        return torch.where(plausibility.feasible | scores.isnan(), scores, infeasible).float()
+
+
+class _Moments:
+    """Smallest value and standard deviation of everything added so far."""
+
+    def __init__(self) -> None:
+        self._n, self._mean, self._squares = 0, 0.0, 0.0
+        self.minimum = 0.0
+
+    def add(self, values: Tensor) -> None:
+        for value in values.tolist():
+            self.minimum = min(self.minimum, value) if self._n else value
+            self._n += 1
+            delta = value - self._mean
+            self._mean += delta / self._n
+            self._squares += delta * (value - self._mean)
+
+    @property
+    def deviation(self) -> float:
+        deviation = math.sqrt(self._squares / self._n) if self._n else 0.0
+        return deviation or 1.0

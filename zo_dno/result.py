@@ -1,0 +1,128 @@
+"""What a run found, as an object and as `result.json`."""
+
+import importlib.metadata
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zo_dno.archive import Found
+from zo_dno.ledger import Query
+from zo_dno.search import Status, image_hash
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_PACKAGES = ("zo-dno", "torch", "diffusers", "numpy", "cma", "nevergrad", "pillow", "ray")
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Best-of-N at as many queries as the search had.
+
+    Attributes:
+        queries: N.
+        curve: (N,), best feasible reward of the first n prior draws; NaN while there is none.
+        measured: asked for real, rather than estimated from the run's own prior draws.
+    """
+
+    queries: int
+    curve: tuple[float, ...]
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of a run.
+
+    Attributes:
+        status: "finished", "target" reached, "interrupted", or "infeasible": no candidate was plausible enough.
+        queries: rewards asked for; `failed_queries` of them got no score.
+        nfe: denoiser calls in all.
+        first: id 0, what the pipeline draws without a search.
+        best: the best feasible candidate.
+        top: the best ones that differ from each other, best first.
+        improvements: `first` and every new best, in order.
+        history: every query.
+        held_out: name -> (of the first, of the best), rewards that were never optimised.
+        seconds: total, generate, score, strategy, other.
+        folder: of the run; None if it was not kept.
+    """
+
+    status: Status
+    prompt: str
+    model: str
+    reward: str
+    unit: str
+    strategy: str
+    seed: int
+    queries: int
+    nfe: int
+    failed_queries: int
+    first: Found
+    best: Found
+    top: tuple[Found, ...]
+    improvements: tuple[Found, ...]
+    history: tuple[Query, ...]
+    held_out: dict[str, tuple[float | None, float | None]]
+    seconds: dict[str, float]
+    baseline: Baseline | None = None
+    folder: Path | None = None
+    failures: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def first_image(self) -> "Image.Image":
+        """What the pipeline draws without a search."""
+        return _pil(self.first)
+
+    @property
+    def best_image(self) -> "Image.Image":
+        """What it draws from the noise that was found."""
+        return _pil(self.best)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of `result.json`."""
+        best = self.best
+        return {
+            "status": self.status,
+            "prompt": self.prompt,
+            "model": self.model,
+            "reward": self.reward,
+            "unit": self.unit,
+            "strategy": self.strategy,
+            "seed": self.seed,
+            "queries": self.queries,
+            "nfe": self.nfe,
+            "failed_queries": self.failed_queries,
+            "first": {"reward": self.first.reward},
+            "best": {
+                "id": best.id,
+                "reward": best.reward,
+                "log_prob": best.log_prob,
+                "norm_ratio": best.norm_ratio,
+                "whiteness": best.whiteness,
+                "feasible": best.feasible,
+                "image": image_hash(best.image),
+            },
+            "top": [{"id": found.id, "reward": found.reward, "image": image_hash(found.image)} for found in self.top],
+            "held_out": {name: {"first": first, "best": best} for name, (first, best) in self.held_out.items()},
+            "baseline": self.baseline
+            and {
+                "queries": self.baseline.queries,
+                "reward": self.baseline.curve[-1],
+                "measured": self.baseline.measured,
+            },
+            "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
+            "versions": versions(),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+
+
+def _pil(found: Found) -> "Image.Image":
+    from PIL import Image
+
+    return Image.fromarray(found.image)

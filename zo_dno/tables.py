@@ -1,0 +1,76 @@
+"""From a name and options to an object: the literal tables of rewards and strategies, and `package.module:name`."""
+
+import importlib
+import inspect
+import sys
+import typing
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from zo_dno.errors import InputError, unknown_name
+
+
+def load(kind: str, table: Mapping[str, str], name: str) -> Any:
+    """Import what `name` stands for: an entry of the table, or "package.module:name" of anybody's.
+
+    Raises:
+        InputError: there is no such name, with the nearest one that there is.
+    """
+    if name not in table and ":" not in name:
+        raise unknown_name(kind, name, table)
+    module_name, _, attribute = table.get(name, name).partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        if name in table:
+            raise
+        raise InputError(f"{kind} {name!r} could not be imported: {error}. Expected package.module:name.") from error
+
+
+def options_of(target: Any, internal: Collection[str] = ()) -> dict[str, Any]:
+    """List the options that a class takes, by name, with the types they are checked against."""
+    parameters: dict[str, inspect.Parameter] = {}
+    for owner in reversed(target.__mro__ if inspect.isclass(target) else (target,)):
+        init = vars(owner).get("__init__") if inspect.isclass(target) else owner
+        if init is None or init is object.__init__:
+            continue
+        hints = _hints(init, owner)
+        for parameter in list(inspect.signature(init).parameters.values()):
+            if parameter.name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                parameters[parameter.name] = parameter.replace(annotation=hints.get(parameter.name, Any))
+    return {name: parameter.annotation for name, parameter in parameters.items() if name not in internal}
+
+
+def checked_options(
+    kind: str, name: str, target: Any, options: Mapping[str, Any], internal: Collection[str] = ()
+) -> dict[str, Any]:
+    """Check options against what the class takes, and turn text such as "95" into the types it asks for.
+
+    Raises:
+        InputError: an option is unknown or its value does not fit.
+    """
+    known = options_of(target, internal)
+    checked = {}
+    for option, value in options.items():
+        if option not in known:
+            raise unknown_name(f"option of {kind} {name!r}", option, known)
+        try:
+            checked[option] = TypeAdapter(known[option]).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise InputError(f"option {option!r} of {kind} {name!r} does not fit: {reason}; got {value!r}.") from error
+    return checked
+
+
+def first_line(target: Any) -> str:
+    """Return the first line of a class's documentation."""
+    return (inspect.getdoc(target) or "").partition("\n")[0]
+
+
+def _hints(init: Any, owner: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(init, vars(sys.modules[owner.__module__]))
+    except NameError:  # a type that is imported for type checkers only
+        return {}

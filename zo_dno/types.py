@@ -1,0 +1,79 @@
+"""What flows between the parts of a run: candidates, scores, and the black box that draws images."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zo_dno.noise import NoiseSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """n candidates' searched noise, with the ids that the run gave them.
+
+    Attributes:
+        z: (n, d) float32 on the CPU, on the N(0, I) scale.
+        ids: (n,), counting up from 0 in a run, never reused.
+    """
+
+    z: "Tensor"
+    ids: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: slice) -> "Candidates":
+        return Candidates(self.z[rows], self.ids[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The answer to one query. A query that failed is missing, which is not the same as bad.
+
+    Attributes:
+        value: in the reward's unit, higher is better; NaN is missing.
+        error: why it is missing, in one line.
+        seconds: time that the reward took.
+        cost: money that the query cost, in the currency of the reward's price.
+        raw: what a judge answered, word for word.
+    """
+
+    value: float
+    error: str | None = None
+    seconds: float = 0.0
+    cost: float = 0.0
+    raw: str | None = None
+
+    @property
+    def missing(self) -> bool:
+        return math.isnan(self.value)
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """The black box z -> images. Deterministic: the same z gives the same bytes.
+
+    A generator may also have `render(z) -> (n, 3, H, W)` float in [0, 1], the image before rounding,
+    differentiable where autograd can pass.
+    """
+
+    @property
+    def space(self) -> "NoiseSpace": ...
+
+    @property
+    def nfe(self) -> int:
+        """Denoiser calls per image; classifier-free guidance counts two."""
+        ...
+
+    def __call__(self, z: "Tensor") -> "Tensor":
+        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8."""
+        ...
+
+
+def slices(total: int, size: int) -> Sequence[slice]:
+    """Split range(total) into consecutive slices of at most `size`."""
+    return [slice(start, min(start + size, total)) for start in range(0, total, size)]

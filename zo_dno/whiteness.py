@@ -1,0 +1,212 @@
+"""Calibrated tests of what a Gaussian draw's moments do not show: its norm, and whether its spectrum is white.
+
+Every whiteness statistic is a function of z / ||z||, which is uniform on the sphere under N(0, I) and independent of
+the norm. So an orthonormal transform of z has shares of energy that are exactly Beta distributed, at any d.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from scipy import special
+from torch import Tensor
+
+from zo_dno.errors import InputError
+from zo_dno.noise import NoiseSpace
+from zo_dno.regularizer import check_finite
+
+
+def norm_ratio(z: Tensor) -> Tensor:
+    """Divide every row's norm by sqrt(d), where a Gaussian draw has 1 +- 1 / sqrt(2 d): (n,)."""
+    return z.norm(dim=1) / math.sqrt(z.shape[1])
+
+
+def norm_p_value(z: Tensor) -> Tensor:
+    """Test ||z||^2, two-sided, against chi-square with d degrees of freedom: (n,) p-values, small is implausible."""
+    check_finite(z)
+    half_d, half_energy = torch.tensor(z.shape[1] / 2, dtype=torch.float64), z.double().square().sum(1) / 2
+    tails = torch.special.gammainc(half_d, half_energy), torch.special.gammaincc(half_d, half_energy)
+    return (2 * torch.minimum(*tails)).clamp_max(1).to(z.dtype)
+
+
+def whiteness(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
+    """Test whether z is white: no frequency, direction, channel or draw stands out or repeats another.
+
+    Several statistics (docs/regularizer.md) are taken, and the smallest of their p-values is corrected for their number
+    (Sidak), so the result is uniform on [0, 1] for Gaussian draws, whatever their norm.
+
+    Args:
+        z: (n, d), noise on the N(0, I) scale.
+        shapes: of the draws that z concatenates, such as ((4, 64, 64),) or ((d,),): the axes beyond the first are space
+            (and time) where there are three or more, else all axes are.
+    Returns:
+        (n,) p-values, small is not white; differentiable through the statistic that decided.
+    Raises:
+        InputError: z is not (n, d) of these shapes, has entries that are not finite or a row of zeros.
+    """
+    return _smallest(torch.stack(list(p_values(z, shapes).values()), dim=1)).to(z.dtype)
+
+
+def p_values(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> dict[str, Tensor]:
+    """Take the (n,) float64 p-value of every statistic that `whiteness` combines, by name."""
+    parts = NoiseSpace(tuple(shapes)).split(z)
+    check_finite(z)
+    energy = z.double().square().sum(1)
+    if not energy.all():
+        row = int(energy.eq(0).nonzero()[0])
+        raise InputError(f"z must have a direction; got only zeros in row {row}. Usual cause: noise never drawn.")
+    kinds: dict[tuple[int, ...], list[Tensor]] = {}
+    for shape, part in zip(shapes, parts, strict=True):
+        kinds.setdefault(tuple(shape), []).append(part)
+    draws = [_grid(torch.stack(alike, dim=1), shape) for shape, alike in kinds.items()]
+    found = _neighbours(draws, energy)
+    found |= _spectrum(draws, energy)
+    found |= _rows(draws, energy)
+    return found
+
+
+def _grid(draws: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Give draws (n, t, *shape) one channel axis: (n, t, channels, *space)."""
+    return draws if len(shape) > 2 else draws.unsqueeze(2)
+
+
+def _neighbours(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
+    """Test the correlation of next neighbours along each axis, counted from the last."""
+    found = {}
+    d = sum(part[0].numel() for part in draws)
+    for axis in range(1, max(part.ndim for part in draws) - 2):
+        products, pairs, longest = torch.zeros_like(energy), 0, 2
+        for part in draws:
+            if part.ndim - 3 < axis or part.shape[-axis] < 2:
+                continue
+            moved = part.transpose(-axis, -1)
+            products = products + (moved[..., 1:] * moved[..., :-1]).flatten(1).sum(1).double()
+            pairs += moved[0, ..., 1:].numel()
+            longest = max(longest, part.shape[-axis])
+        if pairs:
+            # u^T A u for a uniform direction u: variance 2 tr(A^2) / (d (d + 2)) = pairs / (d (d + 2)); A's extreme
+            # eigenvalues are those of a path. A symmetric Beta with both is exact for paths of two.
+            bound = math.cos(math.pi / (longest + 1))
+            a = (d * (d + 2) * bound**2 / pairs - 1) / 2
+            found[f"neighbours on axis -{axis}"] = _two_sided((1 + products / energy / bound) / 2, a, a)
+    return found
+
+
+def _spectrum(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
+    """Test the energy of octaves of low frequencies, over all draws and in each, and the largest single mode."""
+    found: dict[str, Tensor] = {}
+    powers = [_cosine_power(part) for part in draws]
+    d = sum(power[0].numel() for power in powers)
+    top = torch.cat([power.flatten(1).amax(1, keepdim=True) for power in powers], dim=1).amax(1)
+    found["largest mode"] = _sidak(_above(top / energy, 0.5, (d - 1) / 2), d)
+    octaves = [_octaves(power) for power in powers]
+    for level in range(max(map(len, octaves))):
+        here = [(of[level], power) for of, power in zip(octaves, powers, strict=True) if level < len(of)]
+        inside, modes = sum(e.sum(1) for (e, _), _ in here), sum(power.shape[1] * m for (_, m), power in here)
+        found[f"octave {level}"] = _share(inside, modes, energy, d)
+        if sum(power.shape[1] for power in powers) > 1:
+            each = [_share(e, m, power.flatten(2).sum(2), power[0, 0].numel()) for (e, m), power in here]
+            found[f"octave {level} in one draw"] = _smallest(torch.cat(each, dim=1))
+    return found
+
+
+def _octaves(power: Tensor) -> list[tuple[Tensor, int]]:
+    """Sum power (n, t, c, *space) over the modes below 1, 2, 4, ... on every axis, without those of the edge before."""
+    rings: list[tuple[Tensor, int]] = []
+    edge, before, modes_before = 1, torch.zeros(()), 0
+    while 2 * edge <= max(power.shape[3:]):
+        low = power[(..., *[slice(edge)] * (power.ndim - 3))]
+        below, modes = low.flatten(2).sum(2).double(), low[0, 0].numel()
+        rings.append((below - before, modes - modes_before))
+        edge, before, modes_before = 2 * edge, below, modes
+    return rings
+
+
+def _rows(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
+    """Test the mean of all entries, the energies of the channels, and correlations of channels and of draws."""
+    d = sum(part[0].numel() for part in draws)
+    total = sum(part.flatten(1).sum(1).double() for part in draws)
+    found = {"mean": _above(total.square() / d / energy, 0.5, (d - 1) / 2)}
+    channels = [part.flatten(3) for part in draws]  # (n, t, c, points)
+    if sum(part[0, ..., 0].numel() for part in channels) > 1:
+        each = [_share(c.square().sum(3).flatten(1).double(), c.shape[3], energy[:, None], d) for c in channels]
+        found["energy of a channel"] = _smallest(torch.cat(each, dim=1))
+    found |= _correlations("channels", channels)
+    found |= _correlations("draws", [part.flatten(2).unsqueeze(1) for part in draws])
+    return found
+
+
+def _correlations(name: str, groups: list[Tensor]) -> dict[str, Tensor]:
+    """Test the largest and the sum of the squared correlations between the rows of each (n, groups, rows, points)."""
+    each, total, mean, variance, pairs = [], 0.0, 0.0, 0.0, 0
+    for rows in groups:
+        count, points = rows.shape[2:]
+        if count < 2 or points < 2:
+            continue
+        gram = (rows @ rows.mT).double()
+        norms = gram.diagonal(dim1=2, dim2=3)
+        i, j = torch.triu_indices(count, count, 1)
+        squared = (gram[:, :, i, j].square() / (norms[:, :, i] * norms[:, :, j])).flatten(1)
+        each.append(_sidak(_above(squared.amax(1), 0.5, (points - 1) / 2), squared.shape[1]))
+        total = total + squared.sum(1)
+        mean += squared.shape[1] / points
+        variance += squared.shape[1] * 2 * (points - 1) / (points**2 * (points + 2))  # of Beta(1/2, (points - 1) / 2)
+    if not each:
+        return {}
+    shape = torch.tensor(mean**2 / variance, dtype=torch.float64)
+    return {
+        f"largest correlation of {name}": _smallest(torch.stack(each, dim=1)),
+        f"all correlations of {name}": torch.special.gammaincc(shape, total * (mean / variance)),
+    }
+
+
+def _cosine_power(draws: Tensor) -> Tensor:
+    """Square the orthonormal cosine transform (DCT-II by FFT, Makhoul 1980) over the axes of space."""
+    for axis in range(3, draws.ndim):
+        x = draws.transpose(axis, -1)
+        size = x.shape[-1]
+        turned = torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], dim=-1)
+        angle = torch.arange(size, device=x.device, dtype=x.dtype) * (-math.pi / (2 * size))
+        weight = torch.polar(torch.full_like(angle, math.sqrt(2 / size)), angle)
+        weight[0] = math.sqrt(1 / size)
+        draws = (torch.fft.fft(turned) * weight).real.transpose(axis, -1)
+    return draws.square()
+
+
+def _share(part: Tensor, modes: int, energy: Tensor, d: int) -> Tensor:
+    return _two_sided(part / energy, modes / 2, (d - modes) / 2)
+
+
+def _above(x: Tensor, a: float, b: float) -> Tensor:
+    return _Beta.apply(1 - x, b, a)
+
+
+def _two_sided(x: Tensor, a: float, b: float) -> Tensor:
+    return (2 * torch.minimum(_Beta.apply(x, a, b), _above(x, a, b))).clamp_max(1)
+
+
+def _sidak(p: Tensor, count: int) -> Tensor:
+    """Correct the smallest of `count` independent p-values for having been chosen."""
+    return -torch.expm1(count * torch.log1p(-p.clamp_max(1 - 1e-15)))
+
+
+def _smallest(p: Tensor) -> Tensor:
+    return _sidak(p.amin(1), p.shape[1])
+
+
+class _Beta(torch.autograd.Function):
+    """The distribution function of Beta(a, b), which torch lacks; differentiable in x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, a: float, b: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.shape = a, b
+        return torch.as_tensor(special.betainc(a, b, x.detach().cpu().clamp(0, 1).numpy()), device=x.device)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:
+        (x,), (a, b) = ctx.saved_tensors, ctx.shape
+        log_density = (a - 1) * x.log() + (b - 1) * (-x).log1p() - float(special.betaln(a, b))
+        return grad[0] * log_density.exp(), None, None
