@@ -16,7 +16,9 @@ $(READY): pyproject.toml constraints.txt
 	@rm -f $(VENV)/.ready-* && touch $@
 
 demo: $(READY)
-	$(BIN)/python -m benchmarks.demo
+	@rm -rf runs/demo
+	$(BIN)/zo-dno run --prompt "mountains at dusk, with a house" --reward jpeg_smaller --held-out prompt_match \
+		--queries 512 --baseline equal --seed 0 --out runs/demo
 
 test: $(READY)
 	$(BIN)/python -m pytest

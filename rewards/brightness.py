@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -14,9 +13,9 @@ from zo_dno.reward import Reward
 class Brightness(Reward):
     """Mean of all pixels and colours of the displayed image, in [0, 1]."""
 
-    name: ClassVar[str] = "brightness"
-    unit: ClassVar[str] = "of white"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    name = "brightness"
+    unit = "of white"
+    range = (0.0, 1.0)
 
     def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
         return [float(np.asarray(image).mean()) / 255 for image in images]
@@ -26,9 +25,9 @@ class Brightness(Reward):
 class Darkness(Reward):
     """One minus the brightness of the displayed image, in [0, 1]."""
 
-    name: ClassVar[str] = "darkness"
-    unit: ClassVar[str] = "of black"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    name = "darkness"
+    unit = "of black"
+    range = (0.0, 1.0)
 
     def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
         return [1 - value for value in Brightness()(images, prompts)]

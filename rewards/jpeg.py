@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from PIL import Image
 
@@ -19,9 +19,9 @@ class JPEGLarger(Reward):
         chroma: subsampling of the colours.
     """
 
-    name: ClassVar[str] = "jpeg_larger"
-    unit: ClassVar[str] = "kB"
-    sign: ClassVar[int] = 1
+    name = "jpeg_larger"
+    unit = "kB"
+    sign = 1
     quality: int = 95
     chroma: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0"
 
@@ -38,5 +38,5 @@ class JPEGLarger(Reward):
 class JPEGSmaller(JPEGLarger):
     """Minus the size of the JPEG file in kB (1,000 bytes): images that compress well score high."""
 
-    name: ClassVar[str] = "jpeg_smaller"
-    sign: ClassVar[int] = -1
+    name = "jpeg_smaller"
+    sign = -1

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from zo_dno.reward import Reward
 
 if TYPE_CHECKING:
     from PIL import Image
+
     from zo_dno.scenes.judge import Judge
 
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 class PromptMatch(Reward):
     """Probability that the scene judge gives to the asked place, time, weather and object, in [0, 1]."""
 
-    name: ClassVar[str] = "prompt_match"
-    unit: ClassVar[str] = "probability"
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    batch: ClassVar[int] = 16
+    name = "prompt_match"
+    unit = "probability"
+    range = (0.0, 1.0)
+    batch = 16
 
     def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> Sequence[float]:
         return _judge().prompt_match(images, prompts)

@@ -68,6 +68,7 @@ class PopulationStrategy(ABC):
                 f"{len(self._told)} scores are outstanding. Tell NaN for a score that will never come."
             )
         self._first_id += len(self._told)
+        self._asked = self._asked[:0].clone()  # a large population is let go before the next one is made
         self._asked = self._sample()
         self._scores = torch.full((len(self._asked),), torch.nan)
         self._told = torch.zeros(len(self._asked), dtype=torch.bool)
@@ -79,7 +80,7 @@ class PopulationStrategy(ABC):
         self._check_tell(candidates, scores, rows)
         self._scores[rows] = scores.to(torch.float32)
         self._told[rows] = True
-        if bool(self._told.all()) and not bool(self._scores.isnan().all()):
+        if len(rows) and bool(self._told.all()) and not bool(self._scores.isnan().all()):
             self._update(self._asked, self._scores.clone())
 
     def _check_tell(self, candidates: Candidates, scores: Tensor, rows: Tensor) -> None:

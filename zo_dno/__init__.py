@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from zo_dno.errors import ZoDnoError as ZoDnoError
     from zo_dno.generator import DiffusersGenerator as DiffusersGenerator
     from zo_dno.result import Result as Result
+    from zo_dno.reward import Reward as Reward
     from zo_dno.types import Score as Score
+
+__version__ = "0.1.0"
 
 _HOMES = {
     "optimize": "zo_dno.api",
@@ -22,6 +25,7 @@ _HOMES = {
     "FunctionGenerator": "zo_dno.callables",
     "InputError": "zo_dno.errors",
     "Result": "zo_dno.result",
+    "Reward": "zo_dno.reward",
     "RunError": "zo_dno.errors",
     "Score": "zo_dno.types",
     "ZoDnoError": "zo_dno.errors",

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from zo_dno.objective import DEFAULT_LEVEL, Objective
 from zo_dno.oracle import Oracle, ask
 from zo_dno.pool import RewardPool
 from zo_dno.result import Baseline, Result
+from zo_dno.reward import Reward
 from zo_dno.rewards import REWARDS
 from zo_dno.rng import stream_seed
 from zo_dno.run_folder import RunFolder, load_noise
@@ -25,10 +26,7 @@ from zo_dno.search import Search, Step
 from zo_dno.strategies import STRATEGIES
 from zo_dno.strategy import Strategy
 from zo_dno.tables import checked_options, load
-from zo_dno.types import Generator
-
-if TYPE_CHECKING:
-    from zo_dno.reward import Reward
+from zo_dno.types import Generator, Score
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +36,8 @@ _GIVEN_BY_THE_RUN = ("d", "horizon", "seed", "sizes", "init")
 
 def optimize(
     generator: Generator,
-    reward: "str | Reward | Callable[..., Sequence[float]]",
-    strategy: "str | Callable[..., Strategy]" = DEFAULT_STRATEGY,
+    reward: str | Reward | Callable[..., Sequence[float | Score]],
+    strategy: str | Callable[..., Strategy] = DEFAULT_STRATEGY,
     *,
     queries: int = 512,
     seconds: float | None = None,
@@ -99,7 +97,7 @@ def optimize(
     folder = RunFolder(Path(out)) if out is not None else None
     if folder is not None and config is not None:
         folder.write_config(dict(config))
-    ledger, archive = Ledger(folder and folder.ledger), Archive(top)
+    ledger, archive = Ledger(folder.ledger if folder else None), Archive(top)
     prompt = str(getattr(generator, "prompt", ""))
     with _asking(scorer, workers) as oracle:
         run = Search(
@@ -131,7 +129,7 @@ def optimize(
         held_out=checked,
         seconds={name: run.seconds[name] for name in ("total", "generate", "score", "strategy", "other")},
         baseline=compared,
-        folder=folder and folder.path,
+        folder=folder.path if folder else None,
     )
     if folder is not None:
         folder.write(result, objective.threshold if objective.constrained else None)
@@ -139,7 +137,7 @@ def optimize(
     return result
 
 
-def make_reward(reward: "str | Reward | Callable[..., Any]", options: Mapping[str, Any] | None = None) -> "Reward":
+def make_reward(reward: str | Reward | Callable[..., Any], options: Mapping[str, Any] | None = None) -> Reward:
     """Turn a name, a class, a function or a Reward into a Reward.
 
     Raises:
@@ -148,19 +146,28 @@ def make_reward(reward: "str | Reward | Callable[..., Any]", options: Mapping[st
     name = reward if isinstance(reward, str) else getattr(reward, "__name__", type(reward).__name__)
     found = load("reward", REWARDS, reward) if isinstance(reward, str) else reward
     if isinstance(found, type):
-        made: Reward = found(**checked_options("reward", name, found, options or {}))
+        made: Reward = found(**checked_options(name, found, options or {}))
         return made
     if options:
         raise InputError(f"reward {name!r} takes no options; got {', '.join(options)}.")
-    return found if hasattr(found, "unit") and hasattr(found, "batch") else FunctionReward(found, _function_name(name))
+    return found if isinstance(found, Reward) else FunctionReward(found, name.rpartition(":")[2])
 
 
-def _function_name(name: str) -> str:
-    return name.rpartition(":")[2]
+def find_strategy(
+    strategy: str | Callable[..., Strategy], options: Mapping[str, Any]
+) -> tuple[Callable[..., Strategy], dict[str, Any]]:
+    """Turn a name or a class, and options, into a class and checked options.
+
+    Raises:
+        InputError: the name or an option is unknown, or an option's value does not fit.
+    """
+    name = strategy if isinstance(strategy, str) else getattr(strategy, "__name__", repr(strategy))
+    target = load("strategy", STRATEGIES, strategy) if isinstance(strategy, str) else strategy
+    return target, checked_options(name, target, options, internal=_GIVEN_BY_THE_RUN)
 
 
 def _make_strategy(
-    strategy: "str | Callable[..., Strategy]",
+    strategy: str | Callable[..., Strategy],
     generator: Generator,
     horizon: int,
     seed: int,
@@ -168,9 +175,7 @@ def _make_strategy(
     options: Mapping[str, Any],
 ) -> Strategy:
     space = generator.space
-    name = strategy if isinstance(strategy, str) else getattr(strategy, "__name__", repr(strategy))
-    target = load("strategy", STRATEGIES, strategy) if isinstance(strategy, str) else strategy
-    checked = checked_options("strategy", name, target, options, internal=_GIVEN_BY_THE_RUN)
+    target, checked = find_strategy(strategy, options)
     noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
     if noise is not None and noise.shape != (space.d,):
         raise InputError(
@@ -182,7 +187,7 @@ def _make_strategy(
 
 
 @contextmanager
-def _asking(reward: "Reward", workers: int) -> Iterator[Oracle | RewardPool]:
+def _asking(reward: Reward, workers: int) -> Iterator[Oracle | RewardPool]:
     oracle = RewardPool(reward, workers) if workers else Oracle(reward)
     try:
         yield oracle
@@ -217,7 +222,7 @@ def _estimate(run: Search, strategy: Strategy) -> Baseline | None:
     return best_of_n.estimated(run.ledger.queries()[:n_prior], run.queries)
 
 
-def _held_out(reward: "Reward", archive: Archive, prompt: str) -> tuple[float | None, float | None]:
+def _held_out(reward: Reward, archive: Archive, prompt: str) -> tuple[float | None, float | None]:
     values: list[float | None] = []
     for found in (archive.first, archive.best):
         assert found is not None

@@ -1,17 +1,19 @@
 """Plain Python functions as rewards and as generators."""
 
 import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from PIL.Image import Image
 from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.noise import NoiseSpace
+from zo_dno.reward import Reward
+from zo_dno.types import Score
 
 
-class FunctionReward:
+class FunctionReward(Reward):
     """A plain function (images, prompts) -> scores, or (images) -> scores, as a reward.
 
     Args:
@@ -19,24 +21,16 @@ class FunctionReward:
         name: in tables and results; by default the function's.
     """
 
-    unit = "score"
-    version = "1"
-    range = (-math.inf, math.inf)
-    price = 0.0
-    is_async = False
-    batch = 1
-    settings: Mapping[str, Any] = {}
-
-    def __init__(self, function: Callable[..., Sequence[float]], name: str | None = None) -> None:
+    def __init__(self, function: Callable[..., Sequence[float | Score]], name: str | None = None) -> None:
         if not callable(function):
             raise InputError(f"reward must be a function of images and prompts; got {function!r}.")
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = name or str(getattr(function, "__name__", type(function).__name__))
         self.version = str(getattr(function, "version", "1"))
         self.unit = str(getattr(function, "unit", "score"))
         self._function = function
         self._takes_prompts = _n_positional(function) != 1
 
-    def __call__(self, images: Sequence[Any], prompts: Sequence[str]) -> Sequence[float]:
+    def __call__(self, images: Sequence[Image], prompts: Sequence[str]) -> Sequence[float | Score]:
         """Score PIL images, each drawn for the prompt in the same place."""
         return self._function(images, prompts) if self._takes_prompts else self._function(images)
 

@@ -47,7 +47,7 @@ class RunConfig(BaseModel):
     @classmethod
     def _size_is_height_by_width(cls, size: str | None) -> str | None:
         if size is not None and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
-            raise ValueError("expected HEIGHTxWIDTH, such as 512x512")
+            raise ValueError("HEIGHTxWIDTH, such as 512x512")
         return size
 
     @property
@@ -71,7 +71,7 @@ def validated(values: dict[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         name = ".".join(map(str, first["loc"][:1]))
         if first["type"] == "extra_forbidden":
             raise unknown_name("config key", name, RunConfig.model_fields) from error

@@ -1,6 +1,5 @@
 """What the command line shows: the live progress, the summary, lists."""
 
-import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,10 +18,15 @@ console = Console()
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Keep the remarks of diffusers and transformers about their own files off the screen."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module="diffusers|transformers|torch")
-        logging.getLogger("diffusers").setLevel(logging.ERROR)
+        for library in (diffusers, transformers):
+            library.utils.logging.set_verbosity_error()
+            library.utils.logging.disable_progress_bar()
         yield
 
 

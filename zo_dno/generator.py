@@ -9,10 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, unknown_name
 from zo_dno.noise import NoiseSpace
 from zo_dno.rng import stream
-from zo_dno.tape import Draw, DrawSource, Tape, TapeError, replaced
+from zo_dno.tape import Draw, DrawSource, Playback, Tape, TapeError, replaced
 from zo_dno.types import slices
 
 BUILTIN = "scenes"
@@ -69,6 +69,10 @@ class DiffusersGenerator:
         self._pipeline.set_progress_bar_config(disable=True)
         given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
         self._arguments = {name: value for name, value in given.items() if value is not None}
+        known = inspect.signature(self._pipeline.__call__).parameters
+        for name in self._arguments:
+            if name not in known:  # pipelines swallow what they do not know
+                raise unknown_name(f"{type(self._pipeline).__name__} argument", name, known)
         self._seed = seed
         self._tape = Tape(self._pipeline)
         self._encoded: dict[str, Any] = {}
@@ -130,7 +134,7 @@ class DiffusersGenerator:
         images, _ = self._draw(self.batch_size, source)
         return images[:n]
 
-    def _draw(self, batch_size: int, source: DrawSource) -> tuple[Tensor, Any]:
+    def _draw(self, batch_size: int, source: DrawSource) -> tuple[Tensor, Playback]:
         """Call the pipeline once, with its draws taken from `source`."""
         call = inspect.unwrap(type(self._pipeline).__call__)  # without diffusers' no_grad
         with self._encoding_once(), self._tape.playing(source) as playback:
@@ -149,8 +153,11 @@ class DiffusersGenerator:
 
     def _record(self) -> list[Draw]:
         batch_size = 2
-        with torch.no_grad():
-            _, playback = self._draw(batch_size, self._frozen)
+        try:
+            with torch.no_grad():
+                _, playback = self._draw(batch_size, self._frozen)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{self.model} cannot be called like this: {error}") from error
         if any(shape[:1] != (batch_size,) for shape in playback.shapes):
             raise TapeError(
                 f"{self.model} draws noise without a batch axis ({playback.shapes}); it cannot be searched."

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 SCHEMA_VERSION = 1
 
@@ -53,15 +54,15 @@ class Query:
 
 
 _COLUMNS = tuple(field.name for field in fields(Query))
-_TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", float | None: "REAL"}
+_TYPES: dict[Any, str] = {int: "INTEGER", bool: "INTEGER", float: "REAL", float | None: "REAL"}
 
 
 class Ledger:
     """Queries in an SQLite file, or in memory for a run that keeps no folder."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None)
-        columns = ", ".join(f"{field.name} {_TYPES.get(field.type, 'TEXT')}" for field in fields(Query))  # type: ignore[call-overload]
+        self._connection = sqlite3.connect(path or ":memory:")
+        columns = ", ".join(f"{field.name} {_TYPES.get(field.type, 'TEXT')}" for field in fields(Query))
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         self._connection.execute(f"CREATE TABLE IF NOT EXISTS query ({columns}, PRIMARY KEY (stage, id))")
@@ -69,9 +70,8 @@ class Ledger:
     def append(self, queries: Iterable[Query]) -> None:
         """Write queries in one transaction: all of them are kept, or none."""
         marks = ", ".join("?" * len(_COLUMNS))
-        self._connection.execute("BEGIN")
-        self._connection.executemany(f"INSERT INTO query VALUES ({marks})", [astuple(query) for query in queries])
-        self._connection.execute("COMMIT")
+        with self._connection:
+            self._connection.executemany(f"INSERT INTO query VALUES ({marks})", [astuple(query) for query in queries])
 
     def queries(self, stage: str = "search") -> list[Query]:
         """Read the queries of a stage, in id order."""

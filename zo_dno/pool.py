@@ -1,5 +1,6 @@
 """The same reward in several Ray actors."""
 
+import logging
 import os
 import secrets
 from collections.abc import Sequence
@@ -74,7 +75,7 @@ def _local_ray(workers: int) -> Any:
             address="local",
             num_cpus=max(workers, os.cpu_count() or 1),
             include_dashboard=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             log_to_driver=False,
             object_store_memory=256 * 2**20,
         )

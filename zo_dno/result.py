@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import zo_dno
 from zo_dno.archive import Found
 from zo_dno.ledger import Query
 from zo_dno.search import Status, image_hash
@@ -13,7 +14,7 @@ from zo_dno.search import Status, image_hash
 if TYPE_CHECKING:
     from PIL import Image
 
-_PACKAGES = ("zo-dno", "torch", "diffusers", "numpy", "cma", "nevergrad", "pillow", "ray")
+_PACKAGES = ("torch", "diffusers", "numpy", "cma", "nevergrad", "pillow", "ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,8 @@ class Result:
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+    own = {"zo-dno": zo_dno.__version__, "python": platform.python_version()}
+    return own | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def _pil(found: Found) -> "Image.Image":

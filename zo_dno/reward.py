@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from zo_dno.types import Score
 
 
-class Reward(Protocol):
+class Reward(ABC):
     """A score to maximise. Subclass it as a frozen dataclass whose fields are the reward's settings.
 
     Attributes:
@@ -24,19 +25,20 @@ class Reward(Protocol):
         batch: how many images one call takes at most. A call that fails loses all of them.
     """
 
-    name: ClassVar[str]
-    unit: ClassVar[str]
-    version: ClassVar[str] = "1"
-    range: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
-    price: ClassVar[float] = 0.0
-    is_async: ClassVar[bool] = False
-    batch: ClassVar[int] = 1
+    name: str
+    unit: str
+    version: str = "1"
+    range: tuple[float, float] = (-math.inf, math.inf)
+    price: float = 0.0
+    is_async: bool = False
+    batch: int = 1
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """What beside name and version decides a score."""
         return dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
 
+    @abstractmethod
     def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> "Sequence[float | Score]":
         """Score the images, each drawn for the prompt in the same place."""
         ...

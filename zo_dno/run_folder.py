@@ -34,6 +34,18 @@ class RunFolder:
             raise InputError(f"out must be a folder that can be written to; {path}: {error.strerror}.") from error
         self.path = path
 
+    @classmethod
+    def check(cls, path: Path) -> None:
+        """Find out whether a run could have this folder, and leave nothing behind.
+
+        Raises:
+            InputError: it could not.
+        """
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
+        cls(path)
+        for folder in new:
+            folder.rmdir()
+
     @property
     def ledger(self) -> Path:
         """The table of queries."""
@@ -78,6 +90,7 @@ def load_noise(path: Path) -> "Tensor":
 
     path = path / NOISE_FILE if path.is_dir() else path
     try:
-        return load_file(path)["z"]
+        z: Tensor = load_file(path)["z"]
     except (OSError, KeyError, SafetensorError) as error:
         raise InputError(f"init must be a {NOISE_FILE} that a run wrote; got {path} ({error}).") from error
+    return z

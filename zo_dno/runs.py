@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from zo_dno.api import optimize
+from zo_dno.api import find_strategy, make_reward, optimize
 from zo_dno.config import RunConfig, read_yaml, validated
 from zo_dno.errors import InputError
 from zo_dno.generator import BUILTIN, DiffusersGenerator
 from zo_dno.result import Result
-from zo_dno.run_folder import load_noise
+from zo_dno.run_folder import RunFolder, load_noise
 from zo_dno.search import Step
 from zo_dno.types import Generator
 
@@ -24,12 +24,11 @@ def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = N
         InputError: the config does not fit; there is no folder.
         RunError: nothing could be scored.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"out must be a new folder; {out} exists. Name another, or remove it.")
-    config = config.model_copy(update={"threads": config.threads or len(os.sched_getaffinity(0))})
-    torch.set_num_threads(config.threads or 1)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # so that --reward module:function finds a file in this folder
+    _check_before_loading(config, out)
+    config = config.model_copy(update={"threads": config.threads or len(os.sched_getaffinity(0))})
+    torch.set_num_threads(config.threads or 1)
     return optimize(
         make_generator(config),
         config.reward,
@@ -51,6 +50,17 @@ def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = N
         config=config.to_yaml(),
         on_step=on_step,
     )
+
+
+def _check_before_loading(config: RunConfig, out: Path) -> None:
+    """Find what is wrong with everything but the model, which may take minutes to load."""
+    RunFolder.check(out)
+    find_strategy(config.strategy, config.strategy_options)
+    make_reward(config.reward, config.reward_options)
+    for name in config.held_out:
+        make_reward(name)
+    if config.init is not None:
+        load_noise(config.init)
 
 
 def make_generator(config: RunConfig, *, steps: int | None = None) -> DiffusersGenerator:

@@ -44,7 +44,7 @@ def options_of(target: Any, internal: Collection[str] = ()) -> dict[str, Any]:
 
 
 def checked_options(
-    kind: str, name: str, target: Any, options: Mapping[str, Any], internal: Collection[str] = ()
+    name: str, target: Any, options: Mapping[str, Any], internal: Collection[str] = ()
 ) -> dict[str, Any]:
     """Check options against what the class takes, and turn text such as "95" into the types it asks for.
 
@@ -55,12 +55,12 @@ def checked_options(
     checked = {}
     for option, value in options.items():
         if option not in known:
-            raise unknown_name(f"option of {kind} {name!r}", option, known)
+            raise unknown_name(f"{name} option", option, known)
         try:
             checked[option] = TypeAdapter(known[option]).validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
-            raise InputError(f"option {option!r} of {kind} {name!r} does not fit: {reason}; got {value!r}.") from error
+            raise InputError(f"{name} option {option!r} does not fit: {reason}; got {value!r}.") from error
     return checked
 
 

@@ -81,12 +81,12 @@ class Playback:
         """Start to replace draws."""
         if self._mode is None:
             self._mode = _GaussianMode(self._give)
-            self._mode.__enter__()
+            self._mode.__enter__()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Leave torch's random functions alone again."""
         if self._mode is not None:
-            self._mode.__exit__(None, None, None)
+            self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self._mode = None
 
     @contextmanager

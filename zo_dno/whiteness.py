@@ -6,8 +6,7 @@ the norm. So an orthonormal transform of z has shares of energy that are exactly
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from scipy import special
@@ -15,17 +14,20 @@ from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.noise import NoiseSpace
-from zo_dno.regularizer import check_finite
+from zo_dno.regularizer import check_noise
+
+_BLOCK = 2**19  # entries transformed at a time: they stay in the cache
 
 
 def norm_ratio(z: Tensor) -> Tensor:
     """Divide every row's norm by sqrt(d), where a Gaussian draw has 1 +- 1 / sqrt(2 d): (n,)."""
-    return z.norm(dim=1) / math.sqrt(z.shape[1])
+    check_noise(z, z.shape[-1])
+    return z.square().mean(1).sqrt()
 
 
 def norm_p_value(z: Tensor) -> Tensor:
     """Test ||z||^2, two-sided, against chi-square with d degrees of freedom: (n,) p-values, small is implausible."""
-    check_finite(z)
+    check_noise(z, z.shape[-1])
     half_d, half_energy = torch.tensor(z.shape[1] / 2, dtype=torch.float64), z.double().square().sum(1) / 2
     tails = torch.special.gammainc(half_d, half_energy), torch.special.gammaincc(half_d, half_energy)
     return (2 * torch.minimum(*tails)).clamp_max(1).to(z.dtype)
@@ -34,31 +36,32 @@ def norm_p_value(z: Tensor) -> Tensor:
 def whiteness(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
     """Test whether z is white: no frequency, direction, channel or draw stands out or repeats another.
 
-    Several statistics (docs/regularizer.md) are taken, and the smallest of their p-values is corrected for their number
-    (Sidak), so the result is uniform on [0, 1] for Gaussian draws, whatever their norm.
+    The p-values of several statistics (docs/regularizer.md) are combined into one, which for Gaussian draws is uniform
+    on [0, 1] within a few per cent of the level, whatever their norm.
 
     Args:
         z: (n, d), noise on the N(0, I) scale.
         shapes: of the draws that z concatenates, such as ((4, 64, 64),) or ((d,),): the axes beyond the first are space
             (and time) where there are three or more, else all axes are.
     Returns:
-        (n,) p-values, small is not white; differentiable through the statistic that decided.
+        (n,) p-values, small is not white; differentiable.
     Raises:
         InputError: z is not (n, d) of these shapes, has entries that are not finite or a row of zeros.
     """
-    return _smallest(torch.stack(list(p_values(z, shapes).values()), dim=1)).to(z.dtype)
+    blocks = torch.split(z, max(1, _BLOCK // max(1, z.shape[-1])))
+    return torch.cat([_combine(torch.stack(list(p_values(b, shapes).values()), dim=1)) for b in blocks]).to(z.dtype)
 
 
 def p_values(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> dict[str, Tensor]:
     """Take the (n,) float64 p-value of every statistic that `whiteness` combines, by name."""
-    parts = NoiseSpace(tuple(shapes)).split(z)
-    check_finite(z)
+    space = NoiseSpace(tuple(shapes))
+    check_noise(z, space.d)
     energy = z.double().square().sum(1)
     if not energy.all():
         row = int(energy.eq(0).nonzero()[0])
         raise InputError(f"z must have a direction; got only zeros in row {row}. Usual cause: noise never drawn.")
     kinds: dict[tuple[int, ...], list[Tensor]] = {}
-    for shape, part in zip(shapes, parts, strict=True):
+    for shape, part in zip(shapes, space.split(z), strict=True):
         kinds.setdefault(tuple(shape), []).append(part)
     draws = [_grid(torch.stack(alike, dim=1), shape) for shape, alike in kinds.items()]
     found = _neighbours(draws, energy)
@@ -95,44 +98,43 @@ def _neighbours(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
 
 
 def _spectrum(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
-    """Test the energy of octaves of low frequencies, over all draws and in each, and the largest single mode."""
-    found: dict[str, Tensor] = {}
+    """Test the energy of the low frequencies, over all draws and in each, and the largest single mode."""
     powers = [_cosine_power(part) for part in draws]
     d = sum(power[0].numel() for power in powers)
-    top = torch.cat([power.flatten(1).amax(1, keepdim=True) for power in powers], dim=1).amax(1)
-    found["largest mode"] = _sidak(_above(top / energy, 0.5, (d - 1) / 2), d)
-    octaves = [_octaves(power) for power in powers]
-    for level in range(max(map(len, octaves))):
-        here = [(of[level], power) for of, power in zip(octaves, powers, strict=True) if level < len(of)]
-        inside, modes = sum(e.sum(1) for (e, _), _ in here), sum(power.shape[1] * m for (_, m), power in here)
-        found[f"octave {level}"] = _share(inside, modes, energy, d)
-        if sum(power.shape[1] for power in powers) > 1:
-            each = [_share(e, m, power.flatten(2).sum(2), power[0, 0].numel()) for (e, m), power in here]
-            found[f"octave {level} in one draw"] = _smallest(torch.cat(each, dim=1))
+    largest = torch.stack([power.flatten(1).amax(1) for power in powers], dim=1).amax(1)
+    found = {"largest mode": _sidak(_above(largest / energy, 0.5, (d - 1) / 2), d)}
+    n_draws = sum(power.shape[1] for power in powers)
+    edge, growth = 1, 2 if any(power.ndim > 4 for power in powers) else 4  # bands at least 4 times the one before
+    while wide := [power for power in powers if 2 * edge <= max(power.shape[3:])]:
+        bands = [_lowest(power, edge) for power in wide]  # (n, t, modes)
+        modes = sum(band[0].numel() for band in bands)
+        inside = torch.stack([band.flatten(1).sum(1).double() for band in bands]).sum(0)
+        found[f"modes below {edge}"] = _share(inside, modes, energy, d)
+        if n_draws > 1:
+            each = [
+                _share(band.sum(2).double(), band.shape[2], power.flatten(2).sum(2).double(), power[0, 0].numel())
+                for band, power in zip(bands, wide, strict=True)
+            ]
+            found[f"modes below {edge} of one draw"] = _combine(torch.cat(each, dim=1))
+        edge *= growth
     return found
 
 
-def _octaves(power: Tensor) -> list[tuple[Tensor, int]]:
-    """Sum power (n, t, c, *space) over the modes below 1, 2, 4, ... on every axis, without those of the edge before."""
-    rings: list[tuple[Tensor, int]] = []
-    edge, before, modes_before = 1, torch.zeros(()), 0
-    while 2 * edge <= max(power.shape[3:]):
-        low = power[(..., *[slice(edge)] * (power.ndim - 3))]
-        below, modes = low.flatten(2).sum(2).double(), low[0, 0].numel()
-        rings.append((below - before, modes - modes_before))
-        edge, before, modes_before = 2 * edge, below, modes
-    return rings
+def _lowest(power: Tensor, edge: int) -> Tensor:
+    """Take the modes below `edge` on every axis of space: (n, t, modes)."""
+    for axis in range(3, power.ndim):
+        power = power.narrow(axis, 0, min(edge, power.shape[axis]))
+    return power.flatten(2)
 
 
 def _rows(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
     """Test the mean of all entries, the energies of the channels, and correlations of channels and of draws."""
     d = sum(part[0].numel() for part in draws)
-    total = sum(part.flatten(1).sum(1).double() for part in draws)
-    found = {"mean": _above(total.square() / d / energy, 0.5, (d - 1) / 2)}
+    found = {}
     channels = [part.flatten(3) for part in draws]  # (n, t, c, points)
     if sum(part[0, ..., 0].numel() for part in channels) > 1:
         each = [_share(c.square().sum(3).flatten(1).double(), c.shape[3], energy[:, None], d) for c in channels]
-        found["energy of a channel"] = _smallest(torch.cat(each, dim=1))
+        found["energy of a channel"] = _combine(torch.cat(each, dim=1))
     found |= _correlations("channels", channels)
     found |= _correlations("draws", [part.flatten(2).unsqueeze(1) for part in draws])
     return found
@@ -140,7 +142,7 @@ def _rows(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
 
 def _correlations(name: str, groups: list[Tensor]) -> dict[str, Tensor]:
     """Test the largest and the sum of the squared correlations between the rows of each (n, groups, rows, points)."""
-    each, total, mean, variance, pairs = [], 0.0, 0.0, 0.0, 0
+    total, mean, variance = torch.zeros(()), 0.0, 0.0
     for rows in groups:
         count, points = rows.shape[2:]
         if count < 2 or points < 2:
@@ -149,17 +151,13 @@ def _correlations(name: str, groups: list[Tensor]) -> dict[str, Tensor]:
         norms = gram.diagonal(dim1=2, dim2=3)
         i, j = torch.triu_indices(count, count, 1)
         squared = (gram[:, :, i, j].square() / (norms[:, :, i] * norms[:, :, j])).flatten(1)
-        each.append(_sidak(_above(squared.amax(1), 0.5, (points - 1) / 2), squared.shape[1]))
         total = total + squared.sum(1)
         mean += squared.shape[1] / points
         variance += squared.shape[1] * 2 * (points - 1) / (points**2 * (points + 2))  # of Beta(1/2, (points - 1) / 2)
-    if not each:
+    if not mean:
         return {}
     shape = torch.tensor(mean**2 / variance, dtype=torch.float64)
-    return {
-        f"largest correlation of {name}": _smallest(torch.stack(each, dim=1)),
-        f"all correlations of {name}": torch.special.gammaincc(shape, total * (mean / variance)),
-    }
+    return {f"correlations of {name}": torch.special.gammaincc(shape, total * (mean / variance))}
 
 
 def _cosine_power(draws: Tensor) -> Tensor:
@@ -180,11 +178,11 @@ def _share(part: Tensor, modes: int, energy: Tensor, d: int) -> Tensor:
 
 
 def _above(x: Tensor, a: float, b: float) -> Tensor:
-    return _Beta.apply(1 - x, b, a)
+    return _beta(1 - x, b, a)
 
 
 def _two_sided(x: Tensor, a: float, b: float) -> Tensor:
-    return (2 * torch.minimum(_Beta.apply(x, a, b), _above(x, a, b))).clamp_max(1)
+    return (2 * torch.minimum(_beta(x, a, b), _above(x, a, b))).clamp_max(1)
 
 
 def _sidak(p: Tensor, count: int) -> Tensor:
@@ -192,8 +190,15 @@ def _sidak(p: Tensor, count: int) -> Tensor:
     return -torch.expm1(count * torch.log1p(-p.clamp_max(1 - 1e-15)))
 
 
-def _smallest(p: Tensor) -> Tensor:
-    return _sidak(p.amin(1), p.shape[1])
+def _combine(p: Tensor) -> Tensor:
+    """Combine (n, tests) p-values, dependent or not, by Cauchy's way (Liu and Xie 2020, arXiv:1808.09011)."""
+    cotangent = 1 / (torch.pi * p.clamp(1e-100, 0.999)).tan()
+    return torch.atan2(torch.ones((), dtype=p.dtype), cotangent.mean(1)) / torch.pi
+
+
+def _beta(x: Tensor, a: float, b: float) -> Tensor:
+    """Take the distribution function of Beta(a, b) at x."""
+    return cast(Tensor, _Beta.apply(x, a, b))  # type: ignore[no-untyped-call]
 
 
 class _Beta(torch.autograd.Function):

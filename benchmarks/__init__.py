@@ -1,0 +1,1 @@
+"""Measurements of speed, memory and search quality; `make bench` runs them all."""

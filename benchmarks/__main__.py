@@ -1,0 +1,17 @@
+"""Run every benchmark, one after the other, each in a process of its own."""
+
+import subprocess
+import sys
+
+MODULES = ("regularizer", "throughput", "best_of_n")
+
+
+def main() -> int:
+    failed = [name for name in MODULES if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

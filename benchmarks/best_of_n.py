@@ -1,0 +1,53 @@
+"""Strategies against best-of-N at equal queries on the built-in model, seed by seed.
+
+A seed's runs start from the same first image. Every winner has to be feasible at the 1 % level.
+"""
+
+import argparse
+from statistics import fmean
+
+import torch
+
+import zo_dno
+from benchmarks.tables import show
+from zo_dno.api import DEFAULT_STRATEGY
+from zo_dno.display import quiet_libraries
+
+PROMPT = "mountains at dusk, with a house"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--strategies", nargs="+", default=[DEFAULT_STRATEGY])
+    parser.add_argument("--reward", default="jpeg_smaller")
+    parser.add_argument("--prompt", default=PROMPT)
+    parser.add_argument("--queries", type=int, default=512)
+    parser.add_argument("--seeds", type=int, default=10)
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    found: dict[str, list[float]] = {}
+    rows = []
+    with quiet_libraries():
+        generator = zo_dno.DiffusersGenerator.builtin(options.prompt)
+        for name in ["random_search", *options.strategies]:
+            results = [
+                zo_dno.optimize(generator, options.reward, name, queries=options.queries, seed=seed)
+                for seed in range(options.seeds)
+            ]
+            found[name] = [result.best.reward or float("nan") for result in results]
+            wins = sum(ours > best for ours, best in zip(found[name], found["random_search"], strict=True))
+            log_prob = min(result.best.log_prob for result in results)
+            seconds = fmean(result.seconds["strategy"] for result in results)
+            feasible = sum(result.best.feasible for result in results)
+            rows.append([name, fmean(found[name]), wins, feasible, log_prob, seconds])
+            print(f"{name}: {[round(value, 3) for value in found[name]]}", flush=True)
+    show(
+        f"{options.reward}, {options.queries} queries, {options.seeds} seeds, {options.prompt!r}",
+        ["strategy", "mean best", f"beats best-of-{options.queries}", "feasible", "lowest log P", "ask+tell s"],
+        rows,
+        {"queries": options.queries, "best": found, "wins": {row[0]: row[2] for row in rows}},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""CMA-ES with a diagonal covariance, by pycma."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError
+from zo_dno.strategies.numpy_global import OwnGlobalNumpy
+from zo_dno.strategies.prior import first_gaussian
+from zo_dno.strategies.ranking import shuffled_ranks
+from zo_dno.strategies.replayed import ReplayedStrategy
+
+MIN_POPULATION = 4  # pycma's selection needs two parents
+
+
+class CMAES(ReplayedStrategy):
+    """Adapt mean, step size and one variance a coordinate (Hansen 2016, arXiv:1604.00772; Ros and Hansen 2008).
+
+    The first candidates are prior draws (or lie around `init`). All are put on the shell, and pycma is told its own
+    points, as ranks: ties and missing scores are ordered at random, since pycma's sorting prefers the first of equals.
+    A population without any difference teaches nothing. pycma's stop criteria are never asked.
+    """
+
+    def __init__(
+        self,
+        d: int,
+        horizon: int,
+        seed: int,
+        *,
+        sizes: Sequence[int] = (),
+        init: Tensor | None = None,
+        population: int = 16,
+    ) -> None:
+        super().__init__(d, horizon, seed, sizes=sizes, init=init, population=population)
+        if population < MIN_POPULATION:
+            raise InputError(f"population must be at least {MIN_POPULATION} with pycma; got {population}.")
+        self._rebuild()
+
+    def _build(self, numpy: OwnGlobalNumpy) -> None:
+        import cma
+
+        mean, sigma = first_gaussian(self.start, self.has_init)
+        options = {
+            "popsize": self.population,
+            "CMA_diagonal": True,
+            # its default at this d, two-point adaptation, breaks when asked twice before a tell
+            "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
+            "randn": numpy.random_state.randn,
+            "seed": float("nan"),  # 0 would mean the time, and any number seeds the global generator
+            "verbose": -9,
+            "verb_log": 0,
+        }
+        self._es: Any = cma.CMAEvolutionStrategy(mean.double().numpy(), sigma, options)
+        self._points: Any = None
+
+    def _propose(self) -> Tensor:
+        first, self._points = self._points is None, self._es.ask()
+        if first:
+            self._points[0] = self.start.double().numpy()  # what is handed out in its place
+        return torch.stack([torch.from_numpy(point).float() for point in self._points])
+
+    def _learn(self, scores: Tensor) -> None:
+        present = scores[~scores.isnan()]
+        if bool((present == present[:1]).all()):
+            return
+        self._es.tell(self._points, (-shuffled_ranks(scores, self.rng)).tolist())

@@ -1,0 +1,44 @@
+"""Scores as ranks: ties share what they would have got, missing ones get the middle."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def rank_values(scores: Tensor, values: Callable[[int], Tensor]) -> Tensor:
+    """Give each score the value of its rank; tied scores share the mean, missing ones get 0.
+
+    Args:
+        scores: (n,), higher is better, NaN is missing.
+        values: from m, the number of scores that are there, to (m,) values that sum to 0, the best score's first.
+    Returns:
+        (n,) values, summing to 0.
+    """
+    present = ~scores.isnan()
+    if not bool(present.any()):
+        return torch.zeros(len(scores))
+    levels, level = scores[present].unique(return_inverse=True)
+    by_rank = values(int(present.sum())).flip(0)  # worst first, as `unique` sorts
+    size = torch.bincount(level, minlength=len(levels))
+    last = size.cumsum(0)
+    total = torch.cat([torch.zeros(1), by_rank.cumsum(0)])
+    ranked = torch.zeros(len(scores))
+    ranked[present] = ((total[last] - total[last - size]) / size)[level]
+    return ranked
+
+
+def centred_ranks(m: int) -> Tensor:
+    """Evenly spaced values for m ranks, from 1/2 (best) to -1/2 (worst)."""
+    return torch.linspace(0.5, -0.5, m) if m > 1 else torch.zeros(m)
+
+
+def shuffled_ranks(scores: Tensor, rng: torch.Generator) -> Tensor:
+    """Rank scores from 0 (worst) to n - 1 (best), ties and missing ones (the middle) in random order.
+
+    For libraries that sort: sorting would prefer the first of equals, which is a bias.
+    """
+    ranks = rank_values(scores, centred_ranks)
+    shuffled = torch.randperm(len(scores), generator=rng)
+    order = shuffled[ranks[shuffled].argsort(stable=True)]
+    return torch.empty(len(scores)).scatter_(0, order, torch.arange(len(scores), dtype=torch.float32))

@@ -1,0 +1,34 @@
+"""Rules that turn a gradient into a step: plain functions over the state that they keep."""
+
+import torch
+from torch import Tensor
+
+ADAM_BETA2 = 0.999  # Kingma and Ba 2015, the default
+ADAM_EPS = 1e-8
+
+
+def sgd(gradient: Tensor, moments: Tensor, count: int, lr: float, momentum: float) -> Tensor:
+    """Return the step (d,) of heavy-ball ascent, updating moments[0], the velocity."""
+    moments[0].mul_(momentum).add_(gradient)
+    return lr * moments[0]
+
+
+def adam(gradient: Tensor, moments: Tensor, count: int, lr: float, momentum: float) -> Tensor:
+    """Return Adam's step (d,), updating moments (2, d); `momentum` is beta_1 (Kingma and Ba 2015, Alg. 1).
+
+    Args:
+        count: number of this step, from 1.
+    """
+    moments[0].mul_(momentum).add_(gradient, alpha=1 - momentum)
+    moments[1].mul_(ADAM_BETA2).addcmul_(gradient, gradient, value=1 - ADAM_BETA2)
+    unbiased = moments[0] / (1 - momentum**count)
+    scale = (moments[1] / (1 - ADAM_BETA2**count)).sqrt_()
+    return lr * unbiased / scale.add_(ADAM_EPS)
+
+
+STEP_RULES = {"sgd": sgd, "adam": adam}
+
+
+def zero_moments(d: int) -> Tensor:
+    """Make the state of a rule that has not stepped yet."""
+    return torch.zeros(2, d)

@@ -1,0 +1,103 @@
+"""Zeroth-order gradient ascent: finite differences along random directions, then an ordinary step rule."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError, unknown_name
+from zo_dno.noise import rotate
+from zo_dno.strategies.base import PopulationStrategy
+from zo_dno.strategies.directions import DIRECTIONS
+from zo_dno.strategies.estimators import central_difference, forward_difference
+from zo_dno.strategies.step_rules import STEP_RULES, zero_moments
+from zo_dno.strategy import Regularizer
+
+Estimator = Literal["forward", "central"]
+
+
+class ZOSGD(PopulationStrategy):
+    """Climb along gradients estimated from reward values (ZO-SGD of Tang et al. 2024, arXiv:2405.18881, in two forms).
+
+    Probes are sqrt(1 - mu^2) z +- mu xi, so they stay on the shell. What is estimated is the gradient of the reward
+    itself, in its unit per unit of z, and gamma times the regulariser's exact gradient is added to it: gamma means here
+    what it means in the objective reward + gamma R. There is no weight decay.
+
+    Args:
+        estimator: "forward" asks for the iterate and population - 1 probes, "central" for pairs of probes.
+        directions: a name in DIRECTIONS.
+        optimizer: "adam" takes steps of about `lr` a coordinate in whatever unit the reward is;
+            "sgd" takes lr * gradient, so `lr` depends on that unit.
+        lr: learning rate.
+        momentum: of "sgd", and beta_1 of "adam".
+        mu: probe radius; the share of a probe that is new noise.
+        retraction: put the iterate back on the shell after every step.
+    """
+
+    STATE: ClassVar[tuple[str, ...]] = ("_z", "_xi", "_moments", "_count")
+
+    def __init__(
+        self,
+        d: int,
+        horizon: int,
+        seed: int,
+        *,
+        sizes: Sequence[int] = (),
+        init: Tensor | None = None,
+        population: int = 16,
+        estimator: Estimator = "central",
+        directions: Literal["gaussian", "sphere", "rademacher", "orthogonal"] = "gaussian",
+        optimizer: Literal["sgd", "adam"] = "adam",
+        lr: float = 0.2,
+        momentum: float = 0.9,
+        mu: float = 0.3,
+        retraction: bool = True,
+    ) -> None:
+        super().__init__(d, horizon, seed, sizes=sizes, init=init, population=population)
+        names = (("estimator", estimator, get_args(Estimator)), ("directions", directions, DIRECTIONS))
+        for kind, name, known in (*names, ("optimizer", optimizer, STEP_RULES)):
+            if name not in known:
+                raise unknown_name(kind, name, known)
+        least = {"forward": 2, "central": 3}[estimator]
+        if population < least:
+            raise InputError(f"population must be at least {least} with {estimator} differences; got {population}.")
+        rules = (("mu", mu, 0 < mu < 1, "in (0, 1)"), ("lr", lr, lr > 0, "above 0"))
+        for name, value, holds, rule in (*rules, ("momentum", momentum, 0 <= momentum < 1, "in [0, 1)")):
+            if not holds:
+                raise InputError(f"{name} must be {rule}; got {value}.")
+        self.estimator, self.lr, self.momentum, self.mu, self.retraction = estimator, lr, momentum, mu, retraction
+        self._directions, self._step = DIRECTIONS[directions], STEP_RULES[optimizer]
+        self._regularizer: Regularizer | None = None
+        self._z, self._xi, self._moments, self._count = self.start, torch.empty(0, d), zero_moments(d), 0
+
+    def use_regularizer(self, regularizer: Regularizer) -> None:
+        self._regularizer = regularizer
+
+    def _sample(self) -> Tensor:
+        central = self.estimator == "central"
+        with_base = not central or self._first_id == 0
+        self._xi = self._directions((self.population - with_base) // (1 + central), self.d, self.rng)
+        xi = torch.cat([self._xi, -self._xi]) if central else self._xi
+        probes = rotate(self._z, xi, self.mu)
+        return torch.cat([self._z[None], probes]) if with_base else probes
+
+    def _update(self, z: Tensor, scores: Tensor) -> None:
+        if self.estimator == "forward":
+            gradient = forward_difference(self._xi, scores[1:], scores[0], self.mu)
+        else:
+            plus, minus = scores[-2 * len(self._xi) :].chunk(2)
+            gradient = central_difference(self._xi, plus, minus, self.mu)
+        if bool(gradient.isnan().any()):  # no pair is complete
+            return
+        if self._regularizer is not None:
+            gradient = gradient + _gradient(self._regularizer, self._z)
+        self._count += 1
+        self._z = self._z + self._step(gradient, self._moments, self._count, self.lr, self.momentum)
+        self._z = self.retract(self._z) if self.retraction else self._z
+
+
+def _gradient(function: Regularizer, z: Tensor) -> Tensor:
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        return torch.autograd.grad(function(z[None]).sum(), z)[0]

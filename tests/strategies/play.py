@@ -1,0 +1,76 @@
+"""Playing a strategy against a reward, and the rewards that the tests use."""
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zo_dno.rng import stream
+from zo_dno.strategies import STRATEGIES
+from zo_dno.strategies.base import PopulationStrategy
+
+Reward = Callable[[Tensor], Tensor]
+NAMES = sorted(STRATEGIES)
+
+
+def load(name: str) -> type[PopulationStrategy]:
+    """Import the class of a table entry."""
+    module, _, cls = STRATEGIES[name].partition(":")
+    loaded: type[PopulationStrategy] = getattr(importlib.import_module(module), cls)
+    return loaded
+
+
+def make(name: str, d: int = 12, seed: int = 0, horizon: int = 60, population: int = 6, **options: Any) -> Any:
+    """Build a table entry small."""
+    return load(name)(d, horizon, seed, population=population, **options)
+
+
+def shifted_sphere(z: Tensor) -> Tensor:
+    """Reward 0 at a point on the shell, and less with the mean squared distance from it."""
+    d = z.shape[1]
+    target = torch.linspace(-1, 1, d)
+    target = target * (math.sqrt(d) / target.norm())
+    return -(z - target).square().mean(dim=1)
+
+
+def play(strategy: Any, reward: Reward, populations: int) -> list[Tensor]:
+    """Ask and tell, and return what was asked."""
+    asked = []
+    for _ in range(populations):
+        candidates = strategy.ask()
+        asked.append(candidates.z)
+        strategy.tell(candidates, reward(candidates.z))
+    return asked
+
+
+def best(strategy: Any, reward: Reward, queries: int) -> float:
+    """Return the best score among exactly the first `queries` candidates."""
+    seen: list[Tensor] = []
+    while sum(map(len, seen)) < queries:
+        candidates = strategy.ask()
+        seen.append(reward(candidates.z))
+        strategy.tell(candidates, seen[-1])
+    return float(torch.cat(seen)[:queries].max())
+
+
+def toy_image_reward(d: int, seed: int) -> Reward:
+    """A stand-in for a reward of an image: half of z matters, unevenly, and the surface is rugged.
+
+    A quarter of the directions enters through a saturating sum with weights from 10 : 1 and through products of
+    neighbours; another quarter through cosines that a rotation by about 0.4 forgets and that make up most of the
+    variance among prior draws. Only the direction of z counts, so leaving the shell gains nothing.
+    """
+    rng, k = stream(seed, "toy"), d // 4
+    basis, _ = torch.linalg.qr(torch.randn(d, 2 * k, generator=rng))
+    weights = torch.linspace(2, 0.2, k)
+    phases = 2 * math.pi * torch.rand(k, generator=rng)
+
+    def reward(z: Tensor) -> Tensor:
+        u, v = (z * (math.sqrt(d) / z.norm(dim=1, keepdim=True)) @ basis).chunk(2, dim=1)
+        smooth = (weights * u.tanh() + 0.5 * u * u.roll(1, 1)).sum(1)
+        return (smooth + 2 * (4 * v + phases).cos().sum(1)) / math.sqrt(k)
+
+    return reward

@@ -1,0 +1,25 @@
+"""Recorded best-so-far curves on the shifted sphere. `UPDATE_GOLDEN=1` writes them anew; read the diff."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.strategies.play import NAMES, make, play, shifted_sphere
+
+GOLDEN = Path(__file__).parent / "golden" / "shifted_sphere.json"
+RELATIVE = 1e-3  # sums in another order (BLAS, numpy) may change the last digits and with them a rank
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_curve_is_the_recorded_one(name: str) -> None:
+    asked = play(make(name, d=64, seed=1, horizon=160, population=8), shifted_sphere, 20)
+    bests = torch.stack([shifted_sphere(z).max() for z in asked]).cummax(0).values
+    curve = [round(value, 5) for value in bests.tolist()]
+    recorded = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        recorded[name] = curve
+        GOLDEN.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
+    assert recorded[name] == pytest.approx(curve, rel=RELATIVE), "UPDATE_GOLDEN=1 records the new curve"
