@@ -53,6 +53,16 @@ class PopulationStrategy(ABC):
         self._told = torch.empty(0, dtype=torch.bool)
         self._first_id = 0
 
+    @property
+    def n_prior(self) -> int:
+        """How many of the first candidates are draws from the prior, whatever is told."""
+        return 0 if self.has_init else self.population
+
+    @property
+    def step_size(self) -> float | None:
+        """The search step sigma, on z's scale, for whoever watches; None where there is no such thing."""
+        return None
+
     @abstractmethod
     def _sample(self) -> Tensor:
         """Propose the next population, (n, d). Row 0 of the first one is `self.start`."""

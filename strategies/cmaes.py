@@ -21,6 +21,10 @@ class CMAES(ReplayedStrategy):
     The first candidates are prior draws (or lie around `init`). All are put on the shell, and pycma is told its own
     points, as ranks: ties and missing scores are ordered at random, since pycma's sorting prefers the first of equals.
     A population without any difference teaches nothing. pycma's stop criteria are never asked.
+
+    Args:
+        mean_rate: learning rate of the mean; 1 is usual, but 2 does better within 512 queries (docs/strategies.md).
+        population: at least 4.
     """
 
     def __init__(
@@ -32,11 +36,19 @@ class CMAES(ReplayedStrategy):
         sizes: Sequence[int] = (),
         init: Tensor | None = None,
         population: int = 16,
+        mean_rate: float = 2.0,
     ) -> None:
         super().__init__(d, horizon, seed, sizes=sizes, init=init, population=population)
         if population < MIN_POPULATION:
             raise InputError(f"population must be at least {MIN_POPULATION} with pycma; got {population}.")
+        if not mean_rate > 0:
+            raise InputError(f"mean_rate must be above 0; got {mean_rate}. 1 is the usual one.")
+        self._c_m = mean_rate  # Hansen 2016, eq. 9
         self._rebuild()
+
+    @property
+    def step_size(self) -> float:
+        return float(self._es.sigma)
 
     def _build(self, numpy: OwnGlobalNumpy) -> None:
         import cma
@@ -45,6 +57,7 @@ class CMAES(ReplayedStrategy):
         options = {
             "popsize": self.population,
             "CMA_diagonal": True,
+            "CMA_cmean": self._c_m,
             # its default at this d, two-point adaptation, breaks when asked twice before a tell
             "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
             "randn": numpy.random_state.randn,

@@ -18,12 +18,13 @@ def gaussian(n: int, d: int, rng: torch.Generator) -> Tensor:
 def sphere(n: int, d: int, rng: torch.Generator) -> Tensor:
     """Draw from the sphere of radius sqrt(d)."""
     xi = gaussian(n, d, rng)
-    return xi * (math.sqrt(d) / xi.norm(dim=1, keepdim=True))
+    unit: Tensor = xi / xi.norm(dim=1, keepdim=True)
+    return unit * math.sqrt(d)
 
 
 def rademacher(n: int, d: int, rng: torch.Generator) -> Tensor:
     """Draw signs, +1 or -1."""
-    return torch.randint(0, 2, (n, d), generator=rng, dtype=torch.float32).mul_(2).sub_(1)
+    return torch.randint(0, 2, (n, d), generator=rng).float().mul_(2).sub_(1)
 
 
 def orthogonal(n: int, d: int, rng: torch.Generator) -> Tensor:
@@ -34,7 +35,8 @@ def orthogonal(n: int, d: int, rng: torch.Generator) -> Tensor:
 
 def _frame(n: int, d: int, rng: torch.Generator) -> Tensor:
     q, r = torch.linalg.qr(gaussian(n, d, rng).T)
-    return (q * r.diagonal().sign()).T * math.sqrt(d)  # the signs make the frame uniform (Mezzadri 2007)
+    frame: Tensor = (q * r.diagonal().sign()).T  # the signs make it uniform (Mezzadri 2007, arXiv:math-ph/0609050)
+    return frame * math.sqrt(d)
 
 
 DIRECTIONS: dict[str, Directions] = {

@@ -13,6 +13,7 @@ def forward_difference(xi: Tensor, scores: Tensor, base: Tensor, mu: float) -> T
         xi: (q, d), directions with second moment I.
         scores: (q,), at z + mu xi, NaN is missing.
         base: (), at z.
+        mu: probe radius.
     Returns:
         (d,); NaN if every probe is missing.
     """
@@ -26,6 +27,7 @@ def central_difference(xi: Tensor, plus: Tensor, minus: Tensor, mu: float) -> Te
         xi: (q, d), directions with second moment I.
         plus: (q,), at z + mu xi, NaN is missing.
         minus: (q,), at z - mu xi, NaN is missing.
+        mu: probe radius.
     Returns:
         (d,); NaN if every pair is missing.
     """

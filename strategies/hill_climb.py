@@ -50,11 +50,19 @@ class HillClimb(PopulationStrategy):
         self.last_step, self.fresh = last_step, fresh
         self._best, self._best_score = self.start, float("-inf")
 
+    @property
+    def step_size(self) -> float:
+        return float(self.first_step * (self.last_step / self.first_step) ** self.progress)
+
+    @property
+    def n_prior(self) -> int:
+        return super().n_prior if self.first_step == 1 else 0
+
     def _sample(self) -> Tensor:
-        b = self.first_step * (self.last_step / self.first_step) ** self.progress
-        step = torch.full((self.population, 1), b)
-        step[torch.rand(self.population, generator=self.rng) < self.fresh] = 1.0
-        z = rotate(self._best, self.randn(self.population), step)
+        noise = self.randn(self.population)
+        z = rotate(self._best, noise, self.step_size)
+        fresh = torch.rand(self.population, generator=self.rng) < self.fresh
+        z[fresh] = noise[fresh]
         if self._first_id == 0:
             z[0] = self.start
         return z

@@ -1,5 +1,7 @@
 """Numpy's global random generator, lent to a library without being read or changed for anyone else."""
 
+# ruff: noqa: NPY002, the legacy generator is the one that libraries read
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 

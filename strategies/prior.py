@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-INIT_STEP = 0.5  # rotation from `init` to the first candidates: half of the variance angle, 30 degrees; a choice
+INIT_STEP = 0.5  # first candidates are sqrt(1 - 0.5^2) init + 0.5 eps, 30 degrees away: our choice
 
 
 def first_gaussian(start: Tensor, has_init: bool) -> tuple[Tensor, float]:

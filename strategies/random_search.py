@@ -8,6 +8,10 @@ from zo_dno.strategies.base import PopulationStrategy
 class RandomSearch(PopulationStrategy):
     """Draw every candidate from the prior and learn nothing; the best of them is best-of-N."""
 
+    @property
+    def n_prior(self) -> int:
+        return self.horizon
+
     def _sample(self) -> Tensor:
         z = self.randn(self.population)
         if self._first_id == 0:

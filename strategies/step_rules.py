@@ -14,10 +14,9 @@ def sgd(gradient: Tensor, moments: Tensor, count: int, lr: float, momentum: floa
 
 
 def adam(gradient: Tensor, moments: Tensor, count: int, lr: float, momentum: float) -> Tensor:
-    """Return Adam's step (d,), updating moments (2, d); `momentum` is beta_1 (Kingma and Ba 2015, Alg. 1).
+    """Return Adam's step (d,), updating moments (2, d); `count` starts at 1, `momentum` is beta_1.
 
-    Args:
-        count: number of this step, from 1.
+    Kingma and Ba 2015, arXiv:1412.6980, Alg. 1.
     """
     moments[0].mul_(momentum).add_(gradient, alpha=1 - momentum)
     moments[1].mul_(ADAM_BETA2).addcmul_(gradient, gradient, value=1 - ADAM_BETA2)

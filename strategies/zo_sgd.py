@@ -63,13 +63,21 @@ class ZOSGD(PopulationStrategy):
         if population < least:
             raise InputError(f"population must be at least {least} with {estimator} differences; got {population}.")
         rules = (("mu", mu, 0 < mu < 1, "in (0, 1)"), ("lr", lr, lr > 0, "above 0"))
-        for name, value, holds, rule in (*rules, ("momentum", momentum, 0 <= momentum < 1, "in [0, 1)")):
+        for option, value, holds, rule in (*rules, ("momentum", momentum, 0 <= momentum < 1, "in [0, 1)")):
             if not holds:
-                raise InputError(f"{name} must be {rule}; got {value}.")
+                raise InputError(f"{option} must be {rule}; got {value}.")
         self.estimator, self.lr, self.momentum, self.mu, self.retraction = estimator, lr, momentum, mu, retraction
         self._directions, self._step = DIRECTIONS[directions], STEP_RULES[optimizer]
         self._regularizer: Regularizer | None = None
         self._z, self._xi, self._moments, self._count = self.start, torch.empty(0, d), zero_moments(d), 0
+
+    @property
+    def n_prior(self) -> int:
+        return 0  # probes surround the start
+
+    @property
+    def step_size(self) -> float:
+        return self.mu
 
     def use_regularizer(self, regularizer: Regularizer) -> None:
         self._regularizer = regularizer
@@ -78,9 +86,8 @@ class ZOSGD(PopulationStrategy):
         central = self.estimator == "central"
         with_base = not central or self._first_id == 0
         self._xi = self._directions((self.population - with_base) // (1 + central), self.d, self.rng)
-        xi = torch.cat([self._xi, -self._xi]) if central else self._xi
-        probes = rotate(self._z, xi, self.mu)
-        return torch.cat([self._z[None], probes]) if with_base else probes
+        probes = [rotate(self._z, self._xi, step) for step in ((self.mu, -self.mu) if central else (self.mu,))]
+        return torch.cat([self._z[None], *probes] if with_base else probes)
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
         if self.estimator == "forward":

@@ -107,7 +107,8 @@ def optimize(
         if archive.best is None or archive.first is None:
             raise _nothing_scored(run)
         n_baseline = run.queries if baseline == "equal" else baseline
-        compared = _best_of_n(run, n_baseline, seed) if n_baseline else _estimate(run, searcher)
+        measure = n_baseline > 0 and run.status != "interrupted"
+        compared = _best_of_n(run, n_baseline, seed) if measure else _estimate(run, searcher)
     checked = {other.name: _held_out(other, archive, prompt) for other in others}
     result = Result(
         status=run.status,
@@ -195,7 +196,7 @@ def _asking(reward: Reward, workers: int) -> Iterator[Oracle | RewardPool]:
         oracle.close()
 
 
-def _best_of_n(run: Search, n: int, seed: int) -> Baseline:
+def _best_of_n(run: Search, n: int, seed: int) -> Baseline | None:
     from zo_dno.strategies.random_search import RandomSearch
 
     space = run.generator.space

@@ -12,8 +12,10 @@ from zo_dno.result import Baseline
 MIN_DRAWS = 8  # below this, a spread says too little
 
 
-def measured(queries: Sequence[Query], *, constrained: bool) -> Baseline:
+def measured(queries: Sequence[Query], *, constrained: bool) -> Baseline | None:
     """Follow the best eligible reward over prior draws that were asked for."""
+    if not queries:  # interrupted before the first
+        return None
     rewards = [q.value if q.value is not None and (q.feasible or not constrained) else -math.inf for q in queries]
     curve = np.maximum.accumulate(rewards)
     return Baseline(len(curve), tuple(np.where(np.isfinite(curve), curve, np.nan).tolist()), measured=True)

@@ -1,6 +1,6 @@
 """Quantiles of the indicator log P(z) over true Gaussian draws: the shipped table, and how it is made.
 
-`python -m zo_dno.calibration --write` makes the table again, always the same one.
+`python -m zo_dno.calibration --write` makes the table again, the same one up to rounding.
 """
 
 import argparse

@@ -107,6 +107,8 @@ def run(
 
         result = run_config(checked, out, on_step)
     display.summary(result)
+    if result.status == "interrupted":
+        raise typer.Exit(130)  # as the shell counts Ctrl-C
 
 
 @app.command("list")

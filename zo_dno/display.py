@@ -80,7 +80,7 @@ def summary(result: Result) -> None:
     table.add_row("plausibly Gaussian", *("yes" if found.feasible else "no" for found in (result.first, result.best)))
     if result.baseline is not None:
         how = "" if result.baseline.measured else ", estimated"
-        table.add_row(f"best of {result.baseline.queries}{how}", "", _text(result.baseline.curve[-1]))
+        table.add_row(f"best of {result.baseline.queries}{how}", "", _text(result.baseline.reward))
     console.print(table)
     seconds = result.seconds
     console.print(

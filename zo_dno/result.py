@@ -1,6 +1,7 @@
 """What a run found, as an object and as `result.json`."""
 
 import importlib.metadata
+import math
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,15 @@ class Baseline:
     queries: int
     curve: tuple[float, ...]
     measured: bool
+
+    @property
+    def reward(self) -> float | None:
+        """Best-of-N, or None if no draw was eligible."""
+        return None if math.isnan(self.curve[-1]) else self.curve[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `result.json` says of it."""
+        return {"queries": self.queries, "reward": self.reward, "measured": self.measured}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +117,7 @@ class Result:
             },
             "top": [{"id": found.id, "reward": found.reward, "image": image_hash(found.image)} for found in self.top],
             "held_out": {name: {"first": first, "best": best} for name, (first, best) in self.held_out.items()},
-            "baseline": self.baseline
-            and {
-                "queries": self.baseline.queries,
-                "reward": self.baseline.curve[-1],
-                "measured": self.baseline.measured,
-            },
+            "baseline": self.baseline and self.baseline.to_dict(),
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "versions": versions(),
         }

@@ -12,7 +12,6 @@ import torch
 from scipy import special
 from torch import Tensor
 
-from zo_dno.errors import InputError
 from zo_dno.noise import NoiseSpace
 from zo_dno.regularizer import check_noise
 
@@ -26,11 +25,11 @@ def norm_ratio(z: Tensor) -> Tensor:
 
 
 def norm_p_value(z: Tensor) -> Tensor:
-    """Test ||z||^2, two-sided, against chi-square with d degrees of freedom: (n,) p-values, small is implausible."""
+    """Test ||z||^2, two-sided, against chi-square with d degrees of freedom: (n,) float64 p-values, small is odd."""
     check_noise(z, z.shape[-1])
     half_d, half_energy = torch.tensor(z.shape[1] / 2, dtype=torch.float64), z.double().square().sum(1) / 2
     tails = torch.special.gammainc(half_d, half_energy), torch.special.gammaincc(half_d, half_energy)
-    return (2 * torch.minimum(*tails)).clamp_max(1).to(z.dtype)
+    return (2 * torch.minimum(*tails)).clamp_max(1)
 
 
 def whiteness(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
@@ -44,22 +43,20 @@ def whiteness(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
         shapes: of the draws that z concatenates, such as ((4, 64, 64),) or ((d,),): the axes beyond the first are space
             (and time) where there are three or more, else all axes are.
     Returns:
-        (n,) p-values, small is not white; differentiable.
+        (n,) float64 p-values, small is not white; differentiable.
     Raises:
-        InputError: z is not (n, d) of these shapes, has entries that are not finite or a row of zeros.
+        InputError: z is not (n, d) of these shapes or has entries that are not finite.
     """
     blocks = torch.split(z, max(1, _BLOCK // max(1, z.shape[-1])))
-    return torch.cat([_combine(torch.stack(list(p_values(b, shapes).values()), dim=1)) for b in blocks]).to(z.dtype)
+    return torch.cat([_combine(torch.stack(list(p_values(b, shapes).values()), dim=1)) for b in blocks])
 
 
 def p_values(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> dict[str, Tensor]:
     """Take the (n,) float64 p-value of every statistic that `whiteness` combines, by name."""
     space = NoiseSpace(tuple(shapes))
     check_noise(z, space.d)
+    z = z if z.dtype == torch.float64 else z.float()
     energy = z.double().square().sum(1)
-    if not energy.all():
-        row = int(energy.eq(0).nonzero()[0])
-        raise InputError(f"z must have a direction; got only zeros in row {row}. Usual cause: noise never drawn.")
     kinds: dict[tuple[int, ...], list[Tensor]] = {}
     for shape, part in zip(shapes, space.split(z), strict=True):
         kinds.setdefault(tuple(shape), []).append(part)
@@ -98,11 +95,14 @@ def _neighbours(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
 
 
 def _spectrum(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
-    """Test the energy of the low frequencies, over all draws and in each, and the largest single mode."""
+    """Test the largest mode, of one channel and of all, and the energy of the low modes, over all draws and in each."""
     powers = [_cosine_power(part) for part in draws]
     d = sum(power[0].numel() for power in powers)
     largest = torch.stack([power.flatten(1).amax(1) for power in powers], dim=1).amax(1)
     found = {"largest mode": _sidak(_above(largest / energy, 0.5, (d - 1) / 2), d)}
+    each = [_largest_frequency(power) for power in powers if 1 < power[0, 0, 0].numel() < power[0, 0].numel()]
+    if each:
+        found["largest frequency of one draw"] = _combine(torch.cat(each, dim=1))
     n_draws = sum(power.shape[1] for power in powers)
     edge, growth = 1, 2 if any(power.ndim > 4 for power in powers) else 4  # bands at least 4 times the one before
     while wide := [power for power in powers if 2 * edge <= max(power.shape[3:])]:
@@ -120,6 +120,14 @@ def _spectrum(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
     return found
 
 
+def _largest_frequency(power: Tensor) -> Tensor:
+    """Test the largest mode of every draw once its channels are added up: (n, t) p-values."""
+    spectrum = power.sum(2).flatten(2)
+    channels, modes = power.shape[2], spectrum.shape[2]
+    part = (spectrum.amax(2) / spectrum.sum(2)).double()
+    return _sidak(_above(part, channels / 2, channels * (modes - 1) / 2), modes)
+
+
 def _lowest(power: Tensor, edge: int) -> Tensor:
     """Take the modes below `edge` on every axis of space: (n, t, modes)."""
     for axis in range(3, power.ndim):
@@ -128,7 +136,7 @@ def _lowest(power: Tensor, edge: int) -> Tensor:
 
 
 def _rows(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
-    """Test the mean of all entries, the energies of the channels, and correlations of channels and of draws."""
+    """Test the energy of every channel, and how channels of one draw, and draws of one shape, repeat each other."""
     d = sum(part[0].numel() for part in draws)
     found = {}
     channels = [part.flatten(3) for part in draws]  # (n, t, c, points)
@@ -141,7 +149,7 @@ def _rows(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
 
 
 def _correlations(name: str, groups: list[Tensor]) -> dict[str, Tensor]:
-    """Test the largest and the sum of the squared correlations between the rows of each (n, groups, rows, points)."""
+    """Test the sum of squared correlations between the rows of every group, (n, groups, rows, points), as a Gamma."""
     total, mean, variance = torch.zeros(()), 0.0, 0.0
     for rows in groups:
         count, points = rows.shape[2:]
@@ -192,7 +200,8 @@ def _sidak(p: Tensor, count: int) -> Tensor:
 
 def _combine(p: Tensor) -> Tensor:
     """Combine (n, tests) p-values, dependent or not, by Cauchy's way (Liu and Xie 2020, arXiv:1808.09011)."""
-    cotangent = 1 / (torch.pi * p.clamp(1e-100, 0.999)).tan()
+    p = p.nan_to_num(0)  # 0 / 0: a draw or channel of zeros, which no Gaussian draws
+    cotangent = 1 / (torch.pi * p.clamp(1e-150, 0.999)).tan()
     return torch.atan2(torch.ones((), dtype=p.dtype), cotangent.mean(1)) / torch.pi
 
 

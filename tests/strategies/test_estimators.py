@@ -92,7 +92,7 @@ def test_step_rules_agree_with_torch() -> None:
         own, moments = torch.zeros(D), zero_moments(D)
         theirs = torch.zeros(D, requires_grad=True)
         setting = {"momentum": 0.9} if rule is sgd else {"betas": (0.9, 0.999)}
-        optimizer = reference([theirs], lr=0.1, maximize=True, **setting)  # type: ignore[arg-type]
+        optimizer = reference([theirs], lr=0.1, maximize=True, **setting)
         for i in range(1, 6):
             gradient = torch.randn(D, generator=stream(i, "test"))
             theirs.grad = gradient.clone()

@@ -9,7 +9,7 @@ import torch
 
 from tests.strategies.play import make, play, shifted_sphere
 from tests.strategies.test_contract import holes, same
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, RunError
 from zo_dno.strategies.numpy_global import OwnGlobalNumpy
 
 POPULATIONS = ["OnePlusOne", "DiagonalCMA", "TwoPointsDE", "PSO", "CMA"]
@@ -50,9 +50,11 @@ def test_silent_and_without_files(name: str, capfd: pytest.CaptureFixture[str], 
     assert not list(tmp_path.iterdir())
 
 
-def test_cmaes_needs_two_parents() -> None:
+def test_cmaes_refuses() -> None:
     with pytest.raises(InputError, match="population must be at least 4 with pycma; got 3"):
         make("cmaes", population=3)
+    with pytest.raises(InputError, match="mean_rate must be above 0; got 0.0"):
+        make("cmaes", mean_rate=0.0)
 
 
 @pytest.mark.parametrize("optimizer", POPULATIONS)
@@ -96,11 +98,20 @@ def test_nevergrad_memory_is_bounded() -> None:
     [
         ("OnePlusOn", "optimizer 'OnePlusOn' is unknown. Did you mean 'OnePlusOne'"),
         ("NelderMead", "optimizer must take a population; got 'NelderMead'. Try 'DiagonalCMA'"),
+        ("ParaPortfolio", "optimizer must take a population; got 'ParaPortfolio'"),
+        ("BAR4", "optimizer must be one that nevergrad can build; got 'BAR4'"),
     ],
 )
 def test_nevergrad_refuses(optimizer: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make("nevergrad", optimizer=optimizer)
+
+
+def test_nevergrad_says_when_a_design_has_come_to_its_end() -> None:
+    strategy = make("nevergrad", optimizer="ScrHammersleySearch", horizon=16)
+    play(strategy, shifted_sphere, 3)
+    with pytest.raises(RunError, match="ScrHammersleySearch failed after 18 of 16 queries"):
+        strategy.ask()
 
 
 def test_nevergrad_refuses_a_negative_width() -> None:

@@ -1,0 +1,132 @@
+"""Any optimizer of nevergrad's registry, kept on the Gaussian shell."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError, RunError, unknown_name
+from zo_dno.strategies.numpy_global import OwnGlobalNumpy
+from zo_dno.strategies.prior import first_gaussian
+from zo_dno.strategies.replayed import ReplayedStrategy
+
+
+class Nevergrad(ReplayedStrategy):
+    """Search with an optimizer of nevergrad (Rapin and Teytaud 2018), driven by ask and tell.
+
+    Its array starts at mean 0 with mutation width 1 (around `init` and narrower when that is given), so first
+    candidates are prior draws; every candidate is put on the shell, and nevergrad is told its own point. (An array
+    around a prior draw, with nevergrad's default width of 1, starts 41 % outside the shell.)
+
+    Args:
+        optimizer: a name in nevergrad's registry. Those that take one point at a time are refused: most of them run in
+            a thread of their own, which cannot be replayed.
+        sigma: mutation width; 0 takes the prior's, 1, or a narrower one around `init`.
+        population: candidates an `ask`; raised to the optimizer's own population where that is larger (DiagonalCMA).
+    """
+
+    def __init__(
+        self,
+        d: int,
+        horizon: int,
+        seed: int,
+        *,
+        sizes: Sequence[int] = (),
+        init: Tensor | None = None,
+        population: int = 16,
+        optimizer: str = "DiagonalCMA",
+        sigma: float = 0.0,
+    ) -> None:
+        super().__init__(d, horizon, seed, sizes=sizes, init=init, population=population)
+        if not sigma >= 0:
+            raise InputError(f"sigma must be at least 0; got {sigma}. 0 takes the prior's width.")
+        self.optimizer, self._workers = optimizer, population
+        self._mean, width = first_gaussian(self.start, self.has_init)
+        self._sigma = sigma or width
+        self._rebuild()
+
+    @property
+    def n_prior(self) -> int:
+        return super().n_prior if self._sigma == 1 else 0
+
+    def _build(self, numpy: OwnGlobalNumpy) -> None:
+        import nevergrad
+
+        array = nevergrad.p.Array(init=self._mean.double().numpy()).set_mutation(sigma=self._sigma)
+        array.random_state = numpy.random_state
+        budget = -(-self.horizon // self._workers) * self._workers  # whole populations: some stop exactly there
+        self._inner = _build_optimizer(self.optimizer, array, budget, self._workers)
+        self.population = max(self._workers, *(_tame_cma(part) for part in _parts(self._inner)))
+        self._inner.pruning = nevergrad.optimization.utils.Pruning(self.population, 4 * self.population)
+        self._last_median = float("nan")
+
+    def _propose(self) -> Tensor:
+        with self._errors_named():
+            self._points = [self._inner.ask() for _ in range(self.population)]
+        z = torch.stack([torch.from_numpy(point.value).float() for point in self._points])
+        middle = z.norm(dim=1, keepdim=True) == 0  # it has no direction
+        return torch.where(middle, self.start, z)
+
+    def _learn(self, scores: Tensor) -> None:
+        median = float(scores.nanmedian())
+        self._last_median = self._last_median if median != median else median
+        if self._last_median != self._last_median:  # nothing was ever scored
+            return
+        scores = scores.nan_to_num(nan=self._last_median)  # nevergrad would take NaN as a loss of 5e20
+        with self._errors_named():
+            for row in torch.randperm(len(scores), generator=self.rng).tolist():  # sorting prefers the first of equals
+                self._inner.tell(self._points[row], -float(scores[row]))
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # designs end with the budget, others miss a package or have bugs
+            done = f"after {self._first_id} of {self.horizon} queries"
+            raise RunError(f"nevergrad's {self.optimizer} failed {done}: {type(error).__name__}: {error}") from error
+
+
+def _build_optimizer(name: str, array: Any, budget: int, workers: int) -> Any:
+    from nevergrad.optimization import registry
+
+    if name not in registry:
+        raise unknown_name("optimizer", name, registry)
+    one_by_one = InputError(f"optimizer must take a population; got {name!r}. Try 'DiagonalCMA' or 'OnePlusOne'.")
+    if registry[name].no_parallelization:
+        raise one_by_one
+    try:
+        optimizer = registry[name](array, budget=budget, num_workers=workers)
+    except Exception as error:
+        raise InputError(f"optimizer must be one that nevergrad can build; got {name!r}. {error}.") from error
+    if any(part.recast or part.no_parallelization for part in _parts(optimizer)):
+        raise one_by_one
+    return optimizer
+
+
+def _parts(optimizer: Any) -> Iterator[Any]:
+    """Walk an optimizer and those that it is made of."""
+    yield optimizer
+    for name in ("optim", "_optim", "_optimizer", "optims", "optimizers"):
+        inner = getattr(optimizer, name, ())
+        for part in inner if isinstance(inner, (list, tuple)) else (inner,):
+            if hasattr(part, "ask"):
+                yield from _parts(part)
+
+
+def _tame_cma(optimizer: Any) -> int:
+    """Prepare nevergrad's CMA for flat scores, and return the population that it needs (1 for other optimizers).
+
+    It would otherwise go back to its first point when pycma wants to stop, and choose a step-size rule that needs the
+    points of one population in their order.
+    """
+    if not hasattr(optimizer, "_es") or optimizer._config.fcmaes:
+        return 1
+    import cma
+
+    optimizer._config = copy(optimizer._config)  # shared by every instance of that name
+    optimizer._config.inopts = {**(optimizer._config.inopts or {}), "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA}
+    optimizer.es.stop = dict
+    return int(optimizer._popsize)
