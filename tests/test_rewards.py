@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from zo_dno.api import make_reward
+from zo_dno.parts import make_reward
 from zo_dno.rewards import REWARDS
 
 PROMPT = "mountains at dusk"

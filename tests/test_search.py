@@ -232,7 +232,7 @@ def test_images_of_the_wrong_type_are_named(images, message):
             {"reward": "jpeg_smaller", "reward_options": {"quality": "high"}},
             "jpeg_smaller option 'quality' does not fit",
         ),
-        ({"reward_options": {"quality": 3}}, "reward 'brightness' takes no options"),
+        ({"reward_options": {"quality": 3}}, "brightness' takes no options; got quality"),
         ({"reward": "no.such.module:f"}, "could not be imported"),
         ({"top": 0}, "top must be at least 1"),
         ({"workers": -1}, "workers must be at least 0"),
@@ -256,3 +256,23 @@ def test_folders_that_cannot_be_used(toy, tmp_path):
         run(toy, out=tmp_path / "file" / "run")
     with pytest.raises(InputError, match="out must be a folder that can be written to"):
         run(toy, out="/proc/zo-dno-run")
+
+
+def test_the_run_folder_says_what_was_asked_for(stable_diffusion_folder, tmp_path):
+    """A run from Python leaves a config that the command line runs again, to the same result."""
+    from zo_dno.config import read_yaml, validated
+    from zo_dno.runs import run as run_config
+
+    options = {"steps": 2, "guidance_scale": 1.0, "batch_size": 8, "eta": 1.0, "search": "all", "seed": 5}
+    generator = zo_dno.DiffusersGenerator(stable_diffusion_folder, "a cat", **options)
+    first = zo_dno.optimize(
+        generator,
+        "jpeg_larger",
+        "hill_climb",
+        queries=20,
+        seed=2,
+        strategy_options={"fresh": 0.2},
+        out=tmp_path / "one",
+    )
+    again = run_config(validated(read_yaml(tmp_path / "one" / "config.yaml")), tmp_path / "two")
+    assert again.to_dict() | {"seconds": 0} == first.to_dict() | {"seconds": 0}

@@ -26,6 +26,7 @@ class RunConfig(BaseModel):
     search: Literal["initial", "all"] = "initial"
     batch_size: int = Field(16, ge=1)
     generator_options: dict[str, Any] = Field(default_factory=dict)
+    generator_seed: int | None = None
     reward: str = "jpeg_smaller"
     reward_options: dict[str, Any] = Field(default_factory=dict)
     held_out: list[str] = Field(default_factory=list)
@@ -56,10 +57,6 @@ class RunConfig(BaseModel):
         height, width = map(int, self.size.split("x")) if self.size else (None, None)
         named = {"negative_prompt": self.negative_prompt, "height": height, "width": width}
         return {**named, **self.generator_options}
-
-    def to_yaml(self) -> dict[str, Any]:
-        """Return plain values from which `validated` makes the same config."""
-        return self.model_dump(mode="json", exclude_none=True) | {"min_log_prob": self.min_log_prob}
 
 
 def validated(values: dict[str, Any]) -> RunConfig:

@@ -67,6 +67,18 @@ class DiffusersGenerator:
         if device is not None:
             self._pipeline.to(device)
         self._pipeline.set_progress_bar_config(disable=True)
+        self._settings = {
+            "model": self.model,
+            "prompt": prompt,
+            "steps": steps,
+            "guidance": guidance_scale,
+            "dtype": None if dtype is None else str(dtype).removeprefix("torch."),
+            "device": None if device is None else str(device),
+            "search": search,
+            "batch_size": batch_size,
+            "generator_options": {k: v for k, v in call_arguments.items() if isinstance(v, str | int | float)},
+            "generator_seed": seed,
+        }
         given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
         self._arguments = {name: value for name, value in given.items() if value is not None}
         known = inspect.signature(self._pipeline.__call__).parameters
@@ -100,6 +112,11 @@ class DiffusersGenerator:
         generator = cls(scenes.PIPELINE_FOLDER, prompt, steps=steps, guidance_scale=guidance_scale, **options)
         generator.model = BUILTIN
         return generator
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides an image beside z, by the names that a config has for it."""
+        return self._settings | {"model": self.model}
 
     @property
     def nfe(self) -> int:

@@ -55,7 +55,8 @@ class RunFolder:
         """Keep what the run was asked to do, in a form that `zo-dno run` takes."""
         import yaml
 
-        (self.path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        known = {key: value for key, value in config.items() if value is not None or key == "min_log_prob"}
+        (self.path / "config.yaml").write_text(yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
 
     def write(self, result: "Result", threshold: float | None) -> None:
         """Keep everything that a run found."""

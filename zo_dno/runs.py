@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
-from zo_dno.api import find_strategy, make_reward, optimize
+from zo_dno.api import optimize
 from zo_dno.config import RunConfig, read_yaml, validated
 from zo_dno.errors import InputError
 from zo_dno.generator import BUILTIN, DiffusersGenerator
+from zo_dno.parts import find_strategy, make_reward
 from zo_dno.result import Result
 from zo_dno.run_folder import RunFolder, load_noise
 from zo_dno.search import Step
@@ -47,7 +48,7 @@ def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = N
         init=config.init,
         top=config.top,
         baseline=config.baseline,
-        config=config.to_yaml(),
+        threads=config.threads,
         on_step=on_step,
     )
 
@@ -70,7 +71,7 @@ def make_generator(config: RunConfig, *, steps: int | None = None) -> DiffusersG
         "guidance_scale": config.guidance,
         "search": "initial" if steps else config.search,
         "batch_size": config.batch_size,
-        "seed": config.seed,
+        "seed": config.seed if config.generator_seed is None else config.generator_seed,
         "dtype": config.dtype,
         "device": config.device,
         **config.call_arguments,

@@ -61,7 +61,9 @@ def p_values(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> dict[str, Tensor]:
     for shape, part in zip(shapes, space.split(z), strict=True):
         kinds.setdefault(tuple(shape), []).append(part)
     draws = [_grid(torch.stack(alike, dim=1), shape) for shape, alike in kinds.items()]
-    found = _neighbours(draws, energy)
+    largest = z.double().square().amax(1) / energy
+    found = {"largest entry": _sidak(_above(largest, 0.5, (space.d - 1) / 2), space.d)}  # not spectral: spikes
+    found |= _neighbours(draws, energy)
     found |= _spectrum(draws, energy)
     found |= _rows(draws, energy)
     return found

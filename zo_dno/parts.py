@@ -1,0 +1,83 @@
+"""From names, functions and options to the parts of a run."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zo_dno.callables import FunctionReward
+from zo_dno.errors import InputError
+from zo_dno.reward import Reward
+from zo_dno.rewards import REWARDS
+from zo_dno.run_folder import load_noise
+from zo_dno.strategies import STRATEGIES
+from zo_dno.strategy import Strategy
+from zo_dno.tables import checked_options, load
+from zo_dno.types import Generator
+
+_GIVEN_BY_THE_RUN = ("d", "horizon", "seed", "sizes", "init")
+
+
+def make_reward(reward: str | Reward | Callable[..., Any], options: Mapping[str, Any] | None = None) -> Reward:
+    """Turn a name, a class, a function or a Reward into a Reward.
+
+    Raises:
+        InputError: the name or an option is unknown, or options were given for something that takes none.
+    """
+    name = name_of(reward)
+    found = load("reward", REWARDS, reward) if isinstance(reward, str) else reward
+    if isinstance(found, type):
+        made: Reward = found(**checked_options(name, found, options or {}))
+        return made
+    if options:
+        raise InputError(f"reward {name!r} takes no options; got {', '.join(options)}.")
+    return found if isinstance(found, Reward) else FunctionReward(found, name.rpartition(".")[2].rpartition(":")[2])
+
+
+def find_strategy(
+    strategy: str | Callable[..., Strategy], options: Mapping[str, Any]
+) -> tuple[Callable[..., Strategy], dict[str, Any]]:
+    """Turn a name or a class, and options, into a class and checked options.
+
+    Raises:
+        InputError: the name or an option is unknown, or an option's value does not fit.
+    """
+    name = name_of(strategy)
+    target = load("strategy", STRATEGIES, strategy) if isinstance(strategy, str) else strategy
+    return target, checked_options(name, target, options, internal=_GIVEN_BY_THE_RUN)
+
+
+def name_of(part: Any) -> str:
+    """Name a reward, a strategy or a generator as a config does: of a table, or package.module:name."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Reward):
+        return part.name
+    target = part if hasattr(part, "__qualname__") else type(part)
+    return f"{target.__module__}:{target.__qualname__}"
+
+
+def make_strategy(
+    strategy: str | Callable[..., Strategy],
+    generator: Generator,
+    horizon: int,
+    seed: int,
+    init: Tensor | str | Path | None,
+    options: Mapping[str, Any],
+) -> Strategy:
+    """Build a strategy for the noise of a generator.
+
+    Raises:
+        InputError: the name or an option does not fit, or `init` is not noise of this generator.
+    """
+    space = generator.space
+    target, checked = find_strategy(strategy, options)
+    noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
+    if noise is not None and noise.shape != (space.d,):
+        raise InputError(
+            f"init must be noise of {space.d} entries; got {tuple(noise.shape)}. It was made for another model, size, "
+            "number of steps or search space."
+        )
+    made: Strategy = target(space.d, horizon, seed, sizes=space.sizes, init=noise, **checked)
+    return made
