@@ -1,7 +1,6 @@
 """What every population-wise strategy shares: numbering, checking, waiting for a whole population, storing."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from torch import Tensor
 from zo_dno.errors import AskTellError, InputError
 from zo_dno.noise import retract
 from zo_dno.rng import stream
+from zo_dno.strategy import Problem
 from zo_dno.types import Candidates
 
 
@@ -18,37 +18,21 @@ class PopulationStrategy(ABC):
     """A strategy that learns from whole populations. Subclasses write `_sample` and `_update`.
 
     Args:
-        d: entries of one candidate's noise.
-        horizon: planned number of queries, for schedules.
-        seed: of the run; the strategy draws from its own stream of it.
-        sizes: entries of every draw in z, in order; by default z is one draw.
-        init: (d,), noise to start from; by default a draw from the prior.
+        problem: what to search.
         population: candidates per `ask`.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ()  # names of the attributes that `state_dict` stores
 
-    def __init__(
-        self,
-        d: int,
-        horizon: int,
-        seed: int,
-        *,
-        sizes: Sequence[int] = (),
-        init: Tensor | None = None,
-        population: int = 16,
-    ) -> None:
-        for name, value in (("d", d), ("horizon", horizon), ("population", population)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1; got {value}.")
-        self.d, self.horizon, self.population = d, horizon, population
-        self.sizes = tuple(sizes) or (d,)
-        if sum(self.sizes) != d:
-            raise InputError(f"sizes must sum to d = {d}; got {self.sizes}. They come from another noise space.")
-        self.rng = stream(seed, "strategy")
-        self.has_init = init is not None
-        self.start = torch.randn(d, generator=stream(seed, "start")) if init is None else _checked(init, d)
-        self._asked = torch.empty(0, d)
+    def __init__(self, problem: Problem, *, population: int = 16) -> None:
+        if population < 1:
+            raise InputError(f"population must be at least 1; got {population}.")
+        self.d, self.horizon, self.population = problem.d, problem.horizon, population
+        self.sizes = problem.sizes or (problem.d,)
+        self.rng = stream(problem.seed, "strategy")
+        self.has_init = problem.init is not None
+        self.start = _start(problem)
+        self._asked = torch.empty(0, problem.d)
         self._scores = torch.empty(0)
         self._told = torch.empty(0, dtype=torch.bool)
         self._first_id = 0
@@ -127,9 +111,7 @@ class PopulationStrategy(ABC):
             setattr(self, name, deepcopy(state[name]))
 
 
-def _checked(init: Tensor, d: int) -> Tensor:
-    if init.shape != (d,):
-        raise InputError(f"init must be ({d},); got {tuple(init.shape)}. It comes from another noise space.")
-    if not bool(init.isfinite().all()):
-        raise InputError("init must be finite; got NaN or infinity. Pass noise on the N(0, I) scale.")
-    return init.detach().to("cpu", torch.float32, copy=True)
+def _start(problem: Problem) -> Tensor:
+    if problem.init is None:
+        return torch.randn(problem.d, generator=stream(problem.seed, "start"))
+    return problem.init.detach().to("cpu", torch.float32, copy=True)

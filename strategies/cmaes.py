@@ -1,6 +1,5 @@
 """CMA-ES with a diagonal covariance, by pycma."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from zo_dno.strategies.numpy_global import OwnGlobalNumpy
 from zo_dno.strategies.prior import first_gaussian
 from zo_dno.strategies.ranking import shuffled_ranks
 from zo_dno.strategies.replayed import ReplayedStrategy
+from zo_dno.strategy import Problem
 
 MIN_POPULATION = 4  # pycma's selection needs two parents
 
@@ -29,16 +29,12 @@ class CMAES(ReplayedStrategy):
 
     def __init__(
         self,
-        d: int,
-        horizon: int,
-        seed: int,
+        problem: Problem,
         *,
-        sizes: Sequence[int] = (),
-        init: Tensor | None = None,
         population: int = 16,
         mean_rate: float = 2.0,
     ) -> None:
-        super().__init__(d, horizon, seed, sizes=sizes, init=init, population=population)
+        super().__init__(problem, population=population)
         if population < MIN_POPULATION:
             raise InputError(f"population must be at least {MIN_POPULATION} with pycma; got {population}.")
         if not mean_rate > 0:

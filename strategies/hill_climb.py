@@ -1,6 +1,5 @@
 """Annealed hill climbing whose proposals keep the prior."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -10,6 +9,7 @@ from zo_dno.errors import InputError
 from zo_dno.noise import rotate
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.prior import INIT_STEP
+from zo_dno.strategy import Problem
 
 
 class HillClimb(PopulationStrategy):
@@ -28,18 +28,14 @@ class HillClimb(PopulationStrategy):
 
     def __init__(
         self,
-        d: int,
-        horizon: int,
-        seed: int,
+        problem: Problem,
         *,
-        sizes: Sequence[int] = (),
-        init: Tensor | None = None,
         population: int = 16,
         first_step: float = 1.0,
         last_step: float = 0.1,
         fresh: float = 0.05,
     ) -> None:
-        super().__init__(d, horizon, seed, sizes=sizes, init=init, population=population)
+        super().__init__(problem, population=population)
         if not last_step > 0:
             raise InputError(f"last_step must be above 0; got {last_step}. 0 would repeat the best noise.")
         if not last_step <= first_step <= 1:

@@ -1,6 +1,6 @@
 """Any optimizer of nevergrad's registry, kept on the Gaussian shell."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from typing import Any
@@ -12,6 +12,7 @@ from zo_dno.errors import InputError, RunError, unknown_name
 from zo_dno.strategies.numpy_global import OwnGlobalNumpy
 from zo_dno.strategies.prior import first_gaussian
 from zo_dno.strategies.replayed import ReplayedStrategy
+from zo_dno.strategy import Problem
 
 
 class Nevergrad(ReplayedStrategy):
@@ -30,17 +31,13 @@ class Nevergrad(ReplayedStrategy):
 
     def __init__(
         self,
-        d: int,
-        horizon: int,
-        seed: int,
+        problem: Problem,
         *,
-        sizes: Sequence[int] = (),
-        init: Tensor | None = None,
         population: int = 16,
         optimizer: str = "DiagonalCMA",
         sigma: float = 0.0,
     ) -> None:
-        super().__init__(d, horizon, seed, sizes=sizes, init=init, population=population)
+        super().__init__(problem, population=population)
         if not sigma >= 0:
             raise InputError(f"sigma must be at least 0; got {sigma}. 0 takes the prior's width.")
         self.optimizer, self._workers = optimizer, population

@@ -1,7 +1,6 @@
 """A library's optimizer as a strategy: stored as the scores it was told, restored by telling them again."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor
 from zo_dno.rng import stream
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.numpy_global import OwnGlobalNumpy
+from zo_dno.strategy import Problem
 
 
 class ReplayedStrategy(PopulationStrategy):
@@ -22,16 +22,12 @@ class ReplayedStrategy(PopulationStrategy):
 
     def __init__(
         self,
-        d: int,
-        horizon: int,
-        seed: int,
+        problem: Problem,
         *,
-        sizes: Sequence[int] = (),
-        init: Tensor | None = None,
         population: int = 16,
     ) -> None:
-        super().__init__(d, horizon, seed, sizes=sizes, init=init, population=population)
-        self._seed = seed
+        super().__init__(problem, population=population)
+        self._seed = problem.seed
         self._history: list[Tensor] = []  # scores of the populations before the one in hand
 
     @abstractmethod

@@ -1,7 +1,6 @@
 """Separable natural evolution strategy: a Gaussian with a mean and one width a coordinate follows the ranks."""
 
 import math
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -11,6 +10,7 @@ from zo_dno.errors import InputError
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.prior import first_gaussian
 from zo_dno.strategies.ranking import rank_values
+from zo_dno.strategy import Problem
 
 
 class SNES(PopulationStrategy):
@@ -29,26 +29,24 @@ class SNES(PopulationStrategy):
 
     def __init__(
         self,
-        d: int,
-        horizon: int,
-        seed: int,
+        problem: Problem,
         *,
-        sizes: Sequence[int] = (),
-        init: Tensor | None = None,
         population: int = 16,
         mean_rate: float = 2.0,
         sigma_rate: float = 0.0,
     ) -> None:
-        super().__init__(d, horizon, seed, sizes=sizes, init=init, population=population)
+        super().__init__(problem, population=population)
         if not mean_rate > 0:
             raise InputError(f"mean_rate must be above 0; got {mean_rate}. 1 is the papers'.")
         if not sigma_rate >= 0:
             raise InputError(f"sigma_rate must be at least 0; got {sigma_rate}. 0 takes the papers'.")
         self._eta_mu = mean_rate
-        self._eta_sigma = sigma_rate or (3 + math.log(d)) / (5 * math.sqrt(d))  # Wierstra et al. 2014, table 1
+        self._eta_sigma = sigma_rate or (3 + math.log(self.d)) / (
+            5 * math.sqrt(self.d)
+        )  # Wierstra et al. 2014, table 1
         self._mu, sigma = first_gaussian(self.start, self.has_init)
-        self._sigma = torch.full((d,), sigma)
-        self._s = torch.empty(0, d)
+        self._sigma = torch.full((self.d,), sigma)
+        self._s = torch.empty(0, self.d)
 
     @property
     def step_size(self) -> float:

@@ -1,6 +1,5 @@
 """Zeroth-order gradient ascent: finite differences along random directions, then an ordinary step rule."""
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -12,7 +11,7 @@ from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.directions import DIRECTIONS
 from zo_dno.strategies.estimators import central_difference, forward_difference
 from zo_dno.strategies.step_rules import STEP_RULES, zero_moments
-from zo_dno.strategy import Regularizer
+from zo_dno.strategy import Problem, Regularizer
 
 Estimator = Literal["forward", "central"]
 
@@ -39,12 +38,8 @@ class ZOSGD(PopulationStrategy):
 
     def __init__(
         self,
-        d: int,
-        horizon: int,
-        seed: int,
+        problem: Problem,
         *,
-        sizes: Sequence[int] = (),
-        init: Tensor | None = None,
         population: int = 16,
         estimator: Estimator = "central",
         directions: Literal["gaussian", "sphere", "rademacher", "orthogonal"] = "gaussian",
@@ -54,7 +49,7 @@ class ZOSGD(PopulationStrategy):
         mu: float = 0.3,
         retraction: bool = True,
     ) -> None:
-        super().__init__(d, horizon, seed, sizes=sizes, init=init, population=population)
+        super().__init__(problem, population=population)
         names = (("estimator", estimator, get_args(Estimator)), ("directions", directions, DIRECTIONS))
         for kind, name, known in (*names, ("optimizer", optimizer, STEP_RULES)):
             if name not in known:
@@ -69,7 +64,7 @@ class ZOSGD(PopulationStrategy):
         self.estimator, self.lr, self.momentum, self.mu, self.retraction = estimator, lr, momentum, mu, retraction
         self._directions, self._step = DIRECTIONS[directions], STEP_RULES[optimizer]
         self._regularizer: Regularizer | None = None
-        self._z, self._xi, self._moments, self._count = self.start, torch.empty(0, d), zero_moments(d), 0
+        self._z, self._xi, self._moments, self._count = self.start, torch.empty(0, self.d), zero_moments(self.d), 0
 
     @property
     def n_prior(self) -> int:

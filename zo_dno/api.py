@@ -23,7 +23,7 @@ from zo_dno.reward import Reward
 from zo_dno.rng import stream_seed
 from zo_dno.run_folder import RunFolder
 from zo_dno.search import Search, Step
-from zo_dno.strategy import Strategy
+from zo_dno.strategy import Problem, Strategy
 from zo_dno.types import Generator, Score
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ def _best_of_n(run: Search, n: int, seed: int) -> Baseline | None:
     from zo_dno.strategies.random_search import RandomSearch
 
     space = run.generator.space
-    prior = RandomSearch(space.d, n, stream_seed(seed, "baseline"), sizes=space.sizes)
+    prior = RandomSearch(Problem(space.d, n, stream_seed(seed, "baseline"), space.sizes))
     objective, archive = run.objective, Archive()
     drawn = Search(
         run.generator,

@@ -12,11 +12,11 @@ from zo_dno.reward import Reward
 from zo_dno.rewards import REWARDS
 from zo_dno.run_folder import load_noise
 from zo_dno.strategies import STRATEGIES
-from zo_dno.strategy import Strategy
+from zo_dno.strategy import Problem, Strategy
 from zo_dno.tables import checked_options, load
 from zo_dno.types import Generator
 
-_GIVEN_BY_THE_RUN = ("d", "horizon", "seed", "sizes", "init")
+_GIVEN_BY_THE_RUN = ("problem",)
 
 
 def make_reward(reward: str | Reward | Callable[..., Any], options: Mapping[str, Any] | None = None) -> Reward:
@@ -74,10 +74,5 @@ def make_strategy(
     space = generator.space
     target, checked = find_strategy(strategy, options)
     noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
-    if noise is not None and noise.shape != (space.d,):
-        raise InputError(
-            f"init must be noise of {space.d} entries; got {tuple(noise.shape)}. It was made for another model, size, "
-            "number of steps or search space."
-        )
-    made: Strategy = target(space.d, horizon, seed, sizes=space.sizes, init=noise, **checked)
+    made: Strategy = target(Problem(space.d, horizon, seed, space.sizes, noise), **checked)
     return made

@@ -1,7 +1,10 @@
 """The contract of a search strategy: ask for candidates, tell their scores."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from zo_dno.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,12 +15,49 @@ Regularizer = Callable[["Tensor"], "Tensor"]
 """(n, d) -> (n,): gamma * R(z) <= 0, differentiable."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """All that a strategy knows of the search it is built for; its options come beside it.
+
+    Attributes:
+        d: entries of one candidate's noise.
+        horizon: planned number of queries, for schedules.
+        seed: of the run.
+        sizes: entries of every draw in z, in order; by default z is one draw.
+        init: (d,), noise to start from; by default a draw from the prior.
+    Raises:
+        InputError: a number is below 1, the sizes do not sum to d, or init is not (d,) and finite.
+    """
+
+    d: int
+    horizon: int
+    seed: int
+    sizes: tuple[int, ...] = ()
+    init: "Tensor | None" = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("d", self.d), ("horizon", self.horizon)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1; got {value}.")
+        if self.sizes and sum(self.sizes) != self.d:
+            raise InputError(f"sizes must sum to d = {self.d}; got {self.sizes}. They come from another noise space.")
+        if self.init is None:
+            return
+        if self.init.shape != (self.d,):
+            raise InputError(
+                f"init must be noise of {self.d} entries; got {tuple(self.init.shape)}. It was made for another model, "
+                "size, number of steps or search space."
+            )
+        if not bool(self.init.isfinite().all()):
+            raise InputError("init must be finite; got NaN or infinity. Pass noise on the N(0, I) scale.")
+
+
 @runtime_checkable
 class Strategy(Protocol):
-    """Proposes noise and learns from scores; never sees a model, an image or a prompt.
+    """Proposes noise and learns from scores; never sees a model, an image or a prompt. Built from a Problem.
 
     Laws that the tests hold every strategy to:
-        - the same d, horizon, seed and options, told the same scores, asks for the same candidates, bit for bit;
+        - the same problem and options, told the same scores, asks for the same candidates, bit for bit;
         - id 0 is the noise that the search starts from;
         - a population may be told in parts, in any order of the parts, and NaN (missing) in any place;
         - `load_state_dict(state_dict())` on a fresh instance goes on as the old one would;

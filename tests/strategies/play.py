@@ -11,6 +11,7 @@ from torch import Tensor
 from zo_dno.rng import stream
 from zo_dno.strategies import STRATEGIES
 from zo_dno.strategies.base import PopulationStrategy
+from zo_dno.strategy import Problem
 
 Reward = Callable[[Tensor], Tensor]
 NAMES = sorted(STRATEGIES)
@@ -25,7 +26,8 @@ def load(name: str) -> type[PopulationStrategy]:
 
 def make(name: str, d: int = 12, seed: int = 0, horizon: int = 60, population: int = 6, **options: Any) -> Any:
     """Build a table entry small."""
-    return load(name)(d, horizon, seed, population=population, **options)
+    given = {key: options.pop(key) for key in ("sizes", "init") if key in options}
+    return load(name)(Problem(d, horizon, seed, **given), population=population, **options)
 
 
 def shifted_sphere(z: Tensor) -> Tensor:

@@ -153,7 +153,7 @@ def test_refuses_a_space_that_does_not_fit(name: str) -> None:
         make(name, d=0)
     with pytest.raises(InputError, match="population must be at least"):
         make(name, population=0)
-    with pytest.raises(InputError, match=r"init must be \(12,\); got \(11,\)"):
+    with pytest.raises(InputError, match=r"init must be noise of 12 entries; got \(11,\)"):
         make(name, init=torch.zeros(11))
     with pytest.raises(InputError, match="init must be finite"):
         make(name, init=torch.full((12,), torch.nan))
