@@ -41,9 +41,8 @@ class SNES(PopulationStrategy):
         if not sigma_rate >= 0:
             raise InputError(f"sigma_rate must be at least 0; got {sigma_rate}. 0 takes the papers'.")
         self._eta_mu = mean_rate
-        self._eta_sigma = sigma_rate or (3 + math.log(self.d)) / (
-            5 * math.sqrt(self.d)
-        )  # Wierstra et al. 2014, table 1
+        papers_rate = (3 + math.log(self.d)) / (5 * math.sqrt(self.d))  # Wierstra et al. 2014, table 1
+        self._eta_sigma = sigma_rate or papers_rate
         self._mu, sigma = first_gaussian(self.start, self.has_init)
         self._sigma = torch.full((self.d,), sigma)
         self._s = torch.empty(0, self.d)
