@@ -1,0 +1,84 @@
+"""Training: every stage takes a step, and a killed run goes on exactly as if it had not been."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from zo_dno.errors import InputError
+from zo_dno.scenes import data, train
+from zo_dno.scenes.evaluate import CARD, table, update_card
+from zo_dno.scenes.judge import Judge
+from zo_dno.scenes.loop import Plan
+from zo_dno.scenes.pipeline import draw, load
+
+TINY = {
+    stage: replace(plan, steps=2, batch=4, rate=1e-3, warmup=1, decay=0.4, save_every=1)
+    for stage, plan in train.PLANS.items()
+}
+STAGE_MODELS = {"autoencoder": "autoencoder", "judge": "judge", "denoiser": "teacher", "distil": "student"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A tiny training of every stage, uninterrupted."""
+    training = train.Training(tmp_path_factory.mktemp("whole"), TINY, pictures_count=12)
+    for stage in train.STAGES:
+        training.run(stage, training.work / "weights")
+    return training
+
+
+def test_weights_of_a_training_load_and_draw(whole):
+    pipeline = load(whole.work / "weights" / "pipeline")
+    images = draw(pipeline, ["sea at day"] * 2, seed=0, steps=2)
+    assert len(Judge.load(whole.work / "weights" / "judge.safetensors").read(images)) == 2
+
+
+def test_killed_and_resumed_equals_uninterrupted(whole, tmp_path):
+    """Every stage stops after one step, and a new process's worth of objects goes on from the checkpoint."""
+    for stage, model in STAGE_MODELS.items():
+        short = {**TINY, stage: replace(TINY[stage], steps=1, decay=0.0)}
+        full = {**TINY, stage: replace(TINY[stage], decay=0.0)}
+        getattr(train.Training(tmp_path / "a", short, pictures_count=12), model)
+        resumed = getattr(train.Training(tmp_path / "a", full, pictures_count=12), model)
+        straight = getattr(train.Training(tmp_path / "b", full, pictures_count=12), model)
+        for name, value in straight.state_dict().items():
+            assert torch.equal(value, resumed.state_dict()[name]), (stage, name)
+
+
+def test_training_pictures_are_those_of_their_seed(tmp_path):
+    first, again = (data.training_pictures(tmp_path / name, 6, seed=1) for name in "ab")
+    other = data.training_pictures(tmp_path / "a", 6, seed=2)
+    assert (first.pixels == again.pixels).all()
+    assert (first.pixels != other.pixels).any()
+    assert data.training_pictures(tmp_path / "a", 6, seed=1).scene(0) == first.scene(0)
+
+
+def test_rate_rises_stays_and_falls_to_nothing():
+    plan = Plan(steps=1000, batch=1, rate=1.0, warmup=100, decay=0.4)
+    assert plan.rate_at(0) == pytest.approx(0.01)
+    assert plan.rate_at(300) == 1.0
+    assert plan.rate_at(800) == pytest.approx(0.5)
+    assert plan.rate_at(1000) == 0.0
+
+
+def test_steps_without_a_stage_are_refused(capsys):
+    with pytest.raises(SystemExit) as caught:
+        train.main(["--steps", "5"])
+    assert caught.value.code == 2
+    assert "--steps must be positive and go with one stage; got 5" in capsys.readouterr().err
+
+
+def test_checkpoint_of_another_seed_is_refused(whole):
+    other = {stage: replace(plan, seed=1) for stage, plan in TINY.items()}
+    with pytest.raises(InputError, match="seed must be that of .*autoencoder.pt, 0; got 1"):
+        _ = train.Training(whole.work, other, pictures_count=12).autoencoder
+
+
+def test_card_takes_new_figures(tmp_path):
+    card = tmp_path / "CARD.md"
+    card.write_text(CARD.read_text())
+    update_card({"autoencoder_psnr_db": 31.25}, "a test", card)
+    assert "| autoencoder_psnr_db | 31.250 | 28 |" in card.read_text()
+    assert card.read_text().startswith(CARD.read_text().split("<!-- figures -->")[0])
+    assert "31.250" in table({"autoencoder_psnr_db": 31.25})

@@ -1,0 +1,61 @@
+"""First stage: pictures to small latents and back."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zo_dno.scenes.data import Pictures
+from zo_dno.scenes.loop import Batch, Plan, train
+
+CHANNELS = 32
+LATENT_CHANNELS = 4
+_NOISE = 0.04  # on the latents while training, so that nearby latents decode alike
+
+
+def build() -> Any:
+    """Make an untrained `AutoencoderTiny`: 3 x 64 x 64 to 4 x 16 x 16."""
+    from diffusers import AutoencoderTiny
+
+    return AutoencoderTiny(
+        encoder_block_out_channels=(CHANNELS,) * 3,
+        decoder_block_out_channels=(CHANNELS,) * 3,
+        num_encoder_blocks=(1, 2, 4),
+        num_decoder_blocks=(5, 3, 1),
+        latent_channels=LATENT_CHANNELS,
+        scaling_factor=1.0,
+        force_upcast=False,
+    )
+
+
+def fit(pictures: Pictures, plan: Plan, folder: Path, device: torch.device) -> Any:
+    """Train the autoencoder and return it with averaged weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        model = build().to(device, memory_format=torch.channels_last)
+
+    def draw(generator: torch.Generator) -> Batch:
+        chosen = torch.randint(len(pictures), (plan.batch,), generator=generator)
+        images = pictures.batch(chosen).to(device, memory_format=torch.channels_last)
+        return images, torch.randn(plan.batch, LATENT_CHANNELS, 16, 16, generator=generator).to(device) * _NOISE
+
+    return train("autoencoder", model, draw, partial(_loss, model), plan, folder)
+
+
+def _loss(model: nn.Module, images: Tensor, noise: Tensor) -> Tensor:
+    with torch.autocast(images.device.type, torch.bfloat16):
+        latents = model.encode(images).latents  # type: ignore[operator]
+        decoded = model.decode(latents + noise).sample  # type: ignore[operator]
+    error: Tensor = decoded.float() - images
+    edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    return error.abs().mean() + 3.0 * error.square().mean() + 0.5 * edges + 0.02 * _spread(latents.float())
+
+
+def _spread(latents: Tensor) -> Tensor:
+    """Punish channels that are not centred, of unit variance and uncorrelated."""
+    flat = latents.transpose(0, 1).flatten(1)
+    mean = flat.mean(dim=1, keepdim=True)
+    covariance = (flat - mean) @ (flat - mean).T / flat.shape[1]
+    return mean.square().sum() + (covariance - torch.eye(len(flat), device=flat.device)).square().sum()

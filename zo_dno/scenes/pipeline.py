@@ -1,0 +1,89 @@
+"""Put the trained parts together as a Stable Diffusion pipeline, on disk and in memory."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from zo_dno.rng import stream
+from zo_dno.scenes import DEFAULT_GUIDANCE, DEFAULT_STEPS, JUDGE_FILE, PIPELINE_FOLDER
+from zo_dno.scenes.denoiser import Denoiser, build_scheduler
+from zo_dno.scenes.judge import Judge
+
+
+def assemble(autoencoder: Any, denoiser: Denoiser) -> Any:
+    """Make a `StableDiffusionPipeline` of the trained parts."""
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline(
+        vae=autoencoder,
+        text_encoder=denoiser.text_encoder,
+        tokenizer=denoiser.tokenizer,
+        unet=denoiser.unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def save(autoencoder: Any, denoiser: Denoiser, out: Path) -> None:
+    """Write the pipeline folder; the U-Net is stored in half precision and read in full."""
+    folder = out / PIPELINE_FOLDER.name
+    pipeline = assemble(autoencoder.cpu(), denoiser.cpu())
+    pipeline.save_pretrained(folder)
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    halves = {name: value.half().contiguous() for name, value in denoiser.unet.state_dict().items()}
+    save_file(halves, file, metadata={"format": "pt"})
+    _forget(folder / "vae" / "config.json", "block_out_channels")  # AutoencoderTiny sets it, and warns of it when read
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(0o644)
+
+
+def _forget(file: Path, key: str) -> None:
+    config = json.loads(file.read_text())
+    config.pop(key, None)
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def save_judge(judge: Judge, out: Path) -> None:
+    """Write the judge's weights."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / JUDGE_FILE.name
+    save_file({name: value.cpu().contiguous() for name, value in judge.state_dict().items()}, file)
+    file.chmod(0o644)
+
+
+def load(folder: Path = PIPELINE_FOLDER) -> Any:
+    """Load a saved pipeline, without a progress bar."""
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def draw(
+    pipeline: Any,
+    prompts: Sequence[str],
+    seed: int,
+    steps: int = DEFAULT_STEPS,
+    guidance: float = DEFAULT_GUIDANCE,
+    batch: int = 32,
+) -> list[Image.Image]:
+    """Draw one image a prompt; each image's noise is a stream of its own, named by its place in `prompts`."""
+    images: list[Image.Image] = []
+    for start in range(0, len(prompts), batch):
+        some = list(prompts[start : start + batch])
+        noise = torch.stack(
+            [torch.randn(4, 16, 16, generator=stream(seed, "scenes", "draw", start + row)) for row in range(len(some))]
+        )
+        shown = pipeline(some, num_inference_steps=steps, guidance_scale=guidance, latents=noise.to(pipeline.device))
+        images += shown.images
+    return images

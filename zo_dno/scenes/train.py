@@ -1,0 +1,108 @@
+"""Train the built-in model: `python -m zo_dno.scenes.train`."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zo_dno.scenes import WEIGHTS_FOLDER, autoencoder, classifier, data, denoiser, distil, pipeline
+from zo_dno.scenes.judge import Judge
+from zo_dno.scenes.loop import Plan
+
+PLANS = {
+    "autoencoder": Plan(steps=5000, batch=16, rate=1.5e-3),
+    "judge": Plan(steps=2000, batch=48, rate=2e-3, average=0.995, shards=1),
+    "denoiser": Plan(steps=3600, batch=64, rate=1e-3, average=0.998),
+    "distil": Plan(steps=700, batch=48, rate=3e-4, warmup=30, decay=0.6, average=0.99),
+}
+STAGES = tuple(PLANS)
+PICTURES = 40_000
+DISTILLED_PICTURES = 10_000  # the student needs places to be asked at, not new pictures
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of the model: what each stage needs of those before it, computed once.
+
+    Attributes:
+        work: Where pictures and checkpoints are kept; training goes on from what it finds there.
+        plans: How each stage trains.
+        pictures_count: Number of rendered training pictures.
+        seed: Decides the pictures.
+    """
+
+    work: Path
+    plans: dict[str, Plan]
+    pictures_count: int = PICTURES
+    seed: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    @cached_property
+    def pictures(self) -> data.Pictures:
+        return data.training_pictures(self.work, self.pictures_count, self.seed)
+
+    @cached_property
+    def autoencoder(self) -> Any:
+        return autoencoder.fit(self.pictures, self.plans["autoencoder"], self.work, self.device)
+
+    @cached_property
+    def judge(self) -> Judge:
+        return classifier.fit(self.pictures, self.autoencoder, self.plans["judge"], self.work, self.device)
+
+    @cached_property
+    def teacher(self) -> denoiser.Denoiser:
+        encoded = partial(denoiser.encode, self.pictures, self.autoencoder, self.device)
+        return denoiser.fit(encoded, self.pictures.captions(), self.plans["denoiser"], self.work, self.device)
+
+    @cached_property
+    def student(self) -> denoiser.Denoiser:
+        some = self.pictures.first(DISTILLED_PICTURES)
+        latents = denoiser.encode(some, self.autoencoder, self.device)
+        return distil.fit(self.teacher, latents, some.captions(), self.plans["distil"], self.work, self.device)
+
+    def run(self, stage: str, out: Path) -> None:
+        """Train one stage, after those that it needs, and write what it makes below `out`."""
+        if stage == "judge":
+            pipeline.save_judge(self.judge, out)
+        elif stage == "denoiser":
+            pipeline.save(self.autoencoder, self.teacher, out)
+        elif stage == "distil":
+            pipeline.save(self.autoencoder, self.student, out)
+        else:
+            _ = self.autoencoder
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m zo_dno.scenes.train", description=__doc__)
+    parser.add_argument(
+        "--stage", choices=(*STAGES, "all"), default="all", help="this stage, after those that it needs"
+    )
+    parser.add_argument("--out", type=Path, default=WEIGHTS_FOLDER, help="where the weights go")
+    parser.add_argument("--work", type=Path, default=Path(".training"), help="pictures and checkpoints, to go on from")
+    parser.add_argument("--steps", type=int, help="train the one stage for this many steps")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    plans = {stage: replace(plan, seed=options.seed) for stage, plan in PLANS.items()}
+    if options.steps is not None:
+        if options.stage == "all" or options.steps < 1:
+            parser.error(
+                f"--steps must be positive and go with one stage; got {options.steps}. Name it: --stage denoiser"
+            )
+        plans[options.stage] = replace(plans[options.stage], steps=options.steps)
+    training = Training(options.work, plans, seed=options.seed)
+    for stage in STAGES if options.stage == "all" else (options.stage,):
+        training.run(stage, options.out)
+
+
+if __name__ == "__main__":
+    main()
