@@ -33,6 +33,8 @@ def test_what_is_written_is_read_back(tmp_path):
     ledger.append([missing, QUERY])
     ledger.append([replace(QUERY, stage="baseline")])
     assert ledger.queries() == [QUERY, missing]
+    assert [query.feasible for query in ledger.queries()] == [True, False]
+    assert all(isinstance(query.feasible, bool) for query in ledger.queries())
     assert len(ledger.queries("baseline")) == 1
     ledger.close()
     rows = sqlite3.connect(tmp_path / "ledger.db").execute("SELECT id, value, error FROM query WHERE stage='search'")

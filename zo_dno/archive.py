@@ -8,7 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-MIN_DIFFERENCE = 0.02  # mean absolute difference of two images in [0, 1]; see docs/search.md
+MIN_DIFFERENCE = 0.02  # mean absolute difference of two images in [0, 1]; see docs/design.md, decision 9
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class Ledger:
         rows = self._connection.execute(
             f"SELECT {', '.join(_COLUMNS)} FROM query WHERE stage = ? ORDER BY id", (stage,)
         )
-        return [Query(*row) for row in rows]
+        return [replace(query, feasible=bool(query.feasible)) for query in (Query(*row) for row in rows)]
 
     def close(self) -> None:
         """Close the file; nothing is lost without it."""

@@ -19,7 +19,8 @@ def assemble(autoencoder: Any, denoiser: Denoiser) -> Any:
     """Make a `StableDiffusionPipeline` of the trained parts."""
     from diffusers import StableDiffusionPipeline
 
-    pipeline = StableDiffusionPipeline(
+    build: Any = StableDiffusionPipeline  # declared as if its optional parts were not
+    pipeline = build(
         vae=autoencoder,
         text_encoder=denoiser.text_encoder,
         tokenizer=denoiser.tokenizer,

@@ -17,7 +17,7 @@ def build_tokenizer() -> Any:
     """Make the `CLIPTokenizer`: every word of the grammar is one token, any other text falls apart into bytes."""
     from transformers import CLIPTokenizer
 
-    merges = _merges()
+    merges: Any = _merges()  # pairs are accepted, and wanted, though declared otherwise
     symbols = _byte_symbols()
     vocabulary = [*symbols, *(symbol + _WORD_END for symbol in symbols), *(a + b for a, b in merges), _START, _END]
     numbered = {token: index for index, token in enumerate(vocabulary)}
