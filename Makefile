@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	@rm -rf runs/demo
-	$(BIN)/zo-dno run --prompt "mountains at dusk, with a house" --reward jpeg_smaller --held-out prompt_match \
+	$(BIN)/zo-dno run --prompt "mountains at day, cloudy, with a house" --reward jpeg_smaller --held-out prompt_match \
 		--queries 512 --baseline equal --seed 0 --out runs/demo
 
 test: $(READY)

@@ -13,7 +13,7 @@ from benchmarks.tables import show
 from zo_dno.api import DEFAULT_STRATEGY
 from zo_dno.display import quiet_libraries
 
-PROMPT = "mountains at dusk, with a house"
+PROMPT = "mountains at day, cloudy, with a house"
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from benchmarks.tables import show
 from zo_dno import scenes
 from zo_dno.display import quiet_libraries
 
-PROMPT = "mountains at dusk, with a house"
+PROMPT = "mountains at day, cloudy, with a house"
 BATCH_SIZE = 16
 ALLOWED = 1.10
 

@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -24,7 +26,7 @@ import torch
 import zo_dno
 
 torch.set_num_threads(2)
-generator = zo_dno.DiffusersGenerator.builtin(prompt="mountains at dusk, with a house")
+generator = zo_dno.DiffusersGenerator.builtin(prompt="mountains at day, cloudy, with a house")
 print(f"{generator.space.d} searched numbers, {generator.nfe} denoiser calls an image")
 
 # %% [markdown]

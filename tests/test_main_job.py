@@ -13,7 +13,7 @@ from zo_dno.runs import run as run_config
 from zo_dno.scenes.grammar import parse
 from zo_dno.scenes.judge import Judge
 
-PROMPT = "mountains at dusk, with a house"
+PROMPT = "mountains at day, cloudy, with a house"
 README = Path(__file__).parents[1] / "README.md"
 
 

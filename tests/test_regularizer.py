@@ -27,7 +27,7 @@ def chain(z, correlation=0.1):
 
 
 def slow_log_p(row, k):
-    """Take log p1 and log p2 of one ordered row as methods.md 1.3 writes them."""
+    """Take log p1 and log p2 of one ordered row as the formulas in docs/regularizer.md say."""
     m = len(row) // k
     vectors = [row[i * k : (i + 1) * k] for i in range(m)]
     m1 = np.linalg.norm(sum(vectors) / m)
@@ -150,7 +150,7 @@ def test_threshold_takes_numbers_and_levels():
     probability = GaussianProbability(1024)
     assert probability.threshold(-3) == -3.0
     assert probability.threshold(0.0) == 0.0
-    assert probability.threshold("1%") == pytest.approx(-2.24, abs=0.05)  # methods.md 1.3, from fewer draws
+    assert probability.threshold("1%") == pytest.approx(-2.24, abs=0.05)  # known from fewer draws
     assert probability.threshold("50%") == pytest.approx(-0.94, abs=0.01)
     assert probability.threshold("0.1%") < probability.threshold(" 1 %") < probability.threshold("10%")
 
@@ -179,7 +179,7 @@ def test_false_alarms_on_true_draws(d, n):
         assert flagged.double().mean().item() == pytest.approx(level, abs=4 * math.sqrt(level * (1 - level) / n))
 
 
-POWER = {  # the rows of methods.md 1.3 whose statistic lies beyond the 1 % quantile
+POWER = {  # perturbations whose statistic lies beyond the 1 % quantile
     (1024, "x1.10"): lambda z: 1.1 * z,
     (1024, "x0.90"): lambda z: 0.9 * z,
     (16_384, "+0.05"): lambda z: z + 0.05,
@@ -203,7 +203,7 @@ def test_power_at_the_1_percent_level(d, row):
     [("+0.05", -5.9, 0.0), ("x1.05", -1.0, -3.2), ("x1.10", -1.1, -16.9), ("x0.90", -0.8, -11.9)],
 )
 def test_exponents_of_the_given_order_are_those_of_the_table(row, log_p1, log_p2):
-    """Table of methods.md 1.3, m = 4,096, is of single draws: a shift's log p1 has a standard deviation of about 2."""
+    """The values, m = 4,096, are of single draws: a shift's log p1 has a standard deviation of about 2."""
     ours = GaussianProbability(16_384, permutations=0)._log_p(POWER[16_384, row](draws(20, 16_384, "table", row)))
     mean1, mean2 = (side.mean().item() for side in ours)
     assert mean1 == pytest.approx(min(0, log_p1 + math.log(2)), abs=1.5)

@@ -35,7 +35,7 @@ def progress() -> Iterator[Callable[[Step], None]]:
     """Show a bar while a run goes on; what is yielded takes the run's steps."""
     bar = Progress(
         TextColumn("{task.description:>8}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=6),
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"),
         TimeElapsedColumn(),
@@ -57,9 +57,9 @@ def figures(step: Step) -> str:
     best = step.best.reward if step.best else None
     parts = ["best -" if best is None else f"best {best:.4g}"]
     if step.sigma is not None:
-        parts.append(f"sigma {step.sigma:.3f}")
+        parts.append(f"sigma {step.sigma:.2f}")
     parts.append(f"log P {step.last_log_prob:.2f}")
-    parts.append(f"{step.images_per_second:.0f} images/s")
+    parts.append(f"{step.images_per_second:.0f} img/s")
     if step.failed:
         parts.append(f"[red]{step.failed} missing[/]")
     return "  ".join(parts)
