@@ -1,7 +1,10 @@
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,18 @@ import yaml
 from zo_dno import cli
 
 REWARD = """
+import time
+
 import numpy as np
 
 
 def warm(images, prompts):
     return [float(np.asarray(image)[..., 0].mean()) - float(np.asarray(image)[..., 2].mean()) for image in images]
+
+
+def slow(images, prompts):
+    time.sleep(0.05)
+    return warm(images, prompts)
 
 
 def broken(images, prompts):
@@ -94,6 +104,34 @@ def test_another_process_gives_the_same_result(zo, tiny):
     assert one == two
 
 
+def test_ctrl_c_in_a_real_process_keeps_everything(zo, tiny):
+    options = ("--reward", "my_rewards:slow", "--queries", 10_000, "--out", "here")
+    command = [sys.executable, "-m", "zo_dno.cli", "run", *map(str, (*tiny, *options))]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 60
+    while rows(Path("here", "ledger.db")) < 16 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    result = json.loads(Path("here", "result.json").read_text())
+    assert result["status"] == "interrupted"
+    assert result["queries"] == rows(Path("here", "ledger.db")) >= 16
+    assert Path("here", "best.png").exists()
+    assert "Traceback" not in output
+
+
+def rows(ledger):
+    if not ledger.exists():
+        return 0
+    with sqlite3.connect(ledger, timeout=10) as connection:
+        try:
+            return connection.execute("SELECT count(*) FROM query").fetchone()[0]
+        except sqlite3.OperationalError:  # the table is not there yet
+            return 0
+
+
 def test_render_draws_the_winner_again(zo, tiny, stable_diffusion):
     from PIL import Image
     from safetensors.torch import load_file
@@ -136,6 +174,8 @@ def test_list_names_everything(zo):
     [
         (["--reward", "jpeg_smalle"], "reward 'jpeg_smalle' is unknown. Did you mean 'jpeg_smaller'?"),
         (["--strategy", "cma_es"], "strategy 'cma_es' is unknown. Did you mean 'cmaes'?"),
+        (["--model", "scene"], "model 'scene' is unknown. Did you mean 'scenes'?"),
+        (["--model", "sd15"], "model 'sd15' is unknown. Known: FOLDER, OWNER/NAME on the hub, scenes."),
         (["--model", "no/such-model"], "model 'no/such-model' could not be loaded"),
         (["--queries", "0"], "queries must be greater than or equal to 1; got 0."),
         (["--out", "full"], "out must be a new folder; full exists."),

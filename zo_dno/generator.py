@@ -240,6 +240,8 @@ def _remembering(function: Callable[..., Any], memory: dict[str, Any]) -> Callab
 def _load(name: str | Path, dtype: str | torch.dtype | None) -> Any:
     from diffusers import DiffusionPipeline
 
+    if "/" not in str(name) and not Path(name).exists():
+        raise unknown_name("model", str(name), [BUILTIN, "FOLDER", "OWNER/NAME on the hub"])
     dtype = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or torch.float32
     if not isinstance(dtype, torch.dtype):
         raise InputError("dtype must be the name of a torch type, such as 'float16' or 'bfloat16'.")
