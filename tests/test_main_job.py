@@ -8,7 +8,7 @@ import torch
 
 import zo_dno
 from zo_dno.config import validated
-from zo_dno.errors import PromptError
+from zo_dno.errors import InputError, PromptError
 from zo_dno.runs import run as run_config
 from zo_dno.scenes.grammar import parse
 from zo_dno.scenes.judge import Judge
@@ -61,6 +61,13 @@ def test_a_prompt_outside_the_grammar_is_told_what_is_known(prompt, part):
     for word in ("mountains", "dusk", "snowy", "sailboat"):
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_negative_prompt_needs_guidance():
+    with pytest.raises(InputError, match="negative_prompt must come with guidance above 1; got guidance 1.0"):
+        zo_dno.DiffusersGenerator.builtin(PROMPT, negative_prompt="city at day")
+    guided = zo_dno.DiffusersGenerator.builtin(PROMPT, negative_prompt="city at day", guidance_scale=1.25)
+    assert guided.nfe == 2 * zo_dno.DiffusersGenerator.builtin(PROMPT).nfe
 
 
 @pytest.mark.slow

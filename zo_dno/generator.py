@@ -102,6 +102,7 @@ class DiffusersGenerator:
 
         Raises:
             PromptError: the prompt is outside the model's small grammar.
+            InputError: a negative prompt was given without guidance.
         """
         from zo_dno import scenes
         from zo_dno.scenes.grammar import parse
@@ -109,6 +110,11 @@ class DiffusersGenerator:
         parse(prompt)
         steps = scenes.DEFAULT_STEPS if steps is None else steps
         guidance_scale = scenes.DEFAULT_GUIDANCE if guidance_scale is None else guidance_scale
+        if options.get("negative_prompt") is not None and guidance_scale <= 1:
+            raise InputError(
+                f"negative_prompt must come with guidance above 1; got guidance {guidance_scale}, at which it has no "
+                "effect. 1.25 suits the built-in model."
+            )
         generator = cls(scenes.PIPELINE_FOLDER, prompt, steps=steps, guidance_scale=guidance_scale, **options)
         generator.model = BUILTIN
         return generator
