@@ -11,3 +11,4 @@ STRATEGIES: dict[str, str] = {
     "snes": "zo_dno.strategies.snes:SNES",
     "nevergrad": "zo_dno.strategies.nevergrad:Nevergrad",
 }
+DEFAULT_STRATEGY = "snes"  # docs/strategies.md has the measurements behind the choice

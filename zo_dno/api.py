@@ -23,12 +23,11 @@ from zo_dno.reward import Reward
 from zo_dno.rng import stream_seed
 from zo_dno.run_folder import RunFolder
 from zo_dno.search import Search, Step
+from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Problem, Strategy
 from zo_dno.types import Generator, Score
 
 log = logging.getLogger(__name__)
-
-DEFAULT_STRATEGY = "snes"
 
 
 def optimize(
@@ -69,7 +68,7 @@ def optimize(
         reward_options: of the reward, by name.
         held_out: rewards that are asked only about the first image and the winner.
         workers: Ray actors to ask the reward in; 0 asks it in this process.
-        target: stop as soon as a candidate that may win has this reward.
+        target: stop after the population in which a candidate that may win has this reward.
         init: (d,), a noise to start from, or the file or run folder that holds one.
         top: keep this many of the best images that differ from each other.
         baseline: queries of a best-of-N run to compare with; "equal" takes as many as the search had. With 0 it is

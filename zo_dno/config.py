@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from zo_dno.errors import InputError, unknown_name
+from zo_dno.strategies import DEFAULT_STRATEGY
 
 
 class RunConfig(BaseModel):
@@ -30,7 +31,7 @@ class RunConfig(BaseModel):
     reward: str = "jpeg_smaller"
     reward_options: dict[str, Any] = Field(default_factory=dict)
     held_out: list[str] = Field(default_factory=list)
-    strategy: str = "snes"
+    strategy: str = DEFAULT_STRATEGY
     strategy_options: dict[str, Any] = Field(default_factory=dict)
     queries: int = Field(512, ge=1)
     seconds: float | None = Field(None, gt=0)

@@ -58,7 +58,7 @@ def figures(step: Step) -> str:
     parts = ["best -" if best is None else f"best {best:.4g}"]
     if step.sigma is not None:
         parts.append(f"sigma {step.sigma:.2f}")
-    parts.append(f"log P {step.last_log_prob:.2f}")
+    parts.append(f"log P {step.median_log_prob:.2f}")
     parts.append(f"{step.images_per_second:.0f} img/s")
     if step.failed:
         parts.append(f"[red]{step.failed} missing[/]")

@@ -15,7 +15,6 @@ from zo_dno.parts import find_strategy, make_reward
 from zo_dno.result import Result
 from zo_dno.run_folder import RunFolder, load_noise
 from zo_dno.search import Step
-from zo_dno.types import Generator
 
 
 def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = None) -> Result:
@@ -95,8 +94,7 @@ def render(folder: Path, *, steps: int | None = None) -> tuple[torch.Tensor, tor
     config = validated(read_yaml(folder / "config.yaml"))
     torch.set_num_threads(config.threads or 1)
     z = load_noise(folder)[None]
-    generator: Generator = make_generator(config)
-    assert isinstance(generator, DiffusersGenerator)
+    generator = make_generator(config)
     latents = generator.draws(z)[0]
     if steps is not None:
         generator = make_generator(config, steps=steps)

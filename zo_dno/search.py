@@ -37,14 +37,14 @@ class Asks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a watcher is shown after every population."""
+    """What a watcher is shown after every population; `median_log_prob` is that population's."""
 
     stage: str
     queries: int
     planned: int
     failed: int
     best: Found | None
-    last_log_prob: float
+    median_log_prob: float
     sigma: float | None
     images_per_second: float
 
@@ -119,18 +119,13 @@ class Search:
     def _remember(
         self, candidates: Candidates, images: np.ndarray, scores: list[Score], tested: Plausibility, told: Tensor
     ) -> None:
-        queries, reward = [], self.oracle.reward
+        queries, kept, reward = [], [], self.oracle.reward
         columns = (tested.log_prob, tested.norm_ratio, tested.whiteness, tested.violation, tested.feasible, told)
         rows = zip(candidates.ids, candidates.z, images, scores, *(c.tolist() for c in columns), strict=True)
         for id_, z, image, score, log_prob, ratio, white, violation, feasible, told_score in rows:
             value = None if score.missing else score.value
-            if score.missing:
-                self.failures[score.error or "no reason given"] += 1
             eligible = value is not None and (feasible or not self.objective.constrained)
-            found = Found(id_, value, log_prob, ratio, white, violation, feasible, eligible, z, image)
-            self.archive.offer(found)
-            if self.target is not None and eligible and value is not None and value >= self.target:
-                self.status = "target"
+            kept.append(Found(id_, value, log_prob, ratio, white, violation, feasible, eligible, z, image))
             queries.append(
                 Query(
                     stage=self.stage,
@@ -153,9 +148,15 @@ class Search:
                     raw=score.raw,
                 )
             )
-        self.ledger.append(queries)
+        self.ledger.append(queries)  # before anything is counted, kept or learnt
         self.queries += len(queries)
         self._populations += 1
+        self.failures.update(score.error or "no reason given" for score in scores if score.missing)
+        for found in kept:
+            self.archive.offer(found)
+        best = self.archive.best
+        if self.target is not None and best is not None and best.rank >= (True, self.target):
+            self.status = "target"
 
     def _step(self, plausibility: Plausibility) -> Step:
         spent = sum(self.seconds[name] for name in ("generate", "score", "strategy"))
@@ -165,7 +166,7 @@ class Search:
             planned=self.budget.queries,
             failed=self.failed,
             best=self.archive.best,
-            last_log_prob=float(plausibility.log_prob.median()),
+            median_log_prob=float(plausibility.log_prob.median()),
             sigma=getattr(self.strategy, "step_size", None),
             images_per_second=self.queries / spent if spent else math.nan,
         )
