@@ -234,7 +234,9 @@ def test_a_config_file_that_is_not_there_or_not_yaml(zo):
 
 
 def test_a_run_in_which_nothing_was_scored_fails_and_keeps_its_folder(zo, tiny):
-    code, _, errors = zo("run", *tiny, "--reward", "my_rewards:broken", "--out", "here")
+    code, _, errors = zo(
+        "run", *tiny, "--reward", "my_rewards:broken", "--attempts", 1, "--breaker", 0, "--out", "here"
+    )
     assert code == 1
     assert "None of 24 queries got a score." in errors
     assert "no route to the judge" in errors

@@ -1,9 +1,12 @@
 import sqlite3
+import threading
 from dataclasses import replace
 
 import pytest
 
-from zo_dno.ledger import Ledger, Query
+from zo_dno.errors import InputError, StorageError
+from zo_dno.ledger import Artefact, Ledger, PopulationRow, Query
+from zo_dno.schema import MIGRATIONS
 
 QUERY = Query(
     stage="search",
@@ -11,17 +14,26 @@ QUERY = Query(
     population=0,
     image="a" * 64,
     prompt='a "quoted" prompt; it\'s here',
-    reward="jpeg_smaller",
-    reward_version="1",
+    oracle="jpeg_smaller",
+    version="1",
+    repeat=0,
+    rater="",
     status="scored",
     value=-1.5,
     told=-1.5,
+    told_seq=0,
     log_prob=-0.9,
     norm_ratio=1.0,
     whiteness=0.4,
+    violation=0.0,
     feasible=True,
+    cached=False,
+    attempts=1,
+    failures="",
+    kind=None,
     error=None,
     seconds=0.001,
+    tokens=0,
     cost=0.0,
     raw=None,
 )
@@ -30,27 +42,151 @@ QUERY = Query(
 def test_what_is_written_is_read_back(tmp_path):
     ledger = Ledger(tmp_path / "ledger.db")
     missing = replace(QUERY, id=1, status="missing", value=None, told=None, feasible=False, error="no answer")
-    ledger.append([missing, QUERY])
-    ledger.append([replace(QUERY, stage="baseline")])
+    ledger.put([missing, QUERY])
+    ledger.put([replace(QUERY, stage="baseline")])
     assert ledger.queries() == [QUERY, missing]
     assert [query.feasible for query in ledger.queries()] == [True, False]
     assert all(isinstance(query.feasible, bool) for query in ledger.queries())
     assert len(ledger.queries("baseline")) == 1
+    assert len(ledger.all_queries()) == 3
     ledger.close()
     rows = sqlite3.connect(tmp_path / "ledger.db").execute("SELECT id, value, error FROM query WHERE stage='search'")
     assert sorted(rows.fetchall()) == [(0, -1.5, None), (1, None, "no answer")]
 
 
+def test_populations_artefacts_and_facts(tmp_path):
+    population, artefact = (
+        PopulationRow("search", 3, 48, 16, "f" * 64, 1.5),
+        Artefact("a.png", "image", "b", "search", 2),
+    )
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.put((), [population], [artefact])
+    ledger.put((), [replace(population, seconds=2.5)])
+    ledger.set("config", {"queries": 5, "none": None})
+    ledger.close()
+    ledger = Ledger(tmp_path / "ledger.db")
+    assert ledger.populations() == [replace(population, seconds=2.5)]
+    assert ledger.populations("baseline") == []
+    assert ledger.artefacts() == [artefact]
+    assert ledger.get("config") == {"queries": 5, "none": None}
+    assert ledger.get("nothing") is None
+
+
+def test_an_answer_replaces_the_question_and_a_repeat_stands_beside_it(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.put([replace(QUERY, status="asked", value=None, told=None, told_seq=None)])
+    ledger.put([QUERY])
+    ledger.put([replace(QUERY, repeat=1), replace(QUERY, rater="bo"), replace(QUERY, oracle="other")])
+    assert len(ledger.queries()) == 4
+    assert [query.status for query in ledger.queries()] == ["scored"] * 4
+
+
 def test_all_of_a_population_is_kept_or_none(tmp_path):
     ledger = Ledger(tmp_path / "ledger.db")
-    ledger.append([QUERY])
-    with pytest.raises(sqlite3.IntegrityError):
-        ledger.append([replace(QUERY, id=1), QUERY])
-    ledger.append([replace(QUERY, id=2)])
+    ledger.put([QUERY])
+
+    def rows():
+        yield replace(QUERY, id=1)
+        raise KeyError("in the middle")
+
+    with pytest.raises(KeyError):
+        ledger.put(rows(), [PopulationRow("search", 0, 0, 2, "f")])
+    ledger.put([replace(QUERY, id=2)])
     assert [query.id for query in ledger.queries()] == [0, 2]
+    assert ledger.populations() == []
 
 
 def test_the_file_can_be_read_while_it_is_written(tmp_path):
     ledger = Ledger(tmp_path / "ledger.db")
-    ledger.append([QUERY])
-    assert Ledger(tmp_path / "ledger.db").queries() == [QUERY]
+    ledger.put([QUERY])
+    before = {path.name for path in tmp_path.iterdir()}
+    assert Ledger(tmp_path / "ledger.db", read_only=True).queries() == [QUERY]
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_readers_and_the_writer_do_not_stop_each_other(tmp_path):
+    ledger, stop, seen = Ledger(tmp_path / "ledger.db", durable=True), threading.Event(), []
+
+    def read():
+        while not stop.is_set():
+            seen.append(len(Ledger(tmp_path / "ledger.db", read_only=True).queries()))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for i in range(200):
+        ledger.put([replace(QUERY, id=i)])
+    stop.set()
+    reader.join()
+    assert seen == sorted(seen)
+    assert len(ledger.queries()) == 200
+
+
+def test_dear_answers_are_flushed_to_the_disk(tmp_path):
+    def synchronous(ledger):
+        return ledger._connection.execute("PRAGMA synchronous").fetchone()[0]
+
+    assert synchronous(Ledger(tmp_path / "dear.db", durable=True)) == 2  # FULL
+    assert synchronous(Ledger(tmp_path / "free.db")) == 1  # NORMAL: a killed process loses nothing, a power cut may
+
+
+def first_version(path):
+    connection = sqlite3.connect(path)
+    connection.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
+    values = ("search", 0, 0, "a" * 64, "p", "jpeg_smaller", "1", "scored", -1.5, -1.5, -0.9, 1.0, 0.4, 1, None)
+    connection.execute(f"INSERT INTO query VALUES ({', '.join('?' * 18)})", (*values, 0.1, 0.0, None))
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path, read_only):
+    first_version(tmp_path / "ledger.db")
+    before = (tmp_path / "ledger.db").read_bytes()
+    (query,) = Ledger(tmp_path / "ledger.db", read_only=read_only).queries()
+    assert (query.oracle, query.value, query.repeat, query.attempts, query.told_seq) == (
+        "jpeg_smaller",
+        -1.5,
+        0,
+        1,
+        None,
+    )
+    assert ((tmp_path / "ledger.db").read_bytes() == before) == read_only
+    assert Ledger(tmp_path / "ledger.db", read_only=read_only).queries() == [query]
+
+
+def test_a_migration_that_is_cut_short_leaves_the_old_version(tmp_path, monkeypatch):
+    first_version(tmp_path / "ledger.db")
+    monkeypatch.setattr("zo_dno.schema.MIGRATIONS", (MIGRATIONS[0], MIGRATIONS[1] + "INSERT INTO nowhere VALUES (1);"))
+    with pytest.raises(StorageError):
+        Ledger(tmp_path / "ledger.db")
+    monkeypatch.undo()
+    assert len(Ledger(tmp_path / "ledger.db").queries()) == 1
+
+
+def test_a_ledger_of_the_future_is_refused(tmp_path):
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.commit()
+    with pytest.raises(InputError, match=r"ledger has version 99; this zo-dno reads versions up to 2. Upgrade zo-dno."):
+        Ledger(tmp_path / "ledger.db")
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "overwritten"])
+def test_a_damaged_file_is_named(tmp_path, damage, read_only):
+    path = tmp_path / "ledger.db"
+    ledger = Ledger(path)
+    ledger.put([replace(QUERY, id=i) for i in range(500)])
+    ledger.close()
+    content = path.read_bytes()
+    path.write_bytes(
+        {
+            "garbage": b"not a database at all, just some text" * 100,
+            "truncated": content[: len(content) // 2],
+            "overwritten": content[:8192] + b"\xff" * 8192 + content[16384:],
+        }[damage]
+    )
+    spoilt = path.read_bytes()
+    with pytest.raises(InputError, match="is damaged or no ledger"):
+        Ledger(path, read_only=read_only)
+    assert path.read_bytes() == spoilt

@@ -1,11 +1,16 @@
 import os
+import time
 
 import numpy as np
 import pytest
 
 import zo_dno
+from zo_dno.asking import Asking
 from zo_dno.errors import InputError
+from zo_dno.images import image_hash
+from zo_dno.oracle import Oracle
 from zo_dno.pool import RewardPool
+from zo_dno.types import Question
 
 pytestmark = pytest.mark.ray
 
@@ -31,17 +36,57 @@ def ray_stops():
     ray.shutdown()
 
 
-def test_scores_come_back_in_order_from_several_processes():
-    pool = RewardPool(Process(), workers=2)
+def questions(n):
+    images = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), dtype=np.uint8)
+    return [Question(i, image, image_hash(image), "p") for i, image in enumerate(images)]
+
+
+def asked(reward, n, workers=2, **terms):
+    oracle = Oracle(reward, Asking(in_flight=workers, first_wait=0.01, **terms), elsewhere=RewardPool(reward, workers))
     try:
-        for n in (1, 2, 3, 7):
-            images = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), dtype=np.uint8)
-            scores = pool.ask(images, ["p"] * n)
-            assert [score.value for score in scores] == list(range(n))
-            assert len({score.raw for score in scores}) == min(n, 2)
-            assert str(os.getpid()) not in {score.raw for score in scores}
+        return oracle.ask(questions(n))
     finally:
-        pool.close()
+        oracle.close()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_scores_come_back_in_order_from_several_processes(n):
+    scores = [answer.score for answer in asked(Process(), n)]
+    assert [score.value for score in scores] == list(range(n))
+    assert len({score.raw for score in scores}) == min(n, 2)
+    assert str(os.getpid()) not in {score.raw for score in scores}
+
+
+class Deadly(Process):
+    """Kills the process that first scores image 1, and hangs on image 2 once."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, images, prompts):
+        number = int(np.asarray(images[0]).flat[0])
+        mark = self.folder / str(number)
+        if number in (1, 2) and not mark.exists():
+            mark.touch()
+            if number == 1:
+                os._exit(1)
+            time.sleep(60)
+        return super().__call__(images, prompts)
+
+
+def test_an_actor_that_dies_or_hangs_is_replaced(tmp_path):
+    answers = asked(Deadly(tmp_path), 5, timeout=8)
+    assert [answer.score.value for answer in answers] == [0, 1, 2, 3, 4]
+    assert answers[1].failures == ("worker died",)
+    assert answers[2].failures == ("timeout",)
+
+
+def test_an_asynchronous_reward_is_not_for_workers():
+    class Waiting(Process):
+        is_async = True
+
+    with pytest.raises(InputError, match="workers must be 0 with 'process'.*Set in_flight instead"):
+        RewardPool(Waiting(), workers=2)
 
 
 @pytest.mark.parametrize("reward", ["jpeg_smaller", brightness])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zo_dno.api import optimize as optimize
+    from zo_dno.api import resume as resume
     from zo_dno.callables import FunctionGenerator as FunctionGenerator
     from zo_dno.errors import InputError as InputError
     from zo_dno.errors import RunError as RunError
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "optimize": "zo_dno.api",
+    "resume": "zo_dno.api",
     "DiffusersGenerator": "zo_dno.generator",
     "FunctionGenerator": "zo_dno.callables",
     "InputError": "zo_dno.errors",

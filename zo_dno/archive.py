@@ -1,6 +1,8 @@
 """The candidates worth keeping: the first, every new best, and the K best that differ from each other."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 MIN_DIFFERENCE = 0.02  # mean absolute difference of two images in [0, 1]; see docs/design.md, decision 9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Found:
     """A scored candidate with its noise and its image.
 
@@ -20,7 +22,8 @@ class Found:
         violation: of the plausibility tests, in nats; 0 is feasible.
         eligible: may win: it has a score, and it is feasible where that is asked for.
         z: (d,).
-        image: (H, W, 3) uint8.
+        sha256: of the image.
+        load_image: returns the image (H, W, 3) uint8; asked once, when it is needed.
     """
 
     id: int
@@ -32,7 +35,13 @@ class Found:
     feasible: bool
     eligible: bool
     z: "Tensor"
-    image: np.ndarray
+    sha256: str
+    load_image: Callable[[], np.ndarray]
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        return self.load_image()
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -59,25 +68,26 @@ class Archive:
         """The best candidate so far; when none is eligible, the most plausible one that has a score."""
         return self.improvements[-1] if self.improvements else None
 
-    def offer(self, found: Found) -> None:
-        """Look at the next candidate, in id order."""
-        if self.first is None:
+    def offer(self, found: Found) -> bool:
+        """Look at the next candidate, in id order; returns whether its image was, or will be, looked at."""
+        matters = self.first is None
+        if matters:
             self.first = found
         if found.reward is None:
-            return
+            return matters
         if self.best is None or found.rank > self.best.rank:
             self.improvements.append(found)
-        if found.eligible:
-            self._offer_top(found)
+            matters = True
+        return (found.eligible and self._offer_top(found)) or matters
 
-    def _offer_top(self, found: Found) -> None:
+    def _offer_top(self, found: Found) -> bool:
         if len(self.top) == self._size and found.rank <= self.top[-1].rank:
-            return
+            return False
         alike = [other for other in self.top if self._difference(other, found) < self._min_difference]
-        if any(other.rank >= found.rank for other in alike):
-            return
-        kept = [other for other in self.top if all(other is not twin for twin in alike)]
-        self.top = sorted([*kept, found], key=lambda one: one.rank, reverse=True)[: self._size]
+        if all(other.rank < found.rank for other in alike):
+            kept = [other for other in self.top if all(other is not twin for twin in alike)]
+            self.top = sorted([*kept, found], key=lambda one: one.rank, reverse=True)[: self._size]
+        return True
 
     @staticmethod
     def _difference(one: Found, other: Found) -> float:

@@ -1,5 +1,6 @@
 """Plain Python functions as rewards and as generators."""
 
+import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from PIL.Image import Image
 from torch import Tensor
 
+from zo_dno.asking import Asking
 from zo_dno.errors import InputError
 from zo_dno.noise import NoiseSpace
 from zo_dno.reward import Reward
@@ -17,7 +19,8 @@ class FunctionReward(Reward):
     """A plain function (images, prompts) -> scores, or (images) -> scores, as a reward.
 
     Args:
-        function: gets a sequence of PIL images and, if it has a second parameter, a sequence of prompts.
+        function: gets a sequence of PIL images and, if it has a second parameter, a sequence of prompts. Its attributes
+            `unit`, `version` and `asking`, if it has them, are the reward's.
         name: in tables and results; by default the function's.
     """
 
@@ -27,8 +30,15 @@ class FunctionReward(Reward):
         self.name = name or str(getattr(function, "__name__", type(function).__name__))
         self.version = str(getattr(function, "version", "1"))
         self.unit = str(getattr(function, "unit", "score"))
+        self.asking = getattr(function, "asking", Asking())
+        self._code = None if hasattr(function, "version") else _code(function)
         self._function = function
         self._takes_prompts = _n_positional(function) != 1
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Name and version; without a version of its own, the function's source."""
+        return super().identity | ({} if self._code is None else {"code": self._code})
 
     def __call__(self, images: Sequence[Image], prompts: Sequence[str]) -> Sequence[float | Score]:
         """Score PIL images, each drawn for the prompt in the same place."""
@@ -59,6 +69,16 @@ class FunctionGenerator:
     def __call__(self, z: Tensor) -> Tensor:
         """Draw the images of `z` (n, d) as (n, H, W, 3) uint8."""
         return self._function(z)
+
+
+def _code(function: Callable[..., Any]) -> str:
+    """Name what a function does by its source: sha256, in hexadecimal. What it calls is not seen."""
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):  # typed at a prompt, or not written in Python
+        code = getattr(function, "__code__", None)
+        source = repr((code.co_code, code.co_names)) if code else type(function).__qualname__
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def _n_positional(function: Callable[..., Any]) -> int:

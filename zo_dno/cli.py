@@ -3,11 +3,14 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.errors import InputError, RunError, ZoDnoError
+
+if TYPE_CHECKING:
+    from zo_dno.result import Result
 
 app = typer.Typer(
     name="zo-dno",
@@ -17,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_MODEL, _REWARD, _SEARCH, _OUTPUT = "Model", "Reward", "Search", "Run"
+_MODEL, _REWARD, _ASKING, _SEARCH, _OUTPUT = "Model", "Reward", "How the reward is asked", "Search", "Run"
 
 
 def _option(help_: str, panel: str, *names: str) -> Any:
@@ -48,10 +51,27 @@ def run(
         list[str] | None, _option("A reward asked about first and best only; repeatable.", _REWARD)
     ] = None,
     workers: Annotated[int | None, _option("Ray actors that ask the reward (0: this process).", _REWARD)] = None,
+    in_flight: Annotated[int | None, _option("Calls under way at once (1).", _ASKING)] = None,
+    timeout: Annotated[float | None, _option("Seconds for one call.", _ASKING)] = None,
+    deadline: Annotated[float | None, _option("Seconds for one query with all its calls.", _ASKING)] = None,
+    attempts: Annotated[int | None, _option("Calls for one query at most (5).", _ASKING)] = None,
+    requests_per_minute: Annotated[float | None, _option("Calls started, at most.", _ASKING)] = None,
+    tokens_per_minute: Annotated[float | None, _option("Tokens asked for, at most.", _ASKING)] = None,
+    price: Annotated[float | None, _option("Money for one image.", _ASKING)] = None,
+    token_price: Annotated[float | None, _option("Money for a million tokens.", _ASKING)] = None,
+    max_tokens: Annotated[int | None, _option("The most tokens that one call can use.", _ASKING)] = None,
+    breaker: Annotated[int | None, _option("Pause once so many calls in a row failed (16; 0: never).", _ASKING)] = None,
+    durable: Annotated[
+        bool | None, _option("Keep every answer and image at once; always so with a price.", _ASKING)
+    ] = None,
+    cache: Annotated[Path | None, _option("File of answers that runs share.", _ASKING)] = None,
     strategy: Annotated[str | None, _option("A name from `zo-dno list` (snes).", _SEARCH)] = None,
     strategy_option: Annotated[list[str] | None, _option("KEY=VALUE; repeatable.", _SEARCH)] = None,
     queries: Annotated[int | None, _option("Rewards to ask for (512).", _SEARCH)] = None,
+    horizon: Annotated[int | None, _option("Queries that the strategy plans for (--queries).", _SEARCH)] = None,
+    nfe: Annotated[int | None, _option("Stop after these denoiser calls.", _SEARCH)] = None,
     seconds: Annotated[float | None, _option("Stop after this time.", _SEARCH)] = None,
+    max_cost: Annotated[float | None, _option("Never spend more than this.", _SEARCH)] = None,
     target: Annotated[float | None, _option("Stop at this reward.", _SEARCH)] = None,
     seed: Annotated[int | None, _option("Of every random number (0).", _SEARCH)] = None,
     gamma: Annotated[float | None, _option("Weight of the Gaussian regulariser (0).", _SEARCH)] = None,
@@ -61,6 +81,7 @@ def run(
     init: Annotated[Path | None, _option("Noise to start from: best.safetensors of a run.", _SEARCH)] = None,
     baseline: Annotated[str | None, _option("Queries of best-of-N to compare with, or equal (0).", _SEARCH)] = None,
     top: Annotated[int | None, _option("Keep the K best images that differ (1).", _OUTPUT)] = None,
+    keep_images: Annotated[int | None, _option("Keep every so-manieth image (16).", _OUTPUT)] = None,
     threads: Annotated[int | None, _option("CPU threads (all).", _OUTPUT)] = None,
     out: Annotated[Path, _option("New folder for everything that is found.", _OUTPUT)] = Path("runs/latest"),
 ) -> None:
@@ -83,19 +104,40 @@ def run(
         "reward_options": _pairs("--reward-option", reward_option),
         "held_out": held_out,
         "workers": workers,
+        "cache": cache,
         "strategy": strategy,
         "strategy_options": _pairs("--strategy-option", strategy_option),
         "queries": queries,
+        "horizon": horizon,
+        "nfe": nfe,
         "seconds": seconds,
+        "max_cost": max_cost,
         "target": target,
         "seed": seed,
         "gamma": gamma,
         "init": init,
         "baseline": baseline,
         "top": top,
+        "keep_images": keep_images,
         "threads": threads,
     }
-    values = (read_yaml(config) if config else {}) | {key: value for key, value in given.items() if value is not None}
+    asking = {
+        "in_flight": in_flight,
+        "timeout": timeout,
+        "deadline": deadline,
+        "attempts": attempts,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+        "price": price,
+        "token_price": token_price,
+        "max_tokens": max_tokens,
+        "breaker": breaker,
+        "durable": durable,
+    }
+    values = (read_yaml(config) if config else {}) | _given(given)
+    if queries is not None and horizon is None:
+        values.pop("horizon", None)  # a config that a run wrote names it
+    values["asking"] = (values.get("asking") or {}) | _given(asking)
     if min_log_prob is not None:
         values["min_log_prob"] = None if min_log_prob == "none" else _number(min_log_prob)
     checked = validated(values)
@@ -106,9 +148,52 @@ def run(
         from zo_dno.runs import run as run_config
 
         result = run_config(checked, out, on_step)
-    display.summary(result)
-    if result.status == "interrupted":
-        raise typer.Exit(130)  # as the shell counts Ctrl-C
+    _end(result)
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    queries: Annotated[int | None, typer.Option(help="Rewards to ask for in all.", show_default=False)] = None,
+    nfe: Annotated[int | None, typer.Option(help="Denoiser calls in all.", show_default=False)] = None,
+    seconds: Annotated[float | None, typer.Option(help="Time of all sessions.", show_default=False)] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Money to spend in all.", show_default=False)] = None,
+    workers: Annotated[int | None, typer.Option(help="Ray actors that ask the reward.", show_default=False)] = None,
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="Go on although the beginning cannot be repeated exactly.")
+    ] = False,
+) -> None:
+    """Go on with a run that was stopped, paused or killed, or spend a larger budget on a finished one."""
+    from zo_dno import display
+
+    with display.quiet_libraries(), display.progress() as on_step:
+        from zo_dno import runs
+
+        budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost, "workers": workers}
+        result = runs.resume(folder, on_step, accept_drift=accept_drift, **budgets)
+    _end(result)
+
+
+@app.command()
+def show(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")]) -> None:
+    """Show how far a run is, what failed, and what it cost; the run may be under way."""
+    from zo_dno import display
+    from zo_dno.overview import overview
+
+    display.overview(overview(folder))
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")],
+    out: Annotated[Path, typer.Argument(help="File to write: .parquet or .csv.")],
+) -> None:
+    """Write every query of a run as a table, a row each."""
+    from zo_dno import display
+    from zo_dno.export import export as write
+
+    rows = write(folder, out)
+    display.files(out.parent, {out.name: f"{rows} queries"})
 
 
 @app.command("list")
@@ -153,6 +238,20 @@ def render(
         Image.fromarray(image.numpy()).save(out / "image.png")
         save_file({"latents": latents.contiguous()}, out / "latents.safetensors")
     display.files(out, {"image.png": "the winner", "latents.safetensors": "its initial latents, for `latents=`"})
+
+
+def _end(result: "Result") -> None:
+    from zo_dno import display
+
+    display.summary(result)
+    if result.pause is not None:
+        raise RunError(result.pause)
+    if result.status == "interrupted":
+        raise typer.Exit(130)  # as the shell counts Ctrl-C
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _pairs(option: str, texts: list[str] | None) -> dict[str, str] | None:

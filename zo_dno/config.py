@@ -33,7 +33,12 @@ class RunConfig(BaseModel):
     held_out: list[str] = Field(default_factory=list)
     strategy: str = DEFAULT_STRATEGY
     strategy_options: dict[str, Any] = Field(default_factory=dict)
+    asking: dict[str, Any] = Field(default_factory=dict)
+    cache: Path | None = None
     queries: int = Field(512, ge=1)
+    horizon: int | None = Field(None, ge=1)
+    nfe: int | None = Field(None, ge=1)
+    max_cost: float | None = Field(None, gt=0)
     seconds: float | None = Field(None, gt=0)
     target: float | None = None
     baseline: int | Literal["equal"] = 0
@@ -42,6 +47,7 @@ class RunConfig(BaseModel):
     min_log_prob: float | str | None = "1%"
     init: Path | None = None
     top: int = Field(1, ge=1)
+    keep_images: int = Field(16, ge=1)
     workers: int = Field(0, ge=0)
     threads: int | None = Field(None, ge=1)
 
@@ -58,6 +64,17 @@ class RunConfig(BaseModel):
         height, width = map(int, self.size.split("x")) if self.size else (None, None)
         named = {"negative_prompt": self.negative_prompt, "height": height, "width": width}
         return {**named, **self.generator_options}
+
+    @property
+    def search_arguments(self) -> dict[str, Any]:
+        """What `optimize` is given beside the generator."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name not in _OF_THE_MODEL}
+
+
+_OF_THE_MODEL = {
+    *("prompt", "model", "negative_prompt", "steps", "guidance", "size", "dtype", "device", "search", "batch_size"),
+    *("generator_options", "generator_seed"),
+}
 
 
 def validated(values: dict[str, Any]) -> RunConfig:

@@ -1,18 +1,22 @@
 """What the command line shows: the live progress, the summary, lists."""
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from zo_dno.overview import Overview
 from zo_dno.result import Result
 from zo_dno.search import Step
 
 console = Console()
+_LIMITS = {"cost": "money", "nfe": "denoiser calls", "seconds": "seconds"}
 
 
 @contextmanager
@@ -21,6 +25,7 @@ def quiet_libraries() -> Iterator[None]:
     import diffusers.utils.logging
     import transformers.utils.logging
 
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # which would announce every retry
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module="diffusers|transformers|torch")
@@ -60,6 +65,8 @@ def figures(step: Step) -> str:
         parts.append(f"sigma {step.sigma:.2f}")
     parts.append(f"log P {step.median_log_prob:.2f}")
     parts.append(f"{step.images_per_second:.0f} img/s")
+    if step.cost:
+        parts.append(f"cost {step.cost:.3g}")
     if step.failed:
         parts.append(f"[red]{step.failed} missing[/]")
     return "  ".join(parts)
@@ -83,10 +90,17 @@ def summary(result: Result) -> None:
         table.add_row(f"best of {result.baseline.queries}{how}", "", _text(result.baseline.reward))
     console.print(table)
     seconds = result.seconds
+    remembered = f" ({result.cached_queries} remembered)" if result.cached_queries else ""
     console.print(
-        f"{result.queries} queries, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
+        f"{result.queries} queries{remembered}, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
         f"(images {seconds['generate']:.1f}, reward {seconds['score']:.1f}, strategy {seconds['strategy']:.1f})"
     )
+    if result.cost or result.tokens:
+        console.print(f"cost {result.cost:.4g}, {result.tokens} tokens")
+    if result.stopped_by in ("cost", "nfe", "seconds"):
+        console.print(f"stopped since its {_LIMITS[result.stopped_by]} were spent")
+    if result.drift:
+        console.print(f"[red]cannot be repeated exactly:[/] {escape(result.drift)}", soft_wrap=True)
     if result.failed_queries:
         console.print(f"[red]{result.failed_queries} queries got no score:[/]")
         for reason, count in result.failures.items():
@@ -99,6 +113,36 @@ def summary(result: Result) -> None:
             "progress.png": "rewards and log P against queries",
         }
         files(result.folder, pictures)
+
+
+def overview(run: Overview) -> None:
+    """Show a run as its ledger has it."""
+    config = run.config
+    table = Table(title=f"{config.get('prompt') or config.get('model', '')}: {run.state}", title_justify="left")
+    for column in ("", "answered", "scored", "missing", "remembered", "waiting"):
+        table.add_column(column, justify="right" if column else "left")
+    for stage, counts in run.counts.items():
+        answered = counts["scored"] + counts["missing"]
+        of = f" of {run.planned}" if stage == "search" else ""
+        cells = (f"{answered}{of}", counts["scored"], counts["missing"], counts["cached"], counts["asked"])
+        table.add_row(stage, *map(str, cells))
+    console.print(table)
+    console.print(f"{config.get('reward')}, {config.get('strategy')}, seed {config.get('seed')}", markup=False)
+    if run.best is not None:
+        console.print(f"best {run.best.value:.6g}, query {run.best.id + 1}, log P {run.best.log_prob:.2f}")
+    console.print(f"{run.attempts} calls, cost {run.cost:.4g}, {run.tokens} tokens, {run.seconds:.1f} s")
+    for title, counter in (("calls that failed", run.failed_calls), ("queries without a score", run.missing)):
+        for kind, count in counter.most_common():
+            console.print(f"  {count} x {kind}  [dim]{title}[/]", soft_wrap=True)
+    kept = ", ".join(f"{count} {kind} files" for kind, count in sorted(run.files.items()))
+    if kept:
+        console.print(kept)
+    if run.lost_files:
+        console.print(f"[red]{len(run.lost_files)} of them are gone[/], such as {run.lost_files[0]}", soft_wrap=True)
+    for note in run.drift:
+        console.print(f"[red]cannot be repeated exactly:[/] {escape(note)}", soft_wrap=True)
+    if run.state not in ("finished", "target", "infeasible", "under way"):
+        console.print(f"go on with: zo-dno resume {run.folder}", markup=False, soft_wrap=True)
 
 
 def files(folder: Path, names: Mapping[str, str]) -> None:

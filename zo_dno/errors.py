@@ -24,6 +24,10 @@ class RunError(ZoDnoError):
     """A run that could not reach a result; what it found so far is in its folder."""
 
 
+class StorageError(RunError):
+    """The run folder could not be written, for want of room or rights; what was written before is safe."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Build the error for `name`, which is not one of the `known` names of this `kind`."""
     known = sorted(known)

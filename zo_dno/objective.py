@@ -35,6 +35,23 @@ class Plausibility:
     def __len__(self) -> int:
         return len(self.log_prob)
 
+    def at(self, row: int) -> "PlausibilityOfOne":
+        """Return the figures of one candidate."""
+        figures = (self.log_prob, self.norm_ratio, self.whiteness, self.violation)
+        log_prob, ratio, white, violation = (float(figure[row]) for figure in figures)
+        return PlausibilityOfOne(log_prob, ratio, white, violation, bool(self.feasible[row]))
+
+
+@dataclass(frozen=True, slots=True)
+class PlausibilityOfOne:
+    """The fields of `Plausibility` for one candidate."""
+
+    log_prob: float
+    norm_ratio: float
+    whiteness: float
+    violation: float
+    feasible: bool
+
 
 class Objective:
     """Reward + gamma R(z), with infeasible candidates below every feasible one.
@@ -97,12 +114,17 @@ class Objective:
         if regularized and self.gamma > 0:
             with torch.no_grad():
                 scores = scores + self.regularizer(z).double()
+        scores = scores.float().double()  # as a ledger keeps them, so that `recall` sees the same numbers
         if not self.constrained:
             return scores.float()
-        self._feasible_rewards.add(scores[plausibility.feasible & ~scores.isnan()])
+        self.recall(scores, plausibility.feasible)
         floor, spread = self._feasible_rewards.minimum, self._feasible_rewards.deviation
         infeasible = floor - spread * plausibility.violation  # while none is feasible: 0 - 1 * violation
         return torch.where(plausibility.feasible | scores.isnan(), scores, infeasible).float()
+
+    def recall(self, told: Tensor, feasible: Tensor) -> None:
+        """Take note of what a population was told before, (n,) each, as `told` did then."""
+        self._feasible_rewards.add(told[feasible & ~told.isnan()])
 
 
 class _Moments:

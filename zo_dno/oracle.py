@@ -1,59 +1,217 @@
-"""Asking a reward reliably: whatever it does, every image gets a score or a reason why it has none."""
+"""Asking a reward reliably: every question gets a score or a reason why it has none, whatever the reward does."""
 
-import math
-import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from zo_dno.types import Score, slices
+from zo_dno.asking import Asking
+from zo_dno.budget import Purse
+from zo_dno.cache import Cache, answer_key
+from zo_dno.caller import Caller, Elsewhere, Job
+from zo_dno.types import Answer, Question, Score, slices
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from zo_dno.ledger import Query
     from zo_dno.reward import Reward
+
+Placed = list[tuple[Question, Answer]]
+
+
+class PauseError(Exception):
+    """Every recent question failed, so asking on would only burn the budget.
+
+    Attributes:
+        unanswered: those of the last round whose failure is part of it and should not count.
+    """
+
+    def __init__(self, failed: int, reason: str, unanswered: list[Question]) -> None:
+        super().__init__(f"the last {failed} queries all failed, at last with: {reason}")
+        self.unanswered = unanswered
+
+
+class Breaker:
+    """Opens once so many calls in a row brought no answer; a score that is missing for its own reasons is an answer.
+
+    A question counts when it is given up, with all its calls, so a fault that a retry mends does not count.
+
+    Args:
+        limit: how many calls; 0 never opens.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._calls, self._questions, self._reason = limit, 0, 0, ""
+        self._failed: list[Question] = []
+
+    @property
+    def open(self) -> bool:
+        """No answer has come for a long time."""
+        return 0 < self._limit <= self._calls
+
+    def begin(self) -> None:
+        """Begin a round of questions."""
+        self._failed = []
+        if self.open:
+            self._calls = self._questions = 0
+
+    def note(self, questions: list[Question], answer: Answer) -> None:
+        """Look at what came of a question, and of those that equal it."""
+        if len(answer.failures) < answer.attempts:  # the last call brought an answer
+            self._calls, self._questions, self._failed = 0, 0, []
+            return
+        self._calls += max(1, answer.attempts)
+        self._questions += 1
+        self._reason = answer.score.error or ""
+        self._failed += questions
+
+    def check(self) -> None:
+        """Raise PauseError if it is open."""
+        if self.open:
+            raise PauseError(self._questions, self._reason, self._failed)
 
 
 class Oracle:
-    """Asks a reward in this process."""
+    """Asks one reward, on its terms.
 
-    def __init__(self, reward: "Reward") -> None:
-        self.reward = reward
+    Args:
+        reward: to ask.
+        asking: terms; by default the reward's own.
+        purse: where the money comes from.
+        cache: of answers, consulted first.
+        elsewhere: processes to ask in; by default this one.
+        seed: of the random part of the waits between calls.
+    """
 
-    def ask(self, images: "np.ndarray", prompts: Sequence[str]) -> list[Score]:
-        """Score images (n, H, W, 3) uint8, each drawn for the prompt in the same place."""
-        return ask(self.reward, images, prompts)
+    def __init__(
+        self,
+        reward: "Reward",
+        asking: Asking | None = None,
+        *,
+        purse: Purse | None = None,
+        cache: Cache | None = None,
+        elsewhere: Elsewhere | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.reward, self.asking = reward, asking or reward.asking
+        self.cache, self.purse = cache or Cache(), purse or Purse()
+        self._identity = reward.identity
+        self._breaker = Breaker(self.asking.breaker)
+        self._caller = Caller(reward, self.asking, elsewhere, seed)
+
+    def key(self, question: Question) -> str:
+        """Name a question to this reward, for the cache."""
+        return answer_key(self._identity, question.sha256, question.prompt, question.repeat, question.rater)
+
+    def recall(self, rows: "Iterable[Query]") -> None:
+        """Remember the answers that a ledger holds."""
+        scored = [row for row in rows if row.value is not None]
+        keys = (answer_key(self._identity, row.image, row.prompt, row.repeat, row.rater) for row in scored)
+        self.cache.remember((key, Score(row.value or 0.0, raw=row.raw)) for key, row in zip(keys, scored, strict=True))
+
+    def ask(
+        self,
+        questions: Sequence[Question],
+        *,
+        on_asked: Callable[[list[Question]], None] = lambda _: None,
+        on_answered: Callable[[Placed], None] = lambda _: None,
+    ) -> list[Answer | None]:
+        """Ask about images; equal questions are asked once.
+
+        Args:
+            questions: each with an id of its own.
+            on_asked: called with questions before they leave.
+            on_answered: called with answers as soon as they are there, before anything else is asked.
+        Returns:
+            (n,) in the order of the questions; None where the money does not suffice.
+
+        Raises:
+            PauseError: the breaker opened. What was under way was waited for.
+            KeyboardInterrupt: what was under way was waited for; a second one does not wait.
+        """
+        answers: dict[int, Answer] = {}
+
+        def settle(found: Placed) -> None:
+            answers.update((question.id, answer) for question, answer in found)
+            if found:
+                on_answered(found)
+
+        fresh, twins = self._remembered(questions, settle)
+        waiting = deque(fresh[rows] for rows in slices(len(fresh), self.reward.batch))
+        running, interrupted = 0, False
+        self._breaker.begin()
+        while waiting or running:
+            leaving = self._affordable(waiting, self.asking.in_flight - running)
+            if leaving:
+                on_asked([question for group in leaving for question in group])
+                for group in leaving:
+                    self._caller.start(Job(group, [one.image for one in group], [one.prompt for one in group]))
+                running += len(leaving)
+            if not running:
+                break  # what is left cannot be paid for
+            try:
+                finished = self._caller.finished()
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                waiting.clear()
+                continue
+            running -= len(finished)
+            settle([pair for job in finished for pair in self._answered(job, twins)])
+            if self._breaker.open:
+                waiting.clear()
+        if interrupted:
+            raise KeyboardInterrupt
+        self._breaker.check()
+        return [answers.get(question.id) for question in questions]
 
     def close(self) -> None:
-        """Let go of what asking needed."""
+        """Let go of what asking needed; what is under way is given up."""
+        self._caller.close()
 
+    def _remembered(
+        self, questions: Sequence[Question], settle: Callable[[Placed], None]
+    ) -> tuple[list[Question], dict[int, list[Question]]]:
+        """Answer what was answered before; return the rest, each question once, and the id -> others that equal it."""
+        hits: Placed = []
+        fresh: dict[str, Question] = {}
+        twins: dict[int, list[Question]] = {}
+        for question in questions:
+            key = self.key(question)
+            score = self.cache.find(key)
+            if score is not None:
+                hits.append((question, Answer(score, attempts=0, cached=True)))
+            elif key in fresh:
+                twins.setdefault(fresh[key].id, []).append(question)
+            else:
+                fresh[key] = question
+        settle(hits)
+        return list(fresh.values()), twins
 
-def ask(reward: "Reward", images: "np.ndarray", prompts: Sequence[str]) -> list[Score]:
-    """Score images (n, H, W, 3) uint8 in calls of at most `reward.batch`. A call that fails loses its own images."""
-    return [score for rows in slices(len(images), reward.batch) for score in _call(reward, images[rows], prompts[rows])]
+    def _affordable(self, waiting: deque[list[Question]], places: int) -> list[list[Question]]:
+        leaving: list[list[Question]] = []
+        while waiting and len(leaving) < places and self.purse.reserve(self.asking.worst_case(len(waiting[0]))):
+            leaving.append(waiting.popleft())
+        return leaving
 
-
-def _call(reward: "Reward", images: "np.ndarray", prompts: Sequence[str]) -> Iterator[Score]:
-    from PIL import Image
-
-    started = time.perf_counter()
-    try:
-        answers = reward([Image.fromarray(image) for image in images], prompts)
-        if len(answers) != len(images):
-            raise ValueError(f"{len(answers)} scores for {len(images)} images")
-        scores = [_checked(answer, reward.range) for answer in answers]
-    except Exception as error:  # a reward is anybody's code: its failure costs these queries, never the run
-        scores = [Score(math.nan, error=f"{type(error).__name__}: {error}")] * len(images)
-    seconds = (time.perf_counter() - started) / len(images)
-    for score in scores:
-        yield Score(score.value, score.error, score.seconds or seconds, score.cost or reward.price, score.raw)
-
-
-def _checked(answer: Any, valid: tuple[float, float]) -> Score:
-    score = answer if isinstance(answer, Score) else Score(float(answer))
-    if score.missing:
-        return Score(math.nan, score.error or "the reward returned NaN", score.seconds, score.cost, score.raw)
-    low, high = valid
-    if not (low <= score.value <= high and math.isfinite(score.value)):
-        error = f"the reward returned {score.value}, outside {low} to {high}"
-        return Score(math.nan, error, score.seconds, score.cost, score.raw or repr(score.value))
-    return score
+    def _answered(self, job: Job, twins: dict[int, list[Question]]) -> Placed:
+        group: list[Question] = job.ticket
+        n = len(group)
+        lost = sum(self.asking.cost_of_call(n) for failure in job.failures if failure.billed) / n
+        kinds = tuple(failure.kind for failure in job.failures)
+        placed: Placed = []
+        for i, question in enumerate(group):
+            if job.scores is None:
+                last = job.failures[-1]
+                score, cost = Score(float("nan"), error=last.message, kind=last.kind), lost
+            else:
+                score = job.scores[i]
+                own = self.asking.cost_of_call(1, score.tokens or None) if score.cost is None else score.cost
+                cost = lost + own
+            answer, equal = Answer(score, job.attempts, kinds, cost), twins.get(question.id, [])
+            self._breaker.note([question, *equal], answer)
+            copy = Answer(replace(score, seconds=0.0, tokens=0), attempts=0, cached=True)
+            placed += [(question, answer), *((twin, copy) for twin in equal)]
+        self.purse.settle(self.asking.worst_case(n), sum(answer.cost for _, answer in placed))
+        self.cache.remember((self.key(question), answer.score) for question, answer in placed)
+        return placed

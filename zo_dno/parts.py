@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from zo_dno.callables import FunctionReward
+from zo_dno.config import RunConfig, validated
 from zo_dno.errors import InputError
+from zo_dno.generator import BUILTIN, DiffusersGenerator
 from zo_dno.reward import Reward
 from zo_dno.rewards import REWARDS
-from zo_dno.run_folder import load_noise
 from zo_dno.strategies import STRATEGIES
 from zo_dno.strategy import Problem, Strategy
 from zo_dno.tables import checked_options, load
@@ -63,7 +64,7 @@ def make_strategy(
     generator: Generator,
     horizon: int,
     seed: int,
-    init: Tensor | str | Path | None,
+    init: Tensor | None,
     options: Mapping[str, Any],
 ) -> Strategy:
     """Build a strategy for the noise of a generator.
@@ -73,6 +74,42 @@ def make_strategy(
     """
     space = generator.space
     target, checked = find_strategy(strategy, options)
-    noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
-    made: Strategy = target(Problem(space.d, horizon, seed, space.sizes, noise), **checked)
+    made: Strategy = target(Problem(space.d, horizon, seed, space.sizes, init), **checked)
     return made
+
+
+def options_for_config(reward: Any, made: Reward, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options that make a reward again from its name: those given, or a Reward's own settings."""
+    return dict(options) if options else dict(made.settings) if isinstance(reward, Reward) else {}
+
+
+def generator_from(config: Mapping[str, Any]) -> Generator:
+    """Make the generator of a run's config.
+
+    Raises:
+        InputError: the run had a Python object that a config cannot name, or the model cannot be loaded.
+    """
+    model = str(config.get("model", BUILTIN))
+    if ":" in model and not Path(model).exists():
+        raise InputError(
+            f"generator must be given: the run's model was a Python object, {model}. Go on from Python with "
+            "zo_dno.resume(folder, generator=...)."
+        )
+    return make_generator(validated(dict(config)))
+
+
+def make_generator(config: RunConfig, *, steps: int | None = None) -> DiffusersGenerator:
+    """Load the model of a config; `steps` overrides its number of steps and searches the initial noise alone."""
+    arguments = {
+        "steps": steps or config.steps,
+        "guidance_scale": config.guidance,
+        "search": "initial" if steps else config.search,
+        "batch_size": config.batch_size,
+        "seed": config.seed if config.generator_seed is None else config.generator_seed,
+        "dtype": config.dtype,
+        "device": config.device,
+        **config.call_arguments,
+    }
+    if config.model == BUILTIN:
+        return DiffusersGenerator.builtin(config.prompt, **arguments)
+    return DiffusersGenerator(config.model, config.prompt, **arguments)

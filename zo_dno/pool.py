@@ -1,14 +1,15 @@
 """The same reward in several Ray actors."""
 
+import asyncio
 import logging
 import os
 import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from zo_dno.calling import Outcome, call
 from zo_dno.errors import InputError
-from zo_dno.oracle import ask
-from zo_dno.types import Score, slices
+from zo_dno.failures import Failure, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,37 +18,56 @@ if TYPE_CHECKING:
 
 
 class RewardPool:
-    """Asks a reward in local Ray actors; the answers come back in the order of the images.
+    """Calls a reward in local Ray actors, each one call at a time; an actor that dies or hangs is replaced.
 
     Args:
         reward: anything that Ray can send to another process.
         workers: number of actors, one CPU each.
     Raises:
-        InputError: workers < 1.
+        InputError: workers < 1, or the reward is asynchronous.
     """
 
     def __init__(self, reward: "Reward", workers: int) -> None:
         if workers < 1:
             raise InputError(f"workers must be at least 1; got {workers}.")
-        self.reward = reward
-        ray = _local_ray(workers)
-        actor = ray.remote(num_cpus=1)(_RewardActor)
-        self._ray = ray
-        self._actors = [actor.remote(reward) for _ in range(workers)]
-        ray.get([actor.ready.remote() for actor in self._actors])
+        if reward.is_async:
+            raise InputError(
+                f"workers must be 0 with {reward.name!r}, which waits for many answers at once in this process; got "
+                f"{workers}. Set in_flight instead."
+            )
+        self._ray = _local_ray(workers)
+        self._actor = self._ray.remote(num_cpus=1)(_RewardActor)
+        self._reward = reward
+        self._actors = [self._actor.remote(reward) for _ in range(workers)]
+        self._ray.get([actor.ready.remote() for actor in self._actors])
+        self._idle: asyncio.Queue[Any] = asyncio.Queue()
+        for actor in self._actors:
+            self._idle.put_nowait(actor)
 
-    def ask(self, images: "np.ndarray", prompts: Sequence[str]) -> list[Score]:
-        """Score images (n, H, W, 3) uint8, each drawn for the prompt in the same place."""
-        share = -(-len(images) // len(self._actors))  # rounded up to whole calls of the reward
-        share = -(-share // self.reward.batch) * self.reward.batch
-        parts = zip(slices(len(images), share), self._actors, strict=False)
-        answers = [actor.ask.remote(images[rows], list(prompts[rows])) for rows, actor in parts]
-        return [score for part in self._ray.get(answers) for score in part]
+    async def call(self, images: "Sequence[np.ndarray]", prompts: Sequence[str]) -> Outcome:
+        """Call the reward in the next actor that is free."""
+        actor = await self._idle.get()
+        try:
+            outcome: Outcome = await actor.call.remote(list(images), list(prompts))
+        except self._ray.exceptions.RayError as error:
+            self._replace(actor)
+            return Failure("worker died", one_line(f"{type(error).__name__}: {error}"), transient=True, billed=True)
+        except asyncio.CancelledError:  # it took too long, and may be busy for ever
+            self._replace(actor)
+            raise
+        self._idle.put_nowait(actor)
+        return outcome
 
     def close(self) -> None:
         """Stop the actors."""
         for actor in self._actors:
             self._ray.kill(actor)
+
+    def _replace(self, actor: Any) -> None:
+        self._actors.remove(actor)
+        self._ray.kill(actor)
+        self._actors.append(self._actor.remote(self._reward))
+        self._idle.put_nowait(self._actors[-1])
 
 
 class _RewardActor:
@@ -57,8 +77,8 @@ class _RewardActor:
     def ready(self) -> None:
         """Answer once the actor has started."""
 
-    def ask(self, images: "np.ndarray", prompts: Sequence[str]) -> list[Score]:
-        return ask(self._reward, images, prompts)
+    def call(self, images: "Sequence[np.ndarray]", prompts: Sequence[str]) -> Outcome:
+        return call(self._reward, images, prompts)
 
 
 def _local_ray(workers: int) -> Any:

@@ -1,21 +1,18 @@
 """What a run found, as an object and as `result.json`."""
 
-import importlib.metadata
 import math
-import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import zo_dno
 from zo_dno.archive import Found
+from zo_dno.budget import Limit
+from zo_dno.environment import versions
 from zo_dno.ledger import Query
-from zo_dno.search import Status, image_hash
+from zo_dno.search import Status
 
 if TYPE_CHECKING:
     from PIL import Image
-
-_PACKAGES = ("torch", "diffusers", "numpy", "cma", "nevergrad", "pillow", "ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +44,12 @@ class Result:
     """The outcome of a run.
 
     Attributes:
-        status: "finished", "target" reached, "interrupted", or "infeasible": no candidate was plausible enough.
-        queries: rewards asked for; `failed_queries` of them got no score.
+        status: "finished", "target" reached, "interrupted", "paused" since asking was useless, or "infeasible": no
+            candidate was plausible enough.
+        queries: rewards answered; `failed_queries` of them got no score, `cached_queries` were remembered, not asked.
         nfe: denoiser calls in all.
+        cost: money, the most that it may have been, held-out rewards and baseline included.
+        tokens: that language models used.
         first: id 0, what the pipeline draws without a search.
         best: the best feasible candidate.
         top: the best ones that differ from each other, best first.
@@ -58,6 +58,9 @@ class Result:
         held_out: name -> (of the first, of the best), rewards that were never optimised.
         seconds: total, generate, score, strategy, other.
         folder: of the run; None if it was not kept.
+        stopped_by: the budget that was spent first.
+        pause: why it was paused, and how to go on.
+        drift: what of this run cannot be repeated exactly, of one that went on elsewhere.
     """
 
     status: Status
@@ -70,6 +73,9 @@ class Result:
     queries: int
     nfe: int
     failed_queries: int
+    cached_queries: int
+    cost: float
+    tokens: int
     first: Found
     best: Found
     top: tuple[Found, ...]
@@ -80,6 +86,9 @@ class Result:
     baseline: Baseline | None = None
     folder: Path | None = None
     failures: dict[str, int] = field(default_factory=dict)
+    stopped_by: Limit | None = None
+    pause: str | None = None
+    drift: str | None = None
 
     @property
     def first_image(self) -> "Image.Image":
@@ -105,6 +114,11 @@ class Result:
             "queries": self.queries,
             "nfe": self.nfe,
             "failed_queries": self.failed_queries,
+            "cached_queries": self.cached_queries,
+            "stopped_by": self.stopped_by,
+            "cost": self.cost,
+            "tokens": self.tokens,
+            "drift": self.drift,
             "first": {"reward": self.first.reward},
             "best": {
                 "id": best.id,
@@ -113,20 +127,14 @@ class Result:
                 "norm_ratio": best.norm_ratio,
                 "whiteness": best.whiteness,
                 "feasible": best.feasible,
-                "image": image_hash(best.image),
+                "image": best.sha256,
             },
-            "top": [{"id": found.id, "reward": found.reward, "image": image_hash(found.image)} for found in self.top],
+            "top": [{"id": found.id, "reward": found.reward, "image": found.sha256} for found in self.top],
             "held_out": {name: {"first": first, "best": best} for name, (first, best) in self.held_out.items()},
             "baseline": self.baseline and self.baseline.to_dict(),
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "versions": versions(),
         }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
-    own = {"zo-dno": zo_dno.__version__, "python": platform.python_version()}
-    return own | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def _pil(found: Found) -> "Image.Image":

@@ -3,8 +3,10 @@
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from zo_dno.asking import Asking
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,8 +22,8 @@ class Reward(ABC):
         unit: of the scores, such as "kB" or "score 0-10".
         version: raised whenever the same image would get another score.
         range: smallest and largest value that can be right; what lies outside is missing.
-        price: of one query, in the user's currency.
-        is_async: `__call__` is a coroutine, and many may be under way at once.
+        asking: the terms it is asked on: how many at once, for how long, at what price.
+        is_async: `__call__` is a coroutine function.
         batch: how many images one call takes at most. A call that fails loses all of them.
     """
 
@@ -29,7 +31,7 @@ class Reward(ABC):
     unit: str
     version: str = "1"
     range: tuple[float, float] = (-math.inf, math.inf)
-    price: float = 0.0
+    asking: Asking = Asking()
     is_async: bool = False
     batch: int = 1
 
@@ -38,7 +40,17 @@ class Reward(ABC):
         """What beside name and version decides a score."""
         return dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides a score beside image, prompt, repeat and rater; equal identities mean equal scores."""
+        return {"name": self.name, "version": self.version, "settings": dict(self.settings)}
+
     @abstractmethod
-    def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> "Sequence[float | Score]":
+    def __call__(
+        self, images: "Sequence[Image.Image]", prompts: Sequence[str]
+    ) -> "Sequence[float | Score] | Awaitable[Sequence[float | Score]]":
         """Score the images, each drawn for the prompt in the same place."""
         ...
+
+    async def aclose(self) -> None:
+        """Let go of connections, on the event loop that asked; only where `is_async`."""

@@ -1,42 +1,57 @@
-"""The folder of a run: what is written where, and reading a noise back."""
+"""The folder of a run: what is written where, by one process at a time, and reading a noise back."""
 
+import fcntl
 import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from zo_dno import snapshot
 from zo_dno.errors import InputError
+from zo_dno.files import write_text, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from zo_dno.result import Result
 
+CONFIG = "config.yaml"
+LEDGER = "ledger.db"
+INIT_FILE = "init.safetensors"
 NOISE_FILE = "best.safetensors"
+_LOCK = ".lock"
 
 
 class RunFolder:
-    """A new folder for one run.
+    """The folder of one run, held by one process from `with` to its end, even if that process is killed.
 
     Args:
-        path: must not exist, or be empty.
+        path: of the folder.
+        new: it must not exist, or be empty; otherwise it must hold a run.
     Raises:
-        InputError: it holds something, or it cannot be written to.
+        InputError: it does not fit, cannot be written to, or another process holds it.
     """
 
-    def __init__(self, path: Path) -> None:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"out must be a new folder; {path} exists. Name another, or remove it.")
+    def __init__(self, path: Path, *, new: bool = True) -> None:
+        if new and path.exists() and (not path.is_dir() or any(_counts(one) for one in path.iterdir())):
+            unfinished = f", or go on with it: zo-dno resume {path}" if (path / CONFIG).exists() else ""
+            raise InputError(f"out must be a new folder; {path} exists. Name another, or remove it{unfinished}.")
+        if not new:
+            check_is_run(path)
+        self.path = path
+        self._lock: IO[str] | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
             (path / ".writable").touch()
             (path / ".writable").unlink()
         except OSError as error:
-            raise InputError(f"out must be a folder that can be written to; {path}: {error.strerror}.") from error
-        self.path = path
+            raise InputError(
+                f"{self._role(new)} must be a folder that can be written to; {path}: {error.strerror}."
+            ) from error
 
     @classmethod
     def check(cls, path: Path) -> None:
-        """Find out whether a run could have this folder, and leave nothing behind.
+        """Find out whether a new run could have this folder, and leave nothing behind.
 
         Raises:
             InputError: it could not.
@@ -46,38 +61,97 @@ class RunFolder:
         for folder in new:
             folder.rmdir()
 
+    @staticmethod
+    def is_held(path: Path) -> bool:
+        """Whether some process is working on a run."""
+        try:
+            with (path / _LOCK).open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    def __enter__(self) -> "RunFolder":
+        lock = (self.path / _LOCK).open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            lock.close()
+            raise InputError(
+                f"run {self.path} is being worked on by {holder}. Wait for it, or stop it with Ctrl-C."
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
     @property
     def ledger(self) -> Path:
         """The table of queries."""
-        return self.path / "ledger.db"
+        return self.path / LEDGER
+
+    @property
+    def snapshot(self) -> Path:
+        """The strategy's last state, of runs that keep it."""
+        return self.path / snapshot.NAME
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Keep what the run was asked to do, in a form that `zo-dno run` takes."""
         import yaml
 
         known = {key: value for key, value in config.items() if value is not None or key == "min_log_prob"}
-        (self.path / "config.yaml").write_text(yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
+        write_text(self.path / CONFIG, yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
+
+    def write_init(self, z: "Tensor") -> None:
+        """Keep the noise (d,) that the search starts from."""
+        _write_noise(self.path / INIT_FILE, z.detach().float().cpu())
 
     def write(self, result: "Result", threshold: float | None) -> None:
-        """Keep everything that a run found."""
+        """Keep everything that a run found; files of an earlier session are replaced."""
         from PIL import Image
-        from safetensors.torch import save_file
 
         from zo_dno.report.progress import progress_figure
         from zo_dno.report.strip import strip
 
-        result.first_image.save(self.path / "first.png")
-        result.best_image.save(self.path / "best.png")
-        strip(result.improvements, result.unit).save(self.path / "strip.png")
-        progress_figure(result, threshold).savefig(self.path / "progress.png", dpi=130)
-        save_file({"z": result.best.z.contiguous()}, self.path / NOISE_FILE)
-        if len(result.top) > 1:
-            (self.path / "top").mkdir(exist_ok=True)
-            for place, found in enumerate(result.top, 1):
-                Image.fromarray(found.image).save(self.path / "top" / f"{place:02d}.png")
-                save_file({"z": found.z.contiguous()}, self.path / "top" / f"{place:02d}.safetensors")
+        write_whole(self.path / "first.png", result.first_image.save)
+        write_whole(self.path / "best.png", result.best_image.save)
+        write_whole(self.path / "strip.png", strip(result.improvements, result.unit).save)
+        figure = progress_figure(result, threshold)
+        write_whole(self.path / "progress.png", lambda path: figure.savefig(path, dpi=130))
+        _write_noise(self.path / NOISE_FILE, result.best.z)
+        for place, found in enumerate(result.top if len(result.top) > 1 else (), 1):
+            write_whole(self.path / "top" / f"{place:02d}.png", Image.fromarray(found.image).save)
+            _write_noise(self.path / "top" / f"{place:02d}.safetensors", found.z)
         text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        (self.path / "result.json").write_text(text + "\n")
+        write_text(self.path / "result.json", text + "\n")
+
+    @staticmethod
+    def _role(new: bool) -> str:
+        return "out" if new else "run"
+
+
+def _counts(file: Path) -> bool:
+    """Whether a file makes a folder a used one; what a run killed before it had a config left behind does not."""
+    return not file.name.startswith(".") and file.name != INIT_FILE
+
+
+def check_is_run(path: Path) -> None:
+    """Refuse what is not the folder of a run.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not (path / CONFIG).is_file():
+        raise InputError(f"run must be the folder of a run; {path} has no {CONFIG}.")
 
 
 def load_noise(path: Path) -> "Tensor":
@@ -95,3 +169,9 @@ def load_noise(path: Path) -> "Tensor":
     except (OSError, KeyError, SafetensorError) as error:
         raise InputError(f"init must be a {NOISE_FILE} that a run wrote; got {path} ({error}).") from error
     return z
+
+
+def _write_noise(path: Path, z: "Tensor") -> None:
+    from safetensors.torch import save_file
+
+    write_whole(path, lambda unfinished: save_file({"z": z.contiguous().clone()}, unfinished))

@@ -1,38 +1,36 @@
 """The loop: ask for noise, draw it, score it, write it down, tell the strategy."""
 
-import hashlib
+import logging
 import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from zo_dno import snapshot
 from zo_dno.archive import Archive, Found
-from zo_dno.budget import Budget
-from zo_dno.errors import InputError
-from zo_dno.ledger import Ledger, Query
+from zo_dno.artefacts import Artefacts
+from zo_dno.budget import Budget, Limit
+from zo_dno.errors import RunError
+from zo_dno.images import checked_images, image_hash, noise_hash
+from zo_dno.ledger import Ledger, PopulationRow, Query
 from zo_dno.objective import Objective, Plausibility
+from zo_dno.oracle import Oracle, PauseError, Placed
+from zo_dno.rows import query_row
 from zo_dno.strategy import Strategy, UsesRegularizer
-from zo_dno.types import Candidates, Generator, Score
+from zo_dno.types import Answer, Candidates, Generator, Question
 
-if TYPE_CHECKING:
-    from zo_dno.reward import Reward
+log = logging.getLogger(__name__)
 
-Status = Literal["finished", "target", "interrupted", "infeasible"]
-
-
-class Asks(Protocol):
-    """Whoever asks the reward: this process, or actors."""
-
-    reward: "Reward"
-
-    def ask(self, images: np.ndarray, prompts: Sequence[str]) -> list[Score]: ...
+Status = Literal["finished", "target", "interrupted", "paused", "infeasible"]
+_PARTS = ("generate", "score", "strategy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,37 @@ class Step:
     median_log_prob: float
     sigma: float | None
     images_per_second: float
+    cost: float
+
+
+@dataclass(slots=True)
+class Population:
+    """What one `ask` proposed, and the rows of those that were asked about."""
+
+    row: PopulationRow
+    candidates: Candidates
+    rows: dict[int, Query] = field(default_factory=dict)
+    images: np.ndarray | None = None
+    hashes: list[str] = field(default_factory=list)
+    plausibility: Plausibility | None = None
+
+    def has_answer(self, id_: int) -> bool:
+        """The candidate has a score, or will have none."""
+        return id_ in self.rows and self.rows[id_].answered
+
+    @property
+    def answered(self) -> int:
+        """How many candidates have an answer."""
+        return sum(row.answered for row in self.rows.values())
+
+    @property
+    def complete(self) -> bool:
+        """Every candidate has an answer."""
+        return self.answered == len(self.candidates)
+
+
+class DriftError(Exception):
+    """The recorded run cannot be gone on with exactly; the message says what came out differently."""
 
 
 @dataclass(slots=True)
@@ -56,110 +85,293 @@ class Search:
     Args:
         target: stop when an eligible candidate's reward reaches it.
         stage: what the ledger calls these queries.
+        snapshot: where the strategy's state is kept, if it is.
+        accept_drift: go on although the model now draws other images than the recorded ones.
         on_step: called after every population.
     """
 
     generator: Generator
-    oracle: Asks
+    oracle: Oracle
     strategy: Strategy
     objective: Objective
     budget: Budget
     ledger: Ledger
     archive: Archive
+    artefacts: Artefacts
     prompt: str = ""
     target: float | None = None
     stage: str = "search"
+    snapshot: Path | None = None
+    accept_drift: bool = False
     on_step: Callable[[Step], None] | None = None
 
     status: Status = "finished"
+    stopped_by: Limit | None = None
+    pause: PauseError | None = None
     queries: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    drift: str | None = None  # what came out differently, and was accepted
+    hand: Population | None = None  # asked for, and not told yet
     _populations: int = 0
+    _told: int = 0
+    _started: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.strategy, UsesRegularizer) and self.objective.gamma > 0:
+            self.strategy.use_regularizer(self.objective.regularizer)
 
     @property
     def failed(self) -> int:
         """Number of queries without a score."""
         return self.failures.total()
 
+    @property
+    def elapsed(self) -> float:
+        """Wall-clock seconds of this session and those before it."""
+        return self.seconds["earlier"] + time.perf_counter() - self._started
+
     def run(self) -> None:
-        """Search until the budget is spent, the target is reached or somebody presses Ctrl-C."""
-        started = time.perf_counter()
-        regularized = not isinstance(self.strategy, UsesRegularizer)
-        if isinstance(self.strategy, UsesRegularizer) and self.objective.gamma > 0:
-            self.strategy.use_regularizer(self.objective.regularizer)
+        """Search until the budget is spent, the target is reached, asking is useless or somebody presses Ctrl-C."""
         try:
-            while self.status == "finished" and (left := self.budget.left(self.queries)):
-                self._population(left, regularized)
+            self._finish_hand()
+            self._look_for_target()
+            while self.status == "finished" and self.stopped_by is None:
+                left = self.budget.left(self.queries, self.elapsed, self.generator.nfe)
+                if left:
+                    self._population(left)
+                else:
+                    self.stopped_by = self.budget.limit(self.queries, self.generator.nfe)
         except KeyboardInterrupt:
             self.status = "interrupted"
+        except PauseError as pause:
+            self.status, self.pause = "paused", pause
+            self._reopen([question.id for question in pause.unanswered])
+        self._keep_part()
+        self.ledger.put(artefacts=self.artefacts.flush())
         best = self.archive.best
         if self.status == "finished" and best is not None and not best.eligible:
             self.status = "infeasible"
-        self.seconds["total"] = time.perf_counter() - started
-        known = sum(self.seconds[name] for name in ("generate", "score", "strategy"))
-        self.seconds["other"] = self.seconds["total"] - known
+        self.seconds["total"] = self.elapsed
+        self.seconds["other"] = self.seconds["total"] - sum(self.seconds[name] for name in _PARTS)
 
-    def _population(self, left: int, regularized: bool) -> None:
-        with self._clock("strategy"):
-            candidates = self.strategy.ask()[:left]
-        with self._clock("generate"):
-            images = checked_images(self.generator(candidates.z), len(candidates))
+    def recall(self, row: PopulationRow, candidates: Candidates, rows: list[Query], *, tell: bool = True) -> None:
+        """Take up a recorded population where it was left: tell what was told, and have the rest in hand.
+
+        Args:
+            row: of the population.
+            candidates: what the strategy has just asked for again.
+            rows: of its queries.
+            tell: the strategy does not know their scores yet.
+        """
+        self._populations = row.number + 1
+        self.seconds["earlier"] = max(self.seconds["earlier"], row.seconds)
+        for part in _PARTS:
+            self.seconds[part] = max(self.seconds[part], getattr(row, f"{part}_seconds"))
+        for query in rows:
+            self._count(query)
+        population = Population(row, candidates, {query.id: query for query in rows})
+        if not all(query.told_seq is not None for query in rows) or len(rows) < row.size:
+            self.hand = population
+            return
+        told = torch.tensor([math.nan if query.told is None else query.told for query in rows], dtype=torch.float64)
+        self.objective.recall(told, torch.tensor([query.feasible for query in rows]))
+        self._told += len(rows)
+        self._keep(population)
+        if tell:
+            self.strategy.tell(candidates, told.float())
+
+    def compare_images(self, candidates: Candidates, rows: Sequence[Query]) -> None:
+        """Draw recorded candidates again.
+
+        Raises:
+            DriftError: their images differ.
+        """
+        images = checked_images(self.generator(candidates.z), len(candidates))
+        for row in rows:
+            if image_hash(images[row.id - candidates.ids[0]]) != row.image:
+                self._drift(f"the model draws another image of candidate {row.id} than it did")
+
+    def _population(self, left: int) -> None:
+        hand = self.hand or self._ask()
+        waiting = [id_ for id_ in hand.candidates.ids if not hand.has_answer(id_)][:left]
+        self._draw(hand, max(*waiting, *hand.rows, 0) + 1 - hand.candidates.ids[0])
+        places = [id_ - hand.candidates.ids[0] for id_ in waiting]
+        assert hand.images is not None
+        questions = [
+            Question(id_, hand.images[place], hand.hashes[place], self.prompt)
+            for id_, place in zip(waiting, places, strict=True)
+        ]
         with self._clock("score"):
-            scores = self.oracle.ask(images, [self.prompt] * len(candidates))
-        plausibility = self.objective.plausibility(candidates.z)
-        rewards = torch.tensor([score.value for score in scores], dtype=torch.float64)
-        told = self.objective.told(candidates.z, rewards, plausibility, regularized=regularized)
-        self._remember(candidates, images, scores, plausibility, told)
-        with self._clock("strategy"):
-            self.strategy.tell(candidates, told)
-        if self.on_step is not None:
-            self.on_step(self._step(plausibility))
-
-    def _remember(
-        self, candidates: Candidates, images: np.ndarray, scores: list[Score], tested: Plausibility, told: Tensor
-    ) -> None:
-        queries, kept, reward = [], [], self.oracle.reward
-        columns = (tested.log_prob, tested.norm_ratio, tested.whiteness, tested.violation, tested.feasible, told)
-        rows = zip(candidates.ids, candidates.z, images, scores, *(c.tolist() for c in columns), strict=True)
-        for id_, z, image, score, log_prob, ratio, white, violation, feasible, told_score in rows:
-            value = None if score.missing else score.value
-            eligible = value is not None and (feasible or not self.objective.constrained)
-            kept.append(Found(id_, value, log_prob, ratio, white, violation, feasible, eligible, z, image))
-            queries.append(
-                Query(
-                    stage=self.stage,
-                    id=id_,
-                    population=self._populations,
-                    image=image_hash(image),
-                    prompt=self.prompt,
-                    reward=reward.name,
-                    reward_version=reward.version,
-                    status="missing" if score.missing else "scored",
-                    value=value,
-                    told=None if math.isnan(told_score) else told_score,
-                    log_prob=log_prob,
-                    norm_ratio=ratio,
-                    whiteness=white,
-                    feasible=feasible,
-                    error=score.error,
-                    seconds=score.seconds,
-                    cost=score.cost,
-                    raw=score.raw,
-                )
+            answers = self.oracle.ask(
+                questions, on_asked=partial(self._on_asked, hand), on_answered=partial(self._on_answered, hand)
             )
-        self.ledger.append(queries)  # before anything is counted, kept or learnt
-        self.queries += len(queries)
+        if any(answer is None for answer in answers):
+            self.stopped_by = "cost"
+        self._finish_hand()
+
+    def _ask(self) -> Population:
+        with self._clock("strategy"):
+            candidates = self.strategy.ask()
+        noise = noise_hash(candidates.z)
+        row = PopulationRow(self.stage, self._populations, candidates.ids[0], len(candidates), noise)
+        if self.artefacts.durable:
+            if self.snapshot is not None:
+                snapshot.save(self.snapshot, snapshot.Snapshot(row.number, candidates, self.strategy.state_dict()))
+            self.ledger.put(populations=[row])
         self._populations += 1
-        self.failures.update(score.error or "no reason given" for score in scores if score.missing)
-        for found in kept:
-            self.archive.offer(found)
+        self.hand = Population(row, candidates)
+        return self.hand
+
+    def _draw(self, hand: Population, n: int) -> None:
+        """Draw the first n candidates, and test how plausible all of the population are.
+
+        Raises:
+            DriftError: a recorded one looks different now.
+        """
+        with self._clock("generate"):
+            hand.images = checked_images(self.generator(hand.candidates.z[:n]), n)
+        hand.hashes = [image_hash(image) for image in hand.images]
+        for id_, row in hand.rows.items():
+            if row.image != hand.hashes[id_ - hand.candidates.ids[0]]:
+                self._drift(f"the model draws another image of candidate {id_} than it did")
+        hand.plausibility = self.objective.plausibility(hand.candidates.z)
+
+    def _on_asked(self, hand: Population, questions: list[Question]) -> None:
+        """Before a dear question leaves, its image and the fact that it leaves are on the disk."""
+        if not self.artefacts.durable:
+            return
+        for question in questions:
+            self.artefacts.keep_image(self.stage, question.id, question.image, question.sha256)
+        self.ledger.put([self._row(hand, question, None) for question in questions], (), self.artefacts.written())
+
+    def _on_answered(self, hand: Population, placed: Placed) -> None:
+        rows = [self._row(hand, question, answer) for question, answer in placed]
+        if self.artefacts.durable:
+            self.ledger.put(rows)  # before anything is counted, kept or learnt
+        hand.rows |= {row.id: row for row in rows}
+        for row in rows:
+            self._count(row)
+
+    def _count(self, row: Query, sign: int = 1) -> None:
+        self.queries += sign * row.answered
+        if row.status == "missing":
+            self.failures[row.error or "no reason given"] += sign
+
+    def _finish_hand(self) -> None:
+        """Once a whole population is answered: write what it is told, keep its best, tell the strategy."""
+        hand = self.hand
+        if hand is None or not hand.complete:
+            return
+        if hand.plausibility is None:
+            hand.plausibility = self.objective.plausibility(hand.candidates.z)
+        rows = [hand.rows[id_] for id_ in hand.candidates.ids]
+        rewards = torch.tensor([math.nan if row.value is None else row.value for row in rows], dtype=torch.float64)
+        regularized = not isinstance(self.strategy, UsesRegularizer)
+        told = self.objective.told(hand.candidates.z, rewards, hand.plausibility, regularized=regularized)
+        told_rows = [
+            replace(row, told=None if math.isnan(score) else score, told_seq=self._told + i)
+            for i, (row, score) in enumerate(zip(rows, told.tolist(), strict=True))
+        ]
+        self.ledger.put(told_rows, [self._timed(hand.row)], self.artefacts.written())
+        self._told += len(rows)
+        self._keep(hand)
+        self.hand = None
+        with self._clock("strategy"):
+            self.strategy.tell(hand.candidates, told)
+        self._look_for_target()
+        if self.on_step is not None:
+            self.on_step(self._step(hand.plausibility))
+
+    def _keep(self, population: Population) -> None:
+        """Offer the answered candidates to the archive, in id order."""
+        for place, id_ in enumerate(population.candidates.ids):
+            if not population.has_answer(id_):
+                continue
+            row, image = population.rows[id_], None
+            if population.hashes and population.hashes[place] == row.image:
+                assert population.images is not None
+                image = population.images[place]
+            found = self.found(row, population.candidates, place, image)
+            matters = self.archive.offer(found)
+            if (matters or id_ % self.artefacts.every == 0) and not self.artefacts.has_image(row.image):
+                self.artefacts.keep_image(self.stage, id_, found.image, row.image)
+            if matters and self.artefacts.durable:
+                self.artefacts.keep_noise(self.stage, id_, found.z)
+
+    def _keep_part(self) -> None:
+        """At the end, keep what is known of a population that is not complete; it will be told when it is."""
+        if self.hand is not None and self.hand.rows:
+            self.ledger.put(self.hand.rows.values(), [self._timed(self.hand.row)])
+            self._keep(self.hand)
+
+    def _reopen(self, ids: Sequence[int]) -> None:
+        """Take back failures that say nothing of the candidates, so that these are asked about again."""
+        assert self.hand is not None
+        for id_ in ids:
+            row = self.hand.rows[id_]
+            self._count(row, -1)
+            self.hand.rows[id_] = replace(row, status="asked", cached=False)
+
+    def _look_for_target(self) -> None:
         best = self.archive.best
         if self.target is not None and best is not None and best.rank >= (True, self.target):
             self.status = "target"
 
+    def found(self, row: Query, candidates: Candidates, place: int, image: np.ndarray | None = None) -> Found:
+        """Make the archive's entry of a row; without the image, it is read or drawn again when it is needed."""
+        return Found(
+            id=row.id,
+            reward=row.value,
+            log_prob=row.log_prob,
+            norm_ratio=row.norm_ratio,
+            whiteness=row.whiteness,
+            violation=row.violation,
+            feasible=row.feasible,
+            eligible=row.value is not None and (row.feasible or not self.objective.constrained),
+            z=candidates.z[place],
+            sha256=row.image,
+            load_image=(lambda: image) if image is not None else partial(self._image_again, row, candidates, place),
+        )
+
+    def _image_again(self, row: Query, candidates: Candidates, place: int) -> np.ndarray:
+        """Read the image of a recorded candidate from its file, or draw it again.
+
+        Raises:
+            RunError: it is not there, and the model now draws another one.
+        """
+        kept = self.artefacts.image(row.image)
+        if kept is not None:
+            return kept
+        drawn: np.ndarray = checked_images(self.generator(candidates.z), len(candidates))[place]
+        if image_hash(drawn) != row.image:
+            raise RunError(
+                f"images/{row.image}.png, the image of candidate {row.id}, is gone or damaged, and the model now draws "
+                "another one. Restore the file."
+            )
+        if self.artefacts.has_image(row.image):
+            log.warning("the image of candidate %d was gone or damaged; it was drawn again, bit for bit", row.id)
+            self.artefacts.keep_image(self.stage, row.id, drawn, row.image)
+        return drawn
+
+    def _drift(self, what: str) -> None:
+        if not self.accept_drift:
+            raise DriftError(what)
+        self.drift = self.drift or what
+
+    def _timed(self, row: PopulationRow) -> PopulationRow:
+        generate, score, strategy = (self.seconds[part] for part in _PARTS)
+        return replace(
+            row, seconds=self.elapsed, generate_seconds=generate, score_seconds=score, strategy_seconds=strategy
+        )
+
+    def _row(self, hand: Population, question: Question, answer: Answer | None) -> Query:
+        assert hand.plausibility is not None
+        tested, earlier = hand.plausibility.at(question.id - hand.candidates.ids[0]), hand.rows.get(question.id)
+        return query_row(self.stage, hand.row.number, self.oracle.reward, tested, question, answer, earlier)
+
     def _step(self, plausibility: Plausibility) -> Step:
-        spent = sum(self.seconds[name] for name in ("generate", "score", "strategy"))
+        spent = sum(self.seconds[name] for name in _PARTS)
         return Step(
             stage=self.stage,
             queries=self.queries,
@@ -169,6 +381,7 @@ class Search:
             median_log_prob=float(plausibility.log_prob.median()),
             sigma=getattr(self.strategy, "step_size", None),
             images_per_second=self.queries / spent if spent else math.nan,
+            cost=self.oracle.purse.spent,
         )
 
     @contextmanager
@@ -178,24 +391,3 @@ class Search:
             yield
         finally:
             self.seconds[part] += time.perf_counter() - started
-
-
-def checked_images(images: Tensor, n: int) -> np.ndarray:
-    """Check that a generator returned n images, and hand them on as (n, H, W, 3) uint8.
-
-    Raises:
-        InputError: it returned something else.
-    """
-    expected = f"generator must return {n} images as a tensor ({n}, H, W, 3) of uint8"
-    if not isinstance(images, Tensor):
-        raise InputError(f"{expected}; got {type(images).__name__}. Convert them with torch.from_numpy.")
-    if images.dtype != torch.uint8:
-        raise InputError(f"{expected}; got {images.dtype}. Scale [0, 1] to 0..255 and round before .to(torch.uint8).")
-    if images.ndim != 4 or len(images) != n or images.shape[3] != 3:
-        raise InputError(f"{expected}; got {tuple(images.shape)}. Put the colours last.")
-    return images.cpu().numpy()
-
-
-def image_hash(image: np.ndarray) -> str:
-    """Name an image (H, W, 3) uint8 by its size and pixels: sha256, in hexadecimal."""
-    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()

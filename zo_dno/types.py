@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from zo_dno.noise import NoiseSpace
@@ -32,25 +33,69 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The answer to one query. A query that failed is missing, which is not the same as bad.
+    """What a reward says of one image. Without a value it is missing, which is not the same as bad.
 
     Attributes:
         value: in the reward's unit, higher is better; NaN is missing.
         error: why it is missing, in one line.
         seconds: time that the reward took.
-        cost: money that the query cost, in the currency of the reward's price.
+        cost: money, where the reward knows better than the price it is asked at; None otherwise.
         raw: what a judge answered, word for word.
+        tokens: that a language model used.
+        kind: what missing scores are counted by.
     """
 
     value: float
     error: str | None = None
     seconds: float = 0.0
-    cost: float = 0.0
+    cost: float | None = None
     raw: str | None = None
+    tokens: int = 0
+    kind: str | None = None
 
     @property
     def missing(self) -> bool:
         return math.isnan(self.value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One query: a reward asked about one image.
+
+    Attributes:
+        id: of the candidate.
+        image: (H, W, 3) uint8.
+        sha256: of the image.
+        prompt: that it was drawn for.
+        repeat: how often the same was asked before, for rewards that are noisy.
+        rater: who is asked, where several people or judges are.
+    """
+
+    id: int
+    image: "np.ndarray"
+    sha256: str
+    prompt: str
+    repeat: int = 0
+    rater: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a query.
+
+    Attributes:
+        score: the reward's, or a missing one with the reason.
+        attempts: calls made for it.
+        failures: kinds of the calls that failed, in order.
+        cost: money that it may have cost at most, all calls together.
+        cached: remembered from the same question, and not asked again.
+    """
+
+    score: Score
+    attempts: int = 1
+    failures: tuple[str, ...] = ()
+    cost: float = 0.0
+    cached: bool = False
 
 
 @runtime_checkable

@@ -48,8 +48,8 @@ def progress_figure(result: Result, threshold: float | None = None) -> "Figure":
 
 def best_so_far(result: Result) -> np.ndarray:
     """Return the best reward after each query, NaN while there is none."""
-    curve = np.full(len(result.history), np.nan)
+    curve, ids = np.full(len(result.history), np.nan), np.array([query.id for query in result.history])
     for found in result.improvements:
         if found.eligible:
-            curve[found.id :] = found.reward
+            curve[ids >= found.id] = found.reward
     return curve

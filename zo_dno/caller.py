@@ -1,0 +1,175 @@
+"""Making the calls of a reward: deadlines, retries, rate limits; here, in threads, on an event loop or in processes."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import stamina
+from aiolimiter import AsyncLimiter
+
+from zo_dno.asking import Asking
+from zo_dno.background import Background, in_thread
+from zo_dno.calling import Outcome, call, call_async
+from zo_dno.failures import CallError, Failure, failure_of
+from zo_dno.rng import stream_seed
+from zo_dno.types import Score
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zo_dno.reward import Reward
+
+
+class Elsewhere(Protocol):
+    """Other processes that ask the reward."""
+
+    async def call(self, images: "Sequence[np.ndarray]", prompts: Sequence[str]) -> Outcome:
+        """Ask one of them; whatever happens to it, this returns."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Images to be asked about together, and what became of it.
+
+    Attributes:
+        ticket: whatever the one who handed it in knows it by.
+        images: each (H, W, 3) uint8.
+        attempts: calls made.
+        failures: of the calls that failed, in order.
+        scores: one an image; None when the last call failed too.
+    """
+
+    ticket: Any
+    images: "Sequence[np.ndarray]"
+    prompts: Sequence[str]
+    attempts: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    scores: list[Score] | None = None
+
+
+class Caller:
+    """Carries out jobs on a reward's terms. Plain terms are carried out at once, in this thread.
+
+    Args:
+        reward: to call.
+        asking: the terms.
+        elsewhere: processes to call it in.
+        seed: of the random part of the waits between calls.
+    """
+
+    def __init__(self, reward: "Reward", asking: Asking, elsewhere: Elsewhere | None = None, seed: int = 0) -> None:
+        self._reward, self._asking, self._elsewhere = reward, asking, elsewhere
+        self._jitter = random.Random(stream_seed(seed, "jitter"))
+        plain = asking.plain and not reward.is_async and elsewhere is None
+        self._background: Background[Job] | None = None if plain else Background()
+        self._limits = [] if plain else _limits(asking)
+        self._finished: list[Job] = []
+
+    def start(self, job: Job) -> None:
+        """Begin a job."""
+        if self._background is not None:
+            self._background.start(self._carry_out(job))
+            return
+        try:
+            for attempt in self._attempts():
+                with attempt:
+                    job.attempts += 1
+                    _note(job, call(self._reward, job.images, job.prompts))
+        except CallError:
+            pass
+        self._finished.append(job)
+
+    def finished(self) -> list[Job]:
+        """Wait until a job is done, and return all that are."""
+        if self._background is not None:
+            return self._background.finished()
+        done, self._finished = self._finished, []
+        return done
+
+    def close(self) -> None:
+        """Give up what is under way, and let go of what calling needed."""
+        if self._background is not None:
+            if self._reward.is_async:
+                self._background.run(self._reward.aclose())
+            self._background.close()
+        if self._elsewhere is not None:
+            self._elsewhere.close()
+
+    async def _carry_out(self, job: Job) -> Job:
+        try:
+            async with asyncio.timeout(self._asking.deadline) as clock:
+                async for attempt in self._attempts():
+                    with attempt:
+                        for limiter, amount in self._limits:
+                            await _off_the_clock(limiter.acquire(amount), clock)
+                        job.attempts += 1
+                        _note(job, await self._one_call(job))
+        except CallError:
+            pass
+        except TimeoutError:
+            message = f"no answer within the deadline of {self._asking.deadline:g} s"
+            job.failures.append(Failure("timeout", message, transient=True, billed=True))
+        return job
+
+    async def _one_call(self, job: Job) -> Outcome:
+        try:
+            async with asyncio.timeout(self._asking.timeout):
+                if self._elsewhere is not None:
+                    return await self._elsewhere.call(job.images, job.prompts)
+                if self._reward.is_async:
+                    return await call_async(self._reward, job.images, job.prompts)
+                return await in_thread(call, self._reward, job.images, job.prompts)
+        except TimeoutError:
+            message = f"no answer within {self._asking.timeout:g} s"
+            return Failure("timeout", message, transient=True, billed=True)
+        except Exception as error:  # a reward that ends its thread
+            return failure_of(error)
+
+    def _attempts(self) -> Any:
+        """Iterate over a query's calls, waiting between them; works in `for` and in `async for`."""
+        asking, started, waits = self._asking, time.monotonic(), iter(range(10**9))
+
+        def wait(error: Exception) -> bool | float:
+            failure = error.failure if isinstance(error, CallError) else None
+            if failure is None or not failure.transient:
+                return False
+            seconds = min(asking.longest_wait, asking.first_wait * 2 ** next(waits))
+            seconds *= 1 - self._jitter.random() / 2  # half of it is random, so that many do not come back at once
+            if failure.retry_after is not None:
+                seconds = failure.retry_after + seconds * self._jitter.random()
+            late = asking.deadline is not None and time.monotonic() - started + seconds > asking.deadline
+            return False if late else seconds
+
+        return stamina.retry_context(on=wait, attempts=asking.attempts, timeout=None, wait_jitter=0)
+
+
+def _note(job: Job, outcome: Outcome) -> None:
+    if isinstance(outcome, Failure):
+        job.failures.append(outcome)
+        raise CallError(outcome)
+    job.scores = outcome
+
+
+def _limits(asking: Asking) -> list[tuple[AsyncLimiter, float]]:
+    """Make leaky buckets of at most a second's worth (or one call's), since providers count in windows of their own."""
+    limits: list[tuple[AsyncLimiter, float]] = []
+    for per_minute, amount in ((asking.requests_per_minute, 1), (asking.tokens_per_minute, asking.max_tokens)):
+        if per_minute is not None:
+            capacity = max(per_minute / 60, amount)
+            limits.append((AsyncLimiter(capacity, capacity * 60 / per_minute), amount))
+    return limits
+
+
+async def _off_the_clock(waiting: Awaitable[None], clock: asyncio.Timeout) -> None:
+    """Wait without using up the deadline."""
+    loop, due = asyncio.get_running_loop(), clock.when()
+    left = None if due is None else due - loop.time()
+    clock.reschedule(None)
+    await waiting
+    clock.reschedule(None if left is None else loop.time() + left)

@@ -1,0 +1,38 @@
+"""What a run's numbers depend on beside its config: library versions and the processor."""
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import zo_dno
+
+_PACKAGES = ("torch", "diffusers", "numpy", "cma", "nevergrad", "pillow", "ray")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    own = {"zo-dno": zo_dno.__version__, "python": platform.python_version()}
+    return own | {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def environment() -> dict[str, str]:
+    """Return the versions, the processor and the instructions that torch uses of it."""
+    import torch
+
+    return versions() | {"processor": _processor(), "instructions": torch.backends.cpu.get_cpu_capability()}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Say what differs, an entry each: "torch: 2.13.0, now 2.14.0"."""
+    names = sorted(old.keys() | new.keys())
+    return [f"{name}: {old.get(name)}, now {new.get(name)}" for name in names if old.get(name) != new.get(name)]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

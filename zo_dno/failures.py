@@ -1,0 +1,120 @@
+"""Why a call of a reward failed, whether trying again can help, and whether it may have cost money."""
+
+import email.utils
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from zo_dno.errors import ZoDnoError
+
+_PASSING = {408, 425, 429, 500, 502, 503, 504, 529}  # RFC 9110, RFC 6585, RFC 8470; 529 is some providers' "overloaded"
+_WORKED_ON = {500, 502, 504}  # the server may have done the work before it failed
+_NETWORK_LIBRARIES = {
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "requests",
+    "urllib3",
+    "urllib",
+    "http",
+    "aiohttp",
+    "openai",
+}
+_HOPELESS = {
+    "InvalidURL",
+    "UnsupportedProtocol",
+    "LocalProtocolError",
+    "MissingSchema",
+    "InvalidSchema",
+    "TooManyRedirects",
+}
+_LOST = {"ConnectError", "ConnectionRefusedError", "NewConnectionError", "gaierror", "ConnectTimeout"}  # never arrived
+_QUERY_OF_URL = re.compile(r"(https?://)(?:[^\s/@'\"]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One call that failed.
+
+    Attributes:
+        kind: what failures are counted by, such as "HTTP 429", "timeout", "connection", "NaN".
+        message: one line.
+        transient: the same call may succeed later.
+        billed: the call may have been worked on, and so may be charged.
+        retry_after: seconds that the server asked to wait.
+    """
+
+    kind: str
+    message: str
+    transient: bool
+    billed: bool
+    retry_after: float | None = None
+
+
+class CallError(ZoDnoError):
+    """Raise it in a reward to say exactly how a call failed."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Judge an exception that a reward raised: by HTTP status, by kind of network error, else as a fault for good."""
+    if isinstance(error, CallError):
+        return error.failure
+    response = getattr(error, "response", None)
+    status = _status(error, response)
+    if status is not None:
+        reason = getattr(response, "reason_phrase", None) or getattr(error, "reason", None) or ""
+        return Failure(
+            kind=f"HTTP {status}",
+            message=f"HTTP {status} {reason}".strip(),
+            transient=status in _PASSING,
+            billed=status in _WORKED_ON,
+            retry_after=_retry_after(getattr(response, "headers", None) or getattr(error, "headers", None)),
+        )
+    message = one_line(f"{type(error).__name__}: {error}")
+    names = {cls.__name__ for cls in type(error).__mro__}
+    from_network = type(error).__module__.split(".")[0] in _NETWORK_LIBRARIES
+    if names & _HOPELESS:
+        return Failure("bad address", message, transient=False, billed=False)
+    if isinstance(error, json.JSONDecodeError):
+        return Failure("unreadable answer", message, transient=True, billed=True)
+    if isinstance(error, TimeoutError) or (from_network and any("Timeout" in name for name in names)):
+        return Failure("timeout", message, transient=True, billed=not names & _LOST)
+    if isinstance(error, ConnectionError) or "gaierror" in names or (from_network and isinstance(error, Exception)):
+        kind = "unreadable answer" if any("Decod" in name for name in names) else "connection"
+        return Failure(kind, message, transient=True, billed=not names & _LOST)
+    return Failure(type(error).__name__, message, transient=False, billed=True)
+
+
+def one_line(text: str) -> str:
+    """Fold a message into one line, without what may be secret in the URLs that it names."""
+    return _QUERY_OF_URL.sub(r"\1\2", " ".join(text.split()))
+
+
+def _status(error: BaseException, response: Any) -> int | None:
+    for owner, name in ((response, "status_code"), (response, "status"), (error, "status_code"), (error, "code")):
+        status = getattr(owner, name, None)
+        if isinstance(status, int) and not isinstance(status, bool) and 400 <= status <= 599:
+            return status
+    return None
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Read Retry-After: seconds or a date (RFC 9110, section 10.2.3)."""
+    text = headers.get("retry-after") if hasattr(headers, "get") else None
+    if text is None:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None

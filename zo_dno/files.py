@@ -1,0 +1,47 @@
+"""Writing a file so that it is there whole, or not at all."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from zo_dno.errors import StorageError
+
+
+def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
+    """Let `write` fill a file beside `path`, then give it that name in one step.
+
+    Args:
+        path: of the file; its folder is made if only that is missing.
+        write: gets the path to write to.
+        durable: return when the disk has it.
+    Raises:
+        StorageError: it could not be written; an older file of that name is as it was.
+    """
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write(unfinished)
+        if durable:
+            _flush(unfinished)
+        unfinished.replace(path)
+        if durable:
+            _flush(path.parent)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise StorageError(
+            f"file {path} could not be written: {error.strerror or error}. Make room or set the permissions, then do "
+            "the same again; a run goes on with: zo-dno resume"
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    write_whole(path, lambda unfinished: unfinished.write_text(text))
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,321 @@
+"""One session of a run: its parts put together, the recorded beginning replayed, the rest searched and written down."""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from zo_dno import baseline as best_of_n
+from zo_dno.archive import Archive
+from zo_dno.artefacts import Artefacts
+from zo_dno.asking import Asking
+from zo_dno.budget import Budget, Purse
+from zo_dno.cache import Cache
+from zo_dno.errors import InputError, RunError
+from zo_dno.ledger import Ledger
+from zo_dno.objective import DEFAULT_LEVEL, Objective
+from zo_dno.oracle import Oracle, Placed
+from zo_dno.pool import RewardPool
+from zo_dno.record import Record
+from zo_dno.replay import adopt, replay
+from zo_dno.result import Baseline, Result
+from zo_dno.reward import Reward
+from zo_dno.rng import stream_seed
+from zo_dno.rows import query_row
+from zo_dno.run_folder import RunFolder
+from zo_dno.search import DriftError, Search, Step
+from zo_dno.strategy import Problem, Strategy
+from zo_dno.tables import checked_options
+from zo_dno.types import Generator, Question
+
+log = logging.getLogger(__name__)
+
+KEEP_IMAGES = 16  # of free rewards, the image of every so-manieth candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is asked to do beside its model; the fields are the keys of its `config.yaml` and `optimize`'s."""
+
+    reward: str
+    strategy: str
+    reward_options: dict[str, Any] = field(default_factory=dict)
+    asking: dict[str, Any] = field(default_factory=dict)
+    cache: str | None = None
+    held_out: list[str] = field(default_factory=list)
+    strategy_options: dict[str, Any] = field(default_factory=dict)
+    queries: int = 512
+    horizon: int | None = None
+    nfe: int | None = None
+    seconds: float | None = None
+    max_cost: float | None = None
+    target: float | None = None
+    baseline: int | Literal["equal"] = 0
+    seed: int = 0
+    gamma: float = 0.0
+    min_log_prob: float | str | None = DEFAULT_LEVEL
+    init: str | None = None
+    top: int = 1
+    keep_images: int = KEEP_IMAGES
+    workers: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.baseline != "equal" and self.baseline < 0:
+            raise InputError(f"baseline must be at least 0; got {self.baseline}.")
+        for name, least in (("top", 1), ("keep_images", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a run is made of. Building them checks every option, and writes nothing."""
+
+    options: Options
+    generator: Generator
+    reward: Reward
+    held_out: list[Reward]
+    build_strategy: Callable[[], Strategy]
+    model_settings: dict[str, Any]
+    on_step: Callable[[Step], None] | None = None
+
+    asking: Asking = field(init=False)
+    budget: Budget = field(init=False)
+    purse: Purse = field(init=False)
+
+    def __post_init__(self) -> None:
+        options = self.options
+        self.budget = Budget(options.queries, options.seconds, options.nfe)
+        self.purse = Purse(options.max_cost)
+        self.asking = terms(self.reward, options.asking)
+        if options.max_cost is not None and not self.asking.has_price:
+            raise InputError(
+                f"max_cost must come with a price; {self.reward.name!r} has none. Set price (an image) or token_price "
+                "(a million tokens, with max_tokens)."
+            )
+        if options.workers:
+            self.asking = replace(self.asking, in_flight=max(self.asking.in_flight, options.workers))
+        self.objective()
+        self.build_strategy()
+
+    def objective(self) -> Objective:
+        """Make a fresh objective."""
+        options = self.options
+        return Objective(
+            self.generator.space, gamma=options.gamma, min_log_prob=options.min_log_prob, seed=options.seed
+        )
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+Closes = TypeVar("Closes", bound=_Closes)
+
+
+def terms(reward: Reward, changes: Mapping[str, Any]) -> Asking:
+    """Return a reward's terms with a run's changes.
+
+    Raises:
+        InputError: a change is unknown or out of range.
+    """
+    return replace(reward.asking, **checked_options("asking", Asking, changes))
+
+
+class Session:
+    """Carries a run out, from its beginning or from where its ledger ends.
+
+    Args:
+        parts: of the run.
+        folder: of the run; None keeps everything in memory.
+        accept_drift: go on although the recorded beginning cannot be repeated exactly.
+    """
+
+    def __init__(self, parts: Parts, folder: RunFolder | None = None, *, accept_drift: bool = False) -> None:
+        self._parts, self._options, self._folder, self._accept_drift = parts, parts.options, folder, accept_drift
+        self._prompt = str(getattr(parts.generator, "prompt", ""))
+        self._stack = ExitStack()
+
+    def run(self) -> Result:
+        """Carry it out.
+
+        Raises:
+            InputError: what is recorded does not fit; the message says what differs.
+            RunError: nothing has a score yet.
+            StorageError: the folder cannot be written. What was written before is safe.
+        """
+        options, terms = self._options, self._parts.asking
+        with self._stack:
+            self._cache = self._closing(Cache(Path(options.cache) if options.cache else None))
+            path = self._folder.ledger if self._folder else None
+            self._ledger = self._closing(Ledger(path, durable=terms.keeps_everything))
+            self._record = Record(self._ledger, self._parts, accept_drift=self._accept_drift)
+            if self._folder is not None:
+                self._folder.write_config(self._record.config)
+            pool = RewardPool(self._parts.reward, options.workers) if options.workers else None
+            self._oracle = self._oracle_of(self._parts.reward, terms, pool)
+            self._artefacts = self._closing(
+                Artefacts(
+                    self._folder.path if self._folder else None,
+                    every=options.keep_images,
+                    durable=terms.keeps_everything,
+                    known=self._ledger.artefacts(),
+                )
+            )
+            try:
+                return self._search()
+            except DriftError as drift:
+                raise self._record.refusal([str(drift)]) from drift
+
+    def _search(self) -> Result:
+        search = self._prepared("search", self._parts.build_strategy, self._parts.budget, self._options.top)
+        search.run()
+        if search.drift:
+            self._record.note_drift(search.drift)
+        if search.archive.best is None:
+            raise self._nothing_scored(search)
+        compared = self._baseline(search)
+        held_out = {reward.name: self._held_out(reward, search.archive) for reward in self._parts.held_out}
+        result = self._result(search, held_out, compared)
+        if self._folder is not None:
+            self._folder.write(result, search.objective.threshold if search.objective.constrained else None)
+        return result
+
+    def _closing(self, part: Closes) -> Closes:
+        self._stack.callback(part.close)
+        return part
+
+    def _oracle_of(self, reward: Reward, terms: Asking, pool: RewardPool | None = None) -> Oracle:
+        """Make an oracle that knows what was answered before."""
+        oracle = Oracle(
+            reward, terms, purse=self._parts.purse, cache=self._cache, elsewhere=pool, seed=self._options.seed
+        )
+        oracle.recall(row for row in self._ledger.all_queries() if row.oracle == reward.name)
+        return self._closing(oracle)
+
+    def _prepared(self, stage: str, build: Callable[[], Strategy], budget: Budget, top: int) -> Search:
+        """Make a search and bring it to where its ledger ends."""
+
+        def fresh() -> Search:
+            return Search(
+                *(self._parts.generator, self._oracle, build(), self._parts.objective(), budget),
+                *(self._ledger, Archive(top), self._artefacts, self._prompt),
+                target=self._options.target if stage == "search" else None,
+                stage=stage,
+                snapshot=self._folder.snapshot if self._folder is not None and stage == "search" else None,
+                accept_drift=self._accept_drift,
+                on_step=self._parts.on_step,
+            )
+
+        search = fresh()
+        try:
+            if self._record.adopted and search.snapshot is not None:
+                adopt(search, search.snapshot)
+            else:
+                replay(search)
+        except DriftError as drift:
+            path = search.snapshot
+            if not self._accept_drift or path is None:
+                raise
+            search = fresh()
+            adopt(search, path)
+            self._record.note_drift(str(drift), adopted=True)
+        return search
+
+    def _baseline(self, search: Search) -> Baseline | None:
+        n = search.queries if self._options.baseline == "equal" else self._options.baseline
+        if n == 0 or search.status in ("interrupted", "paused"):
+            return best_of_n.estimated(self._ledger.queries()[: getattr(search.strategy, "n_prior", 0)], search.queries)
+        from zo_dno.strategies.random_search import RandomSearch
+
+        space, seed = self._parts.generator.space, stream_seed(self._options.seed, "baseline")
+        build = partial(RandomSearch, Problem(space.d, n, seed, space.sizes))
+        self._prepared("baseline", build, Budget(n), top=1).run()
+        return best_of_n.measured(self._ledger.queries("baseline"), constrained=search.objective.constrained)
+
+    def _held_out(self, reward: Reward, archive: Archive) -> tuple[float | None, float | None]:
+        """Ask about first and best; what was asked in an earlier session is remembered."""
+        assert archive.first is not None
+        assert archive.best is not None
+        both = {found.id: found for found in (archive.first, archive.best)}
+        questions = [Question(found.id, found.image, found.sha256, self._prompt) for found in both.values()]
+
+        def write(placed: Placed) -> None:
+            for question, answer in placed:
+                if answer.score.missing:
+                    what = "held-out reward %s has no score for candidate %d: %s"
+                    log.warning(what, reward.name, question.id, answer.score.error)
+            rows = [
+                query_row("held_out", -1, reward, both[question.id], question, answer)
+                for question, answer in placed
+                if not answer.cached
+            ]
+            self._ledger.put(rows)
+
+        answers = self._oracle_of(reward, reward.asking).ask(questions, on_answered=write)
+        values = {
+            question.id: None if answer is None or answer.score.missing else answer.score.value
+            for question, answer in zip(questions, answers, strict=True)
+        }
+        return values[archive.first.id], values[archive.best.id]
+
+    def _nothing_scored(self, search: Search) -> RunError:
+        if search.pause is not None:
+            return RunError(self._pause(search))
+        if search.stopped_by == "cost":
+            worst = self._parts.asking.worst_case(1)
+            return RunError(
+                f"Nothing was asked: max_cost is {self._options.max_cost:g}, and one query can cost {worst:g} with all "
+                "its attempts. Raise max_cost, or lower attempts."
+            )
+        if not search.queries:
+            return RunError("The run ended before its first query was answered.")
+        reason, count = search.failures.most_common(1)[0]
+        return RunError(f"None of {search.queries} queries got a score. Most often ({count} times): {reason}")
+
+    def _pause(self, search: Search) -> str:
+        after = f"Paused after {search.queries} answered queries: {search.pause}."
+        if self._folder is None:
+            return f"{after} Nothing more was asked. Give `out` to be able to go on."
+        return f"{after} Nothing more was asked. Mend it, then: zo-dno resume {self._folder.path}"
+
+    def _result(
+        self, search: Search, held_out: dict[str, tuple[float | None, float | None]], baseline: Baseline | None
+    ) -> Result:
+        first, best = search.archive.first, search.archive.best
+        assert first is not None
+        assert best is not None
+        every = self._ledger.all_queries()
+        history = tuple(row for row in every if row.stage == "search" and row.answered)
+        return Result(
+            status=search.status,
+            stopped_by=search.stopped_by,
+            pause=self._pause(search) if search.pause is not None else None,
+            drift=self._record.drift,
+            prompt=self._prompt,
+            model=str(getattr(search.generator, "model", type(search.generator).__name__)),
+            reward=self._parts.reward.name,
+            unit=self._parts.reward.unit,
+            strategy=self._options.strategy,
+            seed=self._options.seed,
+            queries=search.queries,
+            cached_queries=sum(row.cached for row in history),
+            nfe=search.queries * search.generator.nfe,
+            cost=self._parts.purse.spent,
+            tokens=sum(row.tokens for row in every),
+            failed_queries=search.failed,
+            failures=dict(search.failures),
+            first=first,
+            best=best,
+            top=tuple(search.archive.top),
+            improvements=tuple(search.archive.improvements),
+            history=history,
+            held_out=held_out,
+            seconds={name: search.seconds[name] for name in ("total", "generate", "score", "strategy", "other")},
+            baseline=baseline,
+            folder=self._folder.path if self._folder else None,
+        )
