@@ -31,7 +31,7 @@ from zo_dno.rng import stream
 from zo_dno.types import Score
 
 STRATEGIES = ("random_search", "zo_sgd", "hill_climb", "cmaes", "snes", "nevergrad")
-QUERIES, IN_FLIGHT, SECONDS_A_CALL = 60, 3, 0.004
+QUERIES, IN_FLIGHT, SECONDS_A_CALL = 60, 3, 0.02
 PICTURES = ("first.png", "best.png", "strip.png", "progress.png")
 
 
@@ -57,7 +57,7 @@ class Paid(zo_dno.Reward):
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def __call__(self, images, prompts):
+    def __call__(self, images: Any, prompts: Any) -> list[Any]:
         (image,) = images
         file = io.BytesIO()
         image.save(file, "PNG")

@@ -18,10 +18,18 @@ def main() -> None:
     for strategy in STRATEGIES:
         own = [one for one in outcomes if one.strategy == strategy]
         same, again = sum(set(one.same) == set(EVERYTHING) for one in own), sum(one.asked_again for one in own)
-        rows.append([strategy, len(own), same, again, max(one.repeated for one in own)])
+        under_way = sum(0 < one.recorded < 0.8 * QUERIES for one in own)
+        rows.append([strategy, len(own), under_way, same, again, max(one.repeated for one in own)])
     show(
         f"kill -9 at random instants of {QUERIES} paid queries, {IN_FLIGHT} in flight",
-        ["strategy", "kills", "same as uninterrupted", "recorded scores asked again", "most calls repeated"],
+        [
+            "strategy",
+            "kills",
+            "in the middle",
+            "same as uninterrupted",
+            "recorded scores asked again",
+            "most calls repeated",
+        ],
         rows,
         {"kills": len(outcomes), "holds": all(one.holds for one in outcomes)},
     )

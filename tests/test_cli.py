@@ -132,6 +132,103 @@ def rows(ledger):
             return 0
 
 
+def test_a_killed_run_is_shown_and_gone_on_with(zo, tiny):
+    """A real process, killed hard, of a free reward: at most the population under way is lost."""
+    options = ("--reward", "my_rewards:slow", "--queries", 48, "--seed", 5)
+    assert zo("run", *tiny, *options, "--out", "whole")[0] == 0
+    command = [sys.executable, "-m", "zo_dno.cli", "run", *map(str, (*tiny, *options)), "--out", "here"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while rows(Path("here", "ledger.db")) < 16 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    code, output, _ = zo("show", "here")
+    assert code == 0
+    assert "under way" in output
+    process.kill()
+    process.wait()
+    code, output, _ = zo("show", "here")
+    assert "a cat: stopped" in output
+    assert "go on with: zo-dno resume here" in output
+    assert zo("resume", "here")[0] == 0
+    one, two = (json.loads(Path(name, "result.json").read_text()) for name in ("whole", "here"))
+    del one["seconds"], two["seconds"]
+    assert one == two
+    for name in ("first.png", "best.png", "strip.png", "progress.png"):
+        assert Path("whole", name).read_bytes() == Path("here", name).read_bytes()
+    assert "a cat: finished" in zo("show", "here")[1]
+
+
+def test_a_paid_run_says_what_it_cost(zo, tiny):
+    price = ("--price", 0.25, "--attempts", 2, "--max-cost", 3.1, "--in-flight", 2)
+    code, output, _ = zo("run", *tiny, *price, "--out", "here")
+    assert code == 0
+    assert "cost 2.75" in output  # the twelfth could have come to 2.75 + 2 x 0.25
+    assert "stopped: its money is spent, or the next query could exceed it" in output
+    assert len(list(Path("here", "images").iterdir())) == 11
+    assert "cost 2.75" in zo("show", "here")[1]
+    assert zo("resume", "here", "--max-cost", 100)[0] == 0
+    assert "cost 6" in zo("show", "here")[1]
+
+
+def test_a_bad_key_pauses_the_run_in_one_line(zo, tiny):
+    code, _, errors = zo(
+        "run", *tiny, "--reward", "my_rewards:broken", "--attempts", 1, "--breaker", 4, "--out", "here"
+    )
+    assert code == 1
+    (line,) = errors.strip().splitlines()
+    assert line.startswith("Error: Paused after 0 answered queries: the last 4 queries all failed, at last with:")
+    assert line.endswith("Nothing more was asked. Mend it, then: zo-dno resume here")
+    assert "no route to the judge" in line
+    shown = zo("show", "here")[1]
+    assert "4" in shown
+    Path("my_rewards.py").write_text(
+        REWARD.replace("def broken(images, prompts):", "broken = warm\n\n\ndef old(images, prompts):")
+    )
+    sys.modules.pop("my_rewards")
+    code, _, errors = zo("resume", "here")
+    assert code == 2
+    assert "reward" in errors
+    assert zo("resume", "here", "--accept-drift")[0] == 0
+    assert "cannot be repeated exactly" in zo("show", "here")[1]
+
+
+def test_export(zo, tiny):
+    import pandas
+
+    assert zo("run", *tiny, "--reward", "my_rewards:warm", "--baseline", 8, "--out", "here")[0] == 0
+    assert zo("export", "here", "table.parquet")[0] == 0
+    assert zo("export", "here", "table.csv")[0] == 0
+    table, text = pandas.read_parquet("table.parquet"), pandas.read_csv("table.csv")
+    assert len(table) == len(text) == 32
+    assert list(table.columns) == list(text.columns)
+    assert {"id", "population", "image", "prompt", "oracle", "status", "value", "told_seq", "cost"} <= set(
+        table.columns
+    )
+    result = json.loads(Path("here", "result.json").read_text())
+    search = table[table.stage == "search"]
+    assert search[search.feasible].value.max() == result["best"]["reward"]
+    assert search.feasible.dtype == bool
+    code, _, errors = zo("export", "here", "table.xlsx")
+    assert code == 2
+    assert "out must end in .parquet or .csv; got table.xlsx" in errors
+
+
+@pytest.mark.parametrize("command", [("resume",), ("show",), ("export", "t.csv")])
+def test_a_folder_without_a_run(zo, command):
+    name, *rest = command
+    code, _, errors = zo(name, "nowhere", *rest)
+    assert code == 2
+    assert errors.strip() == "Error: run must be the folder of a run; nowhere has no config.yaml."
+
+
+def test_a_used_folder_says_how_to_go_on(zo, tiny):
+    assert zo("run", *tiny, "--out", "here")[0] == 0
+    code, _, errors = zo("run", *tiny, "--out", "here")
+    assert code == 2
+    assert "or go on with it: zo-dno resume here" in errors
+
+
 def test_render_draws_the_winner_again(zo, tiny, stable_diffusion):
     from PIL import Image
     from safetensors.torch import load_file

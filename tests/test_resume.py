@@ -58,7 +58,7 @@ def settled(images, prompts):
     return brightness(images, prompts)
 
 
-settled.version = "1"
+vars(settled).update(version="1")
 
 
 def stops(at, error, after=False):
@@ -72,7 +72,7 @@ def stops(at, error, after=False):
         return settled(images, prompts)
 
     reward.__name__ = reward.__qualname__ = "settled"
-    reward.version, reward.calls = "1", calls
+    vars(reward).update(version="1", calls=calls)
     return reward
 
 
@@ -160,7 +160,7 @@ def crashing(monkeypatch, at, after):
 
 
 class Timed(zo_dno.Reward):
-    """Answers what the image decides, in an order that the test decides; some images have no score, or fail at first."""
+    """Answers what the image decides, in an order that the test decides; some images have no score or fail at first."""
 
     name, unit, is_async = "timed", "n", True
     asking = Asking(in_flight=4, price=0.01, first_wait=0.0001, attempts=3, breaker=0)

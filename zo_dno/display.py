@@ -16,7 +16,11 @@ from zo_dno.result import Result
 from zo_dno.search import Step
 
 console = Console()
-_LIMITS = {"cost": "money", "nfe": "denoiser calls", "seconds": "seconds"}
+_LIMITS = {
+    "cost": "its money is spent, or the next query could exceed it",
+    "nfe": "its denoiser calls are spent",
+    "seconds": "its time is up",
+}
 
 
 @contextmanager
@@ -98,7 +102,7 @@ def summary(result: Result) -> None:
     if result.cost or result.tokens:
         console.print(f"cost {result.cost:.4g}, {result.tokens} tokens")
     if result.stopped_by in ("cost", "nfe", "seconds"):
-        console.print(f"stopped since its {_LIMITS[result.stopped_by]} were spent")
+        console.print(f"stopped: {_LIMITS[result.stopped_by]}")
     if result.drift:
         console.print(f"[red]cannot be repeated exactly:[/] {escape(result.drift)}", soft_wrap=True)
     if result.failed_queries:

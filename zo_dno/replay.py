@@ -17,7 +17,7 @@ def replay(search: Search) -> None:
     """Bring a fresh search to where its ledger ends.
 
     Raises:
-        DriftError: the strategy proposes other noise than it did, or the model draws other images of the last population.
+        DriftError: the strategy proposes other noise than it did, or the model draws the last population otherwise.
     """
     rows = _by_population(search)
     candidates, last = None, -1

@@ -52,5 +52,5 @@ class Reward(ABC):
         """Score the images, each drawn for the prompt in the same place."""
         ...
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027, a hook that most have no use for
         """Let go of connections, on the event loop that asked; only where `is_async`."""

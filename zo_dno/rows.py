@@ -33,8 +33,7 @@ def query_row(
 ) -> Query:
     """Make the row of a question that leaves, or of its answer.
 
-    Args:
-        earlier: the row of the same question from an earlier session, whose calls and costs go on counting.
+    Calls and costs go on counting from `earlier`, the row of the same question from an earlier session.
     """
     score = answer.score if answer is not None else None
     missing = score is not None and score.missing
