@@ -104,6 +104,14 @@ def test_the_file_can_be_read_while_it_is_written(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
+def test_looking_leaves_no_trace(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.put([QUERY])
+    ledger.close()
+    assert Ledger(tmp_path / "ledger.db", read_only=True).queries() == [QUERY]
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
+
+
 def test_readers_and_the_writer_do_not_stop_each_other(tmp_path):
     ledger, stop, seen = Ledger(tmp_path / "ledger.db", durable=True), threading.Event(), []
 

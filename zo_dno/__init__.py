@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zo_dno.api import optimize as optimize
     from zo_dno.api import resume as resume
+    from zo_dno.asking import Asking as Asking
     from zo_dno.callables import FunctionGenerator as FunctionGenerator
     from zo_dno.errors import InputError as InputError
     from zo_dno.errors import RunError as RunError
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "optimize": "zo_dno.api",
     "resume": "zo_dno.api",
+    "Asking": "zo_dno.asking",
     "DiffusersGenerator": "zo_dno.generator",
     "FunctionGenerator": "zo_dno.callables",
     "InputError": "zo_dno.errors",

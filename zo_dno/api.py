@@ -11,12 +11,13 @@ from torch import Tensor
 
 from zo_dno.config import read_yaml
 from zo_dno.objective import DEFAULT_LEVEL
+from zo_dno.options import KEEP_IMAGES, Options
 from zo_dno.parts import generator_from, make_reward, make_strategy, name_of, options_for_config
 from zo_dno.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_noise
 from zo_dno.search import Step
-from zo_dno.session import KEEP_IMAGES, Options, Parts, Session
+from zo_dno.session import Parts, Session
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy
 from zo_dno.types import Generator, Score

@@ -100,7 +100,7 @@ def summary(result: Result) -> None:
         f"(images {seconds['generate']:.1f}, reward {seconds['score']:.1f}, strategy {seconds['strategy']:.1f})"
     )
     if result.cost or result.tokens:
-        console.print(f"cost {result.cost:.4g}, {result.tokens} tokens")
+        console.print(_spent(result.cost, result.tokens))
     if result.stopped_by in ("cost", "nfe", "seconds"):
         console.print(f"stopped: {_LIMITS[result.stopped_by]}")
     if result.drift:
@@ -134,7 +134,7 @@ def overview(run: Overview) -> None:
     console.print(f"{config.get('reward')}, {config.get('strategy')}, seed {config.get('seed')}", markup=False)
     if run.best is not None:
         console.print(f"best {run.best.value:.6g}, query {run.best.id + 1}, log P {run.best.log_prob:.2f}")
-    console.print(f"{run.attempts} calls, cost {run.cost:.4g}, {run.tokens} tokens, {run.seconds:.1f} s")
+    console.print(f"{run.attempts} calls, {_spent(run.cost, run.tokens)}, {run.seconds:.1f} s")
     for title, counter in (("calls that failed", run.failed_calls), ("queries without a score", run.missing)):
         for kind, count in counter.most_common():
             console.print(f"  {count} x {kind}  [dim]{title}[/]", soft_wrap=True)
@@ -161,6 +161,10 @@ def listing(title: str, lines: Mapping[str, str]) -> None:
     width = max(map(len, lines))
     for name, line in lines.items():
         console.print(f"  {name:<{width}}  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _spent(cost: float, tokens: int) -> str:
+    return f"cost {cost:.4g}" + (f", {tokens} tokens" if tokens else "")
 
 
 def _text(value: float | None) -> str:

@@ -223,7 +223,8 @@ class Ledger:
 def _copied(path: Path) -> sqlite3.Connection:
     """Read a whole file into memory, whoever may be writing to it, without changing a byte of its folder."""
     memory = sqlite3.connect(":memory:")
-    for how in ("mode=ro", "immutable=1"):  # the second where SQLite may not make its files beside it
+    written_to = path.with_name(f"{path.name}-wal").exists()  # else SQLite needs to make no files beside it
+    for how in ("mode=ro", "immutable=1") if written_to else ("immutable=1",):
         try:
             with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=_WAIT)) as file:
                 _check(file)

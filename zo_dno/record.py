@@ -1,7 +1,7 @@
 """What a ledger says that a run is, and whether what is to go on with it is still the same."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.environment import differences, environment
@@ -31,8 +31,7 @@ class Record:
 
     def __init__(self, ledger: Ledger, parts: "Parts", *, accept_drift: bool = False) -> None:
         self._ledger = ledger
-        self.config: dict[str, Any] = parts.model_settings | asdict(parts.options)
-        facts = {"config": self.config, "reward": parts.reward.identity, "environment": environment()}
+        facts = {"config": parts.config, "reward": parts.reward.identity, "environment": environment()}
         facts = json.loads(json.dumps(facts, default=str))
         self._environment = facts["environment"]
         recorded = {name: ledger.get(name) for name in facts}

@@ -95,6 +95,11 @@ class RunFolder:
             self._lock.close()
 
     @property
+    def is_new(self) -> bool:
+        """Nothing was begun here."""
+        return not (self.path / CONFIG).exists()
+
+    @property
     def ledger(self) -> Path:
         """The table of queries."""
         return self.path / LEDGER

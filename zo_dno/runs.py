@@ -10,11 +10,11 @@ import torch
 
 from zo_dno import api
 from zo_dno.config import RunConfig, read_yaml, validated
+from zo_dno.options import terms
 from zo_dno.parts import find_strategy, make_generator, make_reward
 from zo_dno.result import Result
 from zo_dno.run_folder import CONFIG, RunFolder, check_is_run, load_noise
 from zo_dno.search import Step
-from zo_dno.session import terms
 
 
 def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = None) -> Result:

@@ -23,6 +23,7 @@ from zo_dno.images import checked_images, image_hash, noise_hash
 from zo_dno.ledger import Ledger, PopulationRow, Query
 from zo_dno.objective import Objective, Plausibility
 from zo_dno.oracle import Oracle, PauseError, Placed
+from zo_dno.population import Population
 from zo_dno.rows import query_row
 from zo_dno.strategy import Strategy, UsesRegularizer
 from zo_dno.types import Answer, Candidates, Generator, Question
@@ -46,32 +47,6 @@ class Step:
     sigma: float | None
     images_per_second: float
     cost: float
-
-
-@dataclass(slots=True)
-class Population:
-    """What one `ask` proposed, and the rows of those that were asked about."""
-
-    row: PopulationRow
-    candidates: Candidates
-    rows: dict[int, Query] = field(default_factory=dict)
-    images: np.ndarray | None = None
-    hashes: list[str] = field(default_factory=list)
-    plausibility: Plausibility | None = None
-
-    def has_answer(self, id_: int) -> bool:
-        """The candidate has a score, or will have none."""
-        return id_ in self.rows and self.rows[id_].answered
-
-    @property
-    def answered(self) -> int:
-        """How many candidates have an answer."""
-        return sum(row.answered for row in self.rows.values())
-
-    @property
-    def complete(self) -> bool:
-        """Every candidate has an answer."""
-        return self.answered == len(self.candidates)
 
 
 class DriftError(Exception):

@@ -1,12 +1,12 @@
 """One session of a run: its parts put together, the recorded beginning replayed, the rest searched and written down."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from zo_dno import baseline as best_of_n
 from zo_dno.archive import Archive
@@ -16,7 +16,8 @@ from zo_dno.budget import Budget, Purse
 from zo_dno.cache import Cache
 from zo_dno.errors import InputError, RunError
 from zo_dno.ledger import Ledger
-from zo_dno.objective import DEFAULT_LEVEL, Objective
+from zo_dno.objective import Objective
+from zo_dno.options import Options, terms
 from zo_dno.oracle import Oracle, Placed
 from zo_dno.pool import RewardPool
 from zo_dno.record import Record
@@ -28,47 +29,9 @@ from zo_dno.rows import query_row
 from zo_dno.run_folder import RunFolder
 from zo_dno.search import DriftError, Search, Step
 from zo_dno.strategy import Problem, Strategy
-from zo_dno.tables import checked_options
 from zo_dno.types import Generator, Question
 
 log = logging.getLogger(__name__)
-
-KEEP_IMAGES = 16  # of free rewards, the image of every so-manieth candidate
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a run is asked to do beside its model; the fields are the keys of its `config.yaml` and `optimize`'s."""
-
-    reward: str
-    strategy: str
-    reward_options: dict[str, Any] = field(default_factory=dict)
-    asking: dict[str, Any] = field(default_factory=dict)
-    cache: str | None = None
-    held_out: list[str] = field(default_factory=list)
-    strategy_options: dict[str, Any] = field(default_factory=dict)
-    queries: int = 512
-    horizon: int | None = None
-    nfe: int | None = None
-    seconds: float | None = None
-    max_cost: float | None = None
-    target: float | None = None
-    baseline: int | Literal["equal"] = 0
-    seed: int = 0
-    gamma: float = 0.0
-    min_log_prob: float | str | None = DEFAULT_LEVEL
-    init: str | None = None
-    top: int = 1
-    keep_images: int = KEEP_IMAGES
-    workers: int = 0
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.baseline != "equal" and self.baseline < 0:
-            raise InputError(f"baseline must be at least 0; got {self.baseline}.")
-        for name, least in (("top", 1), ("keep_images", 1), ("workers", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}.")
 
 
 @dataclass(slots=True)
@@ -102,6 +65,11 @@ class Parts:
         self.objective()
         self.build_strategy()
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """What `config.yaml` holds."""
+        return self.model_settings | asdict(self.options)
+
     def objective(self) -> Objective:
         """Make a fresh objective."""
         options = self.options
@@ -115,15 +83,6 @@ class _Closes(Protocol):
 
 
 Closes = TypeVar("Closes", bound=_Closes)
-
-
-def terms(reward: Reward, changes: Mapping[str, Any]) -> Asking:
-    """Return a reward's terms with a run's changes.
-
-    Raises:
-        InputError: a change is unknown or out of range.
-    """
-    return replace(reward.asking, **checked_options("asking", Asking, changes))
 
 
 class Session:
@@ -150,12 +109,14 @@ class Session:
         """
         options, terms = self._options, self._parts.asking
         with self._stack:
+            if self._folder is not None and self._folder.is_new:
+                self._folder.write_config(self._parts.config)  # first of all: what has no config is no run
             self._cache = self._closing(Cache(Path(options.cache) if options.cache else None))
             path = self._folder.ledger if self._folder else None
             self._ledger = self._closing(Ledger(path, durable=terms.keeps_everything))
             self._record = Record(self._ledger, self._parts, accept_drift=self._accept_drift)
             if self._folder is not None:
-                self._folder.write_config(self._record.config)
+                self._folder.write_config(self._parts.config)
             pool = RewardPool(self._parts.reward, options.workers) if options.workers else None
             self._oracle = self._oracle_of(self._parts.reward, terms, pool)
             self._artefacts = self._closing(

@@ -1,0 +1,57 @@
+"""What a run is asked to do beside its model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from zo_dno.asking import Asking
+from zo_dno.errors import InputError
+from zo_dno.objective import DEFAULT_LEVEL
+from zo_dno.reward import Reward
+from zo_dno.tables import checked_options
+
+KEEP_IMAGES = 16  # of free rewards, the image of every so-manieth candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is asked to do beside its model; the fields are the keys of its `config.yaml` and `optimize`'s."""
+
+    reward: str
+    strategy: str
+    reward_options: dict[str, Any] = field(default_factory=dict)
+    asking: dict[str, Any] = field(default_factory=dict)
+    cache: str | None = None
+    held_out: list[str] = field(default_factory=list)
+    strategy_options: dict[str, Any] = field(default_factory=dict)
+    queries: int = 512
+    horizon: int | None = None
+    nfe: int | None = None
+    seconds: float | None = None
+    max_cost: float | None = None
+    target: float | None = None
+    baseline: int | Literal["equal"] = 0
+    seed: int = 0
+    gamma: float = 0.0
+    min_log_prob: float | str | None = DEFAULT_LEVEL
+    init: str | None = None
+    top: int = 1
+    keep_images: int = KEEP_IMAGES
+    workers: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.baseline != "equal" and self.baseline < 0:
+            raise InputError(f"baseline must be at least 0; got {self.baseline}.")
+        for name, least in (("top", 1), ("keep_images", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+
+
+def terms(reward: Reward, changes: Mapping[str, Any]) -> Asking:
+    """Return a reward's terms with a run's changes.
+
+    Raises:
+        InputError: a change is unknown or out of range.
+    """
+    return replace(reward.asking, **checked_options("asking", Asking, changes))
