@@ -31,7 +31,7 @@ from zo_dno.rng import stream
 from zo_dno.types import Score
 
 STRATEGIES = ("random_search", "zo_sgd", "hill_climb", "cmaes", "snes", "nevergrad")
-QUERIES, IN_FLIGHT, SECONDS_A_CALL = 60, 3, 0.02
+QUERIES, IN_FLIGHT, SECONDS_A_CALL = 60, 3, 0.06
 PICTURES = ("first.png", "best.png", "strip.png", "progress.png")
 
 
