@@ -190,7 +190,7 @@ class Timed(zo_dno.Reward):
     crashes=st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=3),
     strategy=st.sampled_from(["snes", "hill_climb", "zo_sgd"]),
 )
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_neither_timing_nor_restarts_change_what_is_told(monkeypatch, tmp_path_factory, delays, crashes, strategy):
     folder = tmp_path_factory.mktemp("runs")
     options = {"strategy": strategy, "queries": 24}

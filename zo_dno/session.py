@@ -217,7 +217,10 @@ class Session:
             ]
             self._ledger.put(rows)
 
-        answers = self._oracle_of(reward, reward.asking).ask(questions, on_answered=write)
+        never_pausing = replace(reward.asking, breaker=0)
+        answers = self._oracle_of(reward, never_pausing).ask(questions, on_answered=write)
+        if None in answers:
+            log.warning("held-out reward %s was not asked: max_cost does not allow for it", reward.name)
         values = {
             question.id: None if answer is None or answer.score.missing else answer.score.value
             for question, answer in zip(questions, answers, strict=True)
