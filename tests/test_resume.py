@@ -254,6 +254,15 @@ def test_a_finished_run_resumes_to_itself(tmp_path):
     assert content(tmp_path / "run") == before
 
 
+def test_a_budget_below_what_was_asked_is_refused(tmp_path):
+    run(tmp_path / "run", queries=24)
+    before = content(tmp_path / "run")
+    with pytest.raises(InputError, match="queries must be at least the 24 answered already; got 20"):
+        resume(tmp_path / "run", queries=20)
+    resume(tmp_path / "run")
+    assert content(tmp_path / "run") == before
+
+
 def test_answers_are_shared_by_runs(tmp_path):
     options = {"cache": tmp_path / "answers.db", "asking": PAID}
     first = run(tmp_path / "one", settled, **options)

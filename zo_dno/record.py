@@ -42,6 +42,9 @@ class Record:
                 "run must have been written by version 0.2 of zo-dno or later, which keeps what going on needs. It can "
                 "be shown and exported."
             )
+        answered = sum(row.answered for row in ledger.queries())
+        if answered > parts.options.queries:
+            raise InputError(f"queries must be at least the {answered} answered already; got {parts.options.queries}.")
         self._recorded_environment = recorded["environment"] or self._environment
         for name, fact in facts.items():
             if name != "environment" or recorded[name] is None:
