@@ -423,6 +423,19 @@ def test_the_calls_of_a_query_that_was_given_up_count():
         oracle.ask(questions(range(5)))
 
 
+def test_one_failed_call_for_many_images_is_one_call():
+    calls = []
+
+    def fails_once(images, prompts):
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyError("once")
+        return value(images, prompts)
+
+    answers = ask(Batched(fails_once), range(8), breaker=2)
+    assert [answer.score.missing for answer in answers] == [True] * 4 + [False] * 4
+
+
 def test_scores_that_are_missing_for_their_own_reasons_do_not_open_it():
     answers = ask(lambda images: [math.nan], range(50), breaker=3)
     assert all(answer.score.kind == "NaN" for answer in answers)

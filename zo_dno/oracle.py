@@ -55,12 +55,12 @@ class Breaker:
             self._calls = self._questions = 0
 
     def note(self, questions: list[Question], answer: Answer) -> None:
-        """Look at what came of a question, and of those that equal it."""
+        """Look at what came of questions that were asked together, by the answer of one of them."""
         if len(answer.failures) < answer.attempts:  # the last call brought an answer
             self._calls, self._questions, self._failed = 0, 0, []
             return
         self._calls += max(1, answer.attempts)
-        self._questions += 1
+        self._questions += len(questions)
         self._reason = answer.score.error or ""
         self._failed += questions
 
@@ -134,6 +134,7 @@ class Oracle:
             answers.update((question.id, answer) for question, answer in found)
             if found:
                 on_answered(found)
+                self.cache.remember((self.key(question), answer.score) for question, answer in found)
 
         fresh, twins = self._remembered(questions, settle)
         waiting = deque(fresh[rows] for rows in slices(len(fresh), self.reward.batch))
@@ -208,10 +209,9 @@ class Oracle:
                 score = job.scores[i]
                 own = self.asking.cost_of_call(1, score.tokens or None) if score.cost is None else score.cost
                 cost = lost + own
-            answer, equal = Answer(score, job.attempts, kinds, cost), twins.get(question.id, [])
-            self._breaker.note([question, *equal], answer)
             copy = Answer(replace(score, seconds=0.0, tokens=0), attempts=0, cached=True)
-            placed += [(question, answer), *((twin, copy) for twin in equal)]
+            placed.append((question, Answer(score, job.attempts, kinds, cost)))
+            placed += [(twin, copy) for twin in twins.get(question.id, ())]
+        self._breaker.note([question for question, _ in placed], placed[0][1])
         self.purse.settle(self.asking.worst_case(n), sum(answer.cost for _, answer in placed))
-        self.cache.remember((self.key(question), answer.score) for question, answer in placed)
         return placed

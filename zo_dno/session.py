@@ -231,7 +231,7 @@ class Session:
         if search.pause is not None:
             return RunError(self._pause(search))
         if search.stopped_by == "cost":
-            worst = self._parts.asking.worst_case(1)
+            worst = self._parts.asking.worst_case(self._parts.reward.batch)
             return RunError(
                 f"Nothing was asked: max_cost is {self._options.max_cost:g}, and one query can cost {worst:g} with all "
                 "its attempts. Raise max_cost, or lower attempts."
