@@ -18,12 +18,12 @@ from zo_dno import snapshot
 from zo_dno.archive import Archive, Found
 from zo_dno.artefacts import Artefacts
 from zo_dno.budget import Budget, Limit
-from zo_dno.errors import RunError
 from zo_dno.images import checked_images, image_hash, noise_hash
 from zo_dno.ledger import Ledger, PopulationRow, Query
 from zo_dno.objective import Objective, Plausibility
 from zo_dno.oracle import Oracle, PauseError, Placed
 from zo_dno.population import Population
+from zo_dno.recorded import found_of, recorded_image
 from zo_dno.rows import query_row
 from zo_dno.strategy import Strategy, UsesRegularizer
 from zo_dno.types import Answer, Candidates, Generator, Question
@@ -263,11 +263,12 @@ class Search:
         for place, id_ in enumerate(population.candidates.ids):
             if not population.has_answer(id_):
                 continue
-            row, image = population.rows[id_], None
+            row = population.rows[id_]
+            load = partial(recorded_image, row, population.candidates, place, self.artefacts, self.generator)
             if population.hashes and population.hashes[place] == row.image:
                 assert population.images is not None
-                image = population.images[place]
-            found = self.found(row, population.candidates, place, image)
+                load = partial(np.copy, population.images[place])
+            found = found_of(row, population.candidates.z[place], load, constrained=self.objective.constrained)
             matters = self.archive.offer(found)
             if (matters or id_ % self.artefacts.every == 0) and not self.artefacts.has_image(row.image):
                 self.artefacts.keep_image(self.stage, id_, found.image, row.image)
@@ -292,42 +293,6 @@ class Search:
         best = self.archive.best
         if self.target is not None and best is not None and best.rank >= (True, self.target):
             self.status = "target"
-
-    def found(self, row: Query, candidates: Candidates, place: int, image: np.ndarray | None = None) -> Found:
-        """Make the archive's entry of a row; without the image, it is read or drawn again when it is needed."""
-        return Found(
-            id=row.id,
-            reward=row.value,
-            log_prob=row.log_prob,
-            norm_ratio=row.norm_ratio,
-            whiteness=row.whiteness,
-            violation=row.violation,
-            feasible=row.feasible,
-            eligible=row.value is not None and (row.feasible or not self.objective.constrained),
-            z=candidates.z[place],
-            sha256=row.image,
-            load_image=(lambda: image) if image is not None else partial(self._image_again, row, candidates, place),
-        )
-
-    def _image_again(self, row: Query, candidates: Candidates, place: int) -> np.ndarray:
-        """Read the image of a recorded candidate from its file, or draw it again.
-
-        Raises:
-            RunError: it is not there, and the model now draws another one.
-        """
-        kept = self.artefacts.image(row.image)
-        if kept is not None:
-            return kept
-        drawn: np.ndarray = checked_images(self.generator(candidates.z), len(candidates))[place]
-        if image_hash(drawn) != row.image:
-            raise RunError(
-                f"images/{row.image}.png, the image of candidate {row.id}, is gone or damaged, and the model now draws "
-                "another one. Restore the file."
-            )
-        if self.artefacts.has_image(row.image):
-            log.warning("the image of candidate %d was gone or damaged; it was drawn again, bit for bit", row.id)
-            self.artefacts.keep_image(self.stage, row.id, drawn, row.image)
-        return drawn
 
     def _drift(self, what: str) -> None:
         if not self.accept_drift:
