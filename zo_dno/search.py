@@ -1,6 +1,5 @@
 """The loop: ask for noise, draw it, score it, write it down, tell the strategy."""
 
-import logging
 import math
 import time
 from collections import Counter, defaultdict
@@ -27,8 +26,6 @@ from zo_dno.recorded import found_of, recorded_image
 from zo_dno.rows import query_row
 from zo_dno.strategy import Strategy, UsesRegularizer
 from zo_dno.types import Answer, Candidates, Generator, Question
-
-log = logging.getLogger(__name__)
 
 Status = Literal["finished", "target", "interrupted", "paused", "infeasible"]
 _PARTS = ("generate", "score", "strategy")
