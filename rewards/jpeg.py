@@ -1,37 +1,32 @@
 """The size of an image as a JPEG file."""
 
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from PIL import Image
-
-from zo_dno.reward import Reward
+from zo_dno.rewards.file_size import FileSize
 
 
 @dataclass(frozen=True)
-class JPEGLarger(Reward):
+class JPEGLarger(FileSize):
     """Size of the JPEG file in kB (1,000 bytes): images full of detail score high.
 
     Args:
         quality: of the JPEG encoder, 1 to 100.
         chroma: subsampling of the colours.
+    Raises:
+        InputError: `quality` is out of range.
     """
 
     name = "jpeg_larger"
-    unit = "kB"
-    sign = 1
+    format = "JPEG"
+    limits: ClassVar = {"quality": (1, 100)}
     quality: int = 95
     chroma: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0"
 
-    def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
-        return [self.sign * self._kilobytes(image) for image in images]
-
-    def _kilobytes(self, image: Image.Image) -> float:
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=self.quality, subsampling=self.chroma)
-        return file.tell() / 1000
+    @property
+    def encoder(self) -> Mapping[str, Any]:
+        return {"quality": self.quality, "subsampling": self.chroma}
 
 
 @dataclass(frozen=True)

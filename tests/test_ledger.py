@@ -1,3 +1,4 @@
+import dataclasses
 import sqlite3
 import threading
 from dataclasses import replace
@@ -52,6 +53,25 @@ def test_what_is_written_is_read_back(tmp_path):
     ledger.close()
     rows = sqlite3.connect(tmp_path / "ledger.db").execute("SELECT id, value, error FROM query WHERE stage='search'")
     assert sorted(rows.fetchall()) == [(0, -1.5, None), (1, None, "no answer")]
+
+
+def test_parts_and_spread_are_read_back(tmp_path):
+    told = replace(QUERY, spread=0.25, shortfall=1.5, parts={"größe": -3.25, "prompt_match": 0.1 + 0.2})
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.put([told, replace(QUERY, id=1)])
+    assert ledger.queries() == [told, replace(QUERY, id=1)]
+    assert [query.may_win(constrained=True) for query in ledger.queries()] == [False, True]
+    ledger.close()
+    (text,) = sqlite3.connect(tmp_path / "ledger.db").execute("SELECT parts FROM query WHERE id = 0").fetchone()
+    assert text == '{"größe": -3.25, "prompt_match": 0.30000000000000004}'
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+def test_a_winner_has_a_score_and_meets_what_is_required(constrained):
+    assert QUERY.may_win(constrained=constrained)
+    assert replace(QUERY, feasible=False).may_win(constrained=constrained) != constrained
+    assert not replace(QUERY, shortfall=0.1).may_win(constrained=constrained)
+    assert not replace(QUERY, value=None).may_win(constrained=constrained)
 
 
 def test_populations_artefacts_and_facts(tmp_path):
@@ -146,6 +166,24 @@ def first_version(path):
     connection.close()
 
 
+def second_version(path):
+    connection = sqlite3.connect(path)
+    connection.executescript(MIGRATIONS[0] + MIGRATIONS[1] + "PRAGMA user_version = 2;")
+    row = dataclasses.astuple(QUERY)[:27]
+    connection.execute(f"INSERT INTO query VALUES ({', '.join('?' * 27)})", row)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_ledger_of_the_second_version_is_brought_up_to_date(tmp_path, read_only):
+    second_version(tmp_path / "ledger.db")
+    before = (tmp_path / "ledger.db").read_bytes()
+    assert Ledger(tmp_path / "ledger.db", read_only=read_only).queries() == [QUERY]
+    assert ((tmp_path / "ledger.db").read_bytes() == before) == read_only
+    assert Ledger(tmp_path / "ledger.db", read_only=read_only).queries() == [QUERY]
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path, read_only):
     first_version(tmp_path / "ledger.db")
@@ -164,7 +202,9 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path, read_only
 
 def test_a_migration_that_is_cut_short_leaves_the_old_version(tmp_path, monkeypatch):
     first_version(tmp_path / "ledger.db")
-    monkeypatch.setattr("zo_dno.schema.MIGRATIONS", (MIGRATIONS[0], MIGRATIONS[1] + "INSERT INTO nowhere VALUES (1);"))
+    monkeypatch.setattr(
+        "zo_dno.schema.MIGRATIONS", (*MIGRATIONS[:2], MIGRATIONS[2] + "INSERT INTO nowhere VALUES (1);")
+    )
     with pytest.raises(StorageError):
         Ledger(tmp_path / "ledger.db")
     monkeypatch.undo()
@@ -175,7 +215,7 @@ def test_a_ledger_of_the_future_is_refused(tmp_path):
     connection = sqlite3.connect(tmp_path / "ledger.db")
     connection.execute("PRAGMA user_version = 99")
     connection.commit()
-    with pytest.raises(InputError, match=r"ledger has version 99; this zo-dno reads versions up to 2. Upgrade zo-dno."):
+    with pytest.raises(InputError, match=r"ledger has version 99; this zo-dno reads versions up to 3. Upgrade zo-dno."):
         Ledger(tmp_path / "ledger.db")
 
 

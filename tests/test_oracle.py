@@ -329,6 +329,29 @@ def test_a_file_of_answers_is_shared(tmp_path):
     assert seen == [2]
 
 
+def test_what_is_said_beside_a_value_is_remembered(tmp_path):
+    said = Score(2.0, parts={"sharp": 3, "clear": 0.5, "pretty": math.nan}, spread=0.0, shortfall=1.5, tokens=7)
+
+    def oracle():
+        return Oracle(FunctionReward(lambda images: [said], "judge"), cache=Cache(tmp_path / "answers.db"))
+
+    first = oracle()
+    answers = [first.ask(questions([1]))[0], first.ask(questions([1]))[0], oracle().ask(questions([1]))[0]]
+    assert [(answer.cached, answer.score.tokens) for answer in answers] == [(False, 7), (True, 0), (True, 0)]
+    for score in (answer.score for answer in answers):
+        assert (score.value, score.parts, score.spread, score.shortfall) == (2.0, {"sharp": 3, "clear": 0.5}, 0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [({"parts": {"sharp": "very"}}, "must be real number"), ({"shortfall": -1.0}, "shortfall must be at least 0")],
+)
+def test_what_is_said_beside_a_value_must_be_numbers(said, error):
+    (answer,) = ask(lambda images: [Score(2.0, **said)], [0])
+    assert answer.score.missing
+    assert error in answer.score.error
+
+
 def test_missing_scores_are_not_remembered(tmp_path):
     flaky = Flaky({1: 1}, ValueError("no"))
     oracle = Oracle(FunctionReward(flaky), cache=Cache(tmp_path / "answers.db"))

@@ -10,6 +10,7 @@ from zo_dno.errors import InputError
 from zo_dno.images import image_hash
 from zo_dno.oracle import Oracle
 from zo_dno.pool import RewardPool
+from zo_dno.rewards.combinations import WeightedSum
 from zo_dno.types import Question
 
 pytestmark = pytest.mark.ray
@@ -93,6 +94,21 @@ def test_an_asynchronous_reward_is_not_for_workers():
 def test_workers_do_not_change_the_result(toy, reward):
     def result(workers):
         found = zo_dno.optimize(toy, reward, "snes", queries=48, seed=1, workers=workers)
+        return {key: value for key, value in found.to_dict().items() if key != "seconds"}
+
+    assert result(2) == result(0)
+
+
+def test_workers_ask_the_parts_of_a_combination(toy):
+    class Waiting(zo_dno.Reward):
+        name, unit, is_async = "waiting", "n", True
+
+        async def __call__(self, images, prompts):
+            return brightness(images, prompts)
+
+    def result(workers):
+        reward = WeightedSum(["jpeg_smaller", Process(), Waiting()], standardise=False)
+        found = zo_dno.optimize(toy, reward, "snes", queries=24, seed=1, workers=workers)
         return {key: value for key, value in found.to_dict().items() if key != "seconds"}
 
     assert result(2) == result(0)

@@ -12,12 +12,13 @@ from torch import Tensor
 from zo_dno.config import read_yaml
 from zo_dno.objective import DEFAULT_LEVEL
 from zo_dno.options import KEEP_IMAGES, Options
-from zo_dno.parts import generator_from, make_reward, make_strategy, name_of, options_for_config
+from zo_dno.parts import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
 from zo_dno.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_noise
+from zo_dno.run_parts import Parts
 from zo_dno.search import Step
-from zo_dno.session import Parts, Session
+from zo_dno.session import Session
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy
 from zo_dno.types import Generator, Score
@@ -41,6 +42,7 @@ def optimize(
     out: str | Path | None = None,
     strategy_options: Mapping[str, Any] | None = None,
     reward_options: Mapping[str, Any] | None = None,
+    require: Sequence[str] | str | None = None,
     asking: Mapping[str, Any] | None = None,
     cache: str | Path | None = None,
     held_out: Sequence[Any] = (),
@@ -71,6 +73,7 @@ def optimize(
         out: a new folder for pictures, noise, ledger and result. A run that ends early can be gone on with there.
         strategy_options: of the strategy, by name.
         reward_options: of the reward, by name.
+        require: thresholds that a winner must meet, such as ["prompt_match >= 0.9"]; see docs/rewards.md.
         asking: changes to the terms that the reward is asked on, by the names of `zo_dno.asking.Asking`.
         cache: a file of answers that runs share.
         held_out: rewards that are asked only about the first image and the winner.
@@ -93,6 +96,7 @@ def optimize(
         reward=name_of(reward),
         strategy=name_of(strategy),
         reward_options=options_for_config(reward, scorer, reward_options),
+        require=[require] if isinstance(require, str) else list(require or ()) or None,
         asking=dict(asking or {}),
         cache=None if cache is None else str(cache),
         held_out=[name_of(name) for name in held_out],
@@ -188,6 +192,7 @@ def _parts(
     on_step: Callable[[Step], None] | None,
 ) -> Parts:
     torch.set_num_threads(options.threads or torch.get_num_threads())
+    reward = requiring(reward, options.require)
     horizon = options.horizon or options.queries
     build = partial(make_strategy, strategy, generator, horizon, options.seed, init, options.strategy_options)
     settings: dict[str, Any] = getattr(generator, "settings", {"model": name_of(generator)})

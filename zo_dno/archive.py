@@ -1,6 +1,6 @@
 """The candidates worth keeping: the first, every new best, and the K best that differ from each other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,10 +19,12 @@ class Found:
 
     Attributes:
         reward: in the reward's unit; None is missing.
-        violation: of the plausibility tests, in nats; 0 is feasible.
-        eligible: may win: it has a score, and it is feasible where that is asked for.
+        lacking: how far it is from being allowed to win.
+        eligible: may win: it has a score, meets what the reward requires, and is feasible where that is asked for.
         z: (d,).
         sha256: of the image.
+        parts: the numbers that the reward was made of.
+        spread: standard deviation among the raters, judges or samples behind the reward.
         load_image: returns the image (H, W, 3) uint8; asked once, when it is needed.
     """
 
@@ -33,9 +35,12 @@ class Found:
     whiteness: float
     violation: float
     feasible: bool
+    lacking: float
     eligible: bool
     z: "Tensor"
     sha256: str
+    parts: Mapping[str, float] | None
+    spread: float | None
     load_image: Callable[[], np.ndarray]
 
     @cached_property
@@ -45,8 +50,8 @@ class Found:
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """Compare by: eligible ones by their reward, and before all others, which go by their plausibility."""
-        return (True, self.reward) if self.eligible and self.reward is not None else (False, -self.violation)
+        """Compare by: eligible ones by their reward, and before all others, which go by what they lack."""
+        return (True, self.reward) if self.eligible and self.reward is not None else (False, -self.lacking)
 
 
 class Archive:
@@ -65,7 +70,7 @@ class Archive:
 
     @property
     def best(self) -> Found | None:
-        """The best candidate so far; when none is eligible, the most plausible one that has a score."""
+        """The best candidate so far; when none is eligible, the one with a score that lacks least."""
         return self.improvements[-1] if self.improvements else None
 
     def offer(self, found: Found) -> bool:

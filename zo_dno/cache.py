@@ -32,35 +32,51 @@ class Cache:
             self._file = sqlite3.connect(path, timeout=_WAIT)
             self._file.execute("PRAGMA journal_mode=WAL")
             with self._file:
-                self._file.execute(
-                    "CREATE TABLE IF NOT EXISTS answer"
-                    " (key TEXT PRIMARY KEY, value REAL NOT NULL, raw TEXT) WITHOUT ROWID"
-                )
+                for table, columns in (("answer", "value REAL NOT NULL, raw TEXT"), ("detail", "json TEXT NOT NULL")):
+                    self._file.execute(
+                        f"CREATE TABLE IF NOT EXISTS {table} (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID"
+                    )
         except (OSError, sqlite3.Error) as error:
             raise InputError(f"cache must be a file of answers that can be written; {path}: {error}.") from error
 
     def find(self, key: str) -> Score | None:
         """Return the remembered score, without its price and time."""
         if key not in self._memory and self._file is not None:
-            row = self._file.execute("SELECT value, raw FROM answer WHERE key = ?", (key,)).fetchone()
+            row = self._file.execute(
+                "SELECT value, raw, json FROM answer LEFT JOIN detail USING (key) WHERE key = ?", (key,)
+            ).fetchone()
             if row is not None:
-                self._memory[key] = Score(row[0], raw=row[1])
+                self._memory[key] = Score(row[0], raw=row[1], **json.loads(row[2] or "{}"))
         return self._memory.get(key)
 
     def remember(self, answers: Iterable[tuple[str, Score]]) -> None:
         """Keep scores by their keys; the first answer to a question stays."""
-        scores = {key: Score(score.value, raw=score.raw) for key, score in answers if not score.missing}
+        scores = {key: _lasting(score) for key, score in answers if not score.missing}
         new = {key: score for key, score in scores.items() if key not in self._memory}
         self._memory |= new
         if self._file is not None and new:
             rows = [(key, score.value, score.raw) for key, score in new.items()]
+            details = [(key, json.dumps(detail)) for key, score in new.items() if (detail := _detail(score))]
             with self._file:
                 self._file.executemany("INSERT OR IGNORE INTO answer VALUES (?, ?, ?)", rows)
+                self._file.executemany("INSERT OR IGNORE INTO detail VALUES (?, ?)", details)
 
     def close(self) -> None:
         """Close the file; nothing is lost without it."""
         if self._file is not None:
             self._file.close()
+
+
+def _lasting(score: Score) -> Score:
+    """Leave out what the asking took."""
+    return Score(score.value, raw=score.raw, **_detail(score))
+
+
+def _detail(score: Score) -> dict[str, Any]:
+    """Say what a score says beside its value, where it says anything."""
+    parts = None if score.parts is None else dict(score.parts)
+    detail = {"parts": parts, "spread": score.spread, "shortfall": score.shortfall or None}
+    return {name: value for name, value in detail.items() if value is not None}
 
 
 def answer_key(identity: dict[str, Any], sha256: str, prompt: str, repeat: int, rater: str) -> str:

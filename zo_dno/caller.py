@@ -40,6 +40,7 @@ class Job:
     Attributes:
         ticket: whatever the one who handed it in knows it by.
         images: each (H, W, 3) uint8.
+        keys: of the images, for rewards that take them.
         attempts: calls made.
         failures: of the calls that failed, in order.
         scores: one an image; None when the last call failed too.
@@ -48,6 +49,7 @@ class Job:
     ticket: Any
     images: "Sequence[np.ndarray]"
     prompts: Sequence[str]
+    keys: Sequence[str] = ()
     attempts: int = 0
     failures: list[Failure] = field(default_factory=list)
     scores: list[Score] | None = None
@@ -80,7 +82,7 @@ class Caller:
             for attempt in self._attempts():
                 with attempt:
                     job.attempts += 1
-                    _note(job, call(self._reward, job.images, job.prompts))
+                    _note(job, call(self._reward, job.images, job.prompts, job.keys))
         except CallError:
             pass
         self._finished.append(job)
@@ -123,8 +125,8 @@ class Caller:
                 if self._elsewhere is not None:
                     return await self._elsewhere.call(job.images, job.prompts)
                 if self._reward.is_async:
-                    return await call_async(self._reward, job.images, job.prompts)
-                return await in_thread(call, self._reward, job.images, job.prompts)
+                    return await call_async(self._reward, job.images, job.prompts, job.keys)
+                return await in_thread(call, self._reward, job.images, job.prompts, job.keys)
         except TimeoutError:
             message = f"no answer within {self._asking.timeout:g} s"
             return Failure("timeout", message, transient=True, billed=True)

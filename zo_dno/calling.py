@@ -18,20 +18,23 @@ if TYPE_CHECKING:
 Outcome = list[Score] | Failure
 
 
-def call(reward: "Reward", images: "Sequence[np.ndarray]", prompts: Sequence[str]) -> Outcome:
+def call(reward: "Reward", images: "Sequence[np.ndarray]", prompts: Sequence[str], keys: Sequence[str] = ()) -> Outcome:
     """Ask a reward about images (H, W, 3) uint8; whatever it does, this returns."""
     started = time.perf_counter()
     try:
-        return _checked(reward(pictures(images), prompts), reward.range, len(images), started)
+        answers = reward(pictures(images), prompts, *([keys] if reward.takes_keys else ()))
+        return _checked(answers, reward.range, len(images), started)
     except Exception as error:  # a reward is anybody's code: its failure costs these queries, never the run
         return failure_of(error)
 
 
-async def call_async(reward: "Reward", images: "Sequence[np.ndarray]", prompts: Sequence[str]) -> Outcome:
+async def call_async(
+    reward: "Reward", images: "Sequence[np.ndarray]", prompts: Sequence[str], keys: Sequence[str] = ()
+) -> Outcome:
     """Ask a reward whose `__call__` is a coroutine."""
     started = time.perf_counter()
     try:
-        answers: Any = await reward(pictures(images), prompts)  # type: ignore[misc]
+        answers: Any = await reward(pictures(images), prompts, *([keys] if reward.takes_keys else ()))  # type: ignore[misc]
         return _checked(answers, reward.range, len(images), started)
     except Exception as error:
         return failure_of(error)
@@ -54,7 +57,7 @@ def _checked(answers: Any, valid: tuple[float, float], n: int, started: float) -
 
 
 def _score(answer: Any, valid: tuple[float, float]) -> Score:
-    score = answer if isinstance(answer, Score) else Score(float(answer))
+    score = _tidied(answer) if isinstance(answer, Score) else Score(float(answer))
     (low, high), missing = valid, _missing_with(score)
     if score.missing:
         return missing(score.kind or "NaN", one_line(score.error or "the reward returned NaN"))
@@ -63,6 +66,15 @@ def _score(answer: Any, valid: tuple[float, float]) -> Score:
     if not low <= score.value <= high:
         return missing("out of range", f"the reward returned {score.value}, outside {low} to {high}")
     return score
+
+
+def _tidied(score: Score) -> Score:
+    """Keep the finite ones of the numbers beside the value; what is no number is a fault of the call."""
+    parts = score.parts and {str(name): float(value) for name, value in score.parts.items() if math.isfinite(value)}
+    spread = None if score.spread is None or not math.isfinite(score.spread) else float(score.spread)
+    if not 0 <= score.shortfall < math.inf:
+        raise ValueError(f"shortfall must be at least 0 and finite; got {score.shortfall}")
+    return replace(score, parts=parts, spread=spread)
 
 
 def _missing_with(score: Score) -> Callable[[str, str], Score]:

@@ -47,6 +47,9 @@ def run(
     ] = None,
     reward: Annotated[str | None, _option("A name from `zo-dno list`, or package.module:function.", _REWARD)] = None,
     reward_option: Annotated[list[str] | None, _option("KEY=VALUE; repeatable.", _REWARD)] = None,
+    require: Annotated[
+        list[str] | None, _option("What a winner must have, such as 'prompt_match >= 0.9'; repeatable.", _REWARD)
+    ] = None,
     held_out: Annotated[
         list[str] | None, _option("A reward asked about first and best only; repeatable.", _REWARD)
     ] = None,
@@ -102,6 +105,7 @@ def run(
         "generator_options": _pairs("--generator-option", generator_option),
         "reward": reward,
         "reward_options": _pairs("--reward-option", reward_option),
+        "require": require,
         "held_out": held_out,
         "workers": workers,
         "cache": cache,
@@ -213,6 +217,55 @@ def list_() -> None:
             "FOLDER | HUB NAME": "Any diffusers text-to-image pipeline.",
         },
     )
+
+
+@app.command()
+def serve_reward(
+    reward: Annotated[str, typer.Argument(help="A name from `zo-dno list`, or package.module:function.")],
+    port: Annotated[int, typer.Option(help="To listen on; 0: any that is free.", min=0, max=65535)] = 8011,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback need a token.")] = "127.0.0.1",
+    reward_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.", show_default=False)] = None,
+    in_flight: Annotated[int | None, typer.Option(help="Calls of the reward at once.", show_default=False)] = None,
+    most_images: Annotated[int, typer.Option(help="In one call.", min=1)] = 64,
+) -> None:
+    """Serve a reward at POST /score, so that it can live in its own environment or machine.
+
+    Clients send the token that the environment variable ZO_DNO_TOKEN holds here, if it is set.
+    """
+    from zo_dno import display
+    from zo_dno.listening import WebServer, token_for
+    from zo_dno.parts import make_reward
+    from zo_dno.runs import import_from_here
+    from zo_dno.serving import reward_app
+
+    token = token_for(host)
+    import_from_here()
+    made = make_reward(reward, _pairs("--reward-option", reward_option))
+    server = WebServer(reward_app(made, token=token, most_images=most_images, in_flight=in_flight), host, port)
+    display.served(f"{server.url}/score", made, token_needed=bool(token))
+    server.run()
+
+
+@app.command()
+def rate(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with the reward human.")],
+    port: Annotated[int, typer.Option(help="To listen on; 0: any that is free.", min=0, max=65535)] = 8012,
+    host: Annotated[str, typer.Option(help="Address to listen on, such as 0.0.0.0 for other machines.")] = "127.0.0.1",
+) -> None:
+    """Serve the rating page of a run, whether or not its search is running.
+
+    The link holds a token that is kept in the run's folder, or the environment variable ZO_DNO_TOKEN.
+    """
+    from zo_dno.ratings import RATINGS, Ratings
+    from zo_dno.run_folder import check_is_run
+    from zo_dno.web.page import Page
+
+    check_is_run(folder)
+    if not (folder / RATINGS).exists():
+        raise InputError(f"run must have the reward human; {folder} has no {RATINGS}.")
+    page = Page(Ratings(folder / RATINGS), folder, host=host, port=port)
+    print(f"Rate the images at {page.link}", flush=True)
+    page.run()
 
 
 @app.command()

@@ -30,6 +30,7 @@ class RunConfig(BaseModel):
     generator_seed: int | None = None
     reward: str = "jpeg_smaller"
     reward_options: dict[str, Any] = Field(default_factory=dict)
+    require: list[str] | None = None
     held_out: list[str] = Field(default_factory=list)
     strategy: str = DEFAULT_STRATEGY
     strategy_options: dict[str, Any] = Field(default_factory=dict)

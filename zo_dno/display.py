@@ -13,6 +13,7 @@ from rich.table import Table
 
 from zo_dno.overview import Overview
 from zo_dno.result import Result
+from zo_dno.reward import Reward
 from zo_dno.search import Step
 
 console = Console()
@@ -84,6 +85,9 @@ def summary(result: Result) -> None:
     table.add_row(
         f"{result.reward} ({result.unit})", _text(result.first.reward), f"[bold]{_text(result.best.reward)}[/]"
     )
+    for name in [name for name in result.best.parts or () if name != result.reward]:
+        both = ((found.parts or {}).get(name) for found in (result.first, result.best))
+        table.add_row(f"  {name}", *map(_text, both))
     for name, (first, best) in result.held_out.items():
         table.add_row(f"{name} (held out)", _text(first), _text(best))
     for label, field in (("log P(z)", "log_prob"), ("norm ratio", "norm_ratio"), ("whiteness (p)", "whiteness")):
@@ -103,6 +107,10 @@ def summary(result: Result) -> None:
         console.print(_spent(result.cost, result.tokens))
     if result.stopped_by in ("cost", "nfe", "seconds"):
         console.print(f"stopped: {_LIMITS[result.stopped_by]}")
+    if result.infeasible is not None:
+        console.print(f"[red]infeasible:[/] {escape(result.infeasible)}", soft_wrap=True)
+    else:
+        _unmet(result.unmet)
     if result.drift:
         console.print(f"[red]cannot be repeated exactly:[/] {escape(result.drift)}", soft_wrap=True)
     if result.failed_queries:
@@ -134,6 +142,11 @@ def overview(run: Overview) -> None:
     console.print(f"{config.get('reward')}, {config.get('strategy')}, seed {config.get('seed')}", markup=False)
     if run.best is not None:
         console.print(f"best {run.best.value:.6g}, query {run.best.id + 1}, log P {run.best.log_prob:.2f}")
+    for what, row in (("first", run.first), ("best", run.best)):
+        if row is not None and row.parts:
+            made_of = ", ".join(f"{name} {value:.4g}" for name, value in row.parts.items())
+            console.print(f"  {what}: {made_of}", markup=False, soft_wrap=True)
+    _unmet(run.unmet)
     console.print(f"{run.attempts} calls, {_spent(run.cost, run.tokens)}, {run.seconds:.1f} s")
     for title, counter in (("calls that failed", run.failed_calls), ("queries without a score", run.missing)):
         for kind, count in counter.most_common():
@@ -149,6 +162,14 @@ def overview(run: Overview) -> None:
         console.print(f"go on with: zo-dno resume {run.folder}", markup=False, soft_wrap=True)
 
 
+def served(url: str, reward: Reward, *, token_needed: bool) -> None:
+    """Say where a reward is served, and how to ask it."""
+    console.print(f"{reward.name} ({reward.unit}) at {url}", markup=False, highlight=False, soft_wrap=True)
+    key = " --reward-option key_env=ZO_DNO_TOKEN" if token_needed else ""
+    ask = f"zo-dno run ... --reward http --reward-option url={url}{key}"
+    console.print(f"ask it with: {ask}", markup=False, highlight=False, soft_wrap=True)
+
+
 def files(folder: Path, names: Mapping[str, str]) -> None:
     """List files of a folder with what they are."""
     for name, what in names.items():
@@ -161,6 +182,11 @@ def listing(title: str, lines: Mapping[str, str]) -> None:
     width = max(map(len, lines))
     for name, line in lines.items():
         console.print(f"  {name:<{width}}  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _unmet(thresholds: Mapping[str, int]) -> None:
+    for threshold, count in thresholds.items():
+        console.print(f"  {threshold}: not met by {count} candidates", markup=False, soft_wrap=True)
 
 
 def _spent(cost: float, tokens: int) -> str:

@@ -1,5 +1,6 @@
 """A run's queries as a table in a file."""
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def export(folder: Path, out: Path) -> int:
 
     schema = pyarrow.schema([(field.name, _type(field.type)) for field in fields(Query)])
     columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(Query)}
+    columns["parts"] = [None if row.parts is None else json.dumps(row.parts, ensure_ascii=False) for row in rows]
     table = pyarrow.table(columns, schema=schema)
     write = pyarrow.parquet.write_table if out.suffix == ".parquet" else pyarrow.csv.write_csv
     write_whole(out, lambda unfinished: write(table, unfinished))

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter
@@ -13,6 +13,8 @@ from urllib.parse import quote
 from zo_dno.errors import InputError, StorageError
 from zo_dno.schema import migrate
 
+WARM_UP, BASELINE, HELD_OUT = "warm_up", "baseline", "held_out"  # stages beside the search
+PART = ".part"  # ends the stage of a row that is about one part of a combination
 _WAIT = 30.0  # seconds for a reader to let go of the file
 
 
@@ -21,11 +23,12 @@ class Query:
     """One reward asked for one image.
 
     Attributes:
-        stage: "search", "baseline" for the best-of-N comparison, or "held_out".
+        stage: "search", "warm_up" for the scales of a combination, "baseline" for the best-of-N comparison, or
+            "held_out"; with ".part" for one part of a combination, whose calls and costs are counted there alone.
         id: of the candidate.
         population: number of the `ask` that proposed it.
         image: sha256 of its size and pixels.
-        oracle: name of the reward.
+        oracle: name of the reward, or of the part.
         version: of the reward.
         repeat: how often the same was asked before.
         rater: who was asked, where there are several.
@@ -47,6 +50,9 @@ class Query:
         tokens: that a language model used.
         cost: money, the most that it may have been.
         raw: a judge's own words.
+        spread: standard deviation among the raters, judges or samples behind the value.
+        shortfall: from what the reward requires of a winner, in standard deviations; 0 meets it.
+        parts: the numbers that the value was made of.
     """
 
     stage: str
@@ -76,11 +82,23 @@ class Query:
     tokens: int
     cost: float
     raw: str | None
+    spread: float | None = None
+    shortfall: float = 0.0
+    parts: Mapping[str, float] | None = None
 
     @property
     def answered(self) -> bool:
         """There is a score, or there will be none."""
         return self.status != "asked"
+
+    @property
+    def of_part(self) -> bool:
+        """It is about one part of a combination."""
+        return self.stage.endswith(PART)
+
+    def may_win(self, *, constrained: bool) -> bool:
+        """Whether it has a score, meets what the reward requires and, where `constrained`, is plausible."""
+        return self.value is not None and self.shortfall == 0 and (self.feasible or not constrained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +169,8 @@ class Ledger:
             for table, rows in (("artefact", artefacts), ("population", populations), ("query", queries)):
                 columns, values = _COLUMNS[table]
                 marks = ", ".join("?" * len(columns))
-                self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", map(values, rows))
+                stored = map(values, rows) if table != "query" else (_with_text(values(row)) for row in rows)
+                self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", stored)
 
     def queries(self, stage: str = "search") -> list[Query]:
         """Read the queries of a stage, in id order."""
@@ -206,6 +225,7 @@ class Ledger:
             values = list(row)
             for place in _BOOLEANS:
                 values[place] = bool(values[place])
+            values[-1] = None if values[-1] is None else json.loads(values[-1])
             yield Query(*values)
 
     def _named(self, error: sqlite3.DatabaseError) -> Exception:
@@ -245,6 +265,12 @@ def _check(connection: sqlite3.Connection) -> None:
 def _table(row: Any) -> tuple[tuple[str, ...], "attrgetter[Any]"]:
     names = tuple(field.name for field in fields(row))
     return names, attrgetter(*names)
+
+
+def _with_text(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Write the parts of a query, its last column, as JSON."""
+    parts = values[-1]
+    return values if parts is None else (*values[:-1], json.dumps(dict(parts), ensure_ascii=False))
 
 
 _COLUMNS = {"query": _table(Query), "population": _table(PopulationRow), "artefact": _table(Artefact)}

@@ -12,6 +12,7 @@ from zo_dno.regularizer import GaussianProbability
 from zo_dno.whiteness import norm_p_value, norm_ratio, whiteness
 
 DEFAULT_LEVEL = "1%"
+_MARGIN = 10.0  # deviations below a first population in which none may win, so that the first that may win leads
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,13 @@ class PlausibilityOfOne:
 
 
 class Objective:
-    """Reward + gamma R(z), with infeasible candidates below every feasible one.
+    """Reward + gamma R(z), with candidates that may not win below every one that may.
 
     Args:
         space: of the searched noise.
         gamma: weight of the regulariser R(z) <= 0 (methods: DNO, arXiv 2405.18881), in reward units per nat.
         min_log_prob: smallest log P(z) of a feasible candidate, as a number or as the share of true Gaussian draws
-            that lie below it, such as "1%". None lets everything be feasible; its plausibility is still reported.
+            that lie below it, such as "1%". None lets every noise win; its plausibility is still reported.
         k: length of the vectors whose moments are compared with a Gaussian's.
         permutations: number of orders that z is looked at in, beside its own.
         seed: of the permutations.
@@ -85,7 +86,7 @@ class Objective:
         self.threshold = self._probability.threshold(DEFAULT_LEVEL if min_log_prob is None else min_log_prob)
         level = min_log_prob if isinstance(min_log_prob, str) and min_log_prob.endswith("%") else DEFAULT_LEVEL
         self._joint_level = float(level.rstrip("%")) / 100 / 2  # norm and whiteness share the level
-        self._feasible_rewards = _Moments()
+        self._allowed, self._first = _Moments(), _Moments()
 
     def plausibility(self, z: Tensor) -> Plausibility:
         """Test candidates z (n, d)."""
@@ -101,7 +102,15 @@ class Objective:
         """Weigh the penalty of z (n, d): gamma R(z) <= 0, (n,), differentiable."""
         return self.gamma * self._probability.penalty(z)
 
-    def told(self, z: Tensor, rewards: Tensor, plausibility: Plausibility, *, regularized: bool) -> Tensor:
+    def told(
+        self,
+        z: Tensor,
+        rewards: Tensor,
+        plausibility: Plausibility,
+        *,
+        regularized: bool,
+        shortfall: Tensor | None = None,
+    ) -> Tensor:
         """Turn rewards (n,) into what the strategy is told, (n,). Missing stays missing.
 
         Args:
@@ -109,40 +118,52 @@ class Objective:
             rewards: (n,), NaN is missing.
             plausibility: of the same candidates.
             regularized: add gamma R(z); not for a strategy that takes its gradient itself.
+            shortfall: (n,), from what the reward requires; by default nothing is required.
         """
         scores = rewards.double()
         if regularized and self.gamma > 0:
             with torch.no_grad():
                 scores = scores + self.regularizer(z).double()
         scores = scores.float().double()  # as a ledger keeps them, so that `recall` sees the same numbers
-        if not self.constrained:
-            return scores.float()
-        self.recall(scores, plausibility.feasible)
-        floor, spread = self._feasible_rewards.minimum, self._feasible_rewards.deviation
-        infeasible = floor - spread * plausibility.violation  # while none is feasible: 0 - 1 * violation
-        return torch.where(plausibility.feasible | scores.isnan(), scores, infeasible).float()
+        shortfall = torch.zeros_like(scores) if shortfall is None else shortfall
+        self.recall(scores, rewards, plausibility.feasible, shortfall)
+        lacking = shortfall + plausibility.violation if self.constrained else shortfall
+        floor, spread = self._below()
+        return torch.where((lacking == 0) | scores.isnan(), scores, floor - spread * lacking).float()
 
-    def recall(self, told: Tensor, feasible: Tensor) -> None:
-        """Take note of what a population was told before, (n,) each, as `told` did then."""
-        self._feasible_rewards.add(told[feasible & ~told.isnan()])
+    def recall(self, told: Tensor, rewards: Tensor, feasible: Tensor, shortfall: Tensor) -> None:
+        """Take note of a population that was told before, (n,) each, as `told` did then."""
+        allowed = (shortfall == 0) & (feasible | (not self.constrained))
+        self._allowed.add(told[allowed & ~told.isnan()])
+        if not self._first.n:
+            self._first.add(rewards[~rewards.isnan()])
+
+    def _below(self) -> tuple[float, float]:
+        """Return what lies below all that may win, and the unit of how far.
+
+        While none may win this stays where it is, so that what is lacking alone decides.
+        """
+        if self._allowed.n:
+            return self._allowed.minimum, self._allowed.deviation
+        return self._first.minimum - _MARGIN * self._first.deviation, self._first.deviation
 
 
 class _Moments:
     """Smallest value and standard deviation of everything added so far."""
 
     def __init__(self) -> None:
-        self._n, self._mean, self._squares = 0, 0.0, 0.0
+        self.n, self._mean, self._squares = 0, 0.0, 0.0
         self.minimum = 0.0
 
     def add(self, values: Tensor) -> None:
         for value in values.tolist():
-            self.minimum = min(self.minimum, value) if self._n else value
-            self._n += 1
+            self.minimum = min(self.minimum, value) if self.n else value
+            self.n += 1
             delta = value - self._mean
-            self._mean += delta / self._n
+            self._mean += delta / self.n
             self._squares += delta * (value - self._mean)
 
     @property
     def deviation(self) -> float:
-        deviation = math.sqrt(self._squares / self._n) if self._n else 0.0
+        deviation = math.sqrt(self._squares / self.n) if self.n else 0.0
         return deviation or 1.0

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from zo_dno.asking import Asking
+from zo_dno.combination import Combination
 from zo_dno.errors import InputError
 from zo_dno.objective import DEFAULT_LEVEL
 from zo_dno.reward import Reward
 from zo_dno.tables import checked_options
 
 KEEP_IMAGES = 16  # of free rewards, the image of every so-manieth candidate
+_MONEY = ("price", "token_price", "max_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class Options:
     reward: str
     strategy: str
     reward_options: dict[str, Any] = field(default_factory=dict)
+    require: list[str] | None = None
     asking: dict[str, Any] = field(default_factory=dict)
     cache: str | None = None
     held_out: list[str] = field(default_factory=list)
@@ -55,3 +58,25 @@ def terms(reward: Reward, changes: Mapping[str, Any]) -> Asking:
         InputError: a change is unknown or out of range.
     """
     return replace(reward.asking, **checked_options("asking", Asking, changes))
+
+
+def all_terms(reward: Reward, changes: Mapping[str, Any]) -> dict[str, Asking]:
+    """Return the terms of everything that is asked, by its name: of a reward, or of each part of a combination.
+
+    A run's changes are for the parts that count. What a part says of itself goes before them.
+
+    Raises:
+        InputError: a change does not fit, or it is a price and several parts count.
+    """
+    if not isinstance(reward, Combination):
+        return {reward.name: terms(reward, changes)}
+    counting = [part.name for part in reward.optimised]
+    for name in _MONEY:
+        if name in changes and len(counting) > 1:
+            example = f"{{{counting[0]!r}: {{'asking': {{{name!r}: {changes[name]}}}}}}}"
+            raise InputError(
+                f"{name} must be given to one part; got it for {', '.join(counting)}. Such as parts={example}."
+            )
+    return {
+        part.name: terms(part.reward, {**(changes if part.weight else {}), **part.asking}) for part in reward.members
+    }

@@ -9,6 +9,7 @@ from zo_dno.asking import Asking
 from zo_dno.budget import Purse
 from zo_dno.cache import Cache, answer_key
 from zo_dno.caller import Caller, Elsewhere, Job
+from zo_dno.rows import score_of
 from zo_dno.types import Answer, Question, Score, slices
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ class PauseError(Exception):
 
     Attributes:
         unanswered: those of the last round whose failure is part of it and should not count.
+        part: of a combination that was asked; empty for a reward by itself.
     """
 
-    def __init__(self, failed: int, reason: str, unanswered: list[Question]) -> None:
-        super().__init__(f"the last {failed} queries all failed, at last with: {reason}")
-        self.unanswered = unanswered
+    def __init__(self, failed: int, reason: str, unanswered: list[Question], part: str = "") -> None:
+        to = f" to {part}" if part else ""
+        super().__init__(f"the last {failed} queries{to} all failed, at last with: {reason}")
+        self.failed, self.reason, self.unanswered, self.part = failed, reason, unanswered, part
 
 
 class Breaker:
@@ -106,7 +109,7 @@ class Oracle:
         """Remember the answers that a ledger holds."""
         scored = [row for row in rows if row.value is not None]
         keys = (answer_key(self._identity, row.image, row.prompt, row.repeat, row.rater) for row in scored)
-        self.cache.remember((key, Score(row.value or 0.0, raw=row.raw)) for key, row in zip(keys, scored, strict=True))
+        self.cache.remember((key, score_of(row)) for key, row in zip(keys, scored, strict=True))
 
     def ask(
         self,
@@ -145,7 +148,7 @@ class Oracle:
             if leaving:
                 on_asked([question for group in leaving for question in group])
                 for group in leaving:
-                    self._caller.start(Job(group, [one.image for one in group], [one.prompt for one in group]))
+                    self._caller.start(self._job(group))
                 running += len(leaving)
             if not running:
                 break  # what is left cannot be paid for
@@ -194,6 +197,10 @@ class Oracle:
         while waiting and len(leaving) < places and self.purse.reserve(self.asking.worst_case(len(waiting[0]))):
             leaving.append(waiting.popleft())
         return leaving
+
+    def _job(self, group: list[Question]) -> Job:
+        keys = [self.key(question) for question in group] if self.reward.takes_keys else ()
+        return Job(group, [question.image for question in group], [question.prompt for question in group], keys)
 
     def _answered(self, job: Job, twins: dict[int, list[Question]]) -> Placed:
         group: list[Question] = job.ticket

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zo_dno.ledger import Ledger, Query
+from zo_dno.ledger import PART, Ledger, Query
 from zo_dno.run_folder import LEDGER, RunFolder, check_is_run
+from zo_dno.threshold import Threshold, unmet
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,10 @@ class Overview:
     Attributes:
         state: "finished" or what else its result says, "under way", or "stopped" without a result.
         planned: queries that it may ask for.
-        counts: stage -> status -> queries; "cached" counts apart, and is part of "scored".
-        best: the highest feasible reward of the search, with its candidate's id.
+        counts: stage, and part of a combination -> status -> queries; "cached" counts apart, and is part of "scored".
+        first: where the search started; None if it is not answered.
+        best: the highest reward of the search that may win, with its candidate's id.
+        unmet: threshold -> scored candidates of the search that do not meet it.
         failed_calls: kind -> calls that failed, whether or not a later one succeeded.
         missing: kind -> queries without a score.
         lost_files: files that the ledger names and that are gone.
@@ -29,7 +32,9 @@ class Overview:
     config: dict[str, Any]
     planned: int
     counts: dict[str, Counter[str]]
+    first: Query | None
     best: Query | None
+    unmet: dict[str, int]
     failed_calls: Counter[str]
     missing: Counter[str]
     attempts: int
@@ -56,21 +61,23 @@ def overview(folder: Path) -> Overview:
     ledger.close()
     counts: dict[str, Counter[str]] = {}
     for row in rows:
-        counts.setdefault(row.stage, Counter())[row.status] += 1
-        counts[row.stage]["cached"] += row.cached
+        what = f"{row.stage.removesuffix(PART)}: {row.oracle}" if row.of_part else row.stage
+        counts.setdefault(what, Counter())[row.status] += 1
+        counts[what]["cached"] += row.cached
     constrained = config.get("min_log_prob", "1%") is not None
-    winners = [
-        row for row in rows if row.stage == "search" and row.value is not None and (row.feasible or not constrained)
-    ]
+    search = [row for row in rows if row.stage == "search"]
+    winners = [row for row in search if row.may_win(constrained=constrained)]
     return Overview(
         folder=folder,
         state=_state(folder),
         config=config,
         planned=int(config.get("queries", 0)),
         counts=counts,
+        first=next((row for row in search if row.id == 0 and row.value is not None), None),
         best=max(winners, key=lambda row: row.value or 0.0, default=None),
+        unmet=unmet(_thresholds(config), search),
         failed_calls=Counter(kind for row in rows for kind in row.failures.split("; ") if kind),
-        missing=Counter(row.kind or "no reason given" for row in rows if row.status == "missing"),
+        missing=Counter(row.kind or "no reason given" for row in rows if row.status == "missing" and not row.of_part),
         attempts=sum(row.attempts for row in rows),
         cost=sum(row.cost for row in rows),
         tokens=sum(row.tokens for row in rows),
@@ -79,6 +86,12 @@ def overview(folder: Path) -> Overview:
         lost_files=[artefact.path for artefact in artefacts if not (folder / artefact.path).is_file()],
         drift=drift,
     )
+
+
+def _thresholds(config: dict[str, Any]) -> list[Threshold]:
+    own = (config.get("reward_options") or {}).get("require") or []
+    texts = [*([own] if isinstance(own, str) else own), *(config.get("require") or [])]
+    return [Threshold.parse(text) for text in texts]
 
 
 def _state(folder: Path) -> str:

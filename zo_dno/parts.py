@@ -1,27 +1,31 @@
 """From names, functions and options to the parts of a run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from zo_dno.callables import FunctionReward
+from zo_dno.combination import Combination
 from zo_dno.config import RunConfig, validated
 from zo_dno.errors import InputError
 from zo_dno.generator import BUILTIN, DiffusersGenerator
+from zo_dno.part import Part
 from zo_dno.reward import Reward
 from zo_dno.rewards import REWARDS
+from zo_dno.rewards.combinations import Constrained
 from zo_dno.strategies import STRATEGIES
 from zo_dno.strategy import Problem, Strategy
-from zo_dno.tables import checked_options, load
+from zo_dno.tables import checked_options, load, options_of
 from zo_dno.types import Generator
 
 _GIVEN_BY_THE_RUN = ("problem",)
 
 
 def make_reward(reward: str | Reward | Callable[..., Any], options: Mapping[str, Any] | None = None) -> Reward:
-    """Turn a name, a class, a function or a Reward into a Reward.
+    """Turn a name, a class, a function or a Reward into a Reward, a combination's parts included.
 
     Raises:
         InputError: the name or an option is unknown, or options were given for something that takes none.
@@ -30,10 +34,35 @@ def make_reward(reward: str | Reward | Callable[..., Any], options: Mapping[str,
     found = load("reward", REWARDS, reward) if isinstance(reward, str) else reward
     if isinstance(found, type):
         made: Reward = found(**checked_options(name, found, options or {}))
-        return made
-    if options:
+    elif options:
         raise InputError(f"reward {name!r} takes no options; got {', '.join(options)}.")
-    return found if isinstance(found, Reward) else FunctionReward(found, name.rpartition(".")[2].rpartition(":")[2])
+    else:
+        own_name = name.rpartition(".")[2].rpartition(":")[2]
+        made = found if isinstance(found, Reward) else FunctionReward(found, own_name)
+    return made.bound(_made_part) if isinstance(made, Combination) else made
+
+
+def requiring(reward: Reward, require: Sequence[str] | None) -> Reward:
+    """Let only images win that meet thresholds, such as "prompt_match >= 0.9".
+
+    Raises:
+        InputError: one cannot be read, names no reward, or can never be met.
+    """
+    if not require:
+        return reward
+    if isinstance(reward, Combination):
+        return make_reward(replace(reward, require=[*map(str, reward.thresholds), *require]))
+    return make_reward(Constrained(reward, require=require))
+
+
+def _made_part(part: Part) -> Part:
+    if part.made is not None:
+        return part
+    made = make_reward(part.given, part.options)
+    if isinstance(made, Combination):
+        raise InputError(f"parts must be single rewards; {part.name!r} is a combination. Name its parts instead.")
+    options = options_for_config(part.given, made, part.options)
+    return replace(part, given=name_of(part.given), options=options, made=made)
 
 
 def find_strategy(
@@ -54,7 +83,7 @@ def name_of(part: Any) -> str:
     if isinstance(part, str):
         return part
     if isinstance(part, Reward):
-        return part.name
+        return type(part).name if isinstance(part, Combination) else part.name
     target = part if hasattr(part, "__qualname__") else type(part)
     return f"{target.__module__}:{target.__qualname__}"
 
@@ -80,7 +109,19 @@ def make_strategy(
 
 def options_for_config(reward: Any, made: Reward, options: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the options that make a reward again from its name: those given, or a Reward's own settings."""
-    return dict(options) if options else dict(made.settings) if isinstance(reward, Reward) else {}
+    if isinstance(made, Combination):  # its parts may have been given as objects
+        return made.settings
+    return dict(options) if options else _own_options(made) if isinstance(reward, Reward) else {}
+
+
+def _own_options(made: Reward) -> dict[str, Any]:
+    """Return a reward's settings and, of ours, which hold nothing secret, how they are reached and what they cost."""
+    given = dict(made.settings)
+    if type(made).__module__.startswith("zo_dno.rewards."):
+        for name in options_of(type(made)):
+            if isinstance(getattr(made, name, given), str | int | float | None):
+                given.setdefault(name, getattr(made, name))
+    return given
 
 
 def generator_from(config: Mapping[str, Any]) -> Generator:

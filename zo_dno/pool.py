@@ -22,12 +22,13 @@ class RewardPool:
 
     Args:
         reward: anything that Ray can send to another process.
-        workers: number of actors, one CPU each.
+        workers: number of actors.
+        cpus: that each of them counts as; less than one where pools take turns.
     Raises:
         InputError: workers < 1, or the reward is asynchronous.
     """
 
-    def __init__(self, reward: "Reward", workers: int) -> None:
+    def __init__(self, reward: "Reward", workers: int, *, cpus: float = 1) -> None:
         if workers < 1:
             raise InputError(f"workers must be at least 1; got {workers}.")
         if reward.is_async:
@@ -36,7 +37,7 @@ class RewardPool:
                 f"{workers}. Set in_flight instead."
             )
         self._ray = _local_ray(workers)
-        self._actor = self._ray.remote(num_cpus=1)(_RewardActor)
+        self._actor = self._ray.remote(num_cpus=cpus)(_RewardActor)
         self._reward = reward
         self._actors = [self._actor.remote(reward) for _ in range(workers)]
         self._ray.get([actor.ready.remote() for actor in self._actors])

@@ -1,8 +1,12 @@
 """What one `ask` proposed, on its way from noise to scores."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from zo_dno.ledger import PopulationRow, Query
 from zo_dno.objective import Plausibility
@@ -33,3 +37,13 @@ class Population:
     def complete(self) -> bool:
         """Every candidate has an answer."""
         return self.answered == len(self.candidates)
+
+
+def rewards_of(rows: Sequence[Query]) -> Tensor:
+    """Return the rewards of rows, (n,) float64; NaN is missing."""
+    return torch.tensor([math.nan if row.value is None else row.value for row in rows], dtype=torch.float64)
+
+
+def shortfall_of(rows: Sequence[Query]) -> Tensor:
+    """Return how far rows are from what the reward requires, (n,) float64."""
+    return torch.tensor([row.shortfall for row in rows], dtype=torch.float64)

@@ -9,7 +9,7 @@ from zo_dno.errors import InputError
 from zo_dno.ledger import Ledger
 
 if TYPE_CHECKING:
-    from zo_dno.session import Parts
+    from zo_dno.run_parts import Parts
 
 CHANGEABLE = {
     *("queries", "nfe", "seconds", "max_cost", "asking", "cache", "held_out", "target", "baseline", "top"),
@@ -95,8 +95,9 @@ class Record:
     def _settle_lost_calls(self, parts: "Parts") -> None:
         """Take calls that a killed session was waiting for as charged in full, since nobody can know."""
         for row in self._ledger.all_queries():
-            if row.status == "asked" and row.error is None:
-                worst = parts.asking.worst_case(1)
+            terms = parts.terms_of(row)
+            if row.status == "asked" and row.error is None and terms is not None:
+                worst = terms.worst_case(1)
                 row = replace(row, cost=row.cost + worst, attempts=row.attempts + 1, error="the run was stopped")
                 self._ledger.put([row])
             parts.purse.settle(0.0, row.cost)

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def found_of(row: Query, z: Tensor, load_image: Callable[[], np.ndarray], *, constrained: bool) -> Found:
-    """Make the archive's entry of a row; `constrained`: only a feasible candidate may win."""
+    """Make the archive's entry of a row; `constrained`: only plausible noise may win."""
     return Found(
         id=row.id,
         reward=row.value,
@@ -26,9 +26,12 @@ def found_of(row: Query, z: Tensor, load_image: Callable[[], np.ndarray], *, con
         whiteness=row.whiteness,
         violation=row.violation,
         feasible=row.feasible,
-        eligible=row.value is not None and (row.feasible or not constrained),
+        lacking=row.shortfall + (row.violation if constrained else 0.0),
+        eligible=row.may_win(constrained=constrained),
         z=z,
         sha256=row.image,
+        parts=row.parts,
+        spread=row.spread,
         load_image=load_image,
     )
 

@@ -45,13 +45,13 @@ class Result:
 
     Attributes:
         status: "finished", "target" reached, "interrupted", "paused" since asking was useless, or "infeasible": no
-            candidate was plausible enough.
+            candidate may win.
         queries: rewards answered; `failed_queries` of them got no score, `cached_queries` were remembered, not asked.
         nfe: denoiser calls in all.
         cost: money, the most that it may have been, held-out rewards and baseline included.
         tokens: that language models used.
         first: id 0, what the pipeline draws without a search.
-        best: the best feasible candidate.
+        best: the best candidate that may win.
         top: the best ones that differ from each other, best first.
         improvements: `first` and every new best, in order.
         history: every query.
@@ -61,6 +61,9 @@ class Result:
         stopped_by: the budget that was spent first.
         pause: why it was paused, and how to go on.
         drift: what of this run cannot be repeated exactly, of one that went on elsewhere.
+        infeasible: why no candidate may win, where none may.
+        unmet: threshold -> scored candidates that do not meet it.
+        scales: part of a combination -> the mean and standard deviation that it was standardised with.
     """
 
     status: Status
@@ -89,6 +92,9 @@ class Result:
     stopped_by: Limit | None = None
     pause: str | None = None
     drift: str | None = None
+    infeasible: str | None = None
+    unmet: dict[str, int] = field(default_factory=dict)
+    scales: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def first_image(self) -> "Image.Image":
@@ -119,7 +125,7 @@ class Result:
             "cost": self.cost,
             "tokens": self.tokens,
             "drift": self.drift,
-            "first": {"reward": self.first.reward},
+            "first": {"reward": self.first.reward, **_made_of(self.first)},
             "best": {
                 "id": best.id,
                 "reward": best.reward,
@@ -128,13 +134,20 @@ class Result:
                 "whiteness": best.whiteness,
                 "feasible": best.feasible,
                 "image": best.sha256,
+                **_made_of(best),
             },
             "top": [{"id": found.id, "reward": found.reward, "image": found.sha256} for found in self.top],
             "held_out": {name: {"first": first, "best": best} for name, (first, best) in self.held_out.items()},
             "baseline": self.baseline and self.baseline.to_dict(),
+            **{name: value for name, value in (("unmet", self.unmet), ("scales", self.scales)) if value},
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "versions": versions(),
         }
+
+
+def _made_of(found: Found) -> dict[str, Any]:
+    parts = None if found.parts is None else dict(found.parts)
+    return {name: value for name, value in (("parts", parts), ("spread", found.spread)) if value is not None}
 
 
 def _pil(found: Found) -> "Image.Image":

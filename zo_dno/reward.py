@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from zo_dno.asking import Asking
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL import Image
 
     from zo_dno.types import Score
@@ -25,6 +27,8 @@ class Reward(ABC):
         asking: the terms it is asked on: how many at once, for how long, at what price.
         is_async: `__call__` is a coroutine function.
         batch: how many images one call takes at most. A call that fails loses all of them.
+        takes_keys: `__call__` is given a third argument, a key for each image that is equal for equal questions only,
+            so that a server can tell a call that is made again.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Reward(ABC):
     asking: Asking = Asking()
     is_async: bool = False
     batch: int = 1
+    takes_keys: bool = False
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -51,6 +56,9 @@ class Reward(ABC):
     ) -> "Sequence[float | Score] | Awaitable[Sequence[float | Score]]":
         """Score the images, each drawn for the prompt in the same place."""
         ...
+
+    def begin(self, folder: "Path | None") -> None:  # noqa: B027
+        """Learn which folder the run keeps its files in, None if in none, before the first call."""
 
     async def aclose(self) -> None:  # noqa: B027, a hook that most have no use for
         """Let go of connections, on the event loop that asked; only where `is_async`."""

@@ -1,10 +1,19 @@
-"""One query as a row of the ledger."""
+"""One query as a row of the ledger, and back."""
 
+import math
 from typing import Protocol
 
 from zo_dno.ledger import Query
-from zo_dno.reward import Reward
-from zo_dno.types import Answer, Question
+from zo_dno.types import Answer, Question, Score
+
+
+class Named(Protocol):
+    """What was asked: a reward, or a part of one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
 
 
 class Tested(Protocol):
@@ -25,7 +34,7 @@ class Tested(Protocol):
 def query_row(
     stage: str,
     population: int,
-    reward: Reward,
+    reward: Named,
     tested: Tested,
     question: Question,
     answer: Answer | None = None,
@@ -66,4 +75,20 @@ def query_row(
         tokens=(score.tokens if score else 0) + (earlier.tokens if earlier else 0),
         cost=(answer.cost if answer else 0.0) + (earlier.cost if earlier else 0.0),
         raw=score.raw if score else None,
+        spread=score.spread if score else None,
+        shortfall=score.shortfall if score else 0.0,
+        parts=score.parts if score else None,
+    )
+
+
+def score_of(row: Query) -> Score:
+    """Return the score that an answered row keeps, without its price and time."""
+    return Score(
+        value=math.nan if row.value is None else row.value,
+        error=row.error,
+        raw=row.raw,
+        kind=row.kind,
+        parts=row.parts,
+        spread=row.spread,
+        shortfall=row.shortfall,
     )

@@ -10,8 +10,8 @@ import torch
 
 from zo_dno import api
 from zo_dno.config import RunConfig, read_yaml, validated
-from zo_dno.options import terms
-from zo_dno.parts import find_strategy, make_generator, make_reward
+from zo_dno.options import all_terms
+from zo_dno.parts import find_strategy, make_generator, make_reward, requiring
 from zo_dno.result import Result
 from zo_dno.run_folder import CONFIG, RunFolder, check_is_run, load_noise
 from zo_dno.search import Step
@@ -24,7 +24,7 @@ def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = N
         InputError: the config does not fit; there is no folder.
         RunError: nothing could be scored.
     """
-    _import_from_here()
+    import_from_here()
     _check_before_loading(config, out)
     config = config.model_copy(update={"threads": config.threads or len(os.sched_getaffinity(0))})
     torch.set_num_threads(config.threads or 1)
@@ -33,11 +33,11 @@ def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = N
 
 def resume(run: Path, on_step: Callable[[Step], None] | None = None, **changes: Any) -> Result:
     """Go on with the run in a folder; the changes are `zo_dno.resume`'s."""
-    _import_from_here()
+    import_from_here()
     return api.resume(run, on_step=on_step, **changes)
 
 
-def _import_from_here() -> None:
+def import_from_here() -> None:
     """Let `--reward module:function` find a file in the current folder."""
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -47,7 +47,7 @@ def _check_before_loading(config: RunConfig, out: Path) -> None:
     """Find what is wrong with everything but the model, which may take minutes to load."""
     RunFolder.check(out)
     find_strategy(config.strategy, config.strategy_options)
-    terms(make_reward(config.reward, config.reward_options), config.asking)
+    all_terms(requiring(make_reward(config.reward, config.reward_options), config.require), config.asking)
     for name in config.held_out:
         make_reward(name)
     if config.init is not None:

@@ -37,7 +37,13 @@ INSERT INTO query SELECT
 DROP TABLE old;
 """
 
-MIGRATIONS = (_FIRST, _RESUMABLE)  # from version n to version n + 1
+_DETAILED = """
+ALTER TABLE query ADD COLUMN spread REAL;
+ALTER TABLE query ADD COLUMN shortfall REAL NOT NULL DEFAULT 0;
+ALTER TABLE query ADD COLUMN parts TEXT;
+"""
+
+MIGRATIONS = (_FIRST, _RESUMABLE, _DETAILED)  # from version n to version n + 1
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -17,11 +17,12 @@ from zo_dno import snapshot
 from zo_dno.archive import Archive, Found
 from zo_dno.artefacts import Artefacts
 from zo_dno.budget import Budget, Limit
+from zo_dno.combined import CombinedOracle, PartOracle
 from zo_dno.images import checked_images, image_hash, noise_hash
-from zo_dno.ledger import Ledger, PopulationRow, Query
+from zo_dno.ledger import PART, Ledger, PopulationRow, Query
 from zo_dno.objective import Objective, Plausibility
 from zo_dno.oracle import Oracle, PauseError, Placed
-from zo_dno.population import Population
+from zo_dno.population import Population, rewards_of, shortfall_of
 from zo_dno.recorded import found_of, recorded_image
 from zo_dno.rows import query_row
 from zo_dno.strategy import Strategy, UsesRegularizer
@@ -63,7 +64,7 @@ class Search:
     """
 
     generator: Generator
-    oracle: Oracle
+    oracle: Oracle | CombinedOracle
     strategy: Strategy
     objective: Objective
     budget: Budget
@@ -118,7 +119,7 @@ class Search:
             self.status = "interrupted"
         except PauseError as pause:
             self.status, self.pause = "paused", pause
-            self._reopen([question.id for question in pause.unanswered])
+            self._reopen([question.id for question in pause.unanswered], pause.part)
         self._keep_part()
         self.ledger.put(artefacts=self.artefacts.flush())
         best = self.archive.best
@@ -147,7 +148,8 @@ class Search:
             self.hand = population
             return
         told = torch.tensor([math.nan if query.told is None else query.told for query in rows], dtype=torch.float64)
-        self.objective.recall(told, torch.tensor([query.feasible for query in rows]))
+        feasible = torch.tensor([query.feasible for query in rows])
+        self.objective.recall(told, rewards_of(rows), feasible, shortfall_of(rows))
         self._told += len(rows)
         self._keep(population)
         if tell:
@@ -209,16 +211,20 @@ class Search:
                 self._drift(f"the model draws another image of candidate {id_} than it did")
         hand.plausibility = self.objective.plausibility(hand.candidates.z)
 
-    def _on_asked(self, hand: Population, questions: list[Question]) -> None:
+    def _on_asked(self, hand: Population, questions: list[Question], part: PartOracle | None = None) -> None:
         """Before a dear question leaves, its image and the fact that it leaves are on the disk."""
         if not self.artefacts.durable:
             return
-        for question in questions:
+        for question in questions if part is None else ():
             self.artefacts.keep_image(self.stage, question.id, question.image, question.sha256)
-        self.ledger.put([self._row(hand, question, None) for question in questions], (), self.artefacts.written())
+        rows = [self._row(hand, question, None, part) for question in questions]
+        self.ledger.put(rows, (), self.artefacts.written())
 
-    def _on_answered(self, hand: Population, placed: Placed) -> None:
-        rows = [self._row(hand, question, answer) for question, answer in placed]
+    def _on_answered(self, hand: Population, placed: Placed, part: PartOracle | None = None) -> None:
+        rows = [self._row(hand, question, answer, part) for question, answer in placed]
+        if part is not None:
+            self.ledger.put(rows)
+            return
         if self.artefacts.durable:
             self.ledger.put(rows)  # before anything is counted, kept or learnt
         hand.rows |= {row.id: row for row in rows}
@@ -238,9 +244,13 @@ class Search:
         if hand.plausibility is None:
             hand.plausibility = self.objective.plausibility(hand.candidates.z)
         rows = [hand.rows[id_] for id_ in hand.candidates.ids]
-        rewards = torch.tensor([math.nan if row.value is None else row.value for row in rows], dtype=torch.float64)
-        regularized = not isinstance(self.strategy, UsesRegularizer)
-        told = self.objective.told(hand.candidates.z, rewards, hand.plausibility, regularized=regularized)
+        told = self.objective.told(
+            hand.candidates.z,
+            rewards_of(rows),
+            hand.plausibility,
+            regularized=not isinstance(self.strategy, UsesRegularizer),
+            shortfall=shortfall_of(rows),
+        )
         told_rows = [
             replace(row, told=None if math.isnan(score) else score, told_seq=self._told + i)
             for i, (row, score) in enumerate(zip(rows, told.tolist(), strict=True))
@@ -278,8 +288,12 @@ class Search:
             self.ledger.put(self.hand.rows.values(), [self._timed(self.hand.row)])
             self._keep(self.hand)
 
-    def _reopen(self, ids: Sequence[int]) -> None:
+    def _reopen(self, ids: Sequence[int], part: str) -> None:
         """Take back failures that say nothing of the candidates, so that these are asked about again."""
+        if part:
+            rows = [row for row in self.ledger.queries(self.stage + PART) if row.oracle == part and row.id in ids]
+            self.ledger.put([replace(row, status="asked", cached=False) for row in rows])
+            return
         assert self.hand is not None
         for id_ in ids:
             row = self.hand.rows[id_]
@@ -302,9 +316,15 @@ class Search:
             row, seconds=self.elapsed, generate_seconds=generate, score_seconds=score, strategy_seconds=strategy
         )
 
-    def _row(self, hand: Population, question: Question, answer: Answer | None) -> Query:
+    def _row(
+        self, hand: Population, question: Question, answer: Answer | None, part: PartOracle | None = None
+    ) -> Query:
         assert hand.plausibility is not None
-        tested, earlier = hand.plausibility.at(question.id - hand.candidates.ids[0]), hand.rows.get(question.id)
+        tested = hand.plausibility.at(question.id - hand.candidates.ids[0])
+        if part is not None:
+            earlier = part.earlier(question)
+            return query_row(self.stage + PART, hand.row.number, part, tested, question, answer, earlier)
+        earlier = hand.rows.get(question.id)
         return query_row(self.stage, hand.row.number, self.oracle.reward, tested, question, answer, earlier)
 
     def _step(self, plausibility: Plausibility) -> Step:

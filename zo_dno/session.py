@@ -3,23 +3,20 @@
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from zo_dno import baseline as best_of_n
 from zo_dno.archive import Archive
 from zo_dno.artefacts import Artefacts
-from zo_dno.asking import Asking
-from zo_dno.budget import Budget, Purse
+from zo_dno.budget import Budget
 from zo_dno.cache import Cache
-from zo_dno.errors import InputError, RunError
-from zo_dno.ledger import Ledger
-from zo_dno.objective import Objective
-from zo_dno.options import Options, terms
-from zo_dno.oracle import Oracle, Placed
-from zo_dno.pool import RewardPool
+from zo_dno.combined import CombinedOracle
+from zo_dno.errors import RunError
+from zo_dno.ledger import BASELINE, HELD_OUT, WARM_UP, Ledger
+from zo_dno.oracle import Placed
+from zo_dno.oracles import Oracles
 from zo_dno.record import Record
 from zo_dno.replay import adopt, replay
 from zo_dno.result import Baseline, Result
@@ -27,55 +24,14 @@ from zo_dno.reward import Reward
 from zo_dno.rng import stream_seed
 from zo_dno.rows import query_row
 from zo_dno.run_folder import RunFolder
-from zo_dno.search import DriftError, Search, Step
+from zo_dno.run_parts import Parts
+from zo_dno.scales import measured_scales
+from zo_dno.search import DriftError, Search
 from zo_dno.strategy import Problem, Strategy
-from zo_dno.types import Generator, Question
+from zo_dno.threshold import unmet, why_none_may_win
+from zo_dno.types import Question
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Parts:
-    """What a run is made of. Building them checks every option, and writes nothing."""
-
-    options: Options
-    generator: Generator
-    reward: Reward
-    held_out: list[Reward]
-    build_strategy: Callable[[], Strategy]
-    model_settings: dict[str, Any]
-    on_step: Callable[[Step], None] | None = None
-
-    asking: Asking = field(init=False)
-    budget: Budget = field(init=False)
-    purse: Purse = field(init=False)
-
-    def __post_init__(self) -> None:
-        options = self.options
-        self.budget = Budget(options.queries, options.seconds, options.nfe)
-        self.purse = Purse(options.max_cost)
-        self.asking = terms(self.reward, options.asking)
-        if options.max_cost is not None and not self.asking.has_price:
-            raise InputError(
-                f"max_cost must come with a price; {self.reward.name!r} has none. Set price (an image) or token_price "
-                "(a million tokens, with max_tokens)."
-            )
-        if options.workers:
-            self.asking = replace(self.asking, in_flight=max(self.asking.in_flight, options.workers))
-        self.objective()
-        self.build_strategy()
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """What `config.yaml` holds."""
-        return self.model_settings | asdict(self.options)
-
-    def objective(self) -> Objective:
-        """Make a fresh objective."""
-        options = self.options
-        return Objective(
-            self.generator.space, gamma=options.gamma, min_log_prob=options.min_log_prob, seed=options.seed
-        )
 
 
 class _Closes(Protocol):
@@ -107,27 +63,29 @@ class Session:
             RunError: nothing has a score yet.
             StorageError: the folder cannot be written. What was written before is safe.
         """
-        options, terms = self._options, self._parts.asking
+        options, durable = self._options, self._parts.keeps_everything
         with self._stack:
             if self._folder is not None and self._folder.is_new:
                 self._folder.write_config(self._parts.config)  # first of all: what has no config is no run
             self._cache = self._closing(Cache(Path(options.cache) if options.cache else None))
             path = self._folder.ledger if self._folder else None
-            self._ledger = self._closing(Ledger(path, durable=terms.keeps_everything))
+            self._ledger = self._closing(Ledger(path, durable=durable))
             self._record = Record(self._ledger, self._parts, accept_drift=self._accept_drift)
             if self._folder is not None:
                 self._folder.write_config(self._parts.config)
-            pool = RewardPool(self._parts.reward, options.workers) if options.workers else None
-            self._oracle = self._oracle_of(self._parts.reward, terms, pool)
+            self._parts.reward.begin(self._folder.path if self._folder else None)
+            self._oracles = Oracles(self._parts, self._ledger, self._cache)
+            self._oracle = self._closing(self._oracles.main())
             self._artefacts = self._closing(
                 Artefacts(
                     self._folder.path if self._folder else None,
                     every=options.keep_images,
-                    durable=terms.keeps_everything,
+                    durable=durable,
                     known=self._ledger.artefacts(),
                 )
             )
             try:
+                self._warm_up()
                 return self._search()
             except DriftError as drift:
                 raise self._record.refusal([str(drift)]) from drift
@@ -150,13 +108,30 @@ class Session:
         self._stack.callback(part.close)
         return part
 
-    def _oracle_of(self, reward: Reward, terms: Asking, pool: RewardPool | None = None) -> Oracle:
-        """Make an oracle that knows what was answered before."""
-        oracle = Oracle(
-            reward, terms, purse=self._parts.purse, cache=self._cache, elsewhere=pool, seed=self._options.seed
-        )
-        oracle.recall(row for row in self._ledger.all_queries() if row.oracle == reward.name)
-        return self._closing(oracle)
+    def _warm_up(self) -> None:
+        """Measure the scales that a combination needs on prior draws of their own; from then on they are fixed."""
+        oracle = self._oracle
+        wanted = oracle.reward.unscaled if isinstance(oracle, CombinedOracle) else ()
+        if not isinstance(oracle, CombinedOracle) or not wanted:
+            return
+        n = oracle.reward.warm_up
+        if sum(row.answered for row in self._ledger.queries(WARM_UP)) < n:
+            search = self._prior_draws(WARM_UP, n)
+            search.run()
+            if search.drift:
+                self._record.note_drift(search.drift)
+            if search.queries < n:
+                raise self._cut_short(search, n)
+        measured = measured_scales(self._ledger.queries(WARM_UP), wanted, divide=oracle.reward.standardised)
+        oracle.scales = {**oracle.scales, **measured}
+
+    def _prior_draws(self, stage: str, n: int) -> Search:
+        """Make a search that is n draws from the prior, the same for every strategy."""
+        from zo_dno.strategies.random_search import RandomSearch
+
+        space, seed = self._parts.generator.space, stream_seed(self._options.seed, stage)
+        build = partial(RandomSearch, Problem(space.d, n, seed, space.sizes))
+        return self._prepared(stage, build, Budget(n), top=1)
 
     def _prepared(self, stage: str, build: Callable[[], Strategy], budget: Budget, top: int) -> Search:
         """Make a search and bring it to where its ledger ends."""
@@ -191,12 +166,8 @@ class Session:
         n = search.queries if self._options.baseline == "equal" else self._options.baseline
         if n == 0 or search.status in ("interrupted", "paused"):
             return best_of_n.estimated(self._ledger.queries()[: getattr(search.strategy, "n_prior", 0)], search.queries)
-        from zo_dno.strategies.random_search import RandomSearch
-
-        space, seed = self._parts.generator.space, stream_seed(self._options.seed, "baseline")
-        build = partial(RandomSearch, Problem(space.d, n, seed, space.sizes))
-        self._prepared("baseline", build, Budget(n), top=1).run()
-        return best_of_n.measured(self._ledger.queries("baseline"), constrained=search.objective.constrained)
+        self._prior_draws(BASELINE, n).run()
+        return best_of_n.measured(self._ledger.queries(BASELINE), constrained=search.objective.constrained)
 
     def _held_out(self, reward: Reward, archive: Archive) -> tuple[float | None, float | None]:
         """Ask about first and best; what was asked in an earlier session is remembered."""
@@ -211,14 +182,13 @@ class Session:
                     what = "held-out reward %s has no score for candidate %d: %s"
                     log.warning(what, reward.name, question.id, answer.score.error)
             rows = [
-                query_row("held_out", -1, reward, both[question.id], question, answer)
+                query_row(HELD_OUT, -1, reward, both[question.id], question, answer)
                 for question, answer in placed
                 if not answer.cached
             ]
             self._ledger.put(rows)
 
-        never_pausing = replace(reward.asking, breaker=0)
-        answers = self._oracle_of(reward, never_pausing).ask(questions, on_answered=write)
+        answers = self._closing(self._oracles.held_out(reward)).ask(questions, on_answered=write)
         if None in answers:
             log.warning("held-out reward %s was not asked: max_cost does not allow for it", reward.name)
         values = {
@@ -231,15 +201,30 @@ class Session:
         if search.pause is not None:
             return RunError(self._pause(search))
         if search.stopped_by == "cost":
-            worst = self._parts.asking.worst_case(self._parts.reward.batch)
             return RunError(
-                f"Nothing was asked: max_cost is {self._options.max_cost:g}, and one query can cost {worst:g} with all "
-                "its attempts. Raise max_cost, or lower attempts."
+                f"Nothing was asked: max_cost is {self._options.max_cost:g}, and one query can cost "
+                f"{self._parts.worst_case:g} with all its attempts. Raise max_cost, or lower attempts."
             )
         if not search.queries:
             return RunError("The run ended before its first query was answered.")
         reason, count = search.failures.most_common(1)[0]
         return RunError(f"None of {search.queries} queries got a score. Most often ({count} times): {reason}")
+
+    @property
+    def _scales(self) -> dict[str, tuple[float, float]]:
+        scales = self._oracle.scales if isinstance(self._oracle, CombinedOracle) else {}
+        return {name: (scale.mean, scale.deviation) for name, scale in scales.items()}
+
+    def _cut_short(self, search: Search, n: int) -> RunError:
+        """Say why there are no scales yet."""
+        if search.pause is not None:
+            return RunError(self._pause(search))
+        spent = search.stopped_by == "cost"
+        why = f"max_cost of {self._options.max_cost:g} does not suffice for" if spent else "The run was stopped in"
+        on = (
+            " Give `out` to be able to go on." if self._folder is None else f" Go on: zo-dno resume {self._folder.path}"
+        )
+        return RunError(f"{why} the warm-up, {search.queries} of {n} queries that scales are measured on.{on}")
 
     def _pause(self, search: Search) -> str:
         after = f"Paused after {search.queries} answered queries: {search.pause}."
@@ -255,6 +240,7 @@ class Session:
         assert best is not None
         every = self._ledger.all_queries()
         history = tuple(row for row in every if row.stage == "search" and row.answered)
+        missed, constrained = unmet(self._parts.thresholds, history), search.objective.constrained
         return Result(
             status=search.status,
             stopped_by=search.stopped_by,
@@ -282,4 +268,7 @@ class Session:
             seconds={name: search.seconds[name] for name in ("total", "generate", "score", "strategy", "other")},
             baseline=baseline,
             folder=self._folder.path if self._folder else None,
+            infeasible=None if best.eligible else why_none_may_win(history, missed, constrained=constrained),
+            unmet=missed,
+            scales=self._scales,
         )

@@ -29,8 +29,8 @@ def load(kind: str, table: Mapping[str, str], name: str) -> Any:
         raise InputError(f"{kind} {name!r} could not be imported: {error}. Expected package.module:name.") from error
 
 
-def options_of(target: Any, internal: Collection[str] = ()) -> dict[str, Any]:
-    """List the options that a class takes, by name, with the types they are checked against."""
+def options_of(target: Any, internal: Collection[str] = ()) -> dict[str, inspect.Parameter]:
+    """List the options that a class takes, by name, with their defaults and the types they are checked against."""
     parameters: dict[str, inspect.Parameter] = {}
     for owner in reversed(target.__mro__ if inspect.isclass(target) else (target,)):
         init = vars(owner).get("__init__") if inspect.isclass(target) else owner
@@ -40,7 +40,7 @@ def options_of(target: Any, internal: Collection[str] = ()) -> dict[str, Any]:
         for parameter in list(inspect.signature(init).parameters.values()):
             if parameter.name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 parameters[parameter.name] = parameter.replace(annotation=hints.get(parameter.name, Any))
-    return {name: parameter.annotation for name, parameter in parameters.items() if name not in internal}
+    return {name: parameter for name, parameter in parameters.items() if name not in internal}
 
 
 def checked_options(
@@ -49,18 +49,22 @@ def checked_options(
     """Check options against what the class takes, and turn text such as "95" into the types it asks for.
 
     Raises:
-        InputError: an option is unknown or its value does not fit.
+        InputError: an option is unknown, missing, or its value does not fit.
     """
     known = options_of(target, internal)
-    checked = {}
+    checked: dict[str, Any] = {}
     for option, value in options.items():
         if option not in known:
             raise unknown_name(f"{name} option", option, known)
         try:
-            checked[option] = TypeAdapter(known[option]).validate_python(value)
+            checked[option] = TypeAdapter(known[option].annotation).validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise InputError(f"{name} option {option!r} does not fit: {reason}; got {value!r}.") from error
+    needed = [option for option, parameter in known.items() if parameter.default is parameter.empty]
+    missing = [option for option in needed if option not in checked]
+    if missing:
+        raise InputError(f"{name} needs the option {missing[0]!r}; got {', '.join(options) or 'none'}.")
     return checked
 
 

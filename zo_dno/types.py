@@ -1,7 +1,7 @@
 """What flows between the parts of a run: candidates, scores, and the black box that draws images."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -43,6 +43,10 @@ class Score:
         raw: what a judge answered, word for word.
         tokens: that a language model used.
         kind: what missing scores are counted by.
+        parts: named numbers that it was made of, such as the criteria of a judge.
+        spread: standard deviation among the several raters, judges or samples behind it.
+        shortfall: how far the image is from what the reward requires of a winner; 0 meets it. In standard deviations
+            of what is required.
     """
 
     value: float
@@ -52,6 +56,9 @@ class Score:
     raw: str | None = None
     tokens: int = 0
     kind: str | None = None
+    parts: Mapping[str, float] | None = None
+    spread: float | None = None
+    shortfall: float = 0.0
 
     @property
     def missing(self) -> bool:

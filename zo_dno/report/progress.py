@@ -18,7 +18,7 @@ def progress_figure(result: Result, threshold: float | None = None) -> "Figure":
 
     queries = np.arange(1, len(result.history) + 1)
     rewards = np.array([np.nan if query.value is None else query.value for query in result.history])
-    feasible = np.array([query.feasible for query in result.history])
+    feasible = np.array([query.feasible and not query.shortfall for query in result.history])
     figure = Figure(figsize=(8, 5.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.scatter(queries[feasible], rewards[feasible], s=7, color=_BLUE, alpha=0.35, lw=0, label="candidate")

@@ -1,0 +1,85 @@
+"""One score of several rewards: their weighted sum, product or minimum, or one of them above thresholds of others."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from zo_dno.combination import Combination
+from zo_dno.part import Part, parts_of
+
+
+@dataclass(frozen=True)
+class WeightedSum(Combination):
+    """Sum of the parts' values, each times its weight and in standard deviations above its mean over prior draws.
+
+    Args:
+        standardise: False sums the values as they are, in their own units.
+    """
+
+    name = "weighted_sum"
+    weighted = True
+    standardise: bool = field(default=True, kw_only=True)
+
+    def combine(self, values: Mapping[str, float]) -> float:
+        return math.fsum(part.weight * values[part.name] for part in self.optimised)
+
+
+@dataclass(frozen=True)
+class Product(Combination):
+    """Product of the parts' values as they are; where one is negative the score is missing."""
+
+    name = "product"
+
+    def combine(self, values: Mapping[str, float]) -> float:
+        for name, value in values.items():
+            if value < 0:
+                raise ValueError(f"a product needs values of at least 0; {name} is {value:g}")
+        return math.prod(values.values())
+
+
+@dataclass(frozen=True)
+class Min(Combination):
+    """The lowest of the parts' values, in standard deviations above their means over prior draws.
+
+    Args:
+        standardise: False takes the values as they are, for parts of one unit.
+    """
+
+    name = "min"
+    standardise: bool = field(default=True, kw_only=True)
+
+    def combine(self, values: Mapping[str, float]) -> float:
+        return min(values.values())
+
+
+@dataclass(frozen=True)
+class Constrained(Combination):
+    """The value of one reward as it is; only images that meet all thresholds of `require` may win.
+
+    Args:
+        reward: that counts: a name, a Reward, a function, or details as of a part. Name and unit are its own.
+        parts: further rewards that thresholds may name, where their own name does not say enough.
+    """
+
+    name = "constrained"
+    reward: Any
+    parts: Any = field(default_factory=dict, kw_only=True)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        counts, *others = self.members
+        return super().settings | {"reward": counts.alone, "parts": {one.name: one.under_its_name for one in others}}
+
+    def bound(self, make: Callable[[Part], Part]) -> Combination:
+        made = super().bound(make)
+        made._set(name=made.members[0].name, unit=made.members[0].reward.unit)
+        return made
+
+    def combine(self, values: Mapping[str, float]) -> float:
+        (value,) = values.values()
+        return value
+
+    def _named(self) -> tuple[Part, ...]:
+        others = tuple(replace(part, weight=0.0) for part in parts_of(self.parts))
+        return parts_of([self.reward, *others])

@@ -1,0 +1,46 @@
+"""The size of an image as a file, in whatever format."""
+
+import io
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from PIL import Image
+
+from zo_dno.errors import InputError
+from zo_dno.reward import Reward
+
+
+class FileSize(Reward):
+    """Size in kB (1,000 bytes) of the file that Pillow writes of an image.
+
+    Attributes:
+        format: as Pillow calls it.
+        limits: option -> smallest and largest value.
+        sign: 1 where large files score high, -1 where small ones do.
+    """
+
+    unit = "kB"
+    format: ClassVar[str]
+    limits: ClassVar[Mapping[str, tuple[int, int]]]
+    sign: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        for option, (least, most) in self.limits.items():
+            value = getattr(self, option)
+            if not least <= value <= most:
+                raise InputError(f"{option} must be {least} to {most}; got {value}.")
+
+    def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
+        return [self.sign * self._kilobytes(image) for image in images]
+
+    @property
+    @abstractmethod
+    def encoder(self) -> Mapping[str, Any]:
+        """What Pillow's encoder is told."""
+        ...
+
+    def _kilobytes(self, image: Image.Image) -> float:
+        file = io.BytesIO()
+        image.save(file, self.format, **self.encoder)
+        return file.tell() / 1000

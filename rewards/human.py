@@ -1,0 +1,158 @@
+"""What people like: images are shown on a web page, and what is said of them becomes scores."""
+
+import asyncio
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zo_dno.asking import Asking
+from zo_dno.errors import InputError
+from zo_dno.images import image_hash, png_bytes
+from zo_dno.preference import groups, spread_out, strengths
+from zo_dno.ratings import RATINGS, Mode, Ratings, Said
+from zo_dno.reward import Reward
+from zo_dno.rng import stream_seed
+from zo_dno.types import Score
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+log = logging.getLogger(__name__)
+
+_SHOWN_TOGETHER = {"rate": 1, "compare": 2, "best": 4, "rank": 4}
+_ROUNDS = {"rate": 1, "compare": 2, "best": 1, "rank": 1}  # more searched better by query, and worse by click
+_LOOK = 0.1  # seconds between looks at whether all has been said
+
+
+@dataclass
+class Human(Reward):
+    """What people say on a web page: a rating from 0 to 10, or log-odds against the first image.
+
+    All images of a population are asked about together, and the search goes on once everything is said, be it days
+    later. Every answer is on the disk before the page says so; `zo-dno rate RUN` serves the page of a run again.
+
+    In the modes that compare, scores are the strengths of a Plackett-Luce (for two images, Bradley-Terry) model. The
+    first image has strength 0. Images of earlier populations are mixed in as anchors, whose strengths stay.
+
+    Args:
+        mode: "rate" every image from 0 to 10, "compare" two, pick the "best" of several, or "rank" several.
+        together: images shown at once; by default 2 to compare and 4 to pick from or rank.
+        rounds: how often every image is shown; by default twice to compare, else once.
+        votes: answers to each question, from as many people.
+        anchors: images of earlier populations that are mixed in where images are compared.
+        patience: seconds after the last answer of a population in which it can still be undone.
+        serve: serve the page from the search's own process.
+        port: of the page; 0 takes any that is free.
+        host: address to serve it on; others than loopback let other machines in, by the link's token.
+    Raises:
+        InputError: an option does not fit.
+    """
+
+    name = "human"
+    is_async = True
+    batch = 2**20
+    asking = Asking(attempts=1, breaker=0, durable=True)
+    mode: Mode = "best"
+    together: int | None = None
+    rounds: int | None = None
+    votes: int = 1
+    anchors: int = 2
+    patience: float = 2.0
+    serve: bool = True
+    port: int = 0
+    host: str = "127.0.0.1"
+    link: str = field(default="", init=False, repr=False)
+    _ratings: Ratings | None = field(default=None, init=False, repr=False)
+    _stop: Any = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, least in (("together", 2), ("rounds", 1), ("votes", 1), ("anchors", 0), ("patience", 0)):
+            value = getattr(self, name)
+            if value is not None and not (value >= least and math.isfinite(value)):
+                raise InputError(f"{name} must be at least {least}; got {value}.")
+        if self.mode == "rate" and (self.together or self.rounds):
+            raise InputError("together and rounds must be left out with mode rate, where images are shown once, alone.")
+
+    @property
+    def unit(self) -> str:  # type: ignore[override]
+        """Of the scores."""
+        return "of 10" if self.mode == "rate" else "log-odds"
+
+    @property
+    def range(self) -> tuple[float, float]:  # type: ignore[override]
+        """What a score can be."""
+        return (0.0, 10.0) if self.mode == "rate" else (-math.inf, math.inf)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {name: getattr(self, name) for name in ("mode", "together", "rounds", "votes", "anchors")}
+
+    def begin(self, folder: Path | None) -> None:
+        if self._ratings is not None:
+            return
+        self._ratings = Ratings(folder / RATINGS if folder else None)
+        if self.serve:
+            from zo_dno.web.page import Page
+
+            page = Page(self._ratings, folder, host=self.host, port=self.port)
+            page.start()
+            self._stop, self.link = page.stop, page.link
+            log.warning("Rate the images at %s", page.link)  # a warning, so that it is seen without any logging set up
+
+    async def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> list[Score]:
+        assert self._ratings is not None
+        files = await asyncio.to_thread(lambda: {image_hash(np.asarray(one)): png_bytes(one) for one in images})
+        known = self._ratings.scores()
+        anchors = [] if self.mode == "rate" else spread_out(known, self.anchors, avoid=files)
+        number = self._ratings.post(files.items(), prompts[0], self._tasks([*files], anchors), votes=self.votes)
+        while (said := self._ratings.take(number, self.patience)) is None:
+            await asyncio.sleep(_LOOK)
+        scores = self._rated(said) if self.mode == "rate" else self._compared(said, [*files], known)
+        values = {name: score.value for name, score in scores.items()}
+        self._ratings.settle(values, spread_out(known | values, self.anchors))
+        return [scores.get(image_hash(np.asarray(one)), _UNSAID) for one in images]
+
+    async def aclose(self) -> None:
+        if self._stop is not None:
+            await asyncio.to_thread(self._stop)
+        if self._ratings is not None:
+            self._ratings.close()
+        self._ratings = self._stop = None
+
+    def _tasks(self, names: Sequence[str], anchors: Sequence[str]) -> list[tuple[Mode, tuple[str, ...]]]:
+        if self.mode == "rate":
+            return [("rate", (name,)) for name in names]
+        size, rounds = self.together or _SHOWN_TOGETHER[self.mode], self.rounds or _ROUNDS[self.mode]
+        everybody = [*names, *anchors]
+        rng = np.random.default_rng(stream_seed(int(everybody[0][:8], 16), "ratings"))
+        return [(self.mode, group) for group in groups(everybody, size, rounds, rng)]
+
+    def _rated(self, said: Iterable[Said]) -> dict[str, Score]:
+        """Average the ratings of each image."""
+        assert self._ratings is not None
+        names, votes = self._ratings.names(), defaultdict[str, dict[str, float]](dict)
+        for one in said:
+            if one.value is not None:
+                votes[one.shown[0]][names[one.rater]] = one.value
+        return {
+            name: Score(fmean(given.values()), parts=given, spread=pstdev(given.values()))
+            for name, given in votes.items()
+        }
+
+    def _compared(self, said: Iterable[Said], names: Sequence[str], known: Mapping[str, float]) -> dict[str, Score]:
+        """Fit the strengths of the images; the very first image has 0."""
+        orders = [one.order for one in said if one.order is not None]
+        fixed = {name: score for name, score in known.items() if name not in names} or {names[0]: 0.0}
+        found = strengths(orders, names, fixed)
+        scores = {name: Score(one.value, spread=one.error) for name, one in found.items()}
+        return scores | {name: Score(0.0, spread=0.0) for name in names[:1] if name in fixed}
+
+
+_UNSAID = Score(math.nan, kind="skipped", error="nobody said anything of this image")

@@ -1,0 +1,95 @@
+"""What the rewards by trained networks share: where and how precisely they compute, and that their weights count."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from zo_dno.errors import InputError
+from zo_dno.reward import Reward
+from zo_dno.rewards.weights import fingerprint
+from zo_dno.types import slices
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+Precision = Literal["float32", "bfloat16", "float16"]
+_NO_MATTER = ("batch", "device")  # to the score
+
+
+@dataclass(frozen=True)
+class LearnedReward(Reward):
+    """A score by a trained network, whose weights are read once a process and known by their content.
+
+    Args:
+        model: where the weights are: a local path, or a name on the Hugging Face hub that was downloaded before.
+        batch: images that the network sees at once.
+        dtype: the network computes in; less than float32 moves scores a little, and saves time and memory on a GPU.
+        device: to compute on; by default "cuda" where there is a GPU, else "cpu".
+    Raises:
+        InputError: an option does not fit. That weights are not here is said when they are first needed.
+    """
+
+    model: str
+    batch: int = 16
+    dtype: Precision = "float32"
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise InputError(f"batch must be at least 1; got {self.batch}.")
+        if self.dtype not in get_args(Precision):
+            raise InputError(f"dtype must be one of {', '.join(get_args(Precision))}; got {self.dtype!r}.")
+
+    @property
+    @abstractmethod
+    def weights(self) -> dict[str, Path]:
+        """What is read for each option that names weights.
+
+        Raises:
+            InputError: it is not on this machine, with the command that gets it.
+        """
+        ...
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Name, version and dtype, and what the weights hold in place of where they are."""
+        content = {option: fingerprint(path) for option, path in self.weights.items()}
+        settings = {name: value for name, value in self.settings.items() if name not in _NO_MATTER}
+        return super().identity | {"settings": settings | content}
+
+    def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> list[float]:
+        import torch
+
+        device = usable_device(self.device)
+        scores: list[float] = []
+        with torch.inference_mode():
+            for some in slices(len(images), self.batch):
+                rgb = [image.convert("RGB") for image in images[some]]
+                scores += self._scores(rgb, list(prompts[some]), device).tolist()
+        return scores
+
+    @abstractmethod
+    def _scores(self, images: "list[Image.Image]", prompts: list[str], device: str) -> "Tensor":
+        """Score one batch of RGB images: (n,) float32."""
+        ...
+
+
+def usable_device(device: str | None) -> str:
+    """Return the device to compute on.
+
+    Raises:
+        InputError: torch cannot compute there.
+    """
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"device must be one that torch can use here; got {device!r}: {reason}") from error
+    return device

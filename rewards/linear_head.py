@@ -1,0 +1,50 @@
+"""A stack of linear layers that turns an embedding into a score, as the aesthetic predictor and ImageReward have."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearHead:
+    """Linear layers one after the other, without activations; dropout between them matters in training alone.
+
+    Attributes:
+        layers: weight (outputs, inputs) and bias (outputs,) of each, float32.
+    """
+
+    layers: "tuple[tuple[Tensor, Tensor], ...]"
+
+    @classmethod
+    def of(cls, tensors: "dict[str, Tensor]", prefix: str, device: str) -> "LinearHead":
+        """Take the layers <prefix><number>.weight and .bias in the order of their numbers.
+
+        Raises:
+            ValueError: there are none, or they do not follow each other down to one number.
+            KeyError: a bias is missing.
+        """
+        names = (name.removeprefix(prefix) for name in tensors if name.startswith(prefix) and name.endswith(".weight"))
+        keys = [
+            prefix + name.removesuffix(".weight")
+            for name in sorted(names, key=lambda name: int(name.partition(".")[0]))
+        ]
+        layers = [tuple(tensors[f"{key}.{part}"].float().to(device) for part in ("weight", "bias")) for key in keys]
+        widths = [weight.shape[0] for weight, _ in layers]
+        if not layers or [weight.shape[1] for weight, _ in layers[1:]] + [1] != widths:
+            raise ValueError(f"{prefix}* must be linear layers that end in one number; got widths {widths}")
+        return cls(tuple((weight, bias) for weight, bias in layers))
+
+    @property
+    def width(self) -> int:
+        """Numbers that an embedding must have."""
+        return self.layers[0][0].shape[1]
+
+    def __call__(self, embeddings: "Tensor") -> "Tensor":
+        """Score embeddings (n, width): (n,)."""
+        from torch.nn.functional import linear
+
+        for weight, bias in self.layers:
+            embeddings = linear(embeddings, weight, bias)
+        return embeddings[:, 0]

@@ -1,0 +1,27 @@
+"""How sharp the edges of an image are."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from zo_dno.reward import Reward
+from zo_dno.rewards.luma import luma
+
+
+@dataclass(frozen=True)
+class Sharpness(Reward):
+    """Variance of the Laplacian of the luma, in squared grey levels (Pech-Pacheco et al. 2000).
+
+    The Laplacian is that of the four neighbours; the image is mirrored at its borders. Noise is sharp as well.
+    """
+
+    name = "sharpness"
+    unit = "grey levels^2"
+    range = (0.0, math.inf)
+
+    def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
+        from scipy.ndimage import laplace
+
+        return [float(laplace(luma(image)).var()) for image in images]

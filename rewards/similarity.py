@@ -1,0 +1,83 @@
+"""How much an image looks like one that is given."""
+
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image, ImageOps
+
+from zo_dno.errors import InputError
+from zo_dno.reward import Reward
+from zo_dno.rewards.luma import luma
+from zo_dno.rewards.perceptual import lpips_distance, lpips_network
+from zo_dno.rewards.ssim import ssim
+
+
+@dataclass(frozen=True)
+class Similarity(Reward):
+    """Likeness to a reference image: SSIM of the luma in [-1, 1], or minus the LPIPS distance.
+
+    The reference is scaled to the image's size, and cropped around its middle where its proportions are others. It is
+    known by its content, wherever the file lies, and read once.
+
+    Args:
+        reference: file of the image to look like.
+        metric: "ssim" compares structure where it lies, in images of at least 11x11 pixels (Wang et al. 2004); "lpips"
+            compares what a network sees, and needs the package `lpips` (Zhang et al. 2018, arXiv:1801.03924).
+    Raises:
+        InputError: the reference cannot be read, or LPIPS is not installed.
+    """
+
+    name = "similarity"
+    reference: str
+    metric: Literal["ssim", "lpips"] = "ssim"
+
+    def __post_init__(self) -> None:
+        _ = self._file
+        if self.metric == "lpips":
+            lpips_network()
+
+    @property
+    def unit(self) -> str:  # type: ignore[override]
+        """That of the metric."""
+        return "SSIM" if self.metric == "ssim" else "-LPIPS"
+
+    @property
+    def range(self) -> tuple[float, float]:  # type: ignore[override]
+        """What the metric can be."""
+        return (-1.0, 1.0) if self.metric == "ssim" else (-math.inf, 0.0)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Name, version and metric, and the sha256 of the reference in place of its path."""
+        content = {"reference": hashlib.sha256(self._file).hexdigest()}
+        return super().identity | {"settings": {**self.settings, **content}}
+
+    def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
+        return [self._likeness(image.convert("RGB")) for image in images]
+
+    def _likeness(self, image: Image.Image) -> float:
+        reference = _fitted(self._file, image.size)
+        return -lpips_distance(image, reference) if self.metric == "lpips" else ssim(luma(image), luma(reference))
+
+    @cached_property
+    def _file(self) -> bytes:
+        try:
+            file = Path(self.reference).read_bytes()
+            _fitted(file, (1, 1))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            raise InputError(f"reference must be an image file; got {self.reference!r}: {reason}.") from error
+        return file
+
+
+@lru_cache(maxsize=8)
+def _fitted(file: bytes, size: tuple[int, int]) -> Image.Image:
+    """Decode an image file, upright as its EXIF says, and bring it to a size (width, height)."""
+    with Image.open(io.BytesIO(file)) as image:
+        return ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), size, Image.Resampling.LANCZOS)

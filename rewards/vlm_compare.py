@@ -1,0 +1,198 @@
+"""Scores by a judge that compares: asked which of two images is better, again and again, and scored by who wins."""
+
+import asyncio
+import hashlib
+import io
+import json
+import math
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zo_dno.asking import Asking
+from zo_dno.chat import Usage, encoded
+from zo_dno.comparing import Prefer, compare
+from zo_dno.errors import InputError
+from zo_dno.failures import CallError, Failure
+from zo_dno.images import image_hash, png_bytes
+from zo_dno.judges import JudgeReward
+from zo_dno.pairwise import Pairwise
+from zo_dno.preference import groups, spread_out, strengths
+from zo_dno.ratings import Mode, Ratings, Said
+from zo_dno.rng import numpy_stream
+from zo_dno.types import Score
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_WHICH = "Which image better shows {prompt}, and is better made?"
+
+
+@dataclass(frozen=True)
+class VLMCompare(JudgeReward):
+    """Which images a vision-language model prefers, pair by pair: log-odds against the first image of the run.
+
+    Judges rank better than they score. Every pair is asked in both orders, and counts only if the same image wins both
+    times. Scores are the strengths of a Bradley-Terry model; the first image has 0, and images of earlier populations
+    are mixed in as anchors, whose strengths stay. What was said is kept in the run's folder, so that nothing is asked
+    twice.
+
+    Args:
+        url: base of the API, such as http://127.0.0.1:8000/v1; pages such as /chat/completions are added to it.
+        model: that is asked; several, in a list or with commas between, are asked each, and all that they say counts.
+        question: which is better; {prompt} in it stands for the images' prompt, in quotation marks.
+        rounds: how often every image is compared, with others each time as long as there are any.
+        anchors: images of earlier populations that are mixed in.
+        at_once: calls under way.
+        timeout: seconds for one call.
+        image_size: longer side that larger images are made smaller to, in pixels.
+        temperature: of what is written; 0 writes the likeliest.
+        max_answer: tokens that may be written.
+        seed: of what is written, where the server takes one; by default none is sent.
+        structured: ask the server to hold the answer to a JSON schema; some servers refuse that.
+        extra: further fields of the request, as an object or its JSON; null takes a field away.
+        input_price: money for a million tokens of questions, images included; of several models, the dearest one's.
+        output_price: money for a million tokens of answers.
+        max_question: most tokens of one question, for the worst case that a budget reserves.
+        key_env: environment variable with the key.
+        key_header: that carries it.
+        key_prefix: before it.
+        ca: file of the authorities to trust; by default the system's.
+    Raises:
+        InputError: an option does not fit, or the key is not there.
+    """
+
+    name = "vlm_compare"
+    unit = "log-odds"
+    batch = 2**20
+    rounds: int = 3
+    anchors: int = 2
+    at_once: int = 8
+    timeout: float = 120.0
+    _ratings: Ratings | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("rounds", 1), ("anchors", 0), ("at_once", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+        if not 0 < self.timeout < math.inf:
+            raise InputError(f"timeout must be above 0; got {self.timeout}.")
+
+    @property
+    def asking(self) -> Asking:  # type: ignore[override]
+        """The terms: a call is a whole population, so one that is given up is enough to pause.
+
+        The price is that of an image in the smallest population, where anchors weigh most.
+        """
+        pairs = self.rounds * math.ceil((1 + self.anchors) / 2)
+        price = self._prices.most * 2 * pairs * len(self.judges) if self._prices else 0.0
+        return Asking(breaker=1, price=price)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        given = {name: value for name, value in super().settings.items() if name not in ("at_once", "timeout")}
+        return {**given, "question": self.question or _WHICH}
+
+    def begin(self, folder: Path | None) -> None:
+        if self._ratings is None:
+            mark = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
+            path = folder / f"comparisons-{mark}.db" if folder else None
+            object.__setattr__(self, "_ratings", Ratings(path))
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        if self._ratings is not None:
+            self._ratings.close()
+            object.__setattr__(self, "_ratings", None)
+            self._used.clear()
+
+    async def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> list[Score]:
+        self.begin(None)
+        assert self._ratings is not None
+        names = [image_hash(np.asarray(image)) for image in images]
+        files = await asyncio.to_thread(lambda: dict(zip(names, map(png_bytes, images), strict=True)))
+        known = self._ratings.scores()
+        tasks = self._tasks([*files], spread_out(known, self.anchors, avoid=files))
+        number = self._ratings.post(files.items(), prompts[0], tasks, votes=len(self.judges))
+        used = self._used.setdefault(number, [])
+        before = len(used)
+        await compare(self._ratings, number, self.judges, self._encode, self._asking_about(used))
+        said = self._ratings.take(number)
+        assert said is not None
+        scores = _scored(said, [*files], known)
+        values = {name: score.value for name, score in scores.items() if not score.missing}
+        self._ratings.settle(values, spread_out(known | values, self.anchors))
+        return self._with_costs([scores[name] for name in names], self._used.pop(number), before)
+
+    def _asking_about(self, used: list[Usage]) -> Prefer:
+        """Make what asks a judge about a pair, and takes note of the tokens."""
+        places = asyncio.Semaphore(self.at_once)
+
+        async def prefer(judge: str, first: str, second: str, prompt: str) -> int | None:
+            async def ask(body: Mapping[str, Any]) -> Any:
+                key = hashlib.sha256(json.dumps(body).encode()).hexdigest()
+                async with places:
+                    return await self._in_time(self.ask(judge, self._pairwise.path, body, key))
+
+            said = await self._pairwise.prefer(first, second, prompt, ask)
+            used.extend(said.usages)
+            return said.winner
+
+        return prefer
+
+    async def _in_time(self, answer: Awaitable[Any]) -> Any:
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await answer
+        except TimeoutError:
+            message = f"no answer within {self.timeout:g} s"
+            raise CallError(Failure("timeout", message, transient=True, billed=True)) from None
+
+    def _tasks(self, names: Sequence[str], anchors: Sequence[str]) -> list[tuple[Mode, tuple[str, ...]]]:
+        everybody = [*names, *anchors]
+        rng = numpy_stream(int(everybody[0][:8], 16), "pairs")
+        pairs = {frozenset(pair): pair for pair in groups(everybody, 2, self.rounds, rng)}  # a model repeats itself
+        return [("compare", pair) for pair in pairs.values()]
+
+    def _encode(self, png: bytes) -> str:
+        from PIL import Image
+
+        return encoded(Image.open(io.BytesIO(png)), self.image_size)
+
+    def _with_costs(self, scores: Sequence[Score], used: Sequence[Usage], before: int) -> list[Score]:
+        """Share tokens and costs among a population: all tokens, and the costs since the last call that failed."""
+        tokens, n = sum(usage.total for usage in used), len(scores)
+        cost = sum(map(self._prices.of, used[before:])) / n if self._prices else None
+        return [replace(one, cost=cost, tokens=tokens // n + (row < tokens % n)) for row, one in enumerate(scores)]
+
+    @cached_property
+    def _pairwise(self) -> Pairwise:
+        return Pairwise(self.question or _WHICH, self.structured)
+
+    @cached_property
+    def _used(self) -> dict[int, list[Usage]]:
+        return {}
+
+
+def _scored(said: Sequence[Said], names: Sequence[str], known: Mapping[str, float]) -> dict[str, Score]:
+    """Fit the strengths of the images; the very first image has 0."""
+    fixed = {name: score for name, score in known.items() if name not in names} or {names[0]: 0.0}
+    found = strengths([one.order for one in said if one.order is not None], names, fixed)
+    scores = {}
+    for name in names:
+        mine = [one.order for one in said if name in one.shown]
+        won = sum(order is not None and order.ranked[0] == name for order in mine)
+        parts = {"won": won, "lost": sum(order is not None for order in mine) - won, "undecided": mine.count(None)}
+        if name in fixed:
+            scores[name] = Score(0.0, spread=0.0, parts=parts)
+        elif name in found:
+            scores[name] = Score(found[name].value, spread=found[name].error, parts=parts)
+        else:
+            why = "no comparison of this image came out the same in both orders"
+            scores[name] = Score(math.nan, kind="undecided", error=why, parts=parts)
+    return scores

@@ -1,0 +1,61 @@
+"""Making the oracles of a session; each knows what was answered in the sessions before."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from zo_dno.cache import Cache
+from zo_dno.combination import Combination
+from zo_dno.combined import CombinedOracle, PartOracle
+from zo_dno.ledger import HELD_OUT, Ledger
+from zo_dno.oracle import Oracle
+from zo_dno.pool import RewardPool
+from zo_dno.reward import Reward
+
+if TYPE_CHECKING:
+    from zo_dno.run_parts import Parts
+
+
+class Oracles:
+    """Makes oracles that share a purse, a cache and what a ledger remembers.
+
+    Args:
+        parts: of the run.
+        ledger: what earlier sessions were answered.
+        cache: of answers.
+    """
+
+    def __init__(self, parts: "Parts", ledger: Ledger, cache: Cache) -> None:
+        self._parts, self._ledger, self._cache = parts, ledger, cache
+
+    def main(self) -> Oracle | CombinedOracle:
+        """Make the oracle of what is optimised."""
+        reward, rows = self._parts.reward, self._ledger.all_queries()
+        if isinstance(reward, Combination):
+            pools = sum(not part.reward.is_async for part in reward.members)
+            workers = self._parts.options.workers
+            asked = [
+                PartOracle(part, self._oracle(part.reward, part.name, 0 if part.reward.is_async else workers, pools))
+                for part in reward.members
+            ]
+            combined = CombinedOracle(reward, asked, self._parts.purse)
+            combined.recall(rows)
+            return combined
+        oracle = self._oracle(reward, reward.name, self._parts.options.workers)
+        oracle.recall(row for row in rows if row.oracle == reward.name and row.stage != HELD_OUT and not row.of_part)
+        return oracle
+
+    def held_out(self, reward: Reward) -> Oracle:
+        """Make the oracle of a reward that is asked about first and best alone; it never pauses the run."""
+        terms, options = replace(reward.asking, breaker=0), self._parts.options
+        oracle = Oracle(reward, terms, purse=self._parts.purse, cache=self._cache, seed=options.seed)
+        oracle.recall(row for row in self._ledger.queries(HELD_OUT) if row.oracle == reward.name)
+        return oracle
+
+    def _oracle(self, reward: Reward, name: str, workers: int, pools: int = 1) -> Oracle:
+        """Make one oracle; `pools` that take turns share the workers' CPUs."""
+        terms, pool = self._parts.terms[name], None
+        if workers:
+            pool = RewardPool(reward, workers, cpus=1 / pools)
+            terms = replace(terms, in_flight=max(terms.in_flight, workers))
+        seed = self._parts.options.seed
+        return Oracle(reward, terms, purse=self._parts.purse, cache=self._cache, elsewhere=pool, seed=seed)

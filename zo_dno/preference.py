@@ -1,0 +1,174 @@
+"""From choices to scores: how strongly each image is liked, by a Plackett-Luce model with anchors.
+
+Choosing among images is what people, and judges that are models, do more reliably than giving numbers. A choice of i
+from a set S has the probability exp(s_i) / sum over j in S of exp(s_j), and a ranking is a sequence of such choices
+(Plackett 1975, J. R. Stat. Soc. C 24(2); Luce 1959, Individual Choice Behavior). For two images this is the model of
+Bradley and Terry (1952, Biometrika 39).
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SPREAD = 1.5  # prior standard deviation of strengths in a population, in log-odds: 82 % for one spread above another
+_LEVEL = 10.0  # prior standard deviation of a population's mean: says next to nothing
+_TOLERANCE = 1e-9
+_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody said of images that were shown together.
+
+    Attributes:
+        shown: names of the images.
+        ranked: the best of them first; those that are not in it come after, in no order.
+    """
+
+    shown: tuple[str, ...]
+    ranked: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """How strongly an image is liked.
+
+    Attributes:
+        value: log-odds against an image of strength 0.
+        error: standard error.
+    """
+
+    value: float
+    error: float
+
+
+def strengths(
+    orders: Iterable[Order], images: Sequence[str], fixed: Mapping[str, float] | None = None, *, spread: float = SPREAD
+) -> dict[str, Strength]:
+    """Fit the strengths of images that were never scored, by maximum a posteriori.
+
+    They are drawn towards their common mean, which is free, so only comparisons with anchors place them above or below
+    what came before; without any anchor the mean is 0.
+
+    Args:
+        orders: choices among `images` and anchors.
+        images: to score.
+        fixed: anchors: images with strengths that were told before and stay.
+        spread: prior standard deviation around the common mean.
+    Returns:
+        by image; those that were in no choice are left out.
+    """
+    fixed = dict(fixed or {})
+    choices = [choice for order in orders for choice in _choices(order)]
+    seen = {name for _, rivals in choices for name in rivals}
+    free = [name for name in images if name in seen and name not in fixed]
+    place = {name: row for row, name in enumerate(free)}
+    values, precision = _posterior_mode(
+        [
+            (
+                np.array([place.get(name, -1) for name in rivals]),
+                np.array([fixed.get(name, 0.0) for name in rivals]),
+                rivals.index(best),
+            )
+            for best, rivals in choices
+        ],
+        len(free),
+        spread,
+    )
+    errors = np.sqrt(np.diag(np.linalg.inv(precision))) if free else np.zeros(0)
+    return {name: Strength(float(values[row]), float(errors[row])) for name, row in place.items()}
+
+
+def groups(images: Sequence[str], size: int, rounds: int, rng: np.random.Generator) -> list[tuple[str, ...]]:
+    """Plan which images are shown together: in every round each image once, and after two rounds all are connected.
+
+    The second of two rounds is the first one, moved on by half a group, so that neighbouring groups share images.
+    """
+    size = min(size, len(images))
+    if size < 2:
+        return []
+    planned: list[tuple[str, ...]] = []
+    for number in range(rounds):
+        if number % 2 == 0:
+            ring = [images[row] for row in rng.permutation(len(images))]
+        else:
+            ring = ring[size // 2 :] + ring[: size // 2]
+        for start in range(0, len(ring), size):
+            group = ring[start : start + size]
+            missing = size - len(group)  # the last group is filled up from the beginning of the ring
+            planned.append(tuple(group + ring[:missing]))
+    return planned
+
+
+def spread_out(scores: Mapping[str, float], n: int, avoid: Iterable[str] = ()) -> list[str]:
+    """Choose n images as anchors that span the scores: the best one, then evenly down to the median."""
+    avoided = set(avoid)
+    ranked = sorted((name for name in scores if name not in avoided), key=lambda name: -scores[name])
+    return [ranked[len(ranked) * row // (2 * n)] for row in range(min(n, (len(ranked) + 1) // 2))] if n else []
+
+
+def agreement(orders: Iterable[tuple[str, Order]]) -> tuple[int, int]:
+    """Count on how many pairs of images several raters agree: (pairs that agree, pairs that two raters judged)."""
+    said: dict[frozenset[str], dict[str, str]] = {}
+    for rater, order in orders:
+        for best, rivals in _choices(order):
+            for other in rivals:
+                if other != best:
+                    said.setdefault(frozenset((best, other)), {})[rater] = best
+    several = [list(by_rater.values()) for by_rater in said.values() if len(by_rater) > 1]
+    return sum(len(set(bests)) == 1 for bests in several), len(several)
+
+
+def _choices(order: Order) -> list[tuple[str, list[str]]]:
+    """Split an order into choices: (chosen, those that it was chosen from)."""
+    left = list(dict.fromkeys(order.shown))
+    found = []
+    for best in order.ranked:
+        if len(left) > 1:
+            found.append((best, list(left)))
+        left.remove(best)
+    return found
+
+
+def _posterior_mode(
+    choices: "Collection[tuple[NDArray[np.int64], NDArray[np.float64], int]]", n: int, spread: float
+) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    """Climb to the mode by Newton's method, which the log posterior's concavity keeps safe with halved steps.
+
+    Returns:
+        (n,) the mode, and (n, n) minus the second derivative there.
+    """
+    # the common mean m ~ N(0, level^2) is integrated out: covariance spread^2 I + level^2 11'
+    prior = np.linalg.inv(spread**2 * np.eye(n) + _LEVEL**2 * np.ones((n, n))) if n else np.zeros((0, 0))
+    values = np.zeros(n)
+
+    def posterior(at: "NDArray[np.float64]") -> "tuple[float, NDArray[np.float64], NDArray[np.float64]]":
+        height, slope, bend = -at @ prior @ at / 2, -prior @ at, prior.copy()
+        for rows, known, best in choices:
+            is_free = rows >= 0
+            strength = np.where(is_free, at[rows] if n else 0.0, known)
+            weights = np.exp(strength - strength.max())
+            weights /= weights.sum()
+            height += np.log(weights[best])
+            pull = -weights
+            pull[best] += 1
+            np.add.at(slope, rows[is_free], pull[is_free])
+            w = weights[is_free]
+            bend[np.ix_(rows[is_free], rows[is_free])] += np.diag(w) - np.outer(w, w)
+        return float(height), slope, bend
+
+    height, slope, bend = posterior(values)
+    for _ in range(_STEPS):
+        step, size = np.linalg.solve(bend, slope) if n else slope, 1.0
+        while (trial := posterior(values + size * step))[0] < height and size > _TOLERANCE:
+            size /= 2
+        values = values + size * step
+        height, slope, bend = trial
+        if np.abs(size * step).max(initial=0.0) < _TOLERANCE:
+            break
+    return values, bend
