@@ -178,7 +178,9 @@ def fill(template: Any, values: Mapping[str, Any]) -> Any:
 def _score(value: Any, client: Client) -> Score:
     fields = value if isinstance(value, dict) else {"value": value}
     number = fields.get("value")
-    texts = {name: client.scrub(str(fields[name])) for name in ("error", "raw") if fields.get(name) is not None}
+    texts: dict[str, Any] = {
+        name: client.scrub(str(fields[name])) for name in ("error", "raw") if fields.get(name) is not None
+    }
     price = {name: fields[name] for name in ("cost", "tokens") if _is_count(fields.get(name))}
     if number is None:
         kind, error = client.scrub(str(fields.get("kind") or "no score")), texts.pop("error", "the server has no score")

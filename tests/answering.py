@@ -49,7 +49,7 @@ def answering(answer: Callable[[Asked], Answer]) -> Iterator[tuple[str, list[Ask
             except OSError:  # the caller had enough
                 self.close_connection = True
 
-        do_GET = do_POST = do_PUT = _answer
+        do_GET = do_POST = do_PUT = _answer  # noqa: N815, the library's names
 
         def log_message(self, *_: object) -> None: ...
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
@@ -29,7 +29,7 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def tab(browser: Browser, link: str, size: dict[str, int] = DESKTOP) -> Iterator[Page]:
     """Open a link as somebody new; nothing may leave this machine, and nothing may go wrong in the console."""
-    context = browser.new_context(viewport=size)
+    context = browser.new_context(viewport=ViewportSize(width=size["width"], height=size["height"]))
     context.set_default_timeout(10_000)
     foreign, errors = [], []
     context.on("request", lambda request: foreign.append(request.url) if "127.0.0.1" not in request.url else None)

@@ -148,7 +148,8 @@ def _posterior_mode(
     values = np.zeros(n)
 
     def posterior(at: "NDArray[np.float64]") -> "tuple[float, NDArray[np.float64], NDArray[np.float64]]":
-        height, slope, bend = -at @ prior @ at / 2, -prior @ at, prior.copy()
+        height, slope = -at @ prior @ at / 2, -prior @ at
+        bend: NDArray[np.float64] = prior.astype(np.float64)
         for rows, known, best in choices:
             is_free = rows >= 0
             strength = np.where(is_free, at[rows] if n else 0.0, known)
@@ -160,7 +161,7 @@ def _posterior_mode(
             np.add.at(slope, rows[is_free], pull[is_free])
             w = weights[is_free]
             bend[np.ix_(rows[is_free], rows[is_free])] += np.diag(w) - np.outer(w, w)
-        return float(height), slope, bend
+        return float(height), slope, bend.astype(np.float64)
 
     height, slope, bend = posterior(values)
     for _ in range(_STEPS):

@@ -152,7 +152,8 @@ class Ratings:
                 return int(found[0])
             first = not file.execute("SELECT 1 FROM image LIMIT 1").fetchone()
             rows = [(name, png, first and row == 0) for row, (name, png) in enumerate(files.items())]
-            keep = "INSERT INTO image (name, png, first) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET png = excluded.png"
+            keep = "INSERT INTO image (name, png, first) VALUES (?, ?, ?)"
+            keep += " ON CONFLICT (name) DO UPDATE SET png = excluded.png"
             file.executemany(keep, rows)
             (number,) = file.execute("SELECT COALESCE(MAX(number), -1) + 1 FROM round").fetchone()
             file.execute("INSERT INTO round VALUES (?, ?, ?, ?, 0)", (number, key, prompt, votes))
@@ -164,6 +165,7 @@ class Ratings:
         """Take the answers of a round if it is complete; from then on none can be undone.
 
         Args:
+            number: of the round.
             patience: seconds since the last answer for which it can still be undone.
         """
         with self._writing() as file:
@@ -345,9 +347,10 @@ class Ratings:
     def _progress(file: sqlite3.Connection, number: int, rater: str = "") -> Progress:
         asked, answered, mine = file.execute(
             "SELECT COALESCE((SELECT COUNT(*) * votes FROM task WHERE round = number), 0),"
-            " (SELECT COALESCE(SUM(MIN(n, votes)), 0) FROM (SELECT COUNT(*) AS n FROM answer JOIN task ON task.id = task"
-            "  WHERE round = number AND NOT undone GROUP BY task)),"
-            " (SELECT COUNT(*) FROM answer JOIN task ON task.id = task WHERE round = number AND NOT undone AND rater = ?)"
+            " (SELECT COALESCE(SUM(MIN(n, votes)), 0) FROM"
+            "  (SELECT COUNT(*) AS n FROM answer JOIN task ON task.id = task WHERE round = number AND NOT undone GROUP BY task)),"
+            " (SELECT COUNT(*) FROM answer JOIN task ON task.id = task"
+            "  WHERE round = number AND NOT undone AND rater = ?)"
             " FROM round WHERE number = ?",
             (rater, number),
         ).fetchone() or (0, 0, 0)

@@ -19,7 +19,7 @@ _RATERS = 10_000  # whose speed is remembered
 
 
 def page_token(folder: Path | None) -> str:
-    """Return the token of a run's link: the environment's, or one that is kept in the run's folder for its owner only."""
+    """Return the token of a run's link: the environment's, or one kept in the run's folder for its owner only."""
     if os.environ.get(TOKEN):
         return key_from(TOKEN)
     if folder is None:

@@ -75,7 +75,7 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
             raise HTTPException(401, "Open the page by the link that the search printed: it holds the token.")
         return rater
 
-    Rater = Annotated[str, Depends(rater_of)]
+    Rater = Annotated[str, Depends(rater_of)]  # noqa: N806, a type
 
     def render(rater: str, message: str = "", status: int = 200) -> HTMLResponse:
         name, serial = ratings.greet(rater)
@@ -103,7 +103,7 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
             return render(rater_of(session))
         if not guard.admits(token):
             raise HTTPException(401, "The token in this link is not this run's.")
-        session = session if guard.rater(session) else guard.new_session()
+        session = session if session and guard.rater(session) else guard.new_session()
         ratings.greet(guard.rater(session) or "", name[:_MAX_NAME].strip())
         response = RedirectResponse("/", 303)  # so that the token does not stay in the address
         response.set_cookie(COOKIE, session, max_age=_A_YEAR, httponly=True, samesite="lax")
@@ -147,7 +147,7 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
         return Response(png, media_type="image/png")
 
     for file in ("page.css", "page.js"):
-        app.get(f"/{file}")(lambda path=_HERE / file: FileResponse(path))  # type: ignore[misc]
+        app.get(f"/{file}")(lambda path=_HERE / file: FileResponse(path))
 
     @app.exception_handler(HTTPException)
     def refuse(_: Request, error: HTTPException) -> HTMLResponse:
