@@ -348,7 +348,8 @@ class Ratings:
         asked, answered, mine = file.execute(
             "SELECT COALESCE((SELECT COUNT(*) * votes FROM task WHERE round = number), 0),"
             " (SELECT COALESCE(SUM(MIN(n, votes)), 0) FROM"
-            "  (SELECT COUNT(*) AS n FROM answer JOIN task ON task.id = task WHERE round = number AND NOT undone GROUP BY task)),"
+            "  (SELECT COUNT(*) AS n FROM answer JOIN task ON task.id = task"
+            "   WHERE round = number AND NOT undone GROUP BY task)),"
             " (SELECT COUNT(*) FROM answer JOIN task ON task.id = task"
             "  WHERE round = number AND NOT undone AND rater = ?)"
             " FROM round WHERE number = ?",
