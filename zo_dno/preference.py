@@ -93,6 +93,7 @@ def groups(images: Sequence[str], size: int, rounds: int, rng: np.random.Generat
     if size < 2:
         return []
     planned: list[tuple[str, ...]] = []
+    ring: list[str] = []
     for number in range(rounds):
         if number % 2 == 0:
             ring = [images[row] for row in rng.permutation(len(images))]

@@ -75,8 +75,6 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
             raise HTTPException(401, "Open the page by the link that the search printed: it holds the token.")
         return rater
 
-    Rater = Annotated[str, Depends(rater_of)]  # noqa: N806, a type
-
     def render(rater: str, message: str = "", status: int = 200) -> HTMLResponse:
         name, serial = ratings.greet(rater)
         page = templates.get_template("page.html").render(
@@ -110,7 +108,7 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
         return response
 
     @app.post("/answer", response_model=None)
-    async def answer(request: Request, rater: Rater) -> Response:
+    async def answer(request: Request, rater: Annotated[str, Depends(rater_of)]) -> Response:
         form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
         serial = genuine(rater, form.get("proof", ""))
         try:
@@ -120,7 +118,7 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
         return RedirectResponse("/", 303)
 
     @app.post("/undo", response_model=None)
-    def undo(rater: Rater, proof: Annotated[str, Form()] = "") -> Response:
+    def undo(rater: Annotated[str, Depends(rater_of)], proof: Annotated[str, Form()] = "") -> Response:
         try:
             ratings.undo(rater, genuine(rater, proof))
         except RatingError as error:
@@ -128,19 +126,21 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
         return RedirectResponse("/", 303)
 
     @app.post("/name", response_model=None)
-    def rename(rater: Rater, proof: Annotated[str, Form()] = "", name: Annotated[str, Form()] = "") -> Response:
+    def rename(
+        rater: Annotated[str, Depends(rater_of)], proof: Annotated[str, Form()] = "", name: Annotated[str, Form()] = ""
+    ) -> Response:
         genuine(rater, proof)
         ratings.greet(rater, name[:_MAX_NAME].strip())
         return RedirectResponse("/", 303)
 
     @app.get("/state")
-    def state(rater: Rater) -> JSONResponse:
+    def state(rater: Annotated[str, Depends(rater_of)]) -> JSONResponse:
         """Say what a waiting page has to be loaded again for."""
         progress = ratings.progress(rater)
         return JSONResponse([progress.round, progress.answered, ratings.has_task(rater), is_searching()])
 
     @app.get("/image/{name}.png")
-    def image(name: str, rater: Rater) -> Response:
+    def image(name: str, rater: Annotated[str, Depends(rater_of)]) -> Response:
         png = ratings.png(name) if _IMAGE.fullmatch(name) else None
         if png is None:
             raise HTTPException(404, "There is no such image.")
