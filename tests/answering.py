@@ -51,7 +51,7 @@ def answering(answer: Callable[[Asked], Answer]) -> Iterator[tuple[str, list[Ask
 
         do_GET = do_POST = do_PUT = _answer  # noqa: N815, the library's names
 
-        def log_message(self, *_: object) -> None: ...
+        def log_message(self, format: str, *args: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

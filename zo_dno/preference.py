@@ -96,7 +96,7 @@ def groups(images: Sequence[str], size: int, rounds: int, rng: np.random.Generat
     ring: list[str] = []
     for number in range(rounds):
         if number % 2 == 0:
-            ring = [images[row] for row in rng.permutation(len(images))]
+            ring = [images[int(row)] for row in rng.permutation(len(images))]
         else:
             ring = ring[size // 2 :] + ring[: size // 2]
         for start in range(0, len(ring), size):
