@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _TEMPLATE: dict[str, Any] = {"images": "{images}", "prompts": "{prompts}"}
+_MOST = 10**9  # tokens, or money, of one answer that are believed
 _NO_MATTER = ("unit", "batch", "key_env", "key_header", "key_prefix", "ca", "compress")  # to the score
 
 
@@ -181,7 +182,9 @@ def _score(value: Any, client: Client) -> Score:
     texts: dict[str, Any] = {
         name: client.scrub(str(fields[name])) for name in ("error", "raw") if fields.get(name) is not None
     }
-    price = {name: fields[name] for name in ("cost", "tokens") if _is_count(fields.get(name))}
+    price: dict[str, Any] = {name: fields[name] for name in ("cost", "tokens") if _is_count(fields.get(name))}
+    if "tokens" in price:
+        price["tokens"] = int(price["tokens"])
     if number is None:
         kind, error = client.scrub(str(fields.get("kind") or "no score")), texts.pop("error", "the server has no score")
         return Score(math.nan, kind=kind, error=error, **texts, **price)
@@ -195,4 +198,4 @@ def _score(value: Any, client: Client) -> Score:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST

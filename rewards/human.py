@@ -15,10 +15,11 @@ import numpy as np
 from zo_dno.asking import Asking
 from zo_dno.errors import InputError
 from zo_dno.images import image_hash, png_bytes
-from zo_dno.preference import groups, spread_out, strengths
-from zo_dno.ratings import RATINGS, Mode, Ratings, Said
+from zo_dno.preference import groups, placed, spread_out
+from zo_dno.ratings import RATINGS, Ratings
 from zo_dno.reward import Reward
-from zo_dno.rng import stream_seed
+from zo_dno.rng import numpy_stream
+from zo_dno.tasks import Mode, Said
 from zo_dno.types import Score
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Human(Reward):
             return [("rate", (name,)) for name in names]
         size, rounds = self.together or _SHOWN_TOGETHER[self.mode], self.rounds or _ROUNDS[self.mode]
         everybody = [*names, *anchors]
-        rng = np.random.default_rng(stream_seed(int(everybody[0][:8], 16), "ratings"))
+        rng = numpy_stream(int(everybody[0][:8], 16), "ratings")
         return [(self.mode, group) for group in groups(everybody, size, rounds, rng)]
 
     def _rated(self, said: Iterable[Said]) -> dict[str, Score]:
@@ -148,11 +149,8 @@ class Human(Reward):
 
     def _compared(self, said: Iterable[Said], names: Sequence[str], known: Mapping[str, float]) -> dict[str, Score]:
         """Fit the strengths of the images; the very first image has 0."""
-        orders = [one.order for one in said if one.order is not None]
-        fixed = {name: score for name, score in known.items() if name not in names} or {names[0]: 0.0}
-        found = strengths(orders, names, fixed)
-        scores = {name: Score(one.value, spread=one.error) for name, one in found.items()}
-        return scores | {name: Score(0.0, spread=0.0) for name in names[:1] if name in fixed}
+        found = placed([one.order for one in said if one.order is not None], names, known)
+        return {name: Score(one.value, spread=one.error) for name, one in found.items()}
 
 
 _UNSAID = Score(math.nan, kind="skipped", error="nobody said anything of this image")

@@ -21,9 +21,10 @@ from zo_dno.failures import CallError, Failure
 from zo_dno.images import image_hash, png_bytes
 from zo_dno.judges import JudgeReward
 from zo_dno.pairwise import Pairwise
-from zo_dno.preference import groups, spread_out, strengths
-from zo_dno.ratings import Mode, Ratings, Said
+from zo_dno.preference import groups, placed, spread_out
+from zo_dno.ratings import Ratings
 from zo_dno.rng import numpy_stream
+from zo_dno.tasks import Mode, Said
 from zo_dno.types import Score
 
 if TYPE_CHECKING:
@@ -181,16 +182,13 @@ class VLMCompare(JudgeReward):
 
 def _scored(said: Sequence[Said], names: Sequence[str], known: Mapping[str, float]) -> dict[str, Score]:
     """Fit the strengths of the images; the very first image has 0."""
-    fixed = {name: score for name, score in known.items() if name not in names} or {names[0]: 0.0}
-    found = strengths([one.order for one in said if one.order is not None], names, fixed)
+    found = placed([one.order for one in said if one.order is not None], names, known)
     scores = {}
     for name in names:
         mine = [one.order for one in said if name in one.shown]
         won = sum(order is not None and order.ranked[0] == name for order in mine)
         parts = {"won": won, "lost": sum(order is not None for order in mine) - won, "undecided": mine.count(None)}
-        if name in fixed:
-            scores[name] = Score(0.0, spread=0.0, parts=parts)
-        elif name in found:
+        if name in found:
             scores[name] = Score(found[name].value, spread=found[name].error, parts=parts)
         else:
             why = "no comparison of this image came out the same in both orders"

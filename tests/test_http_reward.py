@@ -141,6 +141,11 @@ class TestRequests:
         assert (scored.score.value, scored.cost, scored.score.tokens, scored.score.raw) == (2, 0.5, 7, "two")
         assert (missing.score.missing, missing.score.error, missing.score.kind) == (True, "no face", "face")
 
+    def test_counts_that_cannot_be_are_not_believed(self):
+        with answering(value({"scores": [{"value": 2, "cost": -1, "tokens": 10**30}]})) as (url, _):
+            (found,) = ask(HTTP(url))
+        assert (found.score.value, found.cost, found.score.tokens) == (2, 0.0, 0)
+
 
 BAD_ANSWERS = {
     "wrong pointer": (value({"score": 1}), "pointer '/scores' is not in the answer, an object with 'score'"),

@@ -16,8 +16,9 @@ from tests.browser import chromium, tab
 from tests.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.ledger import Ledger
-from zo_dno.ratings import RATINGS, SKIPPED, RatingError, Ratings
+from zo_dno.ratings import RATINGS, Ratings
 from zo_dno.rewards.human import Human
+from zo_dno.tasks import SKIPPED, RatingError
 
 SMALL = {"queries": 16, "strategy_options": {"population": 8}}
 

@@ -304,6 +304,15 @@ class TestInTheBrowser:
                 expect(one.get_by_text("Population 2")).to_be_visible()
                 expect(one.get_by_text("best so far 1.50")).to_be_visible()
 
+    def test_a_population_that_comes_while_the_page_loads_is_seen(self, browser, ratings, page):
+        ratings.take(ratings.post(FILES.items(), "", []))
+        with tab(browser, page.link) as rater:
+            expect(rater.get_by_text("Thank you.")).to_be_visible()
+            rater.route("**/page.js", lambda route: (time.sleep(0.5), route.continue_()))
+            rater.reload(wait_until="commit")
+            ratings.post(pictures(7).items(), "", [("compare", NAMES[4:6])])
+            expect(rater.get_by_text("Population 2")).to_be_visible()
+
     def test_several_votes_show_how_far_raters_agree(self, browser, ratings, page):
         ratings.post(FILES.items(), "", [("compare", NAMES[:2])] * 1 + [("compare", NAMES[2:4])], votes=2)
         with tab(browser, page.link) as ada, tab(browser, page.link) as bob:

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from zo_dno.ratings import SKIPPED, RatingError, Ratings
+from zo_dno.ratings import Ratings
+from zo_dno.tasks import SKIPPED, RatingError
 
 IMAGES = [(letter * 64, f"file {letter}".encode()) for letter in "abcd"]
 A, B, C, D = (name for name, _ in IMAGES)
@@ -33,6 +34,13 @@ def test_a_round_is_taken_once_everything_is_said(ratings):
     assert [one.order.ranked for one in said] == [(B,), (C,)]
     assert ratings.take(number) == said  # as after a crash of the search
     assert ratings.next_task("ada") is None
+
+
+def test_raters_who_share_a_name_are_told_apart(ratings):
+    ratings.greet("ada", "Kim")
+    ratings.greet("bob", "Kim")
+    ratings.greet("cy", "Cy")
+    assert ratings.names() == {"ada": "Kim (ada)", "bob": "Kim (bob)", "cy": "Cy"}
 
 
 def test_the_same_images_are_not_posted_twice(ratings):

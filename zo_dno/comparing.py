@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from zo_dno.failures import CallError
 from zo_dno.panel import worst_of
-from zo_dno.ratings import SKIPPED, Ratings, Task
+from zo_dno.ratings import Ratings
+from zo_dno.tasks import SKIPPED, Task
 
 log = logging.getLogger(__name__)
 

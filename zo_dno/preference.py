@@ -84,6 +84,20 @@ def strengths(
     return {name: Strength(float(values[row]), float(errors[row])) for name, row in place.items()}
 
 
+def placed(orders: Iterable[Order], images: Sequence[str], known: Mapping[str, float]) -> dict[str, Strength]:
+    """Fit the strengths of a population among the images that were scored before; the very first image has 0.
+
+    Args:
+        orders: choices among `images` and those known.
+        images: of the population.
+        known: strengths told before; those of this population, told before a crash, are fitted again.
+    """
+    before = {name: strength for name, strength in known.items() if name not in images}
+    if before:
+        return strengths(orders, images, before)
+    return {images[0]: Strength(0.0, 0.0)} | strengths(orders, images, {images[0]: 0.0})
+
+
 def groups(images: Sequence[str], size: int, rounds: int, rng: np.random.Generator) -> list[tuple[str, ...]]:
     """Plan which images are shown together: in every round each image once, and after two rounds all are connected.
 

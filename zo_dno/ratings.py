@@ -4,17 +4,14 @@ import json
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from zo_dno.errors import InputError, ZoDnoError
-from zo_dno.preference import Order
+from zo_dno.errors import InputError
+from zo_dno.tasks import Mode, Progress, RatingError, Said, Task, checked, said_of
 
-Mode = Literal["rate", "compare", "best", "rank"]
 RATINGS = "ratings.db"  # in a run's folder
-SKIPPED = "skip"
 _LEASE = 90.0  # seconds for which a task that a rater looks at is not given to another
 _WAIT = 30.0
 _TABLES = """
@@ -38,8 +35,6 @@ CREATE TABLE IF NOT EXISTS rater (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, serial INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
-
-
 _OPEN_TASK = """
 SELECT task.id, mode, shown, prompt FROM task JOIN round ON number = round
 WHERE NOT taken AND round = (SELECT MAX(number) FROM round)
@@ -47,62 +42,6 @@ WHERE NOT taken AND round = (SELECT MAX(number) FROM round)
   AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.task = task.id AND rater = ? AND NOT undone)
 ORDER BY leased_to IS NOT ?, leased_until > ?, task.id LIMIT 1
 """  # the rater's own lease first, then what nobody looks at
-
-
-class RatingError(ZoDnoError):
-    """An answer that cannot be taken; the message is for the rater."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One thing to say: a number for an image, or an order of several.
-
-    Attributes:
-        id: of the task.
-        mode: how it is answered.
-        shown: names of the images.
-        prompt: that they were drawn for.
-    """
-
-    id: int
-    mode: Mode
-    shown: tuple[str, ...]
-    prompt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One answer. `value` is a rating, `order` a choice; a rater who skipped gave neither."""
-
-    task: int
-    shown: tuple[str, ...]
-    rater: str
-    value: float | None
-    order: Order | None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the newest round is.
-
-    Attributes:
-        round: its number; -1 before the first.
-        answered: votes that are there.
-        asked: votes that are needed.
-        mine: of those there, the rater's.
-        raters: people who gave an answer in this run.
-    """
-
-    round: int
-    answered: int
-    asked: int
-    mine: int
-    raters: int
-
-    @property
-    def complete(self) -> bool:
-        """Nothing is left to say in it."""
-        return self.answered >= self.asked
 
 
 class Ratings:
@@ -248,7 +187,7 @@ class Ratings:
             self._advance(file, rater, serial)
             if row[2]:
                 raise RatingError("The search has gone on without this answer: others had answered in the meantime.")
-            text = _checked(said, row[0], json.loads(row[1]))
+            text = checked(said, row[0], json.loads(row[1]))
             try:
                 file.execute(
                     "INSERT INTO answer (task, rater, said, at) VALUES (?, ?, ?, ?)", (task, rater, text, time.time())
@@ -316,9 +255,11 @@ class Ratings:
             return self._said(self._file)
 
     def names(self) -> dict[str, str]:
-        """Return the raters' names by their ids."""
+        """Return the raters' names by their ids; those that share a name are told apart."""
         with self._lock:
-            return dict(self._file.execute("SELECT id, name FROM rater"))
+            names = dict(self._file.execute("SELECT id, name FROM rater ORDER BY id"))
+        shared = {name for name, count in Counter(names.values()).items() if count > 1}
+        return {rater: f"{name} ({rater})" if name in shared else name for rater, name in names.items()}
 
     def clicks(self) -> int:
         """Count the answers that were not undone, skips included."""
@@ -365,7 +306,7 @@ class Ratings:
             " WHERE NOT undone AND round = COALESCE(?, round) ORDER BY task, rater",
             (number,),
         )
-        return [_said(*row) for row in rows]
+        return [said_of(*row) for row in rows]
 
 
 class _Transaction:
@@ -384,27 +325,3 @@ class _Transaction:
             self._file.execute("COMMIT" if kind is None else "ROLLBACK")
         finally:
             self._lock.release()
-
-
-def _checked(said: str | float | Sequence[str], mode: Mode, shown: list[str]) -> str:
-    if said == SKIPPED:
-        return SKIPPED
-    if mode == "rate":
-        if not isinstance(said, int | float) or not 0 <= said <= 10:
-            raise RatingError("A rating is a number from 0 to 10.")
-        return json.dumps(said)
-    needed = len(shown) if mode == "rank" else 1
-    ranked = [said] if isinstance(said, str) else said if isinstance(said, Sequence) else []
-    if len(ranked) != needed or len(set(ranked)) != needed or not set(ranked) <= set(shown):
-        rule = "Every image needs a place of its own" if mode == "rank" else "One of the images must be chosen"
-        raise RatingError(f"{rule}.")
-    return json.dumps(list(ranked))
-
-
-def _said(task: int, rater: str, said: str, mode: Mode, shown: str) -> Said:
-    names = tuple(json.loads(shown))
-    if said == SKIPPED:
-        return Said(task, names, rater, None, None)
-    if mode == "rate":
-        return Said(task, names, rater, float(json.loads(said)), None)
-    return Said(task, names, rater, None, Order(names, tuple(json.loads(said))))

@@ -188,6 +188,7 @@ class Session:
             ]
             self._ledger.put(rows)
 
+        reward.begin(self._folder.path if self._folder else None)
         answers = self._closing(self._oracles.held_out(reward)).ask(questions, on_answered=write)
         if None in answers:
             log.warning("held-out reward %s was not asked: max_cost does not allow for it", reward.name)

@@ -55,12 +55,10 @@ document.addEventListener("keydown", (event) => {
 });
 
 if ("waiting" in body.dataset) {
-  let before = null;
   const look = async () => {
     try {
-      const now = await (await fetch("/state")).text();
-      if (before !== null && now !== before) return location.reload();
-      before = now;
+      const answer = await fetch("/state");
+      if (answer.ok && (await answer.text()) !== body.dataset.waiting) return location.reload();
     } catch { /* the server is away for a moment */ }
     setTimeout(look, 700);
   };

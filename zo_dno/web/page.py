@@ -1,5 +1,6 @@
 """The rating page: what is asked, how much is left, the first image beside the best."""
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Cookie, Depends, FastAPI, Form, HTTPException, Request
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from zo_dno.listening import WebServer
 from zo_dno.preference import agreement
-from zo_dno.ratings import SKIPPED, RatingError, Ratings
+from zo_dno.ratings import Ratings
 from zo_dno.run_folder import RunFolder
+from zo_dno.tasks import SKIPPED, RatingError
 from zo_dno.web.guard import COOKIE, Guard, page_token
 
 _HERE = Path(__file__).parent
@@ -75,9 +77,15 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
             raise HTTPException(401, "Open the page by the link that the search printed: it holds the token.")
         return rater
 
+    def state_of(rater: str) -> str:
+        progress = ratings.progress(rater)
+        return json.dumps([progress.round, progress.answered, ratings.has_task(rater), is_searching()])
+
     def render(rater: str, message: str = "", status: int = 200) -> HTMLResponse:
         name, serial = ratings.greet(rater)
+        state = state_of(rater)  # first of all: what changes from here on makes a waiting page load again
         page = templates.get_template("page.html").render(
+            state=state,
             task=ratings.next_task(rater),
             progress=ratings.progress(rater),
             proof=guard.proof(rater, serial),
@@ -134,10 +142,9 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
         return RedirectResponse("/", 303)
 
     @app.get("/state")
-    def state(rater: Annotated[str, Depends(rater_of)]) -> JSONResponse:
+    def state(rater: Annotated[str, Depends(rater_of)]) -> PlainTextResponse:
         """Say what a waiting page has to be loaded again for."""
-        progress = ratings.progress(rater)
-        return JSONResponse([progress.round, progress.answered, ratings.has_task(rater), is_searching()])
+        return PlainTextResponse(state_of(rater))
 
     @app.get("/image/{name}.png")
     def image(name: str, rater: Annotated[str, Depends(rater_of)]) -> Response:
