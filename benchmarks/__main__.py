@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-MODULES = ("regularizer", "throughput", "best_of_n", "ledger", "reliability")
+MODULES = ("regularizer", "throughput", "best_of_n", "ledger", "reliability", "latency", "human")
 
 
 def main() -> int:

@@ -156,7 +156,7 @@ class HTTP(Reward):
 
     @cached_property
     def _client(self) -> Client:
-        return Client(self.key_env, self.key_header, self.key_prefix, self.asking.in_flight, self.ca)
+        return Client(self.key_env, self.key_header, self.key_prefix, self.ca)
 
 
 def fill(template: Any, values: Mapping[str, Any]) -> Any:

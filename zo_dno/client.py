@@ -26,7 +26,6 @@ class Client:
         key_env: environment variable that holds the key; "" sends none.
         key_header: that carries it.
         key_prefix: before it.
-        in_flight: connections at once.
         ca: file of the authorities that are trusted; by default the system's.
     Raises:
         InputError: the variable is not set, or holds what no header can carry.
@@ -35,7 +34,6 @@ class Client:
     key_env: str = ""
     key_header: str = "Authorization"
     key_prefix: str = "Bearer "
-    in_flight: int = 1
     ca: str = ""
     _key: str = field(init=False, repr=False)
     _http: "httpx2.AsyncClient | None" = field(default=None, init=False, repr=False)
@@ -89,7 +87,7 @@ class Client:
             import httpx2
 
             # Deadlines are the asker's, so none here; no redirect is followed, so that the key goes nowhere else.
-            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=self.in_flight)
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)  # one a call under way
             trusted = ssl.create_default_context(cafile=self.ca) if self.ca else True
             headers = {self.key_header: self.key_prefix + self._key} if self._key else {}
             self._http = httpx2.AsyncClient(timeout=None, limits=limits, verify=trusted, headers=headers)

@@ -150,7 +150,7 @@ class JudgeReward(Reward):
 
     @cached_property
     def _client(self) -> Client:
-        return Client(self.key_env, self.key_header, self.key_prefix, self.at_once, self.ca)
+        return Client(self.key_env, self.key_header, self.key_prefix, self.ca)
 
 
 def listed(names: str | list[str]) -> list[str]:

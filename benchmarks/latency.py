@@ -1,0 +1,99 @@
+"""Waiting for slow rewards: throughput of 300 ms calls with 32 under way, against the ideal 32 / 0.3 s.
+
+Once in this process, and once through the `http` reward with a server in a process of its own. The images are there.
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image
+
+import zo_dno
+from benchmarks.tables import show
+from zo_dno.images import image_hash
+from zo_dno.oracle import Oracle
+from zo_dno.rewards.http import HTTP
+from zo_dno.types import Question
+
+SECONDS = 0.3
+IN_FLIGHT = 32
+SIDE = 64  # of the images, in pixels, as the built-in model's
+_SERVER = f"""
+import asyncio
+SAID = b'HTTP/1.1 200 OK\\r\\ncontent-type: application/json\\r\\ncontent-length: 15\\r\\n\\r\\n{{"scores": [1]}}'
+async def answer(reader, writer):
+    try:
+        while head := await reader.readuntil(b"\\r\\n\\r\\n"):
+            length = int(head.lower().split(b"content-length:")[1].split(b"\\r\\n")[0])
+            await reader.readexactly(length)
+            await asyncio.sleep({SECONDS})
+            writer.write(SAID)
+    except asyncio.IncompleteReadError:
+        writer.close()
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=2**26)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+class Sleeper(zo_dno.Reward):
+    """Answers after a while."""
+
+    name, unit, is_async = "sleeper", "points", True
+    asking = zo_dno.Asking(in_flight=IN_FLIGHT)
+
+    async def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
+        await asyncio.sleep(SECONDS)
+        return [1.0]
+
+
+@contextmanager
+def sleeping_server() -> Iterator[str]:
+    with subprocess.Popen([sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/"
+        process.kill()
+
+
+def throughput(reward: zo_dno.Reward, n: int) -> float:
+    """Ask about n images, and return scores per second."""
+    rng = np.random.default_rng(0)
+    small = [Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)) for _ in range(n)]
+    images = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for image in small]
+    questions = [Question(row, image, image_hash(image), "") for row, image in enumerate(images)]
+    oracle = Oracle(reward, zo_dno.Asking(in_flight=IN_FLIGHT))
+    started = time.perf_counter()
+    answers = oracle.ask(questions)
+    seconds = time.perf_counter() - started
+    oracle.close()
+    assert all(answer is not None and answer.score.value == 1 for answer in answers)
+    return n / seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--queries", type=int, default=640)
+    options = parser.parse_args()
+    ideal, rows = IN_FLIGHT / SECONDS, []
+    with sleeping_server() as url:
+        for name, reward in (("in this process", Sleeper()), ("http", HTTP(url))):
+            found = throughput(reward, options.queries)
+            rows.append([name, found, ideal, f"{found / ideal:.1%}"])
+    show(
+        f"{options.queries} queries of {SECONDS:g} s, {IN_FLIGHT} under way, images of {SIDE}x{SIDE}",
+        ["reward", "scores/s", "ideal", "share"],
+        rows,
+        {row[0]: row[1] / ideal for row in rows},
+    )
+
+
+if __name__ == "__main__":
+    main()
