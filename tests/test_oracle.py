@@ -427,7 +427,8 @@ def test_the_breaker_opens_when_everything_fails(in_flight):
         oracle.ask(questions(range(50)))
     oracle.close()
     assert 5 <= len(calls) < 5 + in_flight
-    assert [one.id for one in caught.value.unanswered] == list(range(len(calls)))
+    # threads end in any order
+    assert sorted(one.id for one in caught.value.unanswered) == list(range(len(calls)))
 
 
 def test_the_breaker_counts_across_rounds_and_forgets_after_an_answer():

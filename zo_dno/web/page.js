@@ -58,7 +58,7 @@ if ("waiting" in body.dataset) {
   const look = async () => {
     try {
       const answer = await fetch("/state");
-      if (answer.ok && (await answer.text()) !== body.dataset.waiting) return location.reload();
+      if (answer.ok && (await answer.text()) !== body.dataset.waiting) return location.replace("/");  // not a reload, which would send a form again
     } catch { /* the server is away for a moment */ }
     setTimeout(look, 700);
   };
