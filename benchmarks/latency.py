@@ -80,7 +80,7 @@ def throughput(reward: zo_dno.Reward, n: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, default=640)
+    parser.add_argument("--queries", type=int, default=1920)
     options = parser.parse_args()
     ideal, rows = IN_FLIGHT / SECONDS, []
     with sleeping_server() as url:
