@@ -22,7 +22,7 @@ class Remote(zo_dno.Reward):
     """Posts the pixels to the server."""
 
     name, unit, is_async = "remote", "points", True
-    asking = Asking(in_flight=16, timeout=0.4, attempts=ATTEMPTS, first_wait=0.01, breaker=0, durable=True)
+    asking = Asking(in_flight=16, timeout=1.5, attempts=ATTEMPTS, first_wait=0.01, breaker=0, durable=True)
 
     def __init__(self, url):
         self._url, self._client = url, None
