@@ -200,10 +200,32 @@ def test_refuses_a_pipeline_that_its_draws_do_not_fix(stable_diffusion):
         make(stable_diffusion)
 
 
-def test_refuses_noise_that_cannot_be_replayed(stable_diffusion):
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda latents: torch.empty_like(latents).normal_(),
+        lambda latents: torch.empty_like(latents).normal_(mean=0.5, std=2.0).sub(0.5).div(2.0),
+        lambda latents: torch.normal(0.0, 1.0, latents.shape),
+        lambda latents: torch.normal(torch.zeros_like(latents), 1.0),
+        lambda latents: torch.randn(size=latents.shape, dtype=torch.float64).float(),
+        lambda latents: torch.randn_like(latents, dtype=torch.float64).float(),
+        lambda latents: torch.randn(*latents.shape, out=torch.empty_like(latents)),
+    ],
+)
+def test_every_way_to_draw_gaussian_noise_is_replayed(stable_diffusion, draw):
+    z = torch.randn(2, 256, generator=torch.Generator().manual_seed(6))
+    expected = make(stable_diffusion).render(z)
     prepare = stable_diffusion.prepare_latents
-    stable_diffusion.prepare_latents = lambda *args: prepare(*args).normal_()
-    with pytest.raises(TapeError, match="normal_"):
+    stable_diffusion.prepare_latents = lambda *args: draw(prepare(*args))
+    generator = make(stable_diffusion)
+    assert generator.space.shapes == ((4, 8, 8),)  # what the pipeline drew before is dead
+    torch.testing.assert_close(generator.render(z), expected, atol=1e-6, rtol=0)
+
+
+def test_complex_noise_is_refused(stable_diffusion):
+    prepare = stable_diffusion.prepare_latents
+    stable_diffusion.prepare_latents = lambda *args: torch.randn_like(prepare(*args), dtype=torch.complex64).real
+    with pytest.raises(TapeError, match="complex noise"):
         make(stable_diffusion)
 
 

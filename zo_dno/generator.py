@@ -1,98 +1,109 @@
-"""Any diffusers text-to-image pipeline as a deterministic black box z -> images."""
+"""Any diffusers pipeline as a deterministic black box z -> images."""
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from zo_dno.errors import InputError, unknown_name
+from zo_dno.batching import best_batch_size, checked_batch_size
+from zo_dno.drawing import joined, memory_named
+from zo_dno.errors import InputError
+from zo_dno.loading import BUILTIN, SPEED_OPTIONS, Offload, Speed, load_pipeline, torch_dtype
 from zo_dno.noise import NoiseSpace
-from zo_dno.rng import stream
-from zo_dno.tape import Draw, DrawSource, Playback, Tape, TapeError, replaced
+from zo_dno.pipeline_call import PipelineCall, plain_arguments
+from zo_dno.recording import frozen, influential, record
+from zo_dno.tape import DrawSource, Playback, Tape, TapeError
 from zo_dno.types import slices
 
-BUILTIN = "scenes"
 Search = Literal["initial", "all"]
 
 
 class DiffusersGenerator:
     """Draws images with a frozen diffusers pipeline whose Gaussian draws are replaced by z.
 
+    A safety checker is not run, and the pipeline's progress bar is switched off.
+
     Args:
         pipeline: a loaded pipeline, or a folder or hub name to load one from.
-        prompt: what to draw.
+        prompt: what to draw; of pipelines that take no prompt, what the rewards are told.
         steps: denoising steps; by default the pipeline's.
         guidance_scale: of classifier-free guidance; by default the pipeline's.
-        search: "initial" searches what is drawn before the first denoiser call, "all" every scheduler step's noise
-            too. Draws that are not searched are fixed by `seed`, the same for all candidates.
-        batch_size: images drawn at once. Every call is padded to it, so that an image does not depend on how many
-            were asked for.
+        search: "initial" searches what is drawn outside of scheduler steps, "all" every scheduler step's noise too.
+            Draws that are not searched are fixed by `seed`, the same for all candidates.
+        batch_size: images drawn at once; "auto" takes the one that draws most images a second and fits into memory.
+            Every call is padded to it, so that an image does not depend on how many were asked for.
         seed: of the draws that are not searched.
+        frames: of a video, that are put side by side as one image.
         dtype: to load the pipeline with, such as "float16".
         device: to draw on.
-        call_arguments: further arguments of the pipeline's call, such as height, width, negative_prompt, eta.
+        compile: compile the denoiser.
+        channels_last: memory format of the denoiser and the autoencoder.
+        attention: a back end, by diffusers' name for it; "sdpa" or "eager" for U-Nets.
+        vae_slicing: decode one image of a batch after the other.
+        vae_tiling: decode large images in tiles.
+        offload: keep what is not in use in the CPU's memory: a "model" at a time, or "sequential", layer by layer.
+        call_arguments: further arguments of the pipeline's call, such as height, width, negative_prompt, eta, image.
+            Images may be given as files.
     Raises:
-        InputError: a value is out of range, or the pipeline cannot be loaded.
+        InputError: a value is out of range, or the pipeline cannot be loaded or called, or does not draw images.
         TapeError: the image is not fixed by the pipeline's Gaussian draws.
     """
 
     def __init__(
         self,
         pipeline: Any,
-        prompt: str,
+        prompt: str = "",
         *,
         steps: int | None = None,
         guidance_scale: float | None = None,
         search: Search = "initial",
-        batch_size: int = 16,
+        batch_size: int | Literal["auto"] = 16,
         seed: int = 0,
+        frames: int = 4,
         dtype: str | torch.dtype | None = None,
         device: str | torch.device | None = None,
+        compile: bool = False,
+        channels_last: bool = False,
+        attention: str | None = None,
+        vae_slicing: bool = False,
+        vae_tiling: bool = False,
+        offload: Offload | None = None,
         **call_arguments: Any,
     ) -> None:
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1; got {batch_size}.")
-        if steps is not None and steps < 1:
-            raise InputError(f"steps must be at least 1; got {steps}.")
+        fixed_size = checked_batch_size(batch_size)
+        for name, value in (("steps", steps), ("frames", frames)):
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1; got {value}.")
         if search not in ("initial", "all"):
             raise InputError(f"search must be 'initial' or 'all'; got {search!r}.")
+        speed = Speed(dtype, device, compile, channels_last, attention, vae_slicing, vae_tiling, offload)
         self.model = str(pipeline) if isinstance(pipeline, str | Path) else type(pipeline).__name__
         self.prompt = prompt
-        self.batch_size = batch_size
-        self._pipeline = _load(pipeline, dtype) if isinstance(pipeline, str | Path) else pipeline
-        if device is not None:
-            self._pipeline.to(device)
-        self._pipeline.set_progress_bar_config(disable=True)
+        self._seed = seed
+        self._pipeline = _prepared(pipeline, speed)
+        given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
+        self._call = PipelineCall(self._pipeline, prompt, given, frames=frames)
+        self._tape = Tape(self._pipeline)
+        self._recording = record(self._draw, self.model)
+        self._searched: list[int] = []
+        self.batch_size = fixed_size or best_batch_size(self._draw_frozen)
+        speed.compile_denoiser(self._pipeline)
+        self._searched = self._choose(search)
+        self._call.forget()
+        self.space = NoiseSpace(tuple(self._recording.draws[i].shape for i in self._searched))
         self._settings = {
-            "model": self.model,
             "prompt": prompt,
             "steps": steps,
             "guidance": guidance_scale,
-            "dtype": None if dtype is None else str(dtype).removeprefix("torch."),
-            "device": None if device is None else str(device),
             "search": search,
-            "batch_size": batch_size,
-            "generator_options": {k: v for k, v in call_arguments.items() if isinstance(v, str | int | float)},
+            "batch_size": self.batch_size,
+            "frames": None if frames == 4 else frames,
+            "generator_options": plain_arguments(call_arguments),
             "generator_seed": seed,
+            **speed.settings,
         }
-        given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
-        self._arguments = {name: value for name, value in given.items() if value is not None}
-        known = inspect.signature(self._pipeline.__call__).parameters
-        for name in self._arguments:
-            if name not in known:  # pipelines swallow what they do not know
-                raise unknown_name(f"{type(self._pipeline).__name__} argument", name, known)
-        self._seed = seed
-        self._tape = Tape(self._pipeline)
-        self._encoded: dict[str, Any] = {}
-        self._draws = self._record()
-        self._searched = self._influential(
-            [i for i, draw in enumerate(self._draws) if search == "all" or not draw.in_step]
-        )
-        self.space = NoiseSpace(tuple(self._draws[i].shape for i in self._searched))
 
     @classmethod
     def builtin(
@@ -122,18 +133,32 @@ class DiffusersGenerator:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides an image beside z, by the names that a config has for it."""
-        return self._settings | {"model": self.model}
+        return {"model": self.model, **self._settings}
 
     @property
     def nfe(self) -> int:
         """Denoiser calls per image; classifier-free guidance counts two."""
-        return self._nfe
+        return self._recording.nfe
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8 on the CPU."""
+        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8 on the CPU.
+
+        Raises:
+            NoImageError: some are not numbers, as where half precision overflows; the others are in the error.
+            InputError: memory does not suffice.
+        """
+        self.space.check(z)
+        images: list[Tensor] = []
+        wrong: list[Tensor] = []
         with torch.no_grad():
-            images = self.render(z)
-        return (images.float() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
+            for rows in slices(len(z), self.batch_size):
+                block = self._render_block(z[rows])
+                wrong.append(_to_cpu(block.isnan().flatten(1).any(1)))
+                pixels = (block.float().nan_to_num() * 255).round().to(torch.uint8)
+                images.append(_to_cpu(pixels.permute(0, 2, 3, 1).contiguous()))
+            _arrived(block.device)
+        reason = f"it is not made of numbers (NaN): {_dtype_name(block)} overflows. Use dtype bfloat16 or float32"
+        return joined(images, dict.fromkeys(torch.cat(wrong).nonzero().flatten().tolist(), reason))
 
     def render(self, z: Tensor) -> Tensor:
         """Draw the images of `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where autograd can pass."""
@@ -148,114 +173,71 @@ class DiffusersGenerator:
         n = len(z)
         padded = torch.cat([z, z[-1:].expand(self.batch_size - n, -1)])
         rows = dict(zip(self._searched, self.space.split(padded), strict=True))
-
-        def source(number: int, shape: tuple[int, ...]) -> Tensor:
-            if number >= len(self._draws) or shape[1:] != self._draws[number].shape:
-                raise TapeError(f"The pipeline's draws changed: draw {number} is now {shape}. It cannot be replayed.")
-            return rows[number] if number in rows else self._frozen(number, shape)
-
-        images, _ = self._draw(self.batch_size, source)
+        with memory_named(self):
+            images, playback = self._draw(self.batch_size, self._source(rows, self.batch_size))
+        self._recording.check_count(len(playback.shapes))
         return images[:n]
 
-    def _draw(self, batch_size: int, source: DrawSource) -> tuple[Tensor, Playback]:
+    def _draw(self, n: int, source: DrawSource) -> tuple[Tensor, Playback]:
         """Call the pipeline once, with its draws taken from `source`."""
-        call = inspect.unwrap(type(self._pipeline).__call__)  # without diffusers' no_grad
-        with self._encoding_once(), self._tape.playing(source) as playback:
-            output = call(
-                self._pipeline,
-                prompt=self.prompt,
-                num_images_per_prompt=batch_size,
-                output_type="pt",
-                **self._arguments,
-            )
-        return output[0], playback
+        with self._tape.playing(source) as playback:
+            images = self._call(n)
+        return images, playback
 
-    def _frozen(self, number: int, shape: tuple[int, ...]) -> Tensor:
-        noise = torch.randn(shape[1:], generator=stream(self._seed, "frozen draw", number))
-        return noise.expand(shape)
+    def _draw_frozen(self, n: int) -> Tensor:
+        with torch.no_grad():
+            return self._draw(n, self._source({}, n))[0]
 
-    def _record(self) -> list[Draw]:
-        batch_size = 2
-        try:
-            with torch.no_grad():
-                _, playback = self._draw(batch_size, self._frozen)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{self.model} cannot be called like this: {error}") from error
-        if any(shape[:1] != (batch_size,) for shape in playback.shapes):
-            raise TapeError(
-                f"{self.model} draws noise without a batch axis ({playback.shapes}); it cannot be searched."
-            )
-        self._nfe = playback.denoiser_rows // batch_size
-        pairs = zip(playback.shapes, playback.in_step, strict=True)
-        return [Draw(shape[1:], in_step) for shape, in_step in pairs]
+    def _source(self, rows: Mapping[int, Tensor], n: int) -> DrawSource:
+        """Give draws from `rows`, by their numbers, and the others from the seed."""
 
-    @torch.no_grad()
-    def _influential(self, numbers: Sequence[int]) -> list[int]:
-        """Keep the draws that change the image, seen on float output: a pipeline may multiply a draw by zero."""
-        kept: list[int] = []
-        for part in slices(len(numbers), max(1, self.batch_size - 1)):
-            kept += self._influential_part(numbers[part])
+        def source(number: int, shape: tuple[int, ...]) -> Tensor:
+            self._recording.check(number, shape, n)
+            found = rows.get(number)
+            if found is None:
+                return frozen(self._recording.draws[number], number, shape, self._seed)
+            return found.reshape(shape)
+
+        return source
+
+    def _choose(self, search: Search) -> list[int]:
+        """List the draws that are searched: each changes the image."""
+        draws = self._recording.draws
+        wanted = [i for i, draw in enumerate(draws) if not draw.shared and (search == "all" or not draw.in_step)]
+        with memory_named(self):
+            kept = influential(self._draw, self._recording, wanted, self.batch_size, self._seed, self.model)
         if not kept:
-            raise TapeError(f"{self.model} draws no noise that changes its image, so there is nothing to search.")
+            what = "draws no noise" if not draws else "draws no noise that is searched and changes its image"
+            remedy = "" if search == "all" or not draws else " Try search='all'."
+            raise TapeError(f"{self.model} {what}, so there is nothing to search.{remedy}")
         return kept
 
-    def _influential_part(self, numbers: Sequence[int]) -> list[int]:
-        """Row i replaces draw numbers[i] alone, the last row none: it shows whether the pipeline is deterministic."""
-        batch_size = len(numbers) + 1
 
-        def changed(number: int, shape: tuple[int, ...]) -> Tensor:
-            noise = self._frozen(number, shape)
-            if number in numbers:
-                noise = noise.clone()
-                noise[numbers.index(number)] = torch.randn(shape[1:], generator=stream(self._seed, "probe", number))
-            return noise
-
-        before, _ = self._draw(batch_size, self._frozen)
-        after, _ = self._draw(batch_size, changed)
-        if not torch.equal(before[-1], after[-1]):
-            raise TapeError(
-                f"{self.model} gives two images for the same noise: something other than its Gaussian draws decides "
-                "the image. Use a scheduler whose noise comes from torch.randn."
-            )
-        return [number for i, number in enumerate(numbers) if not torch.equal(before[i], after[i])]
-
-    @contextmanager
-    def _encoding_once(self) -> Iterator[None]:
-        """Remember what the pipeline's own encoder answered to the same arguments."""
-        encode = getattr(self._pipeline, "encode_prompt", None)
-        if encode is None:
-            yield
-            return
-        with replaced(self._pipeline, "encode_prompt", _remembering(encode, self._encoded)):
-            yield
+def _prepared(pipeline: Any, speed: Speed) -> Any:
+    if isinstance(pipeline, str | Path):
+        pipeline = load_pipeline(pipeline, speed.dtype)
+    elif speed.dtype is not None:
+        pipeline.to(torch_dtype(speed.dtype))
+    speed.apply(pipeline)
+    return pipeline
 
 
-def _remembering(function: Callable[..., Any], memory: dict[str, Any]) -> Callable[..., Any]:
-    def remembered(*args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
-            return function(*args, **kwargs)
-        key = repr((args, sorted(kwargs.items())))
-        if key not in memory:
-            with torch.no_grad():
-                memory[key] = function(*args, **kwargs)
-        return memory[key]
-
-    return remembered
+def _to_cpu(values: Tensor) -> Tensor:
+    """Begin to copy to the CPU; the next block is drawn meanwhile."""
+    if values.device.type != "cuda":
+        return values.cpu()
+    pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return pinned.copy_(values, non_blocking=True)
 
 
-def _load(name: str | Path, dtype: str | torch.dtype | None) -> Any:
-    from diffusers import DiffusionPipeline
+def _arrived(device: torch.device) -> None:
+    """Wait until what was copied is there."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
-    if "/" not in str(name) and not Path(name).exists():
-        raise unknown_name("model", str(name), [BUILTIN, "FOLDER", "OWNER/NAME on the hub"])
-    dtype = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or torch.float32
-    if not isinstance(dtype, torch.dtype):
-        raise InputError("dtype must be the name of a torch type, such as 'float16' or 'bfloat16'.")
-    try:
-        return DiffusionPipeline.from_pretrained(str(name), dtype=dtype)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"model {str(name)!r} could not be loaded: {reason} "
-            f"Give {BUILTIN!r}, a diffusers folder, or a hub name that is on this machine or within reach."
-        ) from error
+
+def _dtype_name(values: Tensor) -> str:
+    return str(values.dtype).removeprefix("torch.")
+
+
+__all__ = ["BUILTIN", "SPEED_OPTIONS", "DiffusersGenerator", "Search"]

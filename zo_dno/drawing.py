@@ -1,0 +1,93 @@
+"""Asking a generator for images: what it can say instead of an image, and what it means when memory runs out."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.images import checked_images
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from zo_dno.types import Generator
+
+_LESS_MEMORY = "dtype=float16 or bfloat16, offload=model, vae_tiling, or a smaller size"
+
+
+class NoImageError(ZoDnoError):
+    """Some candidates have no image. A generator raises it, and the search goes on with the others.
+
+    Args:
+        reasons: why, by the row of z.
+        images: (n, H, W, 3) uint8 of all rows; those of `reasons` are not looked at.
+    """
+
+    def __init__(self, reasons: "Mapping[int, str]", images: "Tensor") -> None:
+        row, reason = next(iter(reasons.items()))
+        super().__init__(f"{len(reasons)} of {len(images)} candidates have no image; row {row}: {reason}")
+        self.reasons, self.images = dict(reasons), images
+
+
+def drawn(generator: "Generator", z: "Tensor") -> "tuple[np.ndarray, dict[int, str]]":
+    """Draw z (n, d).
+
+    Returns:
+        the images, (n, H, W, 3) uint8, and the rows that have none with the reason; these are black.
+
+    Raises:
+        InputError: the generator gives something else, or memory does not suffice.
+    """
+    try:
+        with memory_named(generator):
+            images, reasons = generator(z), dict[int, str]()
+    except NoImageError as error:
+        images, reasons = error.images, error.reasons
+        images[list(reasons)] = 0
+    return checked_images(images, len(z)), reasons
+
+
+def joined(blocks: "list[Tensor]", reasons: Mapping[int, str]) -> "Tensor":
+    """Put blocks of images together.
+
+    Raises:
+        NoImageError: there are reasons why some rows have none.
+    """
+    import torch
+
+    images = torch.cat(blocks)
+    if reasons:
+        raise NoImageError(reasons, images)
+    return images
+
+
+@contextmanager
+def memory_named(generator: object) -> Iterator[None]:
+    """Say what helps when memory runs out inside.
+
+    Raises:
+        InputError: it did.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        size = getattr(generator, "batch_size", None)
+        if size is not None and size > 1:
+            remedy = f"Set a smaller batch_size than {size}, or 'auto'"
+        else:
+            remedy = f"One image at a time does not fit: try {_LESS_MEMORY}"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"memory does not suffice for batch_size {size}. {remedy}. It said: {reason}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether a device, or this machine, has no memory left."""
+    import torch
+
+    words = ("not enough memory", "out of memory", "can't allocate memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
