@@ -232,7 +232,7 @@ def test_complex_noise_is_refused(stable_diffusion):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, or .auto.; got 0"),
         ({"steps": 0}, "steps must be at least 1; got 0"),
         ({"search": "some"}, "search must be 'initial' or 'all'; got 'some'"),
     ],

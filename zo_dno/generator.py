@@ -86,7 +86,7 @@ class DiffusersGenerator:
         given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
         self._call = PipelineCall(self._pipeline, prompt, given, frames=frames)
         self._tape = Tape(self._pipeline)
-        self._recording = record(self._draw, self.model)
+        self._recording = record(self._draw, self._call.settle, self.model)
         self._searched: list[int] = []
         self.batch_size = fixed_size or best_batch_size(self._draw_frozen)
         speed.compile_denoiser(self._pipeline)

@@ -25,6 +25,7 @@ _RESERVED = {
     "return_dict": "The first output is always taken",
     **dict.fromkeys(_COUNTS, "Set batch_size of the generator"),
 }
+_NEAR = 0.05  # of a grey scale from 0 to 1: further apart than half precision gets, nearer than another scale
 _OBJECT = "object"  # how a config calls what it cannot hold
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class PipelineCall:
             if name not in self._known:  # pipelines swallow what they do not know
                 raise unknown_name(f"{self._name} argument", name, self._known)
         self._function = inspect.unwrap(type(pipeline).__call__)  # without diffusers' no_grad
+        self._count = next((name for name in _COUNTS if name in self._known), None)
+        self._output_type, self._signed = "pt", False
         self._encoded: dict[str, Any] = {}
         pipeline.set_progress_bar_config(disable=True)
         if getattr(pipeline, "safety_checker", None) is not None:
@@ -68,7 +71,32 @@ class PipelineCall:
         """
         with self._prepared():
             output = self._function(self._pipeline, **self._arguments_for(n))
-        return images_of(output[0], n, self._frames, self._name)
+        images = images_of(output[0], n, self._frames, self._name)
+        return (images / 2 + 0.5).clamp(0, 1) if self._signed and self._output_type == "pt" else images
+
+    def settle(self, draw: Callable[[int], Tensor], n: int) -> None:
+        """Find out what no signature tells: some pipelines do not heed the number of images, or scale tensors oddly.
+
+        Args:
+            draw: calls this, always with the same noise.
+            n: images to draw for it.
+        Raises:
+            InputError: the pipeline does not draw images.
+        """
+        self._output_type = "np"
+        try:
+            shown = draw(n)
+        except InputError as error:
+            self._count = None
+            try:
+                shown = draw(n)
+            except InputError:
+                raise error from None
+        self._output_type = "pt"
+        given = draw(n)
+        self._signed = _apart(given, shown) > _NEAR
+        if self._signed and _apart((given / 2 + 0.5).clamp(0, 1), shown) > _NEAR:
+            raise InputError(f"{self._name} draws other images as tensors than as arrays, so neither can be trusted.")
 
     def forget(self) -> None:
         """Let go of encoded prompts."""
@@ -78,10 +106,9 @@ class PipelineCall:
         arguments: dict[str, Any] = {"prompt": self._prompt} if "prompt" in self._known else {}
         arguments |= self._arguments
         if "output_type" in self._known:
-            arguments["output_type"] = "pt"
-        count = next((name for name in _COUNTS if name in self._known), None)
-        if count is not None:
-            return {**arguments, count: n}
+            arguments["output_type"] = self._output_type
+        if self._count is not None:
+            return {**arguments, self._count: n}
         return {name: _repeated(name, value, n) for name, value in arguments.items()}
 
     @contextmanager
@@ -167,6 +194,11 @@ def _side_by_side(videos: Tensor, frames: int) -> Tensor:
     length = videos.shape[1]
     places = torch.linspace(0, length - 1, min(frames, length)).round().long()
     return torch.cat([videos[:, place] for place in places.tolist()], dim=3)
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    """Return how far apart images are at most; what is not a number is not looked at."""
+    return float((one.detach().cpu().float() - other.detach().cpu().float()).abs().nan_to_num().max())
 
 
 def _stages(pipeline: Any) -> list[Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zo_dno.drawing import is_out_of_memory
+from zo_dno.drawing import is_out_of_memory, memory_named
 from zo_dno.errors import InputError
 from zo_dno.rng import stream
 from zo_dno.tape import Draw, DrawSource, Playback, TapeError
@@ -64,21 +64,28 @@ def frozen(draw: Draw, number: int, shape: tuple[int, ...], seed: int) -> Tensor
     return noise if draw.shared else noise.expand(shape[0] // draw.rows, *draw.shape).reshape(shape)
 
 
-def record(call: PlayedCall, name: str) -> Recording:
+def record(call: PlayedCall, settle: Callable[[Callable[[int], Tensor], int], None], name: str) -> Recording:
     """List a pipeline's draws by calling it for two images and for three.
 
-    Where not even two fit into memory it is called for one, and every draw counts as the candidate's own.
+    Where not even that many fit into memory it is called for one, and every draw counts as the candidate's own.
 
+    Args:
+        call: of the pipeline.
+        settle: is told a call that always has the same noise, and how many images it may ask for, before anything else.
+        name: of the pipeline.
     Raises:
-        InputError: it cannot be called.
+        InputError: it cannot be called, or does not draw images, or not even one fits into memory.
         TapeError: a draw does not grow with the number of images as it should.
     """
     try:
-        played = [(n, _played(call, n)) for n in (2, 3)]
-    except RuntimeError as error:
+        played = _tried(call, settle, (2, 3))
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        played = [(1, _played(call, 1))]
+        with memory_named(None):
+            played = _tried(call, settle, (1,))
+    except InputError:
+        raise
     except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{name} cannot be called like this: {error}") from error
     shapes = [playback.shapes for _, playback in played]
@@ -95,12 +102,15 @@ def record(call: PlayedCall, name: str) -> Recording:
     return Recording(tuple(draws), first.denoiser_rows // n)
 
 
-def _played(call: PlayedCall, n: int) -> Playback:
+def _tried(
+    call: PlayedCall, settle: Callable[[Callable[[int], Tensor], int], None], sizes: Sequence[int]
+) -> list[tuple[int, Playback]]:
     def noise(number: int, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(shape[1:], generator=stream(0, "recording", number)).expand(shape)
 
     with torch.no_grad():
-        return call(n, noise)[1]
+        settle(lambda n: call(n, noise)[0], sizes[0])
+        return [(n, call(n, noise)[1]) for n in sizes]
 
 
 def _own(in_step: bool, seen: Sequence[tuple[int, tuple[int, ...]]]) -> Draw | None:
