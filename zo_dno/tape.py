@@ -1,5 +1,6 @@
 """Replacing a pipeline's Gaussian draws at their source, so that its image becomes a function of them."""
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -101,6 +102,7 @@ class Playback:
     def pausing(self, function: Callable[..., Any], *, count: bool = False) -> Callable[..., Any]:
         """Wrap a function so that nothing is replaced inside it; `count` the rows that it is given as a denoiser."""
 
+        @functools.wraps(function)  # pipelines read signatures to decide what to pass
         def paused(*args: Any, **kwargs: Any) -> Any:
             if self._mode is None:  # inside another network
                 return function(*args, **kwargs)
