@@ -39,7 +39,7 @@ def test_brownian_trees_are_refused_by_name(monkeypatch):
 
     pipeline = tiny()
     pipeline.scheduler = DPMSolverSDEScheduler()
-    with pytest.raises(TapeError, match=r"DPMSolverSDEScheduler draws from a Brownian tree.* sde-dpmsolver\+\+"):
+    with pytest.raises(TapeError, match=r"DPMSolverSDEScheduler draws from a Brownian tree.*sde-dpmsolver\+\+"):
         make(pipeline)
 
 
@@ -130,6 +130,18 @@ def test_a_pipeline_that_gives_no_images_is_refused_when_it_is_taken():
     pipeline = tiny()
     pipeline.image_processor.postprocess = lambda image, **_: image.flatten(1)
     with pytest.raises(InputError, match=r"must give 2 images; got numbers of shape \(2, 192\)"):
+        make(pipeline)
+
+
+def test_a_pipeline_whose_tensors_and_arrays_differ_is_refused():
+    pipeline = tiny()
+    postprocess = pipeline.image_processor.postprocess
+
+    def odd(image, output_type, **given):
+        return postprocess(image if output_type == "np" else image.flip(2), output_type, **given)
+
+    pipeline.image_processor.postprocess = odd
+    with pytest.raises(InputError, match="draws other images as tensors than as arrays"):
         make(pipeline)
 
 

@@ -94,8 +94,10 @@ class PipelineCall:
                 raise error from None
         self._output_type = "pt"
         given = draw(n)
-        self._signed = _apart(given, shown) > _NEAR
-        if self._signed and _apart((given / 2 + 0.5).clamp(0, 1), shown) > _NEAR:
+        if _apart(given, shown) <= _NEAR or not torch.equal(given, draw(n)):
+            return  # where not even two calls are the same, whoever probes the draws says so
+        self._signed = True
+        if _apart((given / 2 + 0.5).clamp(0, 1), shown) > _NEAR:
             raise InputError(f"{self._name} draws other images as tensors than as arrays, so neither can be trusted.")
 
     def forget(self) -> None:
