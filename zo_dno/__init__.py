@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from zo_dno.api import optimize as optimize
     from zo_dno.api import resume as resume
     from zo_dno.asking import Asking as Asking
-    from zo_dno.callables import FunctionGenerator as FunctionGenerator
+    from zo_dno.imaging import NoImageError as NoImageError
     from zo_dno.errors import InputError as InputError
     from zo_dno.errors import RunError as RunError
     from zo_dno.errors import ZoDnoError as ZoDnoError
+    from zo_dno.function_generator import FunctionGenerator as FunctionGenerator
     from zo_dno.generator import DiffusersGenerator as DiffusersGenerator
     from zo_dno.result import Result as Result
     from zo_dno.reward import Reward as Reward
@@ -26,8 +27,9 @@ _HOMES = {
     "resume": "zo_dno.api",
     "Asking": "zo_dno.asking",
     "DiffusersGenerator": "zo_dno.generator",
-    "FunctionGenerator": "zo_dno.callables",
+    "FunctionGenerator": "zo_dno.function_generator",
     "InputError": "zo_dno.errors",
+    "NoImageError": "zo_dno.imaging",
     "Result": "zo_dno.result",
     "Reward": "zo_dno.reward",
     "RunError": "zo_dno.errors",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from zo_dno.drawing import is_out_of_memory, memory_named
+from zo_dno.imaging import is_out_of_memory, memory_named
 from zo_dno.errors import InputError
 
 MOST_ON_A_GPU, MOST_ON_A_CPU = 64, 16

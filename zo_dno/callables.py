@@ -1,4 +1,4 @@
-"""Plain Python functions as rewards and as generators."""
+"""Plain Python functions as rewards."""
 
 import hashlib
 import inspect
@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from PIL.Image import Image
-from torch import Tensor
 
 from zo_dno.asking import Asking
 from zo_dno.errors import InputError
-from zo_dno.noise import NoiseSpace
 from zo_dno.reward import Reward
 from zo_dno.types import Score
 
@@ -33,7 +31,7 @@ class FunctionReward(Reward):
         self.asking = getattr(function, "asking", Asking())
         self._code = None if hasattr(function, "version") else _code(function)
         self._function = function
-        self._takes_prompts = _n_positional(function) != 1
+        self._takes_prompts = n_positional(function) != 1
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -43,32 +41,6 @@ class FunctionReward(Reward):
     def __call__(self, images: Sequence[Image], prompts: Sequence[str]) -> Sequence[float | Score]:
         """Score PIL images, each drawn for the prompt in the same place."""
         return self._function(images, prompts) if self._takes_prompts else self._function(images)
-
-
-class FunctionGenerator:
-    """A plain function z -> images as a generator.
-
-    Args:
-        function: (n, d) float32 -> (n, H, W, 3) uint8; the same z must give the same images.
-        shape: of one candidate's noise, such as (512,) or (4, 64, 64).
-        nfe: network calls per image, for the accounts.
-        prompt: what the rewards are told that was asked for.
-    """
-
-    def __init__(
-        self, function: Callable[[Tensor], Tensor], shape: tuple[int, ...], *, nfe: int = 1, prompt: str = ""
-    ) -> None:
-        if not shape or any(size < 1 for size in shape):
-            raise InputError(f"shape must be sizes of at least 1, such as (4, 64, 64); got {shape}.")
-        self.space = NoiseSpace((tuple(shape),))
-        self.nfe = nfe
-        self.prompt = prompt
-        self.model = getattr(function, "__name__", type(function).__name__)
-        self._function = function
-
-    def __call__(self, z: Tensor) -> Tensor:
-        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8."""
-        return self._function(z)
 
 
 def _code(function: Callable[..., Any]) -> str:
@@ -81,7 +53,8 @@ def _code(function: Callable[..., Any]) -> str:
     return hashlib.sha256(source.encode()).hexdigest()
 
 
-def _n_positional(function: Callable[..., Any]) -> int:
+def n_positional(function: Callable[..., Any]) -> int:
+    """Return how many arguments a function takes by their place."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         return sum(parameter.kind in kinds for parameter in inspect.signature(function).parameters.values())

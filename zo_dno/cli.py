@@ -33,7 +33,9 @@ def run(
         Path | None, typer.Argument(help="A YAML file of options; options given here override it.")
     ] = None,
     prompt: Annotated[str | None, _option("What to draw.", _MODEL)] = None,
-    model: Annotated[str | None, _option("scenes (built in), a diffusers folder or a hub name.", _MODEL)] = None,
+    model: Annotated[
+        str | None, _option("scenes (built in), a diffusers folder or hub name, or package.module:name.", _MODEL)
+    ] = None,
     negative_prompt: Annotated[str | None, _option("What not to draw.", _MODEL)] = None,
     steps: Annotated[int | None, _option("Denoising steps.", _MODEL)] = None,
     guidance: Annotated[float | None, _option("Scale of classifier-free guidance.", _MODEL)] = None,
@@ -41,7 +43,14 @@ def run(
     dtype: Annotated[str | None, _option("Such as float16.", _MODEL)] = None,
     device: Annotated[str | None, _option("Such as cuda.", _MODEL)] = None,
     search: Annotated[str | None, _option("initial noise, or all steps' (initial, all).", _MODEL)] = None,
-    batch_size: Annotated[int | None, _option("Images drawn at once (16).", _MODEL)] = None,
+    batch_size: Annotated[str | None, _option("Images drawn at once (16), or auto.", _MODEL)] = None,
+    frames: Annotated[int | None, _option("Of a video, put side by side (4).", _MODEL)] = None,
+    compile_: Annotated[bool | None, _option("Compile the denoiser.", _MODEL, "--compile/--no-compile")] = None,
+    channels_last: Annotated[bool | None, _option("Memory format of convolutions.", _MODEL)] = None,
+    attention: Annotated[str | None, _option("Back end, such as native, flash or sdpa.", _MODEL)] = None,
+    vae_slicing: Annotated[bool | None, _option("Decode one image after the other.", _MODEL)] = None,
+    vae_tiling: Annotated[bool | None, _option("Decode images in tiles.", _MODEL)] = None,
+    offload: Annotated[str | None, _option("To the CPU's memory: model or sequential.", _MODEL)] = None,
     generator_option: Annotated[
         list[str] | None, _option("KEY=VALUE for the pipeline's call, such as eta=1; repeatable.", _MODEL)
     ] = None,
@@ -101,7 +110,14 @@ def run(
         "dtype": dtype,
         "device": device,
         "search": search,
-        "batch_size": batch_size,
+        "batch_size": int(batch_size) if batch_size is not None and batch_size.isdigit() else batch_size,
+        "frames": frames,
+        "compile": compile_,
+        "channels_last": channels_last,
+        "attention": attention,
+        "vae_slicing": vae_slicing,
+        "vae_tiling": vae_tiling,
+        "offload": offload,
         "generator_options": _pairs("--generator-option", generator_option),
         "reward": reward,
         "reward_options": _pairs("--reward-option", reward_option),
@@ -214,7 +230,8 @@ def list_() -> None:
         "models",
         {
             "scenes": "Landscapes of 64x64 pixels by a small latent diffusion model that is built in.",
-            "FOLDER | HUB NAME": "Any diffusers text-to-image pipeline.",
+            "FOLDER | HUB NAME": "Any diffusers pipeline that draws images or videos.",
+            "MODULE:NAME": "Any Python function z -> images, generator, or class of generators.",
         },
     )
 

@@ -25,7 +25,14 @@ class RunConfig(BaseModel):
     dtype: str | None = None
     device: str | None = None
     search: Literal["initial", "all"] = "initial"
-    batch_size: int = Field(16, ge=1)
+    batch_size: int | Literal["auto"] = 16
+    frames: int | None = Field(None, ge=1)
+    compile: bool | None = None
+    channels_last: bool | None = None
+    attention: str | None = None
+    vae_slicing: bool | None = None
+    vae_tiling: bool | None = None
+    offload: Literal["model", "sequential"] | None = None
     generator_options: dict[str, Any] = Field(default_factory=dict)
     generator_seed: int | None = None
     reward: str = "jpeg_smaller"
@@ -59,6 +66,13 @@ class RunConfig(BaseModel):
             raise ValueError("HEIGHTxWIDTH, such as 512x512")
         return size
 
+    @field_validator("batch_size")
+    @classmethod
+    def _batch_size_is_positive(cls, batch_size: int | str) -> int | str:
+        if isinstance(batch_size, int) and batch_size < 1:
+            raise ValueError("greater than or equal to 1, or 'auto'")
+        return batch_size
+
     @property
     def call_arguments(self) -> dict[str, Any]:
         """What the pipeline's call is given beside prompt, steps and guidance."""
@@ -72,9 +86,15 @@ class RunConfig(BaseModel):
         return {name: getattr(self, name) for name in type(self).model_fields if name not in _OF_THE_MODEL}
 
 
+OF_PIPELINES = (
+    *("negative_prompt", "steps", "guidance", "size", "dtype", "device", "frames", "compile", "channels_last"),
+    *("attention", "vae_slicing", "vae_tiling", "offload"),
+)
+"""What only diffusers pipelines have."""
+
 _OF_THE_MODEL = {
-    *("prompt", "model", "negative_prompt", "steps", "guidance", "size", "dtype", "device", "search", "batch_size"),
-    *("generator_options", "generator_seed"),
+    *OF_PIPELINES,
+    *("prompt", "model", "search", "batch_size", "generator_options", "generator_seed"),
 }
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from zo_dno.batching import best_batch_size, checked_batch_size
-from zo_dno.drawing import joined, memory_named
+from zo_dno.imaging import joined, memory_named
 from zo_dno.errors import InputError
-from zo_dno.loading import BUILTIN, SPEED_OPTIONS, Offload, Speed, load_pipeline, torch_dtype
+from zo_dno.loading import BUILTIN, Offload, Speed, load_pipeline, torch_dtype
 from zo_dno.noise import NoiseSpace
 from zo_dno.pipeline_call import PipelineCall, plain_arguments
 from zo_dno.recording import frozen, influential, record
@@ -238,6 +238,3 @@ def _arrived(device: torch.device) -> None:
 
 def _dtype_name(values: Tensor) -> str:
     return str(values.dtype).removeprefix("torch.")
-
-
-__all__ = ["BUILTIN", "SPEED_OPTIONS", "DiffusersGenerator", "Search"]

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from zo_dno.callables import FunctionReward
 from zo_dno.combination import Combination
-from zo_dno.config import RunConfig, validated
+from zo_dno.config import OF_PIPELINES, RunConfig, validated
 from zo_dno.errors import InputError
-from zo_dno.generator import BUILTIN, DiffusersGenerator
+from zo_dno.generator import DiffusersGenerator
+from zo_dno.imported import imported_generator, names_python
+from zo_dno.loading import BUILTIN, SPEED_OPTIONS
 from zo_dno.part import Part
 from zo_dno.reward import Reward
 from zo_dno.rewards import REWARDS
@@ -131,26 +132,49 @@ def generator_from(config: Mapping[str, Any]) -> Generator:
         InputError: the run had a Python object that a config cannot name, or the model cannot be loaded.
     """
     model = str(config.get("model", BUILTIN))
-    if ":" in model and not Path(model).exists():
-        raise InputError(
-            f"generator must be given: the run's model was a Python object, {model}. Go on from Python with "
-            "zo_dno.resume(folder, generator=...)."
-        )
-    return make_generator(validated(dict(config)))
+    lost = InputError(
+        f"generator must be given: the run's model was a Python object, {model}. Go on from Python with "
+        "zo_dno.resume(folder, generator=...)."
+    )
+    if names_python(model) and "prompt" not in config:
+        raise lost
+    checked = validated(dict(config))
+    try:
+        return make_generator(checked)
+    except InputError as error:
+        if names_python(model) and "could not be imported" in str(error):
+            raise lost from error
+        raise
 
 
-def make_generator(config: RunConfig, *, steps: int | None = None) -> DiffusersGenerator:
-    """Load the model of a config; `steps` overrides its number of steps and searches the initial noise alone."""
+def make_generator(config: RunConfig, *, steps: int | None = None) -> Generator:
+    """Load the model of a config; `steps` overrides its number of steps and searches the initial noise alone.
+
+    Raises:
+        InputError: it cannot be loaded, or does not have what the config sets.
+    """
+    if names_python(config.model):
+        return _imported(config, steps)
     arguments = {
         "steps": steps or config.steps,
         "guidance_scale": config.guidance,
         "search": "initial" if steps else config.search,
         "batch_size": config.batch_size,
         "seed": config.seed if config.generator_seed is None else config.generator_seed,
-        "dtype": config.dtype,
-        "device": config.device,
+        **({} if config.frames is None else {"frames": config.frames}),
+        **{name: getattr(config, name) for name in SPEED_OPTIONS},
         **config.call_arguments,
     }
     if config.model == BUILTIN:
         return DiffusersGenerator.builtin(config.prompt, **arguments)
     return DiffusersGenerator(config.model, config.prompt, **arguments)
+
+
+def _imported(config: RunConfig, steps: int | None) -> Generator:
+    given = [name for name in OF_PIPELINES if getattr(config, name) not in (None, False)] + (["steps"] if steps else [])
+    if given:
+        raise InputError(f"{given[0]} is for diffusers pipelines; {config.model} decides it itself. Leave it out.")
+    size = config.batch_size if "batch_size" in config.model_fields_set else None
+    if size == "auto":
+        raise InputError(f"batch_size must be a number for {config.model}; got 'auto'.")
+    return imported_generator(config.model, config.prompt, size, config.generator_options)

@@ -68,7 +68,7 @@ def render(folder: Path, *, steps: int | None = None) -> tuple[torch.Tensor, tor
     torch.set_num_threads(config.threads or 1)
     z = load_noise(folder)[None]
     generator = make_generator(config)
-    latents = generator.draws(z)[0]
+    latents = generator.space.split(z)[0]
     if steps is not None:
         generator = make_generator(config, steps=steps)
         z = z[:, : generator.space.d]
