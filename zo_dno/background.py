@@ -24,6 +24,10 @@ class Background(Generic[T]):
         """Begin to run a coroutine."""
         self._loop.call_soon_threadsafe(self._begin, coroutine)
 
+    def post(self, value: T) -> None:
+        """Hand in something that is done by itself, from any thread."""
+        self._done.put(value)
+
     def finished(self) -> list[T]:
         """Wait for at least one coroutine to finish, and return what all that have finished returned."""
         found = [self._done.get()]

@@ -15,7 +15,7 @@ from zo_dno.background import Background, in_thread
 from zo_dno.calling import Outcome, call, call_async
 from zo_dno.failures import CallError, Failure, failure_of
 from zo_dno.rng import stream_seed
-from zo_dno.types import Score
+from zo_dno.types import AnyImage, Score, array_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Elsewhere(Protocol):
     """Other processes that ask the reward."""
 
-    async def call(self, images: "Sequence[np.ndarray]", prompts: Sequence[str]) -> Outcome:
+    async def call(self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str]) -> Outcome:
         """Ask one of them; whatever happens to it, this returns."""
         ...
 
@@ -39,7 +39,7 @@ class Job:
 
     Attributes:
         ticket: whatever the one who handed it in knows it by.
-        images: each (H, W, 3) uint8.
+        images: that it is about.
         keys: of the images, for rewards that take them.
         attempts: calls made.
         failures: of the calls that failed, in order.
@@ -47,7 +47,7 @@ class Job:
     """
 
     ticket: Any
-    images: "Sequence[np.ndarray]"
+    images: Sequence[AnyImage]
     prompts: Sequence[str]
     keys: Sequence[str] = ()
     attempts: int = 0
@@ -69,9 +69,14 @@ class Caller:
         self._reward, self._asking, self._elsewhere = reward, asking, elsewhere
         self._jitter = random.Random(stream_seed(seed, "jitter"))
         plain = asking.plain and not reward.is_async and elsewhere is None
-        self._background: Background[Job] | None = None if plain else Background()
+        self._background: Background[Job | None] | None = None if plain else Background()
         self._limits = [] if plain else _limits(asking)
-        self._finished: list[Job] = []
+        self._finished: list[Job | None] = []
+
+    @property
+    def waits(self) -> bool:
+        """Calls are waited for while this thread does other things."""
+        return self._background is not None
 
     def start(self, job: Job) -> None:
         """Begin a job."""
@@ -82,17 +87,25 @@ class Caller:
             for attempt in self._attempts():
                 with attempt:
                     job.attempts += 1
-                    _note(job, call(self._reward, job.images, job.prompts, job.keys))
+                    _note(job, call(self._reward, [array_of(image) for image in job.images], job.prompts, job.keys))
         except CallError:
             pass
         self._finished.append(job)
 
-    def finished(self) -> list[Job]:
-        """Wait until a job is done, and return all that are."""
+    def wake(self) -> None:
+        """Let `finished` return although no job is done; called from any thread."""
         if self._background is not None:
-            return self._background.finished()
-        done, self._finished = self._finished, []
-        return done
+            self._background.post(None)
+        else:
+            self._finished.append(None)
+
+    def finished(self) -> list[Job]:
+        """Wait until a job is done, or somebody calls `wake`, and return all the jobs that are done."""
+        if self._background is not None:
+            done = self._background.finished()
+        else:
+            done, self._finished = self._finished, []
+        return [job for job in done if job is not None]
 
     def close(self) -> None:
         """Give up what is under way, and let go of what calling needed."""
@@ -123,10 +136,10 @@ class Caller:
         try:
             async with asyncio.timeout(self._asking.timeout):
                 if self._elsewhere is not None:
-                    return await self._elsewhere.call(job.images, job.prompts)
+                    return await self._elsewhere.call(job.images, job.prompts, job.keys)
                 if self._reward.is_async:
-                    return await call_async(self._reward, job.images, job.prompts, job.keys)
-                return await in_thread(call, self._reward, job.images, job.prompts, job.keys)
+                    return await call_async(self._reward, await _here(job.images), job.prompts, job.keys)
+                return await in_thread(call, self._reward, await _here(job.images), job.prompts, job.keys)
         except TimeoutError:
             message = f"no answer within {self._asking.timeout:g} s"
             return Failure("timeout", message, transient=True, billed=True)
@@ -166,6 +179,13 @@ def _limits(asking: Asking) -> list[tuple[AsyncLimiter, float]]:
             capacity = max(per_minute / 60, amount)
             limits.append((AsyncLimiter(capacity, capacity * 60 / per_minute), amount))
     return limits
+
+
+async def _here(images: Sequence[AnyImage]) -> "list[np.ndarray]":
+    """Bring images to this process."""
+    if any(hasattr(image, "fetch") for image in images):
+        return await in_thread(lambda: [array_of(image) for image in images])
+    return [array_of(image) for image in images]
 
 
 async def _off_the_clock(waiting: Awaitable[None], clock: asyncio.Timeout) -> None:

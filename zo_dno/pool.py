@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zo_dno.calling import Outcome, call
 from zo_dno.errors import InputError
 from zo_dno.failures import Failure, one_line
+from zo_dno.types import AnyImage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,11 +46,11 @@ class RewardPool:
         for actor in self._actors:
             self._idle.put_nowait(actor)
 
-    async def call(self, images: "Sequence[np.ndarray]", prompts: Sequence[str]) -> Outcome:
+    async def call(self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str]) -> Outcome:
         """Call the reward in the next actor that is free."""
         actor = await self._idle.get()
         try:
-            outcome: Outcome = await actor.call.remote(list(images), list(prompts))
+            outcome: Outcome = await actor.call.remote(list(images), list(prompts), list(keys))
         except self._ray.exceptions.RayError as error:
             self._replace(actor)
             return Failure("worker died", one_line(f"{type(error).__name__}: {error}"), transient=True, billed=True)
@@ -78,8 +79,8 @@ class _RewardActor:
     def ready(self) -> None:
         """Answer once the actor has started."""
 
-    def call(self, images: "Sequence[np.ndarray]", prompts: Sequence[str]) -> Outcome:
-        return call(self._reward, images, prompts)
+    def call(self, images: "Sequence[np.ndarray]", prompts: Sequence[str], keys: Sequence[str]) -> Outcome:
+        return call(self._reward, images, prompts, keys)
 
 
 def _local_ray(workers: int) -> Any:

@@ -13,15 +13,16 @@ from zo_dno.artefacts import Artefacts
 from zo_dno.budget import Budget
 from zo_dno.cache import Cache
 from zo_dno.combined import CombinedOracle
+from zo_dno.drawing import Here
 from zo_dno.errors import RunError
 from zo_dno.ledger import BASELINE, HELD_OUT, WARM_UP, Ledger
-from zo_dno.oracle import Placed
 from zo_dno.oracles import Oracles
 from zo_dno.record import Record
 from zo_dno.replay import adopt, replay
 from zo_dno.result import Baseline, Result
 from zo_dno.reward import Reward
 from zo_dno.rng import stream_seed
+from zo_dno.round import Placed
 from zo_dno.rows import query_row
 from zo_dno.run_folder import RunFolder
 from zo_dno.run_parts import Parts
@@ -76,6 +77,7 @@ class Session:
             self._parts.reward.begin(self._folder.path if self._folder else None)
             self._oracles = Oracles(self._parts, self._ledger, self._cache)
             self._oracle = self._closing(self._oracles.main())
+            self._drawer = self._closing(Here(self._parts.generator, in_background=self._oracle.waits))
             self._artefacts = self._closing(
                 Artefacts(
                     self._folder.path if self._folder else None,
@@ -138,7 +140,7 @@ class Session:
 
         def fresh() -> Search:
             return Search(
-                *(self._parts.generator, self._oracle, build(), self._parts.objective(), budget),
+                *(self._parts.generator, self._drawer, self._oracle, build(), self._parts.objective(), budget),
                 *(self._ledger, Archive(top), self._artefacts, self._prompt),
                 target=self._options.target if stage == "search" else None,
                 stage=stage,
