@@ -1,6 +1,7 @@
 """`optimize` and `resume`, the public way to run a search from Python."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from zo_dno.cluster import LOCAL
 from zo_dno.config import read_yaml
+from zo_dno.generators import closed_after
 from zo_dno.objective import DEFAULT_LEVEL
 from zo_dno.options import KEEP_IMAGES, Options
 from zo_dno.parts import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
@@ -47,6 +50,11 @@ def optimize(
     cache: str | Path | None = None,
     held_out: Sequence[Any] = (),
     workers: int = 0,
+    worker_cpus: float = 1,
+    worker_gpus: float = 0,
+    worker_resources: Mapping[str, float] | None = None,
+    ray: str = LOCAL,
+    ray_env: Mapping[str, Any] | None = None,
     target: float | None = None,
     init: Tensor | str | Path | None = None,
     top: int = 1,
@@ -78,6 +86,12 @@ def optimize(
         cache: a file of answers that runs share.
         held_out: rewards that are asked only about the first image and the winner.
         workers: Ray actors to ask the reward in; 0 asks it in this process.
+        worker_cpus: that each of them counts as; 0 lets any number share one.
+        worker_gpus: that each of them has to itself, or a part of one.
+        worker_resources: of a cluster's own that each of them takes, by name.
+        ray: where the actors are: "local" starts a Ray of this run's own on this machine, "auto" takes the one that
+            runs here, HOST:PORT or ray://HOST:PORT a cluster's.
+        ray_env: Ray's runtime environment for the actors (docs/cluster.md).
         target: stop after the population in which a candidate that may win has this reward.
         init: (d,), a noise to start from, or the file or run folder that holds one.
         top: keep this many of the best images that differ from each other.
@@ -115,6 +129,11 @@ def optimize(
         top=top,
         keep_images=keep_images,
         workers=workers,
+        worker_cpus=worker_cpus,
+        worker_gpus=worker_gpus,
+        worker_resources=dict(worker_resources or {}),
+        ray=ray,
+        ray_env=None if ray_env is None else dict(ray_env),
         threads=threads or torch.get_num_threads(),
     )
     noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
@@ -135,6 +154,8 @@ def resume(
     seconds: float | None = None,
     max_cost: float | None = None,
     workers: int | None = None,
+    generators: int | None = None,
+    ray: str | None = None,
     accept_drift: bool = False,
     generator: Generator | None = None,
     reward: AnyReward | None = None,
@@ -153,6 +174,8 @@ def resume(
         seconds: wall-clock time of all sessions together.
         max_cost: money to spend in all.
         workers: Ray actors to ask the reward in.
+        generators: Ray actors to draw in, where the model can be loaded again from its name.
+        ray: where the actors are.
         accept_drift: go on although the recorded beginning cannot be repeated exactly (another version of a library,
             another processor, an edited config): as it is where the strategy proposes the same noise, else from the
             snapshot that runs with a price keep. The result says so.
@@ -168,17 +191,19 @@ def resume(
     path = Path(run)
     check_is_run(path)
     config = read_yaml(path / CONFIG)
-    budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost, "workers": workers}
-    config |= {name: value for name, value in budgets.items() if value is not None}
+    budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost}
+    changes = {**budgets, "workers": workers, "generators": generators, "ray": ray}
+    config |= {name: value for name, value in changes.items() if value is not None}
     known = {field.name for field in fields(Options)}
     options = Options(**{name: value for name, value in config.items() if name in known})
     torch.set_num_threads(options.threads or torch.get_num_threads())
     scorer = make_reward(options.reward if reward is None else reward, options.reward_options if reward is None else {})
     others = [make_reward(one) for one in (options.held_out if held_out is None else held_out)]
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
-    model = generator_from(config) if generator is None else generator
-    parts = _parts(options, model, scorer, others, strategy or options.strategy, noise, on_step)
-    with RunFolder(path, new=False) as folder:
+    with ExitStack() as stack:
+        model = stack.enter_context(closed_after(generator_from(config))) if generator is None else generator
+        parts = _parts(options, model, scorer, others, strategy or options.strategy, noise, on_step)
+        folder = stack.enter_context(RunFolder(path, new=False))
         return Session(parts, folder, accept_drift=accept_drift).run()
 
 

@@ -1,6 +1,7 @@
 """An event loop in a thread of its own, so that calls wait there while the run goes on here, notebooks included."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import queue
 import threading
@@ -38,9 +39,13 @@ class Background(Generic[T]):
                 raise one
         return found  # type: ignore[return-value]
 
+    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        """Begin to run one coroutine whose end is no event for `finished`."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run one coroutine and wait for what it returns."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return self.submit(coroutine).result()
 
     def close(self) -> None:
         """Give up what is under way and end the thread."""
@@ -62,9 +67,10 @@ class Background(Generic[T]):
             self._done.put(error)
 
     async def _cancel(self) -> None:
-        for task in self._tasks:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:

@@ -13,7 +13,7 @@ from aiolimiter import AsyncLimiter
 from zo_dno.asking import Asking
 from zo_dno.background import Background, in_thread
 from zo_dno.calling import Outcome, call, call_async
-from zo_dno.failures import CallError, Failure, failure_of
+from zo_dno.failures import CallError, Failure, failure_of, too_late
 from zo_dno.rng import stream_seed
 from zo_dno.types import AnyImage, Score, array_of
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 class Elsewhere(Protocol):
     """Other processes that ask the reward."""
 
-    async def call(self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str]) -> Outcome:
-        """Ask one of them; whatever happens to it, this returns."""
+    async def call(
+        self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None
+    ) -> Outcome:
+        """Ask one of them, for so many seconds at most; whatever happens to it, this returns."""
         ...
 
     def close(self) -> None: ...
@@ -41,6 +43,7 @@ class Job:
         ticket: whatever the one who handed it in knows it by.
         images: that it is about.
         keys: of the images, for rewards that take them.
+        known: what came of the first call, where it was made already.
         attempts: calls made.
         failures: of the calls that failed, in order.
         scores: one an image; None when the last call failed too.
@@ -50,6 +53,7 @@ class Job:
     images: Sequence[AnyImage]
     prompts: Sequence[str]
     keys: Sequence[str] = ()
+    known: Outcome | None = None
     attempts: int = 0
     failures: list[Failure] = field(default_factory=list)
     scores: list[Score] | None = None
@@ -87,7 +91,7 @@ class Caller:
             for attempt in self._attempts():
                 with attempt:
                     job.attempts += 1
-                    _note(job, call(self._reward, [array_of(image) for image in job.images], job.prompts, job.keys))
+                    _note(job, self._call_here(job))
         except CallError:
             pass
         self._finished.append(job)
@@ -132,17 +136,21 @@ class Caller:
             job.failures.append(Failure("timeout", message, transient=True, billed=True))
         return job
 
+    def _call_here(self, job: Job) -> Outcome:
+        if job.known is not None and job.attempts == 1:
+            return job.known
+        return call(self._reward, [array_of(image) for image in job.images], job.prompts, job.keys)
+
     async def _one_call(self, job: Job) -> Outcome:
+        if self._elsewhere is not None:
+            return await self._elsewhere.call(job.images, job.prompts, job.keys, self._asking.timeout)
         try:
             async with asyncio.timeout(self._asking.timeout):
-                if self._elsewhere is not None:
-                    return await self._elsewhere.call(job.images, job.prompts, job.keys)
                 if self._reward.is_async:
                     return await call_async(self._reward, await _here(job.images), job.prompts, job.keys)
                 return await in_thread(call, self._reward, await _here(job.images), job.prompts, job.keys)
         except TimeoutError:
-            message = f"no answer within {self._asking.timeout:g} s"
-            return Failure("timeout", message, transient=True, billed=True)
+            return too_late(self._asking.timeout)
         except Exception as error:  # a reward that ends its thread
             return failure_of(error)
 

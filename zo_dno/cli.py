@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 _MODEL, _REWARD, _ASKING, _SEARCH, _OUTPUT = "Model", "Reward", "How the reward is asked", "Search", "Run"
+_RAY = "Ray: other processes and machines"
 
 
 def _option(help_: str, panel: str, *names: str) -> Any:
@@ -53,7 +54,6 @@ def run(
     held_out: Annotated[
         list[str] | None, _option("A reward asked about first and best only; repeatable.", _REWARD)
     ] = None,
-    workers: Annotated[int | None, _option("Ray actors that ask the reward (0: this process).", _REWARD)] = None,
     in_flight: Annotated[int | None, _option("Calls under way at once (1).", _ASKING)] = None,
     timeout: Annotated[float | None, _option("Seconds for one call.", _ASKING)] = None,
     deadline: Annotated[float | None, _option("Seconds for one query with all its calls.", _ASKING)] = None,
@@ -83,6 +83,17 @@ def run(
     ] = None,
     init: Annotated[Path | None, _option("Noise to start from: best.safetensors of a run.", _SEARCH)] = None,
     baseline: Annotated[str | None, _option("Queries of best-of-N to compare with, or equal (0).", _SEARCH)] = None,
+    workers: Annotated[int | None, _option("Actors that ask the reward (0: this process).", _RAY)] = None,
+    worker_cpus: Annotated[float | None, _option("That each of them counts as (1).", _RAY)] = None,
+    worker_gpus: Annotated[float | None, _option("That each of them takes (0).", _RAY)] = None,
+    worker_resource: Annotated[list[str] | None, _option("NAME=AMOUNT of a cluster's own; repeatable.", _RAY)] = None,
+    generators: Annotated[int | None, _option("Actors that draw (0: this process).", _RAY)] = None,
+    generator_cpus: Annotated[float | None, _option("That each of them counts as (1).", _RAY)] = None,
+    generator_gpus: Annotated[
+        float | None, _option("That each of them takes (0).", _RAY, "--gpus-per-generator", "--generator-gpus")
+    ] = None,
+    ray: Annotated[str | None, _option("local, auto (what runs here), or a cluster's HOST:PORT (local).", _RAY)] = None,
+    ray_env: Annotated[Path | None, _option("YAML file of Ray's runtime environment.", _RAY)] = None,
     top: Annotated[int | None, _option("Keep the K best images that differ (1).", _OUTPUT)] = None,
     keep_images: Annotated[int | None, _option("Keep every so-manieth image (16).", _OUTPUT)] = None,
     threads: Annotated[int | None, _option("CPU threads (all).", _OUTPUT)] = None,
@@ -108,6 +119,14 @@ def run(
         "require": require,
         "held_out": held_out,
         "workers": workers,
+        "worker_cpus": worker_cpus,
+        "worker_gpus": worker_gpus,
+        "worker_resources": _pairs("--worker-resource", worker_resource),
+        "generators": generators,
+        "generator_cpus": generator_cpus,
+        "generator_gpus": generator_gpus,
+        "ray": ray,
+        "ray_env": None if ray_env is None else read_yaml(ray_env),
         "cache": cache,
         "strategy": strategy,
         "strategy_options": _pairs("--strategy-option", strategy_option),
@@ -163,6 +182,8 @@ def resume(
     seconds: Annotated[float | None, typer.Option(help="Time of all sessions.", show_default=False)] = None,
     max_cost: Annotated[float | None, typer.Option(help="Money to spend in all.", show_default=False)] = None,
     workers: Annotated[int | None, typer.Option(help="Ray actors that ask the reward.", show_default=False)] = None,
+    generators: Annotated[int | None, typer.Option(help="Ray actors that draw.", show_default=False)] = None,
+    ray: Annotated[str | None, typer.Option(help="Where the actors are.", show_default=False)] = None,
     accept_drift: Annotated[
         bool, typer.Option("--accept-drift", help="Go on although the beginning cannot be repeated exactly.")
     ] = False,
@@ -173,8 +194,9 @@ def resume(
     with display.quiet_libraries(), display.progress() as on_step:
         from zo_dno import runs
 
-        budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost, "workers": workers}
-        result = runs.resume(folder, on_step, accept_drift=accept_drift, **budgets)
+        budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost}
+        actors = {"workers": workers, "generators": generators, "ray": ray}
+        result = runs.resume(folder, on_step, accept_drift=accept_drift, **budgets, **actors)
     _end(result)
 
 

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from zo_dno.images import checked_images, image_hash
 from zo_dno.types import Drawn, Question
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Block = Future[list[Drawn]]
 
 
+@runtime_checkable
 class Drawer(Protocol):
     """Draws blocks of noise, here or in other processes.
 
@@ -129,12 +130,16 @@ class Drawing:
             questions += self._questions(self._begun.popleft().result())
         return questions
 
+    def wait(self) -> None:
+        """Wait for the next block, if one is under way."""
+        wait([*self._begun][:1])
+
     def rest(self) -> list[Question]:
         """Draw all of it, and return its questions."""
         questions: list[Question] = []
         while not self.over:
             self.go_on(lambda: None)
-            wait([self._begun[0]])
+            self.wait()
             questions += self.drawn()
         return questions
 

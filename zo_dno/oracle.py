@@ -7,6 +7,7 @@ from zo_dno.asking import Asking
 from zo_dno.budget import Purse
 from zo_dno.cache import Cache, answer_key
 from zo_dno.caller import Caller, Elsewhere, Job
+from zo_dno.calling import Outcome
 from zo_dno.drawing import Drawing
 from zo_dno.round import Placed, Round, copied
 from zo_dno.rows import score_of
@@ -154,6 +155,8 @@ class Oracle:
                 self._draw_on(drawing, len(round_), running)
                 if not running and (drawing.over or round_.group(self.reward.batch, last=False)):
                     break  # all is answered, or what comes next cannot be paid for
+                if not running and not self._caller.waits:
+                    drawing.wait()
                 finished = self._caller.finished()
             except KeyboardInterrupt as interrupt:
                 if isinstance(stopped_by, KeyboardInterrupt):
@@ -194,7 +197,8 @@ class Oracle:
 
     def _job(self, group: list[Question]) -> Job:
         keys = [self.key(question) for question in group] if self.reward.takes_keys else ()
-        return Job(group, [question.image for question in group], [question.prompt for question in group], keys)
+        images, prompts = [question.image for question in group], [question.prompt for question in group]
+        return Job(group, images, prompts, keys, known=_together([question.outcome for question in group]))
 
     def _answered(self, job: Job, round_: Round) -> Placed:
         group: list[Question] = job.ticket
@@ -216,3 +220,13 @@ class Oracle:
         self._breaker.note([question for question, _ in placed], placed[0][1])
         self.purse.settle(self.asking.worst_case(n), sum(answer.cost for _, answer in placed))
         return placed
+
+
+def _together(outcomes: Sequence[Outcome | None]) -> Outcome | None:
+    """Return what came of the calls for several images as what came of one; None unless all were made."""
+    scores: list[Score] = []
+    for outcome in outcomes:
+        if not isinstance(outcome, list):
+            return outcome
+        scores += outcome
+    return scores

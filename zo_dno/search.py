@@ -196,7 +196,7 @@ class Search:
             if id_ in hand.rows and hand.rows[id_].image != image.sha256:
                 self._drift(f"the model draws another image of candidate {id_} than it did")
         return [
-            Question(id_, image.image, image.sha256, self.prompt)
+            Question(id_, image.image, image.sha256, self.prompt, outcome=image.outcome)
             for id_, image in zip(ids, drawn, strict=False)
             if id_ in waiting
         ]

@@ -12,9 +12,11 @@ from zo_dno.archive import Archive
 from zo_dno.artefacts import Artefacts
 from zo_dno.budget import Budget
 from zo_dno.cache import Cache
+from zo_dno.combination import Combination
 from zo_dno.combined import CombinedOracle
-from zo_dno.drawing import Here
+from zo_dno.drawing import Drawer, Here
 from zo_dno.errors import RunError
+from zo_dno.generators import GeneratorPool
 from zo_dno.ledger import BASELINE, HELD_OUT, WARM_UP, Ledger
 from zo_dno.oracles import Oracles
 from zo_dno.record import Record
@@ -77,7 +79,7 @@ class Session:
             self._parts.reward.begin(self._folder.path if self._folder else None)
             self._oracles = Oracles(self._parts, self._ledger, self._cache)
             self._oracle = self._closing(self._oracles.main())
-            self._drawer = self._closing(Here(self._parts.generator, in_background=self._oracle.waits))
+            self._drawer = self._drawing()
             self._artefacts = self._closing(
                 Artefacts(
                     self._folder.path if self._folder else None,
@@ -105,6 +107,15 @@ class Session:
         if self._folder is not None:
             self._folder.write(result, search.objective.threshold if search.objective.constrained else None)
         return result
+
+    def _drawing(self) -> Drawer:
+        """Draw here, or where the generator does; there rewards that cost microseconds are asked as well."""
+        generator, reward = self._parts.generator, self._parts.reward
+        if not isinstance(generator, GeneratorPool):
+            return self._closing(Here(generator, in_background=self._oracle.waits))
+        cheap = not isinstance(reward, Combination) and not self._oracle.waits and not self._parts.keeps_everything
+        generator.scoring_with(reward if cheap and reward.travels else None)
+        return generator
 
     def _closing(self, part: Closes) -> Closes:
         self._stack.callback(part.close)

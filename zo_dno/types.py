@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from zo_dno.failures import Failure
     from zo_dno.noise import NoiseSpace
 
 
@@ -72,6 +73,10 @@ class RemoteImage(Protocol):
         """Bring it here: (H, W, 3) uint8."""
         ...
 
+    def renew(self) -> None:
+        """Draw it again, where it was lost with its machine."""
+        ...
+
 
 AnyImage = Union["np.ndarray", RemoteImage]
 """(H, W, 3) uint8, here or in another process."""
@@ -84,10 +89,12 @@ class Drawn:
     Attributes:
         sha256: its name.
         image: itself.
+        outcome: what the reward said of it where it was drawn, if it was asked there.
     """
 
     sha256: str
     image: AnyImage
+    outcome: "list[Score] | Failure | None" = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +108,7 @@ class Question:
         prompt: that it was drawn for.
         repeat: how often the same was asked before, for rewards that are noisy.
         rater: who is asked, where several people or judges are.
+        outcome: what came of a first call that was made already, where the image was drawn.
     """
 
     id: int
@@ -109,6 +117,7 @@ class Question:
     prompt: str
     repeat: int = 0
     rater: str = ""
+    outcome: "list[Score] | Failure | None" = None
 
 
 @dataclass(frozen=True, slots=True)
