@@ -62,6 +62,11 @@ def connect(address: str = LOCAL, *, runtime_env: Mapping[str, Any] | None = Non
     return ray
 
 
+def starting(address: str) -> int:
+    """How many actors should be starting at once: each loads its libraries, which keeps a processor busy."""
+    return max(2, os.cpu_count() or 1) if address == LOCAL else 64
+
+
 def _check_environment(ray: Any, runtime_env: Mapping[str, Any] | None) -> None:
     """Refuse another environment than the one that this process joined with: Ray takes it once."""
     joined = ray.get_runtime_context().runtime_env

@@ -15,7 +15,7 @@ from zo_dno.failures import one_line
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 PATIENCE = 25.0  # seconds without any actor before whoever waits for one is told so
-_GRACE = 5.0  # seconds after the first that the others of a crew are waited for
+_GRACE = 5.0  # seconds in which another actor should have started, or it waits for resources
 _DEATHS = 4  # in a row, of whoever takes one place, before it is the work that is to blame
 
 
@@ -59,12 +59,16 @@ class Crew:
         size: number of actors.
         slots: calls that one actor takes at once.
         what: they are, for messages.
+        at_once: how many may be starting; all at once, they would only keep each other waiting.
     Raises:
         InputError: none could be started.
     """
 
-    def __init__(self, ray: Any, hire: Callable[[], Any], size: int, *, what: str, slots: int = 1) -> None:
+    def __init__(
+        self, ray: Any, hire: Callable[[], Any], size: int, *, what: str, slots: int = 1, at_once: int = 64
+    ) -> None:
         self._ray, self._hire, self._slots, self._what = ray, hire, slots, what
+        self._starting = asyncio.Semaphore(at_once)
         self._places = [Place() for _ in range(size)]
         self._free: asyncio.Queue[tuple[Place, int] | None] = asyncio.Queue()
         self._hopeless: CrewError | None = None
@@ -92,9 +96,14 @@ class Crew:
         return sum(place.ready for place in self._places)
 
     @property
+    def busy_seconds(self) -> float:
+        """What all calls took so far, together."""
+        return self._usage.seconds()
+
+    @property
     def utilisation(self) -> float:
         """Part of the time since the start in which the places for calls were taken, from 0 to 1."""
-        return self._usage.seconds() / max(1e-9, self._usage.elapsed * self.size * self._slots)
+        return self.busy_seconds / max(1e-9, self._usage.elapsed * self.size * self._slots)
 
     def run(self, coroutine: Any) -> Future[Any]:
         """Run a coroutine on the crew's loop."""
@@ -144,20 +153,31 @@ class Crew:
                 self._ray.kill(place.actor)
 
     async def _begin(self) -> None:
-        """Start all, wait for the first, and a little for the others; those that need longer join in later."""
-        for place in self._places:
+        """Start one, and then the others; those that need long join in later."""
+        self._fill(self._places[0])
+        if not await self._have_started(1, PATIENCE):
+            raise InputError(f"{self._what} could not be started within {PATIENCE:.0f} s. {self._resources()}")
+        for place in self._places[1:]:
             self._fill(place)
-        waiting_until, first = time.monotonic() + PATIENCE, True
-        while self.alive < self.size and time.monotonic() < waiting_until:
+        before = 0
+        while not await self._have_started(self.size, _GRACE):
+            if self.alive == before:
+                log.warning("%d of %d %s have started. %s", self.alive, self.size, self._what, self._resources())
+                return
+            before = self.alive
+
+    async def _have_started(self, n: int, seconds: float) -> bool:
+        """Wait until n actors can be asked.
+
+        Raises:
+            InputError: none ever will be.
+        """
+        until = time.monotonic() + seconds
+        while self.alive < n and time.monotonic() < until:
             if self._hopeless is not None:
                 raise InputError(str(self._hopeless))
-            if self.alive and first:
-                waiting_until, first = time.monotonic() + _GRACE, False
             await asyncio.sleep(0.01)
-        if not self.alive:
-            raise InputError(f"{self._what} could not be started within {PATIENCE:.0f} s. {self._resources()}")
-        if self.alive < self.size:
-            log.warning("%d of %d %s have started. %s", self.alive, self.size, self._what, self._resources())
+        return self.alive >= n
 
     async def _next(self) -> Place:
         """Wait for an actor that is free."""
@@ -189,8 +209,11 @@ class Crew:
         place.epoch, place.ready, place.late = place.epoch + 1, False, 0
         epoch = place.epoch
         try:
-            place.actor = self._hire()
-            await place.actor.ready.remote()
+            async with self._starting:
+                place.actor = self._hire()
+                ready = asyncio.ensure_future(place.actor.ready.remote())
+                await asyncio.wait([ready], timeout=_GRACE)  # one that waits for resources keeps nobody waiting
+            await ready
         except Exception as error:  # whatever it is, nobody else would hear of it
             self._cannot_start(place, error)
             return

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.calling import call
-from zo_dno.cluster import LOCAL, connect
+from zo_dno.cluster import LOCAL, connect, starting
 from zo_dno.crew import Crew, CrewError
 from zo_dno.drawing import Block, draw
 from zo_dno.errors import InputError, RunError
@@ -60,7 +60,7 @@ class GeneratorPool:
         actor = ray.remote(**takes.options)(_GeneratorActor)
         arguments = (ray.put(make), threads or torch.get_num_threads())
         self.ray = ray
-        self.crew = Crew(ray, lambda: actor.remote(*arguments), actors, what="generators")
+        self.crew = Crew(ray, lambda: actor.remote(*arguments), actors, what="generators", at_once=starting(address))
         self.ahead = 2 * actors  # so that no actor waits to be given work
         self._busy = _Busy()
         self._reward: Any = None

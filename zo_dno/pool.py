@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from zo_dno.calling import Outcome, call, call_async
-from zo_dno.cluster import LOCAL, connect
+from zo_dno.cluster import LOCAL, connect, starting
 from zo_dno.crew import Crew, CrewError
 from zo_dno.errors import InputError
 from zo_dno.failures import Failure, failure_of, one_line, too_late
@@ -81,7 +81,9 @@ class RewardPool:
         sent = _sent(ray, reward, by_value=address != LOCAL)
         kind = _AsyncRewardActor if reward.is_async else _RewardActor
         actor = ray.remote(**takes.options, max_concurrency=slots)(kind)
-        self.crew = Crew(ray, lambda: actor.remote(sent), workers, slots=slots, what="workers")
+        self.crew = Crew(
+            ray, lambda: actor.remote(sent), workers, slots=slots, what="workers", at_once=starting(address)
+        )
         self._ray = ray
 
     async def call(
