@@ -15,6 +15,7 @@ import numpy as np
 from zo_dno.asking import Asking
 from zo_dno.errors import InputError
 from zo_dno.images import image_hash, png_bytes
+from zo_dno.notebook import in_notebook, show_page
 from zo_dno.preference import groups, placed, spread_out
 from zo_dno.ratings import RATINGS, Ratings
 from zo_dno.reward import Reward
@@ -49,7 +50,7 @@ class Human(Reward):
         votes: answers to each question, from as many people.
         anchors: images of earlier populations that are mixed in where images are compared.
         patience: seconds after the last answer of a population in which it can still be undone.
-        serve: serve the page from the search's own process.
+        serve: serve the page from the search's own process; in a notebook it opens in the cell as well.
         port: of the page; 0 takes any that is free.
         host: address to serve it on; others than loopback let other machines in, by the link's token.
     Raises:
@@ -83,6 +84,11 @@ class Human(Reward):
             raise InputError("together and rounds must be left out with mode rate, where images are shown once, alone.")
 
     @property
+    def ratings(self) -> Ratings | None:
+        """What people said, from when the run begins."""
+        return self._ratings
+
+    @property
     def unit(self) -> str:  # type: ignore[override]
         """Of the scores."""
         return "of 10" if self.mode == "rate" else "log-odds"
@@ -107,6 +113,8 @@ class Human(Reward):
             page.start()
             self._stop, self.link = page.stop, page.link
             log.warning("Rate the images at %s", page.link)  # a warning, so that it is seen without any logging set up
+            if in_notebook():
+                show_page(page.link)
 
     async def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> list[Score]:
         assert self._ratings is not None

@@ -22,6 +22,7 @@ from zo_dno.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_n
 from zo_dno.run_parts import Parts
 from zo_dno.search import Step
 from zo_dno.session import Session
+from zo_dno.stopping import Stop
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy
 from zo_dno.types import Generator, Score
@@ -62,6 +63,7 @@ def optimize(
     baseline: int | Literal["equal"] = 0,
     threads: int | None = None,
     on_step: Callable[[Step], None] | None = None,
+    stop: Stop | None = None,
 ) -> Result:
     """Search the noise of a generator for images that a reward likes.
 
@@ -101,6 +103,7 @@ def optimize(
         threads: CPU threads to use, which are kept with the run since they may change the last bit of an image; by
             default as many as torch is set to.
         on_step: called with the progress after every population.
+        stop: called from another thread, ends the run as Ctrl-C does.
     Raises:
         InputError: an argument does not fit; nothing was run or written.
         RunError: no query was scored. The folder holds what there is.
@@ -137,7 +140,7 @@ def optimize(
         threads=threads or torch.get_num_threads(),
     )
     noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
-    parts = _parts(options, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step)
+    parts = _parts(options, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop)
     if out is None:
         return Session(parts).run()
     with RunFolder(Path(out)) as folder:
@@ -162,6 +165,7 @@ def resume(
     strategy: Callable[..., Strategy] | None = None,
     held_out: Sequence[Any] | None = None,
     on_step: Callable[[Step], None] | None = None,
+    stop: Stop | None = None,
 ) -> Result:
     """Go on with a run that was stopped, paused or killed, or spend a larger budget on a finished one.
 
@@ -184,6 +188,7 @@ def resume(
         strategy: likewise.
         held_out: likewise.
         on_step: called with the progress after every population.
+        stop: called from another thread, ends the run as Ctrl-C does.
     Raises:
         InputError: the folder holds no run, is in use or damaged, or what goes on would not be the same run.
         RunError: no query was scored.
@@ -202,7 +207,7 @@ def resume(
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
     with ExitStack() as stack:
         model = stack.enter_context(closed_after(generator_from(config))) if generator is None else generator
-        parts = _parts(options, model, scorer, others, strategy or options.strategy, noise, on_step)
+        parts = _parts(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop)
         folder = stack.enter_context(RunFolder(path, new=False))
         return Session(parts, folder, accept_drift=accept_drift).run()
 
@@ -215,10 +220,11 @@ def _parts(
     strategy: str | Callable[..., Strategy],
     init: Tensor | None,
     on_step: Callable[[Step], None] | None,
+    stop: Stop | None,
 ) -> Parts:
     torch.set_num_threads(options.threads or torch.get_num_threads())
     reward = requiring(reward, options.require)
     horizon = options.horizon or options.queries
     build = partial(make_strategy, strategy, generator, horizon, options.seed, init, options.strategy_options)
     settings: dict[str, Any] = getattr(generator, "settings", {"model": name_of(generator)})
-    return Parts(options, generator, reward, held_out, build, settings, on_step)
+    return Parts(options, generator, reward, held_out, build, settings, on_step, stop)

@@ -25,19 +25,21 @@ class Background(Generic[T]):
         """Begin to run a coroutine."""
         self._loop.call_soon_threadsafe(self._begin, coroutine)
 
-    def post(self, value: T) -> None:
-        """Hand in something that is done by itself, from any thread."""
+    def post(self, value: T | BaseException) -> None:
+        """Hand in something that is done by itself, or that `finished` raises; from any thread."""
         self._done.put(value)
 
     def finished(self) -> list[T]:
         """Wait for at least one coroutine to finish, and return what all that have finished returned."""
-        found = [self._done.get()]
-        while not self._done.empty():
-            found.append(self._done.get())
-        for one in found:
+        found: list[T] = []
+        while not found or not self._done.empty():
+            one = self._done.get()
             if isinstance(one, BaseException):
+                for other in found:  # they are for the next time
+                    self._done.put(other)
                 raise one
-        return found  # type: ignore[return-value]
+            found.append(one)
+        return found
 
     def submit(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
         """Begin to run one coroutine whose end is no event for `finished`."""

@@ -76,6 +76,7 @@ class Caller:
         self._background: Background[Job | None] | None = None if plain else Background()
         self._limits = [] if plain else _limits(asking)
         self._finished: list[Job | None] = []
+        self._interrupted = False
 
     @property
     def waits(self) -> bool:
@@ -103,11 +104,20 @@ class Caller:
         else:
             self._finished.append(None)
 
+    def interrupt(self) -> None:
+        """Let `finished` raise KeyboardInterrupt, as Ctrl-C does in the main thread; called from any thread."""
+        self._interrupted = True
+        if self._background is not None:
+            self._background.post(KeyboardInterrupt())
+
     def finished(self) -> list[Job]:
         """Wait until a job is done, or somebody calls `wake`, and return all the jobs that are done."""
         if self._background is not None:
             done = self._background.finished()
         else:
+            interrupted, self._interrupted = self._interrupted, False
+            if interrupted:
+                raise KeyboardInterrupt
             done, self._finished = self._finished, []
         return [job for job in done if job is not None]
 

@@ -1,6 +1,8 @@
 """The command line."""
 
+import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -249,20 +251,33 @@ def serve_reward(
     reward_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.", show_default=False)] = None,
     in_flight: Annotated[int | None, typer.Option(help="Calls of the reward at once.", show_default=False)] = None,
     most_images: Annotated[int, typer.Option(help="In one call.", min=1)] = 64,
+    replicas: Annotated[int, typer.Option(help="Processes of Ray Serve (0: this one, without Ray).", min=0)] = 0,
 ) -> None:
     """Serve a reward at POST /score, so that it can live in its own environment or machine.
 
     Clients send the token that the environment variable ZO_DNO_TOKEN holds here, if it is set.
     """
     from zo_dno import display
-    from zo_dno.listening import WebServer, token_for
+    from zo_dno.listening import WebServer, is_loopback, token_for
     from zo_dno.parts import make_reward
     from zo_dno.runs import import_from_here
     from zo_dno.serving import reward_app
 
     token = token_for(host)
     import_from_here()
-    made = make_reward(reward, _pairs("--reward-option", reward_option))
+    options = _pairs("--reward-option", reward_option)
+    made = make_reward(reward, options)
+    if replicas:
+        from zo_dno.deployment import reward_deployment, serve_reward
+
+        deployed = reward_deployment(
+            reward, options, replicas=replicas, most_images=most_images, in_flight=in_flight, loopback=is_loopback(host)
+        )
+        url = serve_reward(deployed, host, port)
+        display.served(f"{url}/score", made, token_needed=bool(token))
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+        return
     server = WebServer(reward_app(made, token=token, most_images=most_images, in_flight=in_flight), host, port)
     display.served(f"{server.url}/score", made, token_needed=bool(token))
     server.run()

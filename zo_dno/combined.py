@@ -131,6 +131,11 @@ class CombinedOracle:
             raise stopped
         return [answers.get(question.id) for question in questions]
 
+    def interrupt(self) -> None:
+        """Stop asking, as `Oracle.interrupt` does."""
+        for part in self._parts:
+            part.oracle.interrupt()
+
     def close(self) -> None:
         """Let go of what asking needed."""
         for part in self._parts:

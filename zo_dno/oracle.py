@@ -177,6 +177,10 @@ class Oracle:
         self._breaker.check()
         return round_.answers
 
+    def interrupt(self) -> None:
+        """Stop asking, from another thread: as Ctrl-C does, what is under way is waited for at the first call."""
+        self._caller.interrupt()
+
     def close(self) -> None:
         """Let go of what asking needed; what is under way is given up."""
         self._caller.close()

@@ -89,6 +89,7 @@ class Search:
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     drift: str | None = None  # what came out differently, and was accepted
     hand: Population | None = None  # asked for, and not told yet
+    _interrupted: bool = False
     _populations: int = 0
     _told: int = 0
     _started: float = field(default_factory=time.perf_counter)
@@ -107,12 +108,19 @@ class Search:
         """Wall-clock seconds of this session and those before it."""
         return self.seconds["earlier"] + time.perf_counter() - self._started
 
+    def interrupt(self) -> None:
+        """Stop from another thread, as Ctrl-C does in this one."""
+        self._interrupted = True
+        self.oracle.interrupt()
+
     def run(self) -> None:
         """Search until the budget is spent, the target is reached, asking is useless or somebody presses Ctrl-C."""
         try:
             self._finish_hand()
             self._look_for_target()
             while self.status == "finished" and self.stopped_by is None:
+                if self._interrupted:
+                    raise KeyboardInterrupt
                 left = self.budget.left(self.queries, self.elapsed, self.generator.nfe)
                 if left:
                     self._population(left)

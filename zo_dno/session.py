@@ -161,6 +161,8 @@ class Session:
             )
 
         search = fresh()
+        if self._parts.stop is not None:
+            self._parts.stop.tell(lambda: search.interrupt())
         try:
             if self._record.adopted and search.snapshot is not None:
                 adopt(search, search.snapshot)
