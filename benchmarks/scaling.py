@@ -71,6 +71,7 @@ def throughput(actors: int, rounds: int) -> float:
     answers = oracle.ask(asked)
     seconds = time.perf_counter() - started
     oracle.close()
+    pool.close()
     assert all(answer is not None and answer.score.value == 1 for answer in answers)
     return len(asked) / seconds
 

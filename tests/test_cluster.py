@@ -1,8 +1,11 @@
 """A real Ray of several nodes on this machine: the same result as in one process, whatever dies."""
 
+import asyncio
+import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -255,3 +258,55 @@ def test_a_driver_that_does_not_fit_the_cluster(cluster, token, version, said):
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert re.search(said, found.stdout)
     assert len(found.stdout.splitlines()) == 1
+
+
+def test_rays_metrics_show_the_actors(cluster):
+    import httpx2
+    import ray
+
+    pool = RewardPool(Timeless(), 2, takes=Takes(cpus=0), address=cluster.address)
+    try:
+        for _ in range(200):
+            asyncio.run(pool.call([np.zeros((8, 8, 3), np.uint8)], [""], []))
+            pages = [f"http://127.0.0.1:{node['MetricsExportPort']}/metrics" for node in ray.nodes() if node["Alive"]]
+            found = "".join(httpx2.get(page).text for page in pages)
+            if "zo_dno_alive" in found:
+                break
+            time.sleep(0.3)
+    finally:
+        pool.close()
+    (line,) = [line for line in found.splitlines() if line.startswith("ray_zo_dno_alive{")]
+    assert 'crew="workers"' in line
+    assert line.endswith(" 2.0")
+
+
+def test_the_driver_is_killed_and_the_run_goes_on(cluster, tmp_path):
+    """The search's own process dies in the middle; its actors end with it, and another one carries the run on."""
+    options = ["--steps", "1", "--threads", "1", "--strategy-option", "population=16"]
+    actors = ["--ray", cluster.address, "--workers", "2", "--worker-cpus", "0", "--generators", "1"]
+    run = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "160", *options, *actors, "--generator-cpus", "0"]
+    with subprocess.Popen([*run, "--out", str(tmp_path / "run")], stdout=subprocess.DEVNULL) as process:
+        ledger = tmp_path / "run" / "ledger.db"
+        while process.poll() is None and _answered(ledger) < 32:
+            time.sleep(0.1)
+        assert process.poll() is None
+        process.kill()
+    killed_at = time.monotonic()
+    done = subprocess.run([*_ZO_DNO, "resume", str(tmp_path / "run")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    print(f"\nthe driver killed: over {time.monotonic() - killed_at:.1f} s after it, its start included")
+    again = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "160", *options, "--out", str(tmp_path / "here")]
+    subprocess.run(again, check=True, stdout=subprocess.DEVNULL)
+    there, here = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("run", "here"))
+    assert {**there, "seconds": None} == {**here, "seconds": None}
+
+
+_ZO_DNO = (sys.executable, "-m", "zo_dno.cli")
+
+
+def _answered(ledger):
+    try:
+        with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as file:
+            return file.execute("SELECT COUNT(*) FROM query WHERE status = 'scored'").fetchone()[0]
+    except sqlite3.Error:
+        return 0

@@ -51,11 +51,16 @@ def questions(n):
 
 
 def asked(reward, n, workers=2, **terms):
-    oracle = Oracle(reward, Asking(in_flight=workers, first_wait=0.01, **terms), elsewhere=RewardPool(reward, workers))
+    return asked_in(RewardPool(reward, workers), reward, n, in_flight=workers, first_wait=0.01, **terms)
+
+
+def asked_in(pool, reward, n, **terms):
+    oracle = Oracle(reward, Asking(**terms), elsewhere=pool)
     try:
         return oracle.ask(questions(n))
     finally:
         oracle.close()
+        pool.close()
 
 
 @pytest.mark.parametrize("n", [1, 2, 7])
@@ -107,12 +112,7 @@ class Waiting(zo_dno.Reward):
 
 def test_many_queries_of_an_asynchronous_reward_are_under_way_in_one_actor():
     reward = Waiting(together=8)
-    pool = RewardPool(reward, 1, slots=8)
-    oracle = Oracle(reward, Asking(in_flight=8, timeout=20), elsewhere=pool)
-    try:
-        answers = oracle.ask(questions(8))
-    finally:
-        oracle.close()
+    answers = asked_in(RewardPool(reward, 1, slots=8), reward, 8, in_flight=8, timeout=20)
     assert [answer.score.value for answer in answers] == list(range(8))
     assert len({answer.score.raw for answer in answers}) == 1
 
@@ -127,11 +127,8 @@ def test_a_late_answer_of_an_asynchronous_reward_costs_that_query_alone():
             return number_and_process(images)
 
     reward = Late()
-    oracle = Oracle(reward, Asking(in_flight=4, timeout=1, attempts=1), elsewhere=RewardPool(reward, 1, slots=4))
-    try:
-        scores = [answer.score for answer in oracle.ask(questions(8))]
-    finally:
-        oracle.close()
+    answers = asked_in(RewardPool(reward, 1, slots=4), reward, 8, in_flight=4, timeout=1, attempts=1)
+    scores = [answer.score for answer in answers]
     assert [score.value for score in scores if not score.missing] == [0, 1, 2, 4, 5, 6, 7]
     assert scores[3].kind == "timeout"
     assert len({score.raw for score in scores} - {None}) == 1  # nobody was replaced

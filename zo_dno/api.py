@@ -16,6 +16,7 @@ from zo_dno.generators import closed_after
 from zo_dno.objective import DEFAULT_LEVEL
 from zo_dno.options import KEEP_IMAGES, Options
 from zo_dno.parts import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
+from zo_dno.pool import Pools
 from zo_dno.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_noise
@@ -64,6 +65,7 @@ def optimize(
     threads: int | None = None,
     on_step: Callable[[Step], None] | None = None,
     stop: Stop | None = None,
+    pools: Pools | None = None,
 ) -> Result:
     """Search the noise of a generator for images that a reward likes.
 
@@ -104,6 +106,7 @@ def optimize(
             default as many as torch is set to.
         on_step: called with the progress after every population.
         stop: called from another thread, ends the run as Ctrl-C does.
+        pools: of actors, where several runs share them.
     Raises:
         InputError: an argument does not fit; nothing was run or written.
         RunError: no query was scored. The folder holds what there is.
@@ -140,7 +143,9 @@ def optimize(
         threads=threads or torch.get_num_threads(),
     )
     noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
-    parts = _parts(options, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop)
+    parts = _parts(
+        options, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop, pools
+    )
     if out is None:
         return Session(parts).run()
     with RunFolder(Path(out)) as folder:
@@ -166,6 +171,7 @@ def resume(
     held_out: Sequence[Any] | None = None,
     on_step: Callable[[Step], None] | None = None,
     stop: Stop | None = None,
+    pools: Pools | None = None,
 ) -> Result:
     """Go on with a run that was stopped, paused or killed, or spend a larger budget on a finished one.
 
@@ -189,6 +195,7 @@ def resume(
         held_out: likewise.
         on_step: called with the progress after every population.
         stop: called from another thread, ends the run as Ctrl-C does.
+        pools: of actors, where several runs share them.
     Raises:
         InputError: the folder holds no run, is in use or damaged, or what goes on would not be the same run.
         RunError: no query was scored.
@@ -207,7 +214,7 @@ def resume(
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
     with ExitStack() as stack:
         model = stack.enter_context(closed_after(generator_from(config))) if generator is None else generator
-        parts = _parts(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop)
+        parts = _parts(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop, pools)
         folder = stack.enter_context(RunFolder(path, new=False))
         return Session(parts, folder, accept_drift=accept_drift).run()
 
@@ -221,10 +228,11 @@ def _parts(
     init: Tensor | None,
     on_step: Callable[[Step], None] | None,
     stop: Stop | None,
+    pools: Pools | None,
 ) -> Parts:
     torch.set_num_threads(options.threads or torch.get_num_threads())
     reward = requiring(reward, options.require)
     horizon = options.horizon or options.queries
     build = partial(make_strategy, strategy, generator, horizon, options.seed, init, options.strategy_options)
     settings: dict[str, Any] = getattr(generator, "settings", {"model": name_of(generator)})
-    return Parts(options, generator, reward, held_out, build, settings, on_step, stop)
+    return Parts(options, generator, reward, held_out, build, settings, on_step, stop, pools)

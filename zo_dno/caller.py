@@ -32,8 +32,6 @@ class Elsewhere(Protocol):
         """Ask one of them, for so many seconds at most; whatever happens to it, this returns."""
         ...
 
-    def close(self) -> None: ...
-
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -124,11 +122,9 @@ class Caller:
     def close(self) -> None:
         """Give up what is under way, and let go of what calling needed."""
         if self._background is not None:
-            if self._reward.is_async:
+            if self._reward.is_async and self._elsewhere is None:
                 self._background.run(self._reward.aclose())
             self._background.close()
-        if self._elsewhere is not None:
-            self._elsewhere.close()
 
     async def _carry_out(self, job: Job) -> Job:
         try:

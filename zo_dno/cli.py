@@ -36,6 +36,10 @@ def run(
         Path | None, typer.Argument(help="A YAML file of options; options given here override it.")
     ] = None,
     prompt: Annotated[str | None, _option("What to draw.", _MODEL)] = None,
+    prompts: Annotated[
+        Path | None, _option("File of prompts, one a line: a run each, in folders of --out.", _MODEL)
+    ] = None,
+    at_once: Annotated[int | None, _option("Of many prompts, searches at the same time.", _RAY)] = None,
     model: Annotated[str | None, _option("scenes (built in), a diffusers folder or a hub name.", _MODEL)] = None,
     negative_prompt: Annotated[str | None, _option("What not to draw.", _MODEL)] = None,
     steps: Annotated[int | None, _option("Denoising steps.", _MODEL)] = None,
@@ -165,10 +169,12 @@ def run(
     values["asking"] = (values.get("asking") or {}) | _given(asking)
     if min_log_prob is not None:
         values["min_log_prob"] = None if min_log_prob == "none" else _number(min_log_prob)
-    checked = validated(values)
-
     from zo_dno import display
 
+    if prompts is not None:
+        _run_many(values, prompts, out, at_once)
+        return
+    checked = validated(values)
     with display.quiet_libraries(), display.progress() as on_step:
         from zo_dno.runs import run as run_config
 
@@ -176,9 +182,25 @@ def run(
     _end(result)
 
 
+def _run_many(values: dict[str, Any], prompts: Path, out: Path, at_once: int | None) -> None:
+    from zo_dno import display
+    from zo_dno.config import validated
+    from zo_dno.many import read_prompts, run_many
+    from zo_dno.runs import import_from_here, with_threads
+
+    if "prompt" in values:
+        raise InputError("prompt must be left out with prompts; got both. Write it into the file.")
+    import_from_here()
+    found = read_prompts(prompts)
+    config = with_threads(validated({**values, "prompt": found[0]}))
+    with display.quiet_libraries(), display.progress_of_many() as on_step:
+        lines = run_many(config, found, out, on_step, at_once=at_once)
+    display.many(lines, out)
+
+
 @app.command()
 def resume(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of many prompts.")],
     queries: Annotated[int | None, typer.Option(help="Rewards to ask for in all.", show_default=False)] = None,
     nfe: Annotated[int | None, typer.Option(help="Denoiser calls in all.", show_default=False)] = None,
     seconds: Annotated[float | None, typer.Option(help="Time of all sessions.", show_default=False)] = None,
@@ -193,6 +215,14 @@ def resume(
     """Go on with a run that was stopped, paused or killed, or spend a larger budget on a finished one."""
     from zo_dno import display
 
+    if (folder / "prompts.json").exists():
+        from zo_dno.many import resume_many
+
+        changed = {"queries": queries, "max_cost": max_cost, "workers": workers, "generators": generators, "ray": ray}
+        with display.quiet_libraries(), display.progress_of_many() as on_step_of:
+            lines = resume_many(folder, on_step_of, **changed)
+        display.many(lines, folder)
+        return
     with display.quiet_libraries(), display.progress() as on_step:
         from zo_dno import runs
 

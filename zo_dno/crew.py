@@ -67,7 +67,7 @@ class Crew:
     def __init__(
         self, ray: Any, hire: Callable[[], Any], size: int, *, what: str, slots: int = 1, at_once: int = 64
     ) -> None:
-        self._ray, self._hire, self._slots, self._what = ray, hire, slots, what
+        self._ray, self._hire, self._slots, self.what = ray, hire, slots, what
         self._starting = asyncio.Semaphore(at_once)
         self._places = [Place() for _ in range(size)]
         self._free: asyncio.Queue[tuple[Place, int] | None] = asyncio.Queue()
@@ -76,7 +76,7 @@ class Crew:
         self._answers_at_death = -1
         self._killers: set[Hashable] = set()  # what was asked of those that died since the last answer
         self._waiting_for: set[asyncio.Task[None]] = set()
-        self._usage = Usage()
+        self._usage, self._gauges = Usage(), Gauges(self)
         self._background: Background[None] = Background()
         self.in_flight = 0
         try:
@@ -156,13 +156,13 @@ class Crew:
         """Start one, and then the others; those that need long join in later."""
         self._fill(self._places[0])
         if not await self._have_started(1, PATIENCE):
-            raise InputError(f"{self._what} could not be started within {PATIENCE:.0f} s. {self._resources()}")
+            raise InputError(f"{self.what} could not be started within {PATIENCE:.0f} s. {self._resources()}")
         for place in self._places[1:]:
             self._fill(place)
         before = 0
         while not await self._have_started(self.size, _GRACE):
             if self.alive == before:
-                log.warning("%d of %d %s have started. %s", self.alive, self.size, self._what, self._resources())
+                log.warning("%d of %d %s have started. %s", self.alive, self.size, self.what, self._resources())
                 return
             before = self.alive
 
@@ -188,7 +188,7 @@ class Crew:
                 token = self._free.get_nowait() if not self._free.empty() else await self._wait()
             except TimeoutError:
                 if not self.alive:
-                    message = f"none of {self.size} {self._what} is alive. {self._resources()}"
+                    message = f"none of {self.size} {self.what} is alive. {self._resources()}"
                     raise CrewError("no workers", message) from None
                 continue
             if token is None:  # wake the others as well
@@ -227,7 +227,7 @@ class Crew:
         exceptions = self._ray.exceptions
         for_good = isinstance(error, exceptions.RuntimeEnvSetupError) or "creation task" in str(error)
         if for_good or place.deaths >= _DEATHS or not isinstance(error, exceptions.RayError):
-            why = f"{self._what} could not be started: {_reason(error)}"
+            why = f"{self.what} could not be started: {_reason(error)}"
             if "No module named" in why:
                 why += " Install it on every machine, or let it travel with ray_env (docs/cluster.md)."
             self._give_up(CrewError("no workers", why, hopeless=True))
@@ -243,7 +243,7 @@ class Crew:
         self._killers.add(of)
         self._replace(place, epoch, died=True)
         if place.deaths >= _DEATHS and len(self._killers) > 1:
-            message = f"{self._what} die of whatever they are asked, at last of {_reason(error)}"
+            message = f"{self.what} die of whatever they are asked, at last of {_reason(error)}"
             self._give_up(CrewError("kills workers", message, hopeless=True))
         return self._hopeless or CrewError("worker died", _reason(error))
 
@@ -267,12 +267,37 @@ class Crew:
     def _note(self, change: int) -> None:
         self._usage.change(change)
         self.in_flight += change
+        self._gauges.show()
 
     def _resources(self) -> str:
         free, total = self._ray.available_resources(), self._ray.cluster_resources()
         names = [name for name in total if name in ("CPU", "GPU") or not name.startswith(("node:", "object", "memory"))]
         have = ", ".join(f"{free.get(name, 0):g} of {total[name]:g} {name}" for name in sorted(names)) or "nothing"
         return f"Ray has {have} free. Ask for less, or wait for other work to end."
+
+
+class Gauges:
+    """A crew's figures as metrics of Ray, brought up to date at most twice a second."""
+
+    def __init__(self, crew: Crew) -> None:
+        from ray.util.metrics import Gauge
+
+        self._crew, self._due = crew, 0.0
+        described = {
+            "alive": "actors that can be asked",
+            "in_flight": "calls under way",
+            "utilisation": "part of the time in which places for calls were taken",
+        }
+        self._gauges = {name: Gauge(f"zo_dno_{name}", what, tag_keys=("crew",)) for name, what in described.items()}
+
+    def show(self) -> None:
+        """Bring them up to date, if they are due."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + 0.5
+        for name, gauge in self._gauges.items():
+            gauge.set(getattr(self._crew, name), {"crew": self._crew.what})
 
 
 class Usage:

@@ -1,5 +1,6 @@
 """The same generator in several Ray actors, on this machine or on a cluster's."""
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from zo_dno.types import Drawn, Generator, array_of, slices
 if TYPE_CHECKING:
     from zo_dno.reward import Reward
 
+_PROMPTS = 16  # whose encodings an actor keeps
 _TRIES = 4  # actors that may die of one block
 
 
@@ -82,6 +84,14 @@ class GeneratorPool:
     def busy(self) -> float:
         """Seconds in which something was being drawn."""
         return self._busy.seconds
+
+    def with_prompt(self, prompt: str) -> "GeneratorPool":
+        """Return a generator of the same actors that draws another prompt."""
+        other = copy.copy(self)
+        other.prompt, other._busy, other._reward = prompt, _Busy(), None
+        if hasattr(self, "settings"):
+            other.settings = self.settings | {"prompt": prompt}
+        return other
 
     def scoring_with(self, reward: "Reward | None") -> None:
         """Let the actors ask a reward that costs microseconds about what they draw, so that no image need travel."""
@@ -172,7 +182,7 @@ class _Remote:
 class _GeneratorActor:
     def __init__(self, make: Callable[[], Generator], threads: int) -> None:
         torch.set_num_threads(threads)
-        self._make = make
+        self._make, self._others = make, dict[str, Generator]()
 
     def ready(self) -> None:
         """Answer once the actor has started."""
@@ -180,6 +190,16 @@ class _GeneratorActor:
     @cached_property
     def _loaded(self) -> Generator:
         return self._make()
+
+    def _drawing(self, prompt: str) -> Generator:
+        if prompt == getattr(self._loaded, "prompt", ""):
+            return self._loaded
+        if prompt not in self._others:
+            if len(self._others) >= _PROMPTS:
+                self._others.pop(next(iter(self._others)))
+            loaded: Any = self._loaded
+            self._others[prompt] = loaded.with_prompt(prompt)
+        return self._others[prompt]
 
     def describe(self) -> dict[str, Any]:
         """Say what the run has to know of the generator."""
@@ -195,7 +215,7 @@ class _GeneratorActor:
 
     def draw(self, noise: np.ndarray, prompt: str, reward: "Reward | None") -> tuple[Any, ...]:
         """Return the names of the images and what the reward says of each, and then the images, each by itself."""
-        drawn = draw(self._loaded, torch.from_numpy(noise.copy()))
+        drawn = draw(self._drawing(prompt), torch.from_numpy(noise.copy()))
         images = [array_of(one.image) for one in drawn]
         outcomes = [None if reward is None else call(reward, [image], [prompt]) for image in images]
         return [(one.sha256, outcome) for one, outcome in zip(drawn, outcomes, strict=True)], *map(np.copy, images)

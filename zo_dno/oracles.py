@@ -9,7 +9,7 @@ from zo_dno.combination import Combination
 from zo_dno.combined import CombinedOracle, PartOracle
 from zo_dno.ledger import HELD_OUT, Ledger
 from zo_dno.oracle import Oracle
-from zo_dno.pool import RewardPool, Takes
+from zo_dno.pool import Pools, Takes
 from zo_dno.reward import Reward
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ class Oracles:
         parts: of the run.
         ledger: what earlier sessions were answered.
         cache: of answers.
+        pools: of actors.
     """
 
-    def __init__(self, parts: "Parts", ledger: Ledger, cache: Cache) -> None:
-        self._parts, self._ledger, self._cache = parts, ledger, cache
+    def __init__(self, parts: "Parts", ledger: Ledger, cache: Cache, pools: Pools) -> None:
+        self._parts, self._ledger, self._cache, self._pools = parts, ledger, cache, pools
 
     def main(self) -> Oracle | CombinedOracle:
         """Make the oracle of what is optimised."""
@@ -56,7 +57,7 @@ class Oracles:
         """Make one oracle; `pools` that take turns share the workers' CPUs."""
         terms, pool, options = self._parts.terms[name], None, self._parts.options
         if workers:
-            pool = RewardPool(
+            pool = self._pools.get(
                 reward,
                 workers,
                 takes=Takes(options.worker_cpus / pools, options.worker_gpus / pools, options.worker_resources),

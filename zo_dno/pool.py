@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +125,34 @@ class RewardPool:
 
 def _is_remote(image: AnyImage) -> TypeGuard[RemoteImage]:
     return hasattr(image, "fetch")
+
+
+class Pools:
+    """The pools of rewards that runs share; each is made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._lock, self._made = threading.Lock(), dict[str, RewardPool]()
+
+    def get(self, reward: "Reward", workers: int, **options: Any) -> RewardPool:
+        """Return the pool of a reward; `options` are those of `RewardPool`."""
+        key = repr((reward.identity, workers, options))
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = RewardPool(reward, workers, **options)
+            return self._made[key]
+
+    @property
+    def crews(self) -> list[Crew]:
+        """The actors of all of them."""
+        with self._lock:
+            return [pool.crew for pool in self._made.values()]
+
+    def close(self) -> None:
+        """Stop all actors."""
+        with self._lock:
+            for pool in self._made.values():
+                pool.close()
+            self._made.clear()
 
 
 class _RewardActor:

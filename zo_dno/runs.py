@@ -28,11 +28,17 @@ def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = N
     """
     import_from_here()
     _check_before_loading(config, out)
-    here = max(1, config.generators) if config.ray == LOCAL else 1  # as many draw at once on this machine
-    config = config.model_copy(update={"threads": config.threads or max(1, len(os.sched_getaffinity(0)) // here)})
-    torch.set_num_threads(config.threads or 1)
+    config = with_threads(config)
     with closed_after(make_generator(config)) as generator:
         return api.optimize(generator, out=out, on_step=on_step, **config.search_arguments)
+
+
+def with_threads(config: RunConfig) -> RunConfig:
+    """Settle how many threads draw, and use them; by default all processors, shared by the actors of this machine."""
+    here = max(1, config.generators) if config.ray == LOCAL else 1
+    threads = config.threads or max(1, len(os.sched_getaffinity(0)) // here)
+    torch.set_num_threads(threads)
+    return config.model_copy(update={"threads": threads})
 
 
 def resume(run: Path, on_step: Callable[[Step], None] | None = None, **changes: Any) -> Result:

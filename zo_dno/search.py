@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -30,13 +30,19 @@ from zo_dno.rows import query_row
 from zo_dno.strategy import Strategy, UsesRegularizer
 from zo_dno.types import Answer, AnyImage, Candidates, Drawn, Generator, Question, array_of, slices
 
+if TYPE_CHECKING:
+    from zo_dno.crew import Crew
+
 Status = Literal["finished", "target", "interrupted", "paused", "infeasible"]
 _PARTS = ("generate", "score", "strategy")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a watcher is shown after every population; `median_log_prob` is that population's."""
+    """What a watcher is shown after every population; `median_log_prob` is that population's.
+
+    `crews` are the actors that draw and score; their figures are those of whenever they are looked at.
+    """
 
     stage: str
     queries: int
@@ -47,6 +53,7 @@ class Step:
     sigma: float | None
     images_per_second: float
     cost: float
+    crews: tuple["Crew", ...] = ()
 
 
 class DriftError(Exception):
@@ -63,6 +70,7 @@ class Search:
         snapshot: where the strategy's state is kept, if it is.
         accept_drift: go on although the model now draws other images than the recorded ones.
         on_step: called after every population.
+        crews: actors that draw and score.
     """
 
     generator: Generator
@@ -80,6 +88,7 @@ class Search:
     snapshot: Path | None = None
     accept_drift: bool = False
     on_step: Callable[[Step], None] | None = None
+    crews: tuple["Crew", ...] = ()
 
     status: Status = "finished"
     stopped_by: Limit | None = None
@@ -349,6 +358,7 @@ class Search:
             sigma=getattr(self.strategy, "step_size", None),
             images_per_second=self.queries / spent if spent else math.nan,
             cost=self.oracle.purse.spent,
+            crews=self.crews,
         )
 
     @contextmanager

@@ -14,11 +14,13 @@ from zo_dno.budget import Budget
 from zo_dno.cache import Cache
 from zo_dno.combination import Combination
 from zo_dno.combined import CombinedOracle
+from zo_dno.crew import Crew
 from zo_dno.drawing import Drawer, Here
 from zo_dno.errors import RunError
 from zo_dno.generators import GeneratorPool
 from zo_dno.ledger import BASELINE, HELD_OUT, WARM_UP, Ledger
 from zo_dno.oracles import Oracles
+from zo_dno.pool import Pools
 from zo_dno.record import Record
 from zo_dno.replay import adopt, replay
 from zo_dno.result import Baseline, Result
@@ -77,7 +79,8 @@ class Session:
             if self._folder is not None:
                 self._folder.write_config(self._parts.config)
             self._parts.reward.begin(self._folder.path if self._folder else None)
-            self._oracles = Oracles(self._parts, self._ledger, self._cache)
+            self._pools = self._parts.pools or self._closing(Pools())
+            self._oracles = Oracles(self._parts, self._ledger, self._cache, self._pools)
             self._oracle = self._closing(self._oracles.main())
             self._drawer = self._drawing()
             self._artefacts = self._closing(
@@ -116,6 +119,11 @@ class Session:
         cheap = not isinstance(reward, Combination) and not self._oracle.waits and not self._parts.keeps_everything
         generator.scoring_with(reward if cheap and reward.travels else None)
         return generator
+
+    @property
+    def _crews(self) -> tuple[Crew, ...]:
+        generator = self._parts.generator
+        return (*([generator.crew] if isinstance(generator, GeneratorPool) else ()), *self._pools.crews)
 
     def _closing(self, part: Closes) -> Closes:
         self._stack.callback(part.close)
@@ -158,6 +166,7 @@ class Session:
                 snapshot=self._folder.snapshot if self._folder is not None and stage == "search" else None,
                 accept_drift=self._accept_drift,
                 on_step=self._parts.on_step,
+                crews=self._crews,
             )
 
         search = fresh()

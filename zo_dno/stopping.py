@@ -20,6 +20,11 @@ class Stop:
         for tell in listeners:
             tell()
 
+    @property
+    def called(self) -> bool:
+        """Somebody wants the run to end."""
+        return self._calls > 0
+
     def tell(self, listener: Callable[[], None]) -> None:
         """Call `listener` at every stop, and now for those that were."""
         with self._lock:
