@@ -266,6 +266,7 @@ def test_rays_metrics_show_the_actors(cluster):
 
     pool = RewardPool(Timeless(), 2, takes=Takes(cpus=0), address=cluster.address)
     try:
+        found = ""
         for _ in range(200):
             asyncio.run(pool.call([np.zeros((8, 8, 3), np.uint8)], [""], []))
             pages = [f"http://127.0.0.1:{node['MetricsExportPort']}/metrics" for node in ray.nodes() if node["Alive"]]

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 
 class Elsewhere(Protocol):
-    """Other processes that ask the reward."""
+    """Other processes that ask the reward.
+
+    Attributes:
+        spare: calls beside those under way that they take, so as to have no pause between two.
+    """
+
+    spare: int
 
     async def call(
         self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None
@@ -75,6 +81,11 @@ class Caller:
         self._limits = [] if plain else _limits(asking)
         self._finished: list[Job | None] = []
         self._interrupted = False
+
+    @property
+    def spare(self) -> int:
+        """Calls beside those under way that are taken, as long as many more wait."""
+        return self._elsewhere.spare if self._elsewhere is not None else 0
 
     @property
     def waits(self) -> bool:

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import math
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from zo_dno.background import Background
@@ -16,6 +18,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 PATIENCE = 25.0  # seconds without any actor before whoever waits for one is told so
 _GRACE = 5.0  # seconds in which another actor should have started, or it waits for resources
+_SHORT = 0.5  # seconds of a call below which the next one waits at the actor, so that it has no pause between two
 _DEATHS = 4  # in a row, of whoever takes one place, before it is the work that is to blame
 
 
@@ -41,6 +44,7 @@ class Place:
         ready: the one that does can be asked.
         deaths: of those that filled it, since any actor of the crew last answered.
         late: calls in a row that were given up.
+        next: the call that waits there for its turn.
     """
 
     actor: Any = None
@@ -48,6 +52,30 @@ class Place:
     ready: bool = False
     deaths: int = 0
     late: int = 0
+    next: "Call | None" = None
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A piece of work that an actor has, or that waits there for its turn; only then does its time begin."""
+
+    place: Place
+    epoch: int
+    actor: Any
+    timeout: float | None
+    started: bool
+    since: float = field(default_factory=time.monotonic)
+    clock: asyncio.Timeout | None = None
+
+    def start(self) -> None:
+        """Begin to count."""
+        self.started, self.since = True, time.monotonic()
+        if self.timeout is not None and self.clock is not None:
+            self.clock.reschedule(asyncio.get_running_loop().time() + self.timeout)
+
+
+class _NeverBegunError(Exception):
+    """The actor died before it began what waited there."""
 
 
 class Crew:
@@ -71,6 +99,8 @@ class Crew:
         self._starting = asyncio.Semaphore(at_once)
         self._places = [Place() for _ in range(size)]
         self._free: asyncio.Queue[tuple[Place, int] | None] = asyncio.Queue()
+        self._second: deque[tuple[Place, int]] = deque()  # places where one more call can wait
+        self._mean = math.inf  # seconds of a call, lately
         self._hopeless: CrewError | None = None
         self._answers = 0
         self._answers_at_death = -1
@@ -80,7 +110,7 @@ class Crew:
         self._background: Background[None] = Background()
         self.in_flight = 0
         try:
-            self.run(self._begin()).result()
+            self.run(self._start_all()).result()
         except BaseException:
             self.close()
             raise
@@ -121,29 +151,37 @@ class Crew:
             TimeoutError: it took too long.
             Exception: what the work itself raised.
         """
-        place = await self._next()
-        epoch, actor = place.epoch, place.actor
-        self._note(+1)
+        while True:
+            place, queued = await self._next()
+            call = Call(place, place.epoch, place.actor, timeout, started=not queued)
+            try:
+                return await self._carry_out(call, work, of)
+            except _NeverBegunError:
+                continue
+
+    async def _carry_out(self, call: "Call", work: Callable[[Any], Awaitable[T]], of: Hashable) -> T:
+        place, exceptions = call.place, self._ray.exceptions
+        self._begin(call)
         try:
-            async with asyncio.timeout(timeout):
-                result = await work(actor)
-        except (self._ray.exceptions.RayTaskError, self._ray.exceptions.ObjectLostError) as error:
-            self._answered(place)  # the actor is well: the work, or what it was given, is not
+            async with asyncio.timeout(call.timeout if call.started else None) as call.clock:
+                result = await work(call.actor)
+        except (exceptions.RayTaskError, exceptions.ObjectLostError) as error:
+            self._answered(call)  # the actor is well: the work, or what it was given, is not
             raise (getattr(error, "cause", None) or error) from error
-        except self._ray.exceptions.RayError as error:
-            raise self._died(place, epoch, of, error) from error
+        except exceptions.RayError as error:
+            if not call.started:
+                raise _NeverBegunError from error  # what it waited behind brought the actor down
+            raise self._died(place, call.epoch, of, error) from error
         except (TimeoutError, asyncio.CancelledError):
-            place.late += 1
+            place.late += call.started
             if place.late >= self._slots:  # nothing that it was asked came back
-                self._replace(place, epoch)
+                self._replace(place, call.epoch)
             raise
         else:
-            self._answered(place)
+            self._answered(call)
             return result
         finally:
-            self._note(-1)
-            if place.ready and place.epoch == epoch:
-                self._free.put_nowait((place, epoch))
+            self._end(call)
 
     def close(self) -> None:
         """Stop the actors."""
@@ -152,7 +190,34 @@ class Crew:
             if place.actor is not None:
                 self._ray.kill(place.actor)
 
-    async def _begin(self) -> None:
+    def _begin(self, call: "Call") -> None:
+        self.in_flight += 1
+        self._gauges.show()
+        if call.started:
+            self._usage.change(+1)
+        else:
+            call.place.next = call
+
+    def _end(self, call: "Call") -> None:
+        """Let the next call that the actor has begin to count, or somebody else have the place."""
+        self.in_flight -= 1
+        if call.started:
+            self._usage.change(-1)
+        place = call.place
+        if not (place.ready and place.epoch == call.epoch):
+            return
+        if place.next is call:
+            place.next = None
+            self._second.append((place, call.epoch))
+        elif place.next is not None:
+            place.next.start()
+            self._usage.change(+1)
+            place.next = None
+            self._second.append((place, call.epoch))
+        else:
+            self._free.put_nowait((place, call.epoch))
+
+    async def _start_all(self) -> None:
         """Start one, and then the others; those that need long join in later."""
         self._fill(self._places[0])
         if not await self._have_started(1, PATIENCE):
@@ -179,11 +244,16 @@ class Crew:
             await asyncio.sleep(0.01)
         return self.alive >= n
 
-    async def _next(self) -> Place:
-        """Wait for an actor that is free."""
+    async def _next(self) -> tuple[Place, bool]:
+        """Wait for an actor that is free, or whose call will soon be over; the work then waits there for its turn."""
         while True:
             if self._hopeless is not None:
                 raise self._hopeless
+            if self._free.empty() and self._mean < _SHORT:
+                while self._second:
+                    place, epoch = self._second.popleft()
+                    if place.ready and place.epoch == epoch:
+                        return place, True
             try:
                 token = self._free.get_nowait() if not self._free.empty() else await self._wait()
             except TimeoutError:
@@ -194,7 +264,7 @@ class Crew:
             if token is None:  # wake the others as well
                 self._free.put_nowait(None)
             elif token[0].ready and token[0].epoch == token[1]:
-                return token[0]
+                return token[0], False
 
     async def _wait(self) -> tuple[Place, int] | None:
         async with asyncio.timeout(PATIENCE):
@@ -206,7 +276,7 @@ class Crew:
         task.add_done_callback(self._waiting_for.discard)
 
     async def _start(self, place: Place) -> None:
-        place.epoch, place.ready, place.late = place.epoch + 1, False, 0
+        place.epoch, place.ready, place.late, place.next = place.epoch + 1, False, 0, None
         epoch = place.epoch
         try:
             async with self._starting:
@@ -221,6 +291,8 @@ class Crew:
             place.ready = True
             for _ in range(self._slots):
                 self._free.put_nowait((place, epoch))
+            if self._slots == 1:
+                self._second.append((place, epoch))
 
     def _cannot_start(self, place: Place, error: Exception) -> None:
         place.deaths += 1
@@ -260,14 +332,12 @@ class Crew:
         self._hopeless = self._hopeless or reason
         self._free.put_nowait(None)
 
-    def _answered(self, place: Place) -> None:
+    def _answered(self, call: "Call") -> None:
         self._answers += 1
-        place.late = 0
-
-    def _note(self, change: int) -> None:
-        self._usage.change(change)
-        self.in_flight += change
-        self._gauges.show()
+        call.place.late = 0
+        if call.started:
+            seconds = time.monotonic() - call.since
+            self._mean = seconds if math.isinf(self._mean) else 0.9 * self._mean + 0.1 * seconds
 
     def _resources(self) -> str:
         free, total = self._ray.available_resources(), self._ray.cluster_resources()

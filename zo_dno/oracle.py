@@ -145,7 +145,7 @@ class Oracle:
         stopped_by: Exception | KeyboardInterrupt | None = None
         self._breaker.begin()
         while True:
-            leaving = self._affordable(round_, self.asking.in_flight - running, last=drawing.over)
+            leaving = self._affordable(round_, self._places(round_) - running, last=drawing.over)
             if leaving:
                 on_asked([question for group in leaving for question in group])
                 for group in leaving:
@@ -184,6 +184,11 @@ class Oracle:
     def close(self) -> None:
         """Let go of what asking needed; what is under way is given up."""
         self._caller.close()
+
+    def _places(self, round_: Round) -> int:
+        """How many calls may be under way; more than the terms say only while enough would wait for everybody."""
+        beyond = len(round_) // self.reward.batch - self.asking.in_flight
+        return self.asking.in_flight + max(0, min(self._caller.spare, beyond))
 
     def _draw_on(self, drawing: Drawing, waiting: int, running: int) -> None:
         """Begin to draw, unless enough waits to be asked; in this thread, only once all answers are written down."""

@@ -58,6 +58,9 @@ class RewardPool:
         runtime_env: Ray's description of what workers need.
     Raises:
         InputError: a number is out of range, the reward cannot be sent, or no actor could be started.
+
+    Attributes:
+        spare: calls that can wait at the actors for their turn.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class RewardPool:
         self.crew = Crew(
             ray, lambda: actor.remote(sent), workers, slots=slots, what="workers", at_once=starting(address)
         )
+        self.spare = workers if slots == 1 else 0
         self._ray = ray
 
     async def call(
