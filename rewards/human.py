@@ -61,6 +61,7 @@ class Human(Reward):
 
     name = "human"
     is_async = True
+    keeps_answers = True
     batch = 2**20
     asking = Asking(attempts=1, breaker=0, durable=True)
     mode: Mode = "best"

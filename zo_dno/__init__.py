@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zo_dno.errors import RunError as RunError
     from zo_dno.errors import ZoDnoError as ZoDnoError
     from zo_dno.generator import DiffusersGenerator as DiffusersGenerator
+    from zo_dno.rating import rate as rate
     from zo_dno.result import Result as Result
     from zo_dno.reward import Reward as Reward
     from zo_dno.types import Score as Score
@@ -28,6 +29,7 @@ _HOMES = {
     "DiffusersGenerator": "zo_dno.generator",
     "FunctionGenerator": "zo_dno.callables",
     "InputError": "zo_dno.errors",
+    "rate": "zo_dno.rating",
     "Result": "zo_dno.result",
     "Reward": "zo_dno.reward",
     "RunError": "zo_dno.errors",

@@ -7,11 +7,16 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from zo_dno.interrupt import on_interrupt
+
 T = TypeVar("T")
 
 
 class Background(Generic[T]):
-    """Runs coroutines; what they return is collected in the order in which they finish."""
+    """Runs coroutines; what they return is collected in the order in which they finish.
+
+    An interrupt of the run, where it has one (`interrupt.py`), ends `finished` as Ctrl-C does.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -19,20 +24,27 @@ class Background(Generic[T]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="zo-dno asking", daemon=True)
         self._thread.start()
+        on_interrupt(lambda: self.post(KeyboardInterrupt()))
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> None:
         """Begin to run a coroutine."""
         self._loop.call_soon_threadsafe(self._begin, coroutine)
 
+    def post(self, value: T | BaseException) -> None:
+        """Hand in something that is done by itself, or that `finished` raises; from any thread."""
+        self._done.put(value)
+
     def finished(self) -> list[T]:
         """Wait for at least one coroutine to finish, and return what all that have finished returned."""
-        found = [self._done.get()]
-        while not self._done.empty():
-            found.append(self._done.get())
-        for one in found:
+        found: list[T] = []
+        while not found or not self._done.empty():
+            one = self._done.get()
             if isinstance(one, BaseException):
+                for other in found:  # they are for the next time
+                    self._done.put(other)
                 raise one
-        return found  # type: ignore[return-value]
+            found.append(one)
+        return found
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run one coroutine and wait for what it returns."""

@@ -129,7 +129,8 @@ class Oracle:
 
         Raises:
             PauseError: the breaker opened. What was under way was waited for.
-            KeyboardInterrupt: what was under way was waited for; a second one does not wait.
+            KeyboardInterrupt: what was under way was waited for, unless the reward keeps its answers; a second one does
+                not wait.
         """
         answers: dict[int, Answer] = {}
 
@@ -155,7 +156,7 @@ class Oracle:
             try:
                 finished = self._caller.finished()
             except KeyboardInterrupt:
-                if interrupted:
+                if interrupted or self.reward.keeps_answers:
                     raise
                 interrupted = True
                 waiting.clear()

@@ -16,7 +16,7 @@ from zo_dno.listening import WebServer
 from zo_dno.preference import agreement
 from zo_dno.ratings import Ratings
 from zo_dno.run_folder import RunFolder
-from zo_dno.tasks import SKIPPED, RatingError
+from zo_dno.tasks import QUESTIONS, SKIPPED, RatingError
 from zo_dno.web.guard import Guard, page_token
 
 _HERE = Path(__file__).parent
@@ -95,6 +95,7 @@ def page_app(
         page = templates.get_template("page.html").render(
             state=state,
             task=ratings.next_task(rater),
+            questions=QUESTIONS,
             progress=ratings.progress(rater),
             proof=guard.proof(rater, serial),
             rater=name,
