@@ -29,7 +29,7 @@ class Reward(ABC):
         batch: how many images one call takes at most. A call that fails loses all of them.
         takes_keys: `__call__` is given a third argument, a key for each image that is equal for equal questions only,
             so that a server can tell a call that is made again.
-        keeps_answers: a call that is given up loses nothing: what was answered is kept, and found when it is made again.
+        keeps_answers: a call can be given up without loss: what was answered is kept, and found when it is made again.
     """
 
     name: str

@@ -1,14 +1,12 @@
 """The rating page as a widget of a notebook: the same questions from the same store, without a server."""
 
-import html
-import importlib
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from zo_dno.errors import InputError
+from zo_dno.controls import Controls, close
 from zo_dno.images import png_bytes
 from zo_dno.ratings import Ratings
 from zo_dno.tasks import QUESTIONS, SKIPPED, Progress, RatingError, Task
@@ -18,8 +16,8 @@ if TYPE_CHECKING:
     from zo_dno.search import Step
 
 _LOOK = 0.25  # seconds between looks for what others, or the search, did
-_WIDTHS = {1: "22rem", 2: "20rem"}  # of an image, by how many are shown
-_NARROW = "12.5rem"
+_WIDE, _NARROW, _SMALL = "17rem", "12.5rem", "6rem"  # of an image
+_NO_PLACE = "-"
 _ENDS = {
     "finished": "Finished",
     "target": "The target is reached",
@@ -27,14 +25,12 @@ _ENDS = {
     "paused": "Paused",
     "infeasible": "Finished, but no image may win",
 }
-_Shown = tuple[str, float | None]  # name of an image, and its score
 
 
 class RatingWidget:
     """Asks one rater, by buttons under the images, what a run's rating page asks.
 
-    The search and the kernel's clicks are in different threads, and neither waits for the other: what is clicked is
-    durable when the next question is there.
+    The search and the clicks are in different threads. What is clicked is durable once the next question is there.
 
     Args:
         rater: name and id of the one who clicks, the same in every session of a run.
@@ -47,19 +43,18 @@ class RatingWidget:
     """
 
     def __init__(self, rater: str = "notebook") -> None:
-        self._widgets = _ipywidgets()
-        self._rater = rater
+        self._make, self._rater = Controls(), rater
         self._lock = threading.RLock()
         self._ratings: Ratings | None = None
         self._task: Task | None = None
         self._order: list[str] = []
         self._seen: tuple[Progress, bool] | None = None
         self._run = ""
-        self._fresh: list[Any] = []
-        self._stale: list[Any] = []
+        self._shown: Sequence[Any] = ()
+        self._stale: Sequence[Any] = ()
         self.begun = threading.Event()
         self.stop: Callable[[], None] = lambda: None
-        self.box = self._widgets.VBox([self._text("The search is drawing the first images")])
+        self.box = self._make.box()
 
     # What the run calls
 
@@ -67,7 +62,7 @@ class RatingWidget:
         """Begin to ask what is asked in a store. Returns what lets go of it."""
         ratings.greet(self._rater, self._rater)
         with self._lock:
-            self._ratings = ratings
+            self._ratings, self._seen = ratings, None
         ended = threading.Event()
         watch = threading.Thread(target=self._watch, args=(ended,), name="zo-dno widget", daemon=True)
         watch.start()
@@ -78,7 +73,7 @@ class RatingWidget:
             watch.join()
             with self._lock:
                 self._ratings = self._task = None
-                self._put([self._text("The search is at its end")])
+                self._put([self._make.text("The search is coming to its end")])
 
         return let_go
 
@@ -93,24 +88,20 @@ class RatingWidget:
         with self._lock:
             if result is None:
                 why = str(error) or type(error).__name__
-                self._put([self._text("The run ended without a result"), self._message(why)])
+                self._put([self._make.text("The run ended without a result"), self._make.alert(why)])
                 return
-            pair = [("before", result.first), ("best", result.best)]
-            images = (result.first_image, result.best_image)
-            parts = [self._text(_ENDS[result.status], f"{result.queries} images scored, in result()")]
-            parts += [self._message(why) for why in (result.pause, result.infeasible) if why]
-            shown = [
-                self._picture(png_bytes(image), _caption(label, found.reward), _NARROW)
-                for image, (label, found) in zip(images, pair, strict=True)
-            ]
-            self._put([*parts, self._row(shown)])
+            head = self._make.text(_ENDS[result.status], f"{result.queries} images scored; see result()")
+            alerts = [self._make.alert(why) for why in (result.pause, result.infeasible) if why]
+            first, best = result.first.reward, result.best.reward
+            pair = [("before", first, png_bytes(result.first_image)), ("best", best, png_bytes(result.best_image))]
+            self._put([head, *alerts, self._pair(pair, _NARROW)])
 
     def how_far(self) -> str:
         """Say in a few words what is waited for."""
         with self._lock:
             progress = self._ratings.progress(self._rater) if self._ratings else None
         if progress is None or progress.complete:
-            return "the search is drawing"
+            return "the search is at work"
         return f"{progress.asked - progress.answered} answers of population {progress.round + 1} are left"
 
     # What the rater does; every button knows its question, so that a double click is no answer to the next one
@@ -142,7 +133,7 @@ class RatingWidget:
             if len(self._order) == len(task.shown) - 1:
                 self._order += set(task.shown) - set(self._order)
             for other, button in zip(task.shown, self._choices, strict=True):
-                button.description = str(self._order.index(other) + 1) if other in self._order else "-"
+                button.description = str(self._order.index(other) + 1) if other in self._order else _NO_PLACE
                 button.button_style = "success" if other in self._order else ""
             self._send.disabled = len(self._order) < len(task.shown)
 
@@ -152,71 +143,74 @@ class RatingWidget:
         """Ask again whenever there is something else to say, until the run lets go."""
         while not ended.is_set():
             with self._lock:
-                if self._ratings is not None:
-                    try:
-                        self._look(self._ratings)
-                    except sqlite3.Error as error:  # such as a file that another process has locked
-                        self._put([self._text("The questions cannot be read"), self._message(str(error))])
-                        self._seen = None
+                try:
+                    self._look()
+                except sqlite3.Error as error:  # such as a file that another process has locked
+                    self._put([self._make.text("The questions cannot be read"), self._make.alert(str(error))])
+                    self._task = self._seen = None
             ended.wait(_LOOK)
 
-    def _look(self, ratings: Ratings) -> None:
-        now = (ratings.progress(self._rater), ratings.has_task(self._rater))
+    def _look(self) -> None:
+        assert self._ratings is not None
+        now = (self._ratings.progress(self._rater), self._ratings.has_task(self._rater))
         if now == self._seen:
             return
-        another = self._seen is None or (now[0].round, now[1]) != (self._seen[0].round, self._seen[1])
-        if another or self._task is None:
-            self._ask()
-        else:
+        same = self._seen is not None and (now[0].round, now[1]) == (self._seen[0].round, self._seen[1])
+        if same and self._task is not None:  # others have answered meanwhile
             self._seen = now
-            self._show_progress(now[0])
+            self._fill(now[0])
+        else:
+            self._ask()
 
     def _ask(self, message: str = "") -> None:
         """Show the next question, or that there is none."""
         assert self._ratings is not None
-        self._seen = (self._ratings.progress(self._rater), self._ratings.has_task(self._rater))
-        self._task, self._order = self._ratings.next_task(self._rater), []
-        parts = [self._head(self._seen[0])]
-        if message:
-            parts.append(self._message(message))
-        parts += self._waiting(self._seen[0]) if self._task is None else self._question(self._task)
-        self._put([*parts, *self._foot(self._ratings)])
+        progress, has = self._ratings.progress(self._rater), self._ratings.has_task(self._rater)
+        self._seen, self._order = (progress, has), []
+        self._task = self._ratings.next_task(self._rater)
+        self._bar = self._make.progress()
+        self._fill(progress)
+        parts = [self._bar] if progress.round >= 0 else []
+        parts += [self._make.alert(message)] if message else []
+        parts += self._waiting(progress) if self._task is None else self._question(self._task)
+        first, best = self._ratings.before_and_best()
+        if first is not None and best is not None:
+            pair = [(label, one[1], self._ratings.png(one[0])) for label, one in (("before", first), ("best", best))]
+            parts.append(self._pair(pair, _SMALL))
+        self._put(parts)
 
-    def _head(self, progress: Progress) -> Any:
-        self._left = self._widgets.HTML()
-        layout = self._widgets.Layout(width="100%", height="0.5rem")
-        self._bar = self._widgets.IntProgress(layout=layout)
-        self._show_progress(progress)
-        return self._widgets.VBox([self._left, self._bar])
-
-    def _show_progress(self, progress: Progress) -> None:
+    def _fill(self, progress: Progress) -> None:
         left = progress.asked - progress.answered
         words = [f"Population {progress.round + 1}", f"{left} left", self._run]
-        self._left.value = " · ".join(word for word in words if word)
-        self._bar.max, self._bar.value = progress.asked or 1, progress.answered
+        self._make.fill(self._bar, " · ".join(word for word in words if word), progress.answered, progress.asked)
 
     def _question(self, task: Task) -> list[Any]:
         assert self._ratings is not None
-        parts = [self._text(QUESTIONS[task.mode], f"“{task.prompt}”" if task.prompt else "")]
-        width = _WIDTHS.get(len(task.shown), _NARROW)
-        images = [self._image(self._ratings.png(name), width) for name in task.shown]
-        skip = self._button("Skip", partial(self._answer, task, SKIPPED))
-        aside = self._row([skip, self._button("Undo", partial(self._undo, task)), self._button("Stop", self._on_stop)])
+        head = self._make.text(QUESTIONS[task.mode], f"“{task.prompt}”" if task.prompt else "")
+        width = _WIDE if len(task.shown) <= 2 else _NARROW
+        images = [self._make.picture(self._ratings.png(name), width) for name in task.shown]
+        aside = self._make.row(
+            [self._make.button("Skip", partial(self._answer, task, SKIPPED)), *self._undo_and_stop(task)]
+        )
         if task.mode == "rate":
-            ratings = [self._button(str(n), partial(self._answer, task, float(n)), width="3rem") for n in range(11)]
-            return [*parts, self._row(images), self._row(ratings), self._text("", "0 worst, 10 best"), aside]
-        act = self._place if task.mode == "rank" else self._answer
-        words = ["-"] * len(images) if task.mode == "rank" else [str(place + 1) for place in range(len(images))]
+            ratings = [self._make.button(str(n), partial(self._answer, task, float(n)), "3rem") for n in range(11)]
+            ends = self._make.text("", "0 worst, 10 best")
+            return [head, self._make.row(images), self._make.row(ratings), ends, aside]
+        ranked = task.mode == "rank"
         self._choices = [
-            self._button(word, partial(act, task, name), width="100%")
-            for word, name in zip(words, task.shown, strict=True)
+            self._make.button(
+                _NO_PLACE if ranked else str(number),
+                partial(self._place if ranked else self._answer, task, name),
+                "100%",
+            )
+            for number, name in enumerate(task.shown, 1)
         ]
-        cards = [self._widgets.VBox([*both]) for both in zip(images, self._choices, strict=True)]
-        if task.mode == "rank":
-            self._send = self._button("Send this order", lambda _: self._answer(task, [*self._order]))
-            self._send.disabled = True
-            return [*parts, self._row(cards), self._row([self._send]), aside]
-        return [*parts, self._row(cards), aside]
+        cards = self._make.row([self._make.box(both) for both in zip(images, self._choices, strict=True)])
+        if not ranked:
+            return [head, cards, aside]
+        self._send = self._make.button("Send this order", lambda _: self._answer(task, [*self._order]))
+        self._send.disabled = True
+        return [head, cards, self._make.row([self._send]), aside]
 
     def _waiting(self, progress: Progress) -> list[Any]:
         if progress.round < 0:
@@ -225,72 +219,33 @@ class RatingWidget:
             words = "Thank you. The search is drawing the next images"
         else:
             words = "Others are at the last ones"
-        buttons = [self._button("Undo", partial(self._undo, None)), self._button("Stop", self._on_stop)]
-        return [self._text(words), self._row(buttons)]
+        return [self._make.text(words), self._make.row(self._undo_and_stop(None))]
 
-    def _foot(self, ratings: Ratings) -> list[Any]:
-        """Show the first image beside the best, once there is one."""
-        first, best = ratings.before_and_best()
-        if first is None or best is None:
-            return []
-        pair: list[tuple[str, _Shown]] = [("before", first), ("best so far", best)]
-        shown = [
-            self._picture(ratings.png(name), _caption(label, score), "6rem") for label, (name, score) in pair
+    def _undo_and_stop(self, task: Task | None) -> list[Any]:
+        return [
+            self._make.button("Undo", partial(self._undo, task)),
+            self._make.button("Stop", self._on_stop),
         ]
-        return [self._row(shown)]
 
     def _on_stop(self, *_: Any) -> None:
+        with self._lock:
+            self._task = None
+            self._put([self._make.text("The search is stopping", "Every answer is kept.")])
         self.stop()
 
-    # Widgets
+    def _pair(self, pair: Sequence[tuple[str, float | None, bytes | None]], width: str) -> Any:
+        """Show images side by side, each with its score."""
+        captions = [label if score is None else f"{label} {score:.2f}" for label, score, _ in pair]
+        return self._make.row(
+            [
+                self._make.box([self._make.picture(png, width), self._make.text("", caption)])
+                for caption, (_, _, png) in zip(captions, pair, strict=True)
+            ]
+        )
 
-    def _put(self, children: list[Any]) -> None:
+    def _put(self, children: Sequence[Any]) -> None:
         """Show other widgets; those of the question before stay a while, for clicks that are on their way."""
-        before, self._fresh = self._fresh, children
+        gone, self._stale, self._shown = self._stale, self._shown, children
         self.box.children = tuple(children)
-        gone, self._stale = self._stale, before
         for one in gone:
-            _close(one)
-
-    def _text(self, title: str, words: str = "") -> Any:
-        heading = f"<b style='font-size: 1.2em'>{html.escape(title)}</b>" if title else ""
-        below = f"<div style='opacity: .7; overflow-wrap: anywhere'>{html.escape(words)}</div>" if words else ""
-        return self._widgets.HTML(f"<div style='text-align: center'>{heading}{below}</div>")
-
-    def _message(self, words: str) -> Any:
-        style = "border-left: .25rem solid #c4572b; background: #c4572b1a; padding: .3rem .6rem"
-        return self._widgets.HTML(f"<div role='alert' style='{style}'>{html.escape(words)}</div>")
-
-    def _row(self, children: Sequence[Any]) -> Any:
-        layout = self._widgets.Layout(flex_flow="row wrap", justify_content="center", grid_gap="0.5rem")
-        return self._widgets.HBox(list(children), layout=layout)
-
-    def _button(self, words: str, act: Callable[..., None], width: str = "auto") -> Any:
-        made = self._widgets.Button(description=words, layout=self._widgets.Layout(width=width))
-        made.on_click(act)
-        return made
-
-    def _image(self, png: bytes | None, width: str) -> Any:
-        return self._widgets.Image(value=png or b"", format="png", layout=self._widgets.Layout(width=width))
-
-    def _picture(self, png: bytes | None, caption: str, width: str) -> Any:
-        return self._widgets.VBox([self._image(png, width), self._text("", caption)])
-
-
-def _caption(label: str, score: float | None) -> str:
-    return label if score is None else f"{label} {score:.2f}"
-
-
-def _close(widget: Any) -> None:
-    """Let go of a widget and of all that it is made of, here and in the browser."""
-    for part in (*getattr(widget, "children", ()), *(getattr(widget, name, None) for name in ("layout", "style"))):
-        if part is not None:
-            _close(part)
-    widget.close()
-
-
-def _ipywidgets() -> Any:
-    try:
-        return importlib.import_module("ipywidgets")
-    except ImportError as error:
-        raise InputError("ipywidgets must be installed to rate in a cell: pip install 'zo-dno[notebooks]'.") from error
+            close(one)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader, Template, select_autoescape
 
 _CLOSED = "The images were rated here."
 
@@ -31,10 +31,14 @@ def show_in_cell(link: str, mark: str) -> Callable[[], None]:
     """
     from IPython.display import display
 
-    templates = Environment(loader=PackageLoader("zo_dno.web", "."), autoescape=select_autoescape(), trim_blocks=True)
-    html = templates.get_template("cell.html").render(link=link, mark=mark)
+    html = _template().render(link=link, mark=mark)
     shown: Any = display(_data(html, f"Rate the images at {link}"), raw=True, display_id=True)
     return lambda: shown.update(_data(f"<p>{_CLOSED}</p>", _CLOSED), raw=True)
+
+
+def _template() -> Template:
+    environment = Environment(loader=PackageLoader("zo_dno.web", "."), autoescape=select_autoescape())
+    return environment.get_template("cell.html")
 
 
 def _data(html: str, text: str) -> dict[str, str]:

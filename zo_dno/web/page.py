@@ -58,9 +58,7 @@ class Page:
         self.run, self.start, self.stop = self._server.run, self._server.start, self._server.stop
 
 
-def page_app(
-    ratings: Ratings, token: str, is_searching: Callable[[], bool] = lambda: True, mark: str = ""
-) -> FastAPI:
+def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = lambda: True, mark: str = "") -> FastAPI:
     """Build the page.
 
     Args:
