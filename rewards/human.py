@@ -49,7 +49,7 @@ class Human(Reward):
         votes: answers to each question, from as many people.
         anchors: images of earlier populations that are mixed in where images are compared.
         patience: seconds after the last answer of a population in which it can still be undone.
-        serve: serve the page from the search's own process.
+        serve: serve the page from the search's own process; in a notebook it opens in the cell.
         port: of the page; 0 takes any that is free.
         host: address to serve it on; others than loopback let other machines in, by the link's token.
     Attributes:
@@ -62,6 +62,7 @@ class Human(Reward):
     name = "human"
     is_async = True
     keeps_answers = True
+    travels = False
     batch = 2**20
     asking = Asking(attempts=1, breaker=0, durable=True)
     mode: Mode = "best"
@@ -131,7 +132,7 @@ class Human(Reward):
 
     def _served(self, folder: Path | None) -> list[Callable[[], None]]:
         """Serve the page and say where it is: in a notebook it opens in the cell. Returns what ends that."""
-        from zo_dno.web.cell import in_notebook, show_in_cell
+        from zo_dno.notebook import in_notebook, show_page
         from zo_dno.web.page import Page
 
         assert self._ratings is not None
@@ -139,7 +140,7 @@ class Human(Reward):
         page.start()
         self.link = page.link
         if in_notebook():
-            return [show_in_cell(page.link, page.mark), page.stop]
+            return [show_page(page.link, page.mark), page.stop]
         log.warning("Rate the images at %s", page.link)  # a warning, so that it is seen without any logging set up
         return [page.stop]
 

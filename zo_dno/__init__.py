@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from zo_dno.errors import RunError as RunError
     from zo_dno.errors import ZoDnoError as ZoDnoError
     from zo_dno.generator import DiffusersGenerator as DiffusersGenerator
-    from zo_dno.rating import rate as rate
+    from zo_dno.rating_cell import RatingCell as RatingCell
     from zo_dno.result import Result as Result
     from zo_dno.reward import Reward as Reward
+    from zo_dno.stopping import Stop as Stop
     from zo_dno.types import Score as Score
 
 __version__ = "0.1.0"
@@ -29,11 +30,12 @@ _HOMES = {
     "DiffusersGenerator": "zo_dno.generator",
     "FunctionGenerator": "zo_dno.callables",
     "InputError": "zo_dno.errors",
-    "rate": "zo_dno.rating",
+    "RatingCell": "zo_dno.rating_cell",
     "Result": "zo_dno.result",
     "Reward": "zo_dno.reward",
     "RunError": "zo_dno.errors",
     "Score": "zo_dno.types",
+    "Stop": "zo_dno.stopping",
     "ZoDnoError": "zo_dno.errors",
 }
 __all__ = list(_HOMES)

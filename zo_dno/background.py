@@ -1,22 +1,18 @@
 """An event loop in a thread of its own, so that calls wait there while the run goes on here, notebooks included."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import queue
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from zo_dno.interrupt import on_interrupt
-
 T = TypeVar("T")
 
 
 class Background(Generic[T]):
-    """Runs coroutines; what they return is collected in the order in which they finish.
-
-    An interrupt of the run, where it has one (`interrupt.py`), ends `finished` as Ctrl-C does.
-    """
+    """Runs coroutines; what they return is collected in the order in which they finish."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -24,7 +20,6 @@ class Background(Generic[T]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="zo-dno asking", daemon=True)
         self._thread.start()
-        on_interrupt(lambda: self.post(KeyboardInterrupt()))
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> None:
         """Begin to run a coroutine."""
@@ -46,9 +41,13 @@ class Background(Generic[T]):
             found.append(one)
         return found
 
+    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        """Begin to run one coroutine whose end is no event for `finished`."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run one coroutine and wait for what it returns."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return self.submit(coroutine).result()
 
     def close(self) -> None:
         """Give up what is under way and end the thread."""
@@ -70,9 +69,10 @@ class Background(Generic[T]):
             self._done.put(error)
 
     async def _cancel(self) -> None:
-        for task in self._tasks:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:

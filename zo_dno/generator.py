@@ -1,5 +1,6 @@
 """Any diffusers text-to-image pipeline as a deterministic black box z -> images."""
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -118,6 +119,21 @@ class DiffusersGenerator:
         generator = cls(scenes.PIPELINE_FOLDER, prompt, steps=steps, guidance_scale=guidance_scale, **options)
         generator.model = BUILTIN
         return generator
+
+    def with_prompt(self, prompt: str) -> "DiffusersGenerator":
+        """Return a generator of the same loaded pipeline that draws another prompt. One of them can draw at a time.
+
+        Raises:
+            PromptError: the prompt is outside the built-in model's small grammar.
+        """
+        if self.model == BUILTIN:
+            from zo_dno.scenes.grammar import parse
+
+            parse(prompt)
+        other = copy.copy(self)
+        other.prompt, other._encoded = prompt, {}
+        other._settings = self._settings | {"prompt": prompt}
+        return other
 
     @property
     def settings(self) -> dict[str, Any]:

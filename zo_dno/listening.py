@@ -4,15 +4,13 @@ import ipaddress
 import os
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zo_dno.client import key_from
 from zo_dno.errors import InputError
 
-if TYPE_CHECKING:
-    pass
-
 TOKEN = "ZO_DNO_TOKEN"
+OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"]  # that a server on loopback answers to
 
 
 class WebServer:
@@ -41,7 +39,7 @@ class WebServer:
             raise InputError(f"host and port must be free to listen on; {host}:{port}: {error}.") from error
         self.host, self.port = host, int(self._socket.getsockname()[1])
         if is_loopback(host):  # a page of another name that was made to point here is refused
-            app = TrustedHostMiddleware(app, ["127.0.0.1", "localhost", "[::1]"], www_redirect=False)
+            app = TrustedHostMiddleware(app, OWN_NAMES, www_redirect=False)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False
         )

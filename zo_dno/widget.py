@@ -33,7 +33,8 @@ class RatingWidget:
     The search and the clicks are in different threads. What is clicked is durable once the next question is there.
 
     Args:
-        rater: name and id of the one who clicks, the same in every session of a run.
+        rater: name and id of the one who clicks.
+        width: of an image to be rated, in pixels; by default as several fit beside each other.
     Attributes:
         box: the widget to display.
         begun: set once there may be questions, or there will be none.
@@ -42,8 +43,9 @@ class RatingWidget:
         InputError: ipywidgets is not installed.
     """
 
-    def __init__(self, rater: str = "notebook") -> None:
+    def __init__(self, rater: str, width: int | None = None) -> None:
         self._make, self._rater = Controls(), rater
+        self._width = f"{width}px" if width else None
         self._lock = threading.RLock()
         self._ratings: Ratings | None = None
         self._task: Task | None = None
@@ -90,7 +92,7 @@ class RatingWidget:
                 why = str(error) or type(error).__name__
                 self._put([self._make.text("The run ended without a result"), self._make.alert(why)])
                 return
-            head = self._make.text(_ENDS[result.status], f"{result.queries} images scored; see result()")
+            head = self._make.text(_ENDS[result.status], f"{result.queries} images scored; see `result`")
             alerts = [self._make.alert(why) for why in (result.pause, result.infeasible) if why]
             first, best = result.first.reward, result.best.reward
             pair = [("before", first, png_bytes(result.first_image)), ("best", best, png_bytes(result.best_image))]
@@ -187,7 +189,7 @@ class RatingWidget:
     def _question(self, task: Task) -> list[Any]:
         assert self._ratings is not None
         head = self._make.text(QUESTIONS[task.mode], f"“{task.prompt}”" if task.prompt else "")
-        width = _WIDE if len(task.shown) <= 2 else _NARROW
+        width = self._width or (_WIDE if len(task.shown) <= 2 else _NARROW)
         images = [self._make.picture(self._ratings.png(name), width) for name in task.shown]
         aside = self._make.row(
             [self._make.button("Skip", partial(self._answer, task, SKIPPED)), *self._undo_and_stop(task)]

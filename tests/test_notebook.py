@@ -13,8 +13,8 @@ from tests.answering import Answer, answering
 from tests.browser import chromium, tab
 from tests.kernel import kernel
 from tests.test_rating_page import FILES, NAMES, TOKEN, form_of
+from zo_dno.notebook import in_notebook, page_cell
 from zo_dno.ratings import Ratings
-from zo_dno.web.cell import _template, in_notebook
 from zo_dno.web.guard import Guard
 from zo_dno.web.page import Page, page_app
 
@@ -54,7 +54,7 @@ def notebook(html):
 
 
 def cell(page):
-    return _template().render(link=page.link, mark=page.mark)
+    return page_cell(page.link, page.mark)
 
 
 @pytest.mark.browser

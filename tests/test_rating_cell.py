@@ -1,4 +1,4 @@
-"""The rating widget, driven by its buttons without a browser, with a real search in its thread."""
+"""Rating in a notebook's cell, by its buttons without a browser, with a real search in its thread."""
 
 import json
 import sys
@@ -44,7 +44,7 @@ def until(happened, patience=30.0):
 
 
 def started(mode, generator=None, **options):
-    return zo_dno.rate(generator or ToyGenerator(), reward(mode), **{**SMALL, **options})
+    return zo_dno.RatingCell(generator or ToyGenerator(), reward=reward(mode), **{**SMALL, **options})
 
 
 def say(run, task, said):
@@ -65,14 +65,14 @@ def say(run, task, said):
 def rate_all(run, answer):
     """Answer whatever is asked by a function of the task, until the run has ended. Returns the number of answers."""
     view, clicks = run._view, 0
-    while not run.done:
+    while run.running:
         task = view._task
         if task is None or not {"1", "-"} & {*buttons(run.widget)}:
             time.sleep(0.01)
             continue
         say(run, task, answer(task))
         clicks += 1
-    run._thread.join()
+    run._search.join()
     return clicks
 
 
@@ -87,7 +87,7 @@ def test_the_same_answers_give_the_same_run_as_those_of_the_page(mode, tmp_path)
     run = started(mode, out=tmp_path / "here")
     clicks = rate_all(run, best_of)
     other = rated_run(tmp_path / "there", best_of, reward(mode))
-    result = run.result()
+    result = run.result
     assert [row.value for row in result.history] == [row.value for row in other.history]
     assert result.best.z.equal(other.best.z)
     assert (result.status, result.queries) == ("finished", 16)
@@ -99,7 +99,7 @@ def test_the_same_answers_give_the_same_run_as_those_of_the_page(mode, tmp_path)
 def test_a_skipped_image_is_missing():
     run = started("rate", queries=8)
     rate_all(run, lambda task: SKIPPED if number_of(task.shown[0]) % 2 else 5.0)
-    missing = [row for row in run.result().history if row.value is None]
+    missing = [row for row in run.result.history if row.value is None]
     assert 0 < len(missing) < 8
     assert {row.kind for row in missing} == {"skipped"}
 
@@ -120,8 +120,8 @@ def test_what_is_shown_and_taken_back(tmp_path):
     buttons(run.widget)["Undo"].click()
     assert "There is nothing to undo" in words(run.widget)
     assert run._view._task == first
-    with pytest.raises(RunError, match="The run has not ended: 8 answers of population 1 are left"):
-        run.result()
+    with pytest.raises(RunError, match="The search is not over: 8 answers of population 1 are left"):
+        _ = run.result
     run.stop()
 
 
@@ -160,14 +160,15 @@ def test_a_run_that_is_stopped_is_gone_on_with_and_nothing_is_asked_twice(tmp_pa
         assert Ratings(folder / RATINGS).clicks() == clicks
         say(run, run._view._task, best_of(run._view._task))
     buttons(run.widget)["Stop"].click()
-    result = run.result(timeout=20)
+    until(lambda: not run.running)
+    result = run.result
     run.stop()
     assert (result.status, result.queries) == ("interrupted", 8)
     assert "Stopped" in words(run.widget)
-    run = zo_dno.rate(folder, generator=ToyGenerator())
+    run = zo_dno.RatingCell(folder, generator=ToyGenerator())
     assert rate_all(run, best_of) == asked - 11
-    assert [row.value for row in run.result().history] == [row.value for row in whole.result().history]
-    assert run.result().best.z.equal(whole.result().best.z)
+    assert [row.value for row in run.result.history] == [row.value for row in whole.result.history]
+    assert run.result.best.z.equal(whole.result.best.z)
     assert Ratings(folder / RATINGS).names() == {"notebook": "notebook"}
 
 
@@ -218,16 +219,16 @@ def test_a_prompt_stays_text():
 def test_a_combination_with_people():
     steps = []
     options = {"parts": {"human": {"weight": 1, "options": {"mode": "rate", "patience": 0}}, "brightness": 1}}
-    run = zo_dno.rate(
+    run = zo_dno.RatingCell(
         ToyGenerator(),
-        "product",
+        reward="product",
         reward_options=options,
         queries=8,
         on_step=steps.append,
         strategy_options={"population": 8},
     )
     rate_all(run, lambda task: 4.0)
-    result = run.result()
+    result = run.result
     assert all(row.value == pytest.approx(4 * row.parts["brightness"]) for row in result.history)
     assert len(steps) == 1
 
@@ -243,10 +244,10 @@ def test_an_error_of_the_search_is_shown_and_raised():
 
     run = started("rate", zo_dno.FunctionGenerator(drawn, (48,)))
     rate_all(run, lambda task: 5.0)
-    assert run.failed
     assert "no room for &lt;b&gt;more&lt;/b&gt; images" in words(run.widget)
-    with pytest.raises(MemoryError, match="no room for"):
-        run.result()
+    for _ in range(2):
+        with pytest.raises(MemoryError, match="no room for"):
+            _ = run.result
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_run(tmp_path, monkeypatch):
@@ -254,8 +255,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_run(tmp_path, monkeypat
     (tmp_path / "used" / "file").touch()
     for arguments, options, message in (
         (
-            (ToyGenerator(), "brightness"),
-            {},
+            (ToyGenerator(),),
+            {"reward": "brightness"},
             "reward must be human, or a combination with it once; 'brightness' has it 0",
         ),
         ((tmp_path / "nothing",), {}, "run must be the folder of a run"),
@@ -264,14 +265,14 @@ def test_what_does_not_fit_is_refused_before_anything_is_run(tmp_path, monkeypat
         ((ToyGenerator(),), {"reward_options": {"mode": "x"}}, "human option 'mode' does not fit"),
     ):
         with pytest.raises(InputError, match=message):
-            zo_dno.rate(*arguments, **options)
+            zo_dno.RatingCell(*arguments, **options)
     with pytest.raises(TypeError, match="querys"):
-        zo_dno.rate(ToyGenerator(), querys=4)
+        zo_dno.RatingCell(ToyGenerator(), querys=4)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     with pytest.raises(
         InputError, match=r"ipywidgets must be installed to rate in a cell: pip install 'zo-dno\[notebooks\]'"
     ):
-        zo_dno.rate(ToyGenerator(), out=tmp_path / "run")
+        zo_dno.RatingCell(ToyGenerator(), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -279,7 +280,7 @@ def test_old_widgets_are_let_go_of():
     """Hours of clicking leave as many widgets behind as a minute."""
     from ipywidgets.widgets.widget import _instances
 
-    view, ratings = RatingWidget(), Ratings(None)
+    view, ratings = RatingWidget("ada"), Ratings(None)
     png = b"\x89PNG"
     ratings.post([("a", png), ("b", png)], "", [("compare", ("a", "b"))] * 40)
     let_go = view.show(ratings)
@@ -294,7 +295,7 @@ def test_old_widgets_are_let_go_of():
 
 def test_a_config_that_the_widget_made_is_that_of_the_page(tmp_path):
     """Gone on with from the command line, the run has its page."""
-    run = zo_dno.rate(ToyGenerator(), reward_options={"mode": "compare"}, out=tmp_path / "run", **SMALL)
+    run = zo_dno.RatingCell(ToyGenerator(), reward_options={"mode": "compare"}, out=tmp_path / "run", **SMALL)
     until(lambda: "1" in buttons(run.widget))
     run.stop()
     config = (tmp_path / "run" / "config.yaml").read_text()
@@ -305,8 +306,8 @@ def test_a_config_that_the_widget_made_is_that_of_the_page(tmp_path):
 CELLS = """
 import zo_dno
 from tests.toys import ToyGenerator
-from tests.test_rating_widget import buttons
-run = zo_dno.rate(ToyGenerator(), queries=8, reward_options={"patience": 0}, strategy_options={"population": 4})
+from tests.test_rating_cell import buttons
+run = zo_dno.RatingCell(ToyGenerator(), queries=8, reward_options={"patience": 0}, strategy_options={"population": 4})
 run
 ---
 import json, time
@@ -330,5 +331,7 @@ def test_clicks_in_a_real_kernel():
             button, counted = json.loads(notebook.printed)
             assert counted == clicks
             notebook.click(button)
-        notebook.run("print('\\n', run.result(timeout=20).status)")
+        notebook.run(
+            "from tests.test_rating_cell import until; until(lambda: not run.running); print(run.result.status)"
+        )
         assert notebook.printed.endswith("finished\n")
