@@ -76,7 +76,10 @@ def test_one_ctrl_c_ends_a_run_that_waits_for_people(tmp_path):
             time.sleep(0.05)
             assert process.poll() is None, process.stderr.read()
         process.send_signal(signal.SIGINT)
-        error = process.communicate(timeout=20)[1]
+        try:
+            error = process.communicate(timeout=20)[1]
+        finally:
+            process.kill()
     assert "The run ended before its first query was answered" in error
     rows = Ledger(folder / "ledger.db", read_only=True).queries()
     assert {row.status for row in rows} == {"asked"}
