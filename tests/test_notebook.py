@@ -190,6 +190,7 @@ def test_a_kernel_that_is_interrupted_ends_the_search_at_once():
         base, _, token = link_in(notebook_kernel.shown).partition("/?token=")
         with httpx2.Client(base_url=base, trust_env=False) as client:
             client.get("/", params={"token": token})
+            page = ""
             for population in (1, 2):
                 for _ in range(300):
                     page = client.get("/").text
