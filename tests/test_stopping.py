@@ -1,5 +1,8 @@
 """A run in a thread is stopped from another one."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -7,6 +10,8 @@ import pytest
 
 import zo_dno
 from tests.test_drawing import Waiting
+from zo_dno.ledger import Ledger
+from zo_dno.ratings import RATINGS
 
 
 def in_thread(**options):
@@ -57,3 +62,24 @@ def test_a_run_that_is_stopped_before_it_begins_asks_nothing(toy):
     stop()
     with pytest.raises(zo_dno.RunError, match="ended before its first query was answered"):
         zo_dno.optimize(toy, "jpeg_smaller", queries=16, stop=stop)
+
+
+def test_one_ctrl_c_ends_a_run_that_waits_for_people(tmp_path):
+    """Their answers are kept, so there is nothing to wait for; the questions that were open are asked again."""
+    script = (
+        "import sys, zo_dno; from tests.toys import ToyGenerator; from zo_dno.rewards.human import Human\n"
+        "zo_dno.optimize(ToyGenerator(), Human(serve=False), 'snes', queries=8, out=sys.argv[1])"
+    )
+    folder = tmp_path / "run"
+    with subprocess.Popen([sys.executable, "-c", script, str(folder)], stderr=subprocess.PIPE, text=True) as process:
+        while not (folder / RATINGS).exists() or not Ledger(folder / "ledger.db", read_only=True).queries():
+            time.sleep(0.05)
+            assert process.poll() is None, process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        try:
+            error = process.communicate(timeout=20)[1]
+        finally:
+            process.kill()
+    assert "The run ended before its first query was answered" in error
+    rows = Ledger(folder / "ledger.db", read_only=True).queries()
+    assert {row.status for row in rows} == {"asked"}

@@ -45,6 +45,7 @@ def connect(address: str = LOCAL, *, runtime_env: Mapping[str, Any] | None = Non
         return ray
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address == LOCAL:
+        _stay_private()
         ray.init(
             address="local",
             num_cpus=_CPUS,
@@ -88,6 +89,14 @@ def _keep_private() -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # everything listens on 127.0.0.1
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+
+def _stay_private() -> None:
+    """Tell a Ray that was imported before, such as for Ray Serve: it reads the environment only then."""
+    from ray._private import ray_constants
+
+    if os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0":
+        ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def _use_token() -> None:

@@ -4,9 +4,12 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from zo_dno.cluster import LOCAL, connect
 from zo_dno.errors import InputError
-from zo_dno.listening import TOKEN, token_for
+from zo_dno.failures import one_line
+from zo_dno.listening import TOKEN, free_port, is_loopback, token_for, url_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -35,37 +38,67 @@ def reward_deployment(
         replicas: that share the calls.
         most_images: in one call.
         in_flight: calls of the reward at once in each replica; by default as its terms say.
-        loopback: Serve listens on this machine alone.
+        loopback: only this machine is let in, on whatever address Serve listens.
         actor_options: of each replica, such as num_gpus=1 or a runtime_env.
     Raises:
         InputError: Ray Serve is not installed, or a number is out of range.
     """
     if replicas < 1:
         raise InputError(f"replicas must be at least 1; got {replicas}.")
+    from zo_dno.serving import MAX_WAITING
+
     serve = _serve()
     made = serve.deployment(
-        serve.ingress()(_RewardServer), name="reward", num_replicas=replicas, ray_actor_options=actor_options
+        serve.ingress()(_RewardServer),
+        name="reward",
+        num_replicas=replicas,
+        max_ongoing_requests=MAX_WAITING + 1,  # so that it is the replica that has calls wait, and sends the rest away
+        ray_actor_options=actor_options,
     )
     return made.bind(reward, dict(options or {}), most_images, in_flight, loopback)
+
+
+class Application(BaseModel):
+    """What a Serve config may say of a reward; the same as the arguments of `reward_deployment`."""
+
+    model_config = ConfigDict(extra="forbid")
+    reward: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    replicas: int = 1
+    most_images: int = 64
+    in_flight: int | None = None
+    loopback: bool = False
+    actor: dict[str, Any] = Field(default_factory=dict)
+
+
+def application(args: Application) -> Any:
+    """Make the application of a Serve config, or of `serve run zo_dno.deployment:application reward=NAME`."""
+    given = args.model_dump()
+    return reward_deployment(given.pop("reward"), given.pop("options"), **given.pop("actor"), **given)
 
 
 def serve_reward(app: Any, host: str, port: int) -> str:
     """Serve an application of `reward_deployment` on a Ray of this machine's own, and return its address.
 
+    Args:
+        app: to serve.
+        host: address to listen on.
+        port: to listen on; 0 takes any that is free.
     Raises:
         InputError: others can reach the address and there is no token, or it cannot be served.
     """
     token_for(host)
-    serve = _serve()
+    port = free_port(host, port)
     connect(LOCAL)
+    serve = _serve()
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    serve.start(http_options={"host": host, "port": port}, logging_config={"log_level": "ERROR"})
     try:
+        serve.start(http_options={"host": host, "port": port}, logging_config={"log_level": "ERROR"})
         serve.run(app, name="reward")
     except RuntimeError as error:
         serve.shutdown()
-        raise InputError(f"the reward could not be served: {str(error).strip().splitlines()[0]}") from error
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        raise InputError(f"the reward could not be served: {one_line(str(error).strip())}") from error
+    return url_of(host, port)
 
 
 class _RewardServer:
@@ -88,7 +121,23 @@ class _RewardServer:
         app = reward_app(self._reward, token=self._token, most_images=self._most_images, in_flight=self._in_flight)
         if self._loopback:
             app.add_middleware(TrustedHostMiddleware, allowed_hosts=OWN_NAMES, www_redirect=False)
+            app.add_middleware(_OnlyFromHere)
         return app
+
+
+class _OnlyFromHere:
+    """Lets this machine alone in: a Serve config listens on all addresses unless it says otherwise."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        from starlette.responses import PlainTextResponse
+
+        client = scope.get("client")
+        refused = scope["type"] == "http" and not (client and is_loopback(client[0]))
+        app = PlainTextResponse("only this machine may ask", 403) if refused else self._app
+        await app(scope, receive, send)
 
 
 def _serve() -> Any:

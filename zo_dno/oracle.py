@@ -135,7 +135,8 @@ class Oracle:
 
         Raises:
             PauseError: the breaker opened. What was under way was waited for.
-            KeyboardInterrupt: what was under way was waited for; a second one does not wait.
+            KeyboardInterrupt: what was under way was waited for, unless the reward keeps its answers; a second one does
+                not wait.
             Exception: an image could not be drawn. What was under way was waited for.
         """
         drawing = drawing or Drawing()
@@ -160,6 +161,9 @@ class Oracle:
                 finished = self._caller.finished()
             except KeyboardInterrupt as interrupt:
                 if isinstance(stopped_by, KeyboardInterrupt):
+                    raise
+                if self.reward.keeps_answers:
+                    drawing.stop()
                     raise
                 finished, stopped_by = [], interrupt
             running -= len(finished)

@@ -1,235 +1,162 @@
 """Rating by hand in a notebook, without a server: a search in a thread, and buttons that tell it what is liked."""
 
-import html
+import inspect
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from zo_dno.combination import Combination
+from zo_dno.config import read_yaml
 from zo_dno.errors import InputError, RunError
-from zo_dno.ratings import Ratings
-from zo_dno.result import Result
+from zo_dno.reward import Reward
+from zo_dno.rewards.human import Human
+from zo_dno.run_folder import CONFIG, check_is_run
 from zo_dno.stopping import Stop
-from zo_dno.tasks import SKIPPED, RatingError, Task
 from zo_dno.types import Generator
+from zo_dno.widget import RatingWidget
 
-_LOOK = 0.2  # seconds between looks at whether there is something to say
-_RATER = "notebook"
-_ASKS = {
-    "rate": "How good is it?",
-    "compare": "Which is better?",
-    "best": "Which is the best?",
-    "rank": "Click them in order, the best first",
-}
+if TYPE_CHECKING:
+    from zo_dno.api import AnyReward
+    from zo_dno.result import Result
+    from zo_dno.search import Step
 
 
 class RatingCell:
     """A search whose images are rated in a cell of a notebook. It begins at once, in a thread of its own.
 
-    Show it by naming it at the end of a cell. Other cells can be run meanwhile. With `out=...` a search that was
-    stopped goes on with `zo-dno resume`, and then on the rating page.
+    Show it by naming it at the end of a cell. Other cells can be run meanwhile. If the kernel ends, the run's folder is
+    as after a kill. Others can rate the same run on the page of `zo-dno rate RUN`.
 
     Args:
-        generator: to search the noise of.
-        mode: "best" picks the best of several, "compare" one of two, "rank" puts several in order, "rate" each 0 to 10.
-        reward_options: further ones of the reward `human`.
-        width: of an image, in pixels.
-        options: as `zo_dno.optimize` takes them.
+        run: the generator of a new run, or the folder of one to go on with.
+        mode: "best" picks the best of several, "compare" one of two, "rank" puts several in order, "rate" each 0 to 10;
+            by default the reward's own.
+        reward: a combination with people in it; by default `human` alone, or what the folder's run had.
+        reward_options: further ones of the reward.
+        rater: name of the one who clicks, the same in every session of a run.
+        width: of an image, in pixels; by default as several fit beside each other.
+        options: as `zo_dno.optimize` takes them, or `zo_dno.resume` for a folder.
     Raises:
-        InputError: ipywidgets is not installed.
+        InputError: ipywidgets is not installed, or an argument does not fit. Nothing was run.
+        RunError: the run ended before anything could be asked.
     """
 
     def __init__(
         self,
-        generator: Generator,
+        run: Generator | str | Path,
         *,
-        mode: str = "best",
+        mode: str | None = None,
+        reward: "AnyReward | None" = None,
         reward_options: Mapping[str, Any] | None = None,
-        width: int = 256,
+        rater: str = "notebook",
+        width: int | None = None,
         **options: Any,
     ) -> None:
-        try:
-            import ipywidgets
-        except ImportError as error:
-            raise InputError("ipywidgets must be installed for this: pip install 'zo-dno[notebooks]'.") from error
-        from zo_dno.parts import make_reward
+        from zo_dno.api import optimize, resume
 
-        self._widgets, self._width = ipywidgets, width
-        self._human: Any = make_reward("human", {"mode": mode, "serve": False, **(reward_options or {})})
-        self._stop, self._lock = Stop(), threading.RLock()
+        folder = Path(run) if isinstance(run, str | Path) else None
+        self._view = RatingWidget(rater, width)
+        self._view.stop = self._stop = options.pop("stop", None) or Stop()
+        made = _reward(folder, mode, reward, reward_options or {})
+        _human(made).show = self._view.show
+        call: Callable[..., Result] = optimize if folder is None else resume
+        on_step = _both(self._view.step, options.pop("on_step", None))
+        begin = partial(
+            call, run if folder is None else folder, reward=made, stop=self._stop, on_step=on_step, **options
+        )
+        inspect.signature(call).bind(*begin.args, **begin.keywords)
         self._result: Result | None = None
         self._error: BaseException | None = None
-        self._task: Task | None = None
-        self._order: list[str] = []
-        self._seen: object = None
-        self.widget = ipywidgets.VBox()
-        self._search = threading.Thread(target=self._run, args=(generator, options), name="zo-dno search", daemon=True)
+        self._search = threading.Thread(target=self._run, args=(begin,), name="zo-dno search", daemon=True)
         self._search.start()
-        threading.Thread(target=self._watch, name="zo-dno rating", daemon=True).start()
+        self._wait_for_the_first_question()
+
+    @property
+    def widget(self) -> Any:
+        """What a notebook shows of it."""
+        return self._view.box
 
     @property
     def running(self) -> bool:
-        """The search is still asking."""
+        """The search goes on."""
         return self._search.is_alive()
 
     @property
-    def result(self) -> Result:
+    def result(self) -> "Result":
         """What was found.
 
         Raises:
             RunError: it is not over yet, or nothing was rated.
+            Exception: whatever the search has raised.
         """
         if self.running:
-            raise RunError("The search is still asking. Rate the images that it shows, or call stop().")
+            raise RunError(f"The search is not over: {self._view.how_far()}. Rate the images, or call stop().")
+        if isinstance(self._error, KeyboardInterrupt):
+            raise RunError("The search was stopped before there was a result.") from self._error
         if self._error is not None:
             raise self._error
         assert self._result is not None
         return self._result
 
     def stop(self) -> None:
-        """End the search without the answers that it waits for; what was rated counts."""
-        for _ in range(2):  # the second does not wait for what is being asked
-            self._stop()
+        """End the search without the answers that it waits for. What was rated counts, and is kept in the folder.
+
+        Calls of other rewards that are under way are waited for, unless this is interrupted and called again.
+        """
+        self._stop()
         self._search.join()
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self.widget._repr_mimebundle_(**options)
 
-        show: Any = display
-        show(self.widget)
-
-    def _run(self, generator: Generator, options: dict[str, Any]) -> None:
-        from zo_dno.api import optimize
-
+    def _run(self, begin: "Callable[[], Result]") -> None:
         try:
-            self._result = optimize(generator, self._human, stop=self._stop, **options)
+            self._result = begin()
         except BaseException as error:  # raised again where the result is asked for
             self._error = error
+        self._view.end(self._result, self._error)
 
-    def _watch(self) -> None:
-        """Show what there is to say, whenever that changes."""
-        while self.running:
-            self._look()
-            self._search.join(_LOOK)
-        with self._lock:
-            self._show_end()
-
-    @property
-    def _ratings(self) -> Ratings | None:
-        ratings: Ratings | None = self._human.ratings
-        return ratings
-
-    def _look(self, *, again: bool = False) -> None:
-        with self._lock:
-            ratings = self._ratings
-            if ratings is None:
-                return
-            ratings.greet(_RATER, _RATER)
-            self._task = ratings.next_task(_RATER)
-            state = (self._task, ratings.progress(_RATER))
-            if again or state != self._seen:
-                self._seen, self._order = state, []
-                self._show(ratings)
-
-    def _said(self, what: Any, _button: Any = None) -> None:
-        with self._lock:
-            if self._task is None or self._ratings is None:
-                return
-            self._try(partial(self._ratings.answer, _RATER, self._task.id, what))
-
-    def _undo(self, _button: Any = None) -> None:
-        with self._lock:
-            if self._ratings is not None:
-                self._try(partial(self._ratings.undo, _RATER))
-
-    def _place(self, name: str, _button: Any = None) -> None:
-        """Give an image the next place; the last one sends the order."""
-        with self._lock:
-            if self._task is None or name in self._order:
-                return
-            self._order.append(name)
-            if len(self._order) == len(self._task.shown):
-                self._said(list(self._order))
-            elif self._ratings is not None:
-                self._show(self._ratings)
-
-    def _try(self, act: Callable[[], object]) -> None:
+    def _wait_for_the_first_question(self) -> None:
+        """Return once there may be one. What does not fit shows before that, and is raised here."""
         try:
-            act()
-            message = ""
-        except RatingError as error:
-            message = str(error)
-        self._look(again=True)
-        if message:
-            self.widget.children = (self._html(message), *self.widget.children)
-
-    def _show(self, ratings: Ratings) -> None:
-        progress, task = ratings.progress(_RATER), self._task
-        left = f"Population {progress.round + 1}: {progress.asked - progress.answered} left"
-        aside = [self._button("Undo", self._undo)]
-        if task is None:
-            rows = [self._html("The search is drawing the next images.")]
-        else:
-            prompt = f"<i>{html.escape(task.prompt)}</i><br>" if task.prompt else ""
-            rows = [self._html(f"{prompt}<b>{_ASKS[task.mode]}</b>"), self._pictures(ratings, task)]
-            if task.mode == "rate":
-                ratings_row = [self._button(str(n), partial(self._said, float(n)), width="3em") for n in range(11)]
-                rows.append(self._row(ratings_row))
-            aside.insert(0, self._button("Skip", partial(self._said, SKIPPED)))
-        bar = self._widgets.IntProgress(value=progress.answered, max=max(1, progress.asked))
-        self.widget.children = (self._row([self._html(left), bar]), *rows, self._row(aside), *self._pair(ratings))
-
-    def _pictures(self, ratings: Ratings, task: Task) -> Any:
-        shown = []
-        for number, name in enumerate(task.shown, start=1):
-            parts = [self._picture(ratings, name)]
-            if task.mode == "rank":
-                placed = self._order.index(name) + 1 if name in self._order else None
-                parts.append(self._button(f"place {placed}" if placed else str(number), partial(self._place, name)))
-            elif task.mode != "rate":
-                parts.append(self._button(str(number), partial(self._said, name)))
-            shown.append(self._widgets.VBox(parts))
-        return self._row(shown)
-
-    def _pair(self, ratings: Ratings) -> list[Any]:
-        first, best = ratings.before_and_best()
-        if first is None or best is None:
-            return []
-        columns = [
-            self._widgets.VBox([self._picture(ratings, name, self._width // 2), self._html(title)])
-            for name, title in ((first[0], "before"), (best[0], f"best so far {best[1]:.2f}"))
-        ]
-        return [self._row(columns)]
-
-    def _show_end(self) -> None:
+            self._view.begun.wait()
+        except KeyboardInterrupt:
+            self._stop()
+            raise
         if self._error is not None:
-            self.widget.children = (self._html(f"It ended: {html.escape(str(self._error))}"),)
-            return
-        found = self.result
-        said = f"{found.status} after {found.queries} images: {found.best.reward:.2f} {html.escape(found.unit)}"
-        from PIL import Image
+            self._search.join()
+            _ = self.result
 
-        from zo_dno.images import png_bytes
 
-        pictures = [
-            self._widgets.VBox([self._image(png_bytes(Image.fromarray(one.image)), self._width), self._html(title)])
-            for one, title in ((found.first, "before"), (found.best, "best"))
-        ]
-        self.widget.children = (self._html(said), self._row(pictures))
+def _reward(folder: Path | None, mode: str | None, reward: "AnyReward | None", options: Mapping[str, Any]) -> Reward:
+    from zo_dno.parts import make_reward
 
-    def _picture(self, ratings: Ratings, name: str, width: int | None = None) -> Any:
-        return self._image(ratings.png(name) or b"", width or self._width)
+    if folder is not None and reward is None:
+        check_is_run(folder)
+        config = read_yaml(folder / CONFIG)
+        reward, options = config["reward"], {**config.get("reward_options", {}), **options}
+    return make_reward("human" if reward is None else reward, {**options, **({} if mode is None else {"mode": mode})})
 
-    def _image(self, png: bytes, width: int) -> Any:
-        return self._widgets.Image(value=png, format="png", width=width)
 
-    def _button(self, text: str, act: Callable[..., None], width: str = "auto") -> Any:
-        made = self._widgets.Button(description=text, layout={"width": width})
-        made.on_click(act)
-        return made
+def _human(reward: Reward) -> Human:
+    """Find the one part of a reward that asks people."""
+    members = [part.reward for part in reward.members] if isinstance(reward, Combination) else [reward]
+    found = [one for one in members if isinstance(one, Human)]
+    if len(found) != 1:
+        name = type(reward).name if isinstance(reward, Combination) else reward.name
+        raise InputError(
+            f"reward must be human, or a combination with it once; {name!r} has it {len(found)} times. "
+            "zo_dno.optimize takes any reward."
+        )
+    return found[0]
 
-    def _row(self, parts: list[Any]) -> Any:
-        return self._widgets.HBox(parts, layout={"flex_flow": "row wrap"})
 
-    def _html(self, text: str) -> Any:
-        return self._widgets.HTML(text)
+def _both(first: "Callable[[Step], None]", second: "Callable[[Step], None] | None") -> "Callable[[Step], None]":
+    def on_step(step: "Step") -> None:
+        first(step)
+        if second is not None:
+            second(step)
+
+    return on_step
