@@ -28,9 +28,13 @@ class Elsewhere(Protocol):
 
     Attributes:
         spare: calls beside those under way that they take, so as to have no pause between two.
+        queued: how many of these there are now.
     """
 
     spare: int
+
+    @property
+    def queued(self) -> int: ...
 
     async def call(
         self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None
@@ -86,6 +90,11 @@ class Caller:
     def spare(self) -> int:
         """Calls beside those under way that are taken, as long as many more wait."""
         return self._elsewhere.spare if self._elsewhere is not None else 0
+
+    @property
+    def queued(self) -> int:
+        """How many of these there are now."""
+        return self._elsewhere.queued if self._elsewhere is not None else 0
 
     @property
     def waits(self) -> bool:

@@ -126,6 +126,11 @@ class Crew:
         return sum(place.ready for place in self._places)
 
     @property
+    def queued(self) -> int:
+        """How many calls wait at an actor for their turn."""
+        return sum(place.next is not None for place in self._places)
+
+    @property
     def busy_seconds(self) -> float:
         """What all calls took so far, together."""
         return self._usage.seconds()

@@ -192,7 +192,7 @@ class Oracle:
     def _places(self, round_: Round) -> int:
         """How many calls may be under way; more than the terms say only while enough would wait for everybody."""
         beyond = len(round_) // self.reward.batch - self.asking.in_flight
-        return self.asking.in_flight + max(0, min(self._caller.spare, beyond))
+        return self.asking.in_flight + max(self._caller.queued, min(self._caller.spare, beyond))
 
     def _draw_on(self, drawing: Drawing, waiting: int, running: int) -> None:
         """Begin to draw, unless enough waits to be asked; in this thread, only once all answers are written down."""

@@ -91,6 +91,11 @@ class RewardPool:
         self.spare = workers if slots == 1 else 0
         self._ray = ray
 
+    @property
+    def queued(self) -> int:
+        """How many calls wait at the actors for their turn."""
+        return self.crew.queued
+
     async def call(
         self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None = None
     ) -> Outcome:
