@@ -1,6 +1,7 @@
 """Waiting for slow rewards: throughput of 300 ms calls with 32 under way, against the ideal 32 / 0.3 s.
 
 Once in this process, and once through the `http` reward with a server in a process of its own. The images are there.
+Then a search whose images take a while as well: one block is drawn while the last one is being asked about.
 """
 
 import argparse
@@ -12,11 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+import torch
 from PIL import Image
 
 import zo_dno
 from benchmarks.tables import show
 from zo_dno.images import image_hash
+from zo_dno.noise import NoiseSpace
 from zo_dno.oracle import Oracle
 from zo_dno.rewards.http import HTTP
 from zo_dno.types import Question
@@ -78,6 +81,26 @@ def throughput(reward: zo_dno.Reward, n: int) -> float:
     return n / seconds
 
 
+class SlowGenerator:
+    """Draws a block of images in 150 ms, as a GPU would: this processor has nothing to do meanwhile."""
+
+    prompt, nfe, batch_size = "", 1, 16
+    space = NoiseSpace(((3, SIDE, SIDE),))
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        time.sleep(SECONDS / 2)
+        return (z.sigmoid() * 255).to(torch.uint8).reshape(-1, SIDE, SIDE, 3)
+
+
+def overlapped(population: int) -> tuple[float, float, float]:
+    """Draw and ask about one population; return the seconds, the fewest possible, and those without any overlap."""
+    options = {"population": population}
+    result = zo_dno.optimize(SlowGenerator(), Sleeper(), "random_search", queries=population, strategy_options=options)
+    drawing = population / SlowGenerator.batch_size * SECONDS / 2
+    taken = result.seconds["generate"] + result.seconds["score"]
+    return taken, drawing + SECONDS, drawing + population / IN_FLIGHT * SECONDS
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=1920)
@@ -92,6 +115,13 @@ def main() -> None:
         ["reward", "scores/s", "ideal", "share"],
         rows,
         {row[0]: row[1] / ideal for row in rows},
+    )
+    taken, least, apart = overlapped(16 * SlowGenerator.batch_size)
+    show(
+        f"one population of {16 * SlowGenerator.batch_size}, drawn in blocks of {SlowGenerator.batch_size}",
+        ["", "seconds"],
+        [["drawing and asking at once", taken], ["drawing, and then the last answers", least], ["in turns", apart]],
+        {"seconds": taken, "least": least, "in_turns": apart},
     )
 
 

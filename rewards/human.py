@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -49,15 +49,20 @@ class Human(Reward):
         votes: answers to each question, from as many people.
         anchors: images of earlier populations that are mixed in where images are compared.
         patience: seconds after the last answer of a population in which it can still be undone.
-        serve: serve the page from the search's own process.
+        serve: serve the page from the search's own process; in a notebook it opens in the cell.
         port: of the page; 0 takes any that is free.
         host: address to serve it on; others than loopback let other machines in, by the link's token.
+    Attributes:
+        link: of the page, while it is served.
+        show: shows the questions in another way than a page, and returns what ends that.
     Raises:
         InputError: an option does not fit.
     """
 
     name = "human"
     is_async = True
+    keeps_answers = True
+    travels = False
     batch = 2**20
     asking = Asking(attempts=1, breaker=0, durable=True)
     mode: Mode = "best"
@@ -70,8 +75,9 @@ class Human(Reward):
     port: int = 0
     host: str = "127.0.0.1"
     link: str = field(default="", init=False, repr=False)
+    show: "Callable[[Ratings], Callable[[], None]] | None" = field(default=None, init=False, repr=False)
     _ratings: Ratings | None = field(default=None, init=False, repr=False)
-    _stop: Any = field(default=None, init=False, repr=False)
+    _ends: list[Callable[[], None]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, least in (("together", 2), ("rounds", 1), ("votes", 1), ("anchors", 0), ("patience", 0)):
@@ -99,13 +105,10 @@ class Human(Reward):
         if self._ratings is not None:
             return
         self._ratings = Ratings(folder / RATINGS if folder else None)
-        if self.serve:
-            from zo_dno.web.page import Page
-
-            page = Page(self._ratings, folder, host=self.host, port=self.port)
-            page.start()
-            self._stop, self.link = page.stop, page.link
-            log.warning("Rate the images at %s", page.link)  # a warning, so that it is seen without any logging set up
+        if self.show is not None:
+            self._ends = [self.show(self._ratings)]
+        elif self.serve:
+            self._ends = self._served(folder)
 
     async def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> list[Score]:
         assert self._ratings is not None
@@ -121,11 +124,25 @@ class Human(Reward):
         return [scores.get(image_hash(np.asarray(one)), _UNSAID) for one in images]
 
     async def aclose(self) -> None:
-        if self._stop is not None:
-            await asyncio.to_thread(self._stop)
+        for end in self._ends:
+            await asyncio.to_thread(end)
         if self._ratings is not None:
             self._ratings.close()
-        self._ratings = self._stop = None
+        self._ratings, self._ends = None, []
+
+    def _served(self, folder: Path | None) -> list[Callable[[], None]]:
+        """Serve the page and say where it is: in a notebook it opens in the cell. Returns what ends that."""
+        from zo_dno.notebook import in_notebook, show_page
+        from zo_dno.web.page import Page
+
+        assert self._ratings is not None
+        page = Page(self._ratings, folder, host=self.host, port=self.port)
+        page.start()
+        self.link = page.link
+        if in_notebook():
+            return [show_page(page.link, page.mark), page.stop]
+        log.warning("Rate the images at %s", page.link)  # a warning, so that it is seen without any logging set up
+        return [page.stop]
 
     def _tasks(self, names: Sequence[str], anchors: Sequence[str]) -> list[tuple[Mode, tuple[str, ...]]]:
         if self.mode == "rate":

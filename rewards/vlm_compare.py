@@ -68,6 +68,7 @@ class VLMCompare(JudgeReward):
     """
 
     name = "vlm_compare"
+    travels = False
     unit = "log-odds"
     batch = 2**20
     rounds: int = 3

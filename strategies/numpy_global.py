@@ -2,10 +2,13 @@
 
 # ruff: noqa: NPY002, the legacy generator is the one that libraries read
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from zo_dno.rng import numpy_stream
+
+_LENT = threading.RLock()  # to one search at a time, whatever its thread
 
 
 class OwnGlobalNumpy:
@@ -30,10 +33,11 @@ class OwnGlobalNumpy:
         """Make this state the global one inside the block; what was global comes back unchanged."""
         import numpy as np
 
-        outside = np.random.get_state()
-        np.random.set_state(self._state)
-        try:
-            yield
-        finally:
-            self._state = np.random.get_state()
-            np.random.set_state(outside)
+        with _LENT:
+            outside = np.random.get_state()
+            np.random.set_state(self._state)
+            try:
+                yield
+            finally:
+                self._state = np.random.get_state()
+                np.random.set_state(outside)

@@ -1,6 +1,7 @@
 """A headless Chromium for tests."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
+_OWN = re.compile(r"http://(127\.0\.0\.1|localhost)[:/]|data:|about:")
 _HARMLESS = ("409", "ERR_CONNECTION")  # an answer that came too late, a server that is being restarted
 
 
@@ -32,7 +34,7 @@ def tab(browser: Browser, link: str, size: dict[str, int] = DESKTOP) -> Iterator
     context = browser.new_context(viewport=ViewportSize(width=size["width"], height=size["height"]))
     context.set_default_timeout(10_000)
     foreign, errors = [], []
-    context.on("request", lambda request: foreign.append(request.url) if "127.0.0.1" not in request.url else None)
+    context.on("request", lambda request: None if _OWN.match(request.url) else foreign.append(request.url))
     page = context.new_page()
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -14,10 +14,11 @@ from playwright.sync_api import expect
 from tests.browser import DESKTOP, PHONE, chromium, tab
 from zo_dno.images import image_hash, png_bytes
 from zo_dno.ratings import Ratings
-from zo_dno.web.guard import COOKIE, Guard
+from zo_dno.web.guard import Guard
 from zo_dno.web.page import Page, page_app
 
 TOKEN = "a-token"
+COOKIE = Guard(TOKEN).cookie
 
 
 def pictures(n):
@@ -198,9 +199,10 @@ def test_ten_thousand_rapid_posts(ratings, page):
     """Over one connection to the real server: nearly all are sent away, nothing is lost, and others are not held up."""
     ratings.post(FILES.items(), "", [("rate", NAMES[:1])])
     with httpx2.Client(base_url=page.link.partition("/?")[0], trust_env=False) as client:
-        client.get("/", params={"token": page.link.partition("token=")[2]})
+        token = page.link.partition("token=")[2]
+        client.get("/", params={"token": token})
         body = urlencode(form_of(client.get("/").text) | {"rating": "5"})
-        cookie = f"{COOKIE}={client.cookies[COOKIE]}"
+        cookie = f"{Guard(token).cookie}={client.cookies[Guard(token).cookie]}"
         head = f"host: 127.0.0.1\r\ncookie: {cookie}\r\ncontent-type: application/x-www-form-urlencoded\r\n"
         post = f"POST /answer HTTP/1.1\r\n{head}content-length: {len(body)}\r\n\r\n{body}".encode()
         started, codes = time.monotonic(), Counter()
@@ -214,7 +216,7 @@ def test_ten_thousand_rapid_posts(ratings, page):
         assert codes.total() - codes[429] <= allowed + 1
         assert client.get("/state").status_code == 200
         client.cookies.clear()  # somebody else
-        client.get("/", params={"token": page.link.partition("token=")[2]})
+        client.get("/", params={"token": token})
         assert client.post("/name", data=form_of(client.get("/").text) | {"name": "ada"}).status_code == 303
 
 

@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from zo_dno.api import optimize as optimize
     from zo_dno.api import resume as resume
     from zo_dno.asking import Asking as Asking
-    from zo_dno.imaging import NoImageError as NoImageError
     from zo_dno.errors import InputError as InputError
     from zo_dno.errors import RunError as RunError
     from zo_dno.errors import ZoDnoError as ZoDnoError
     from zo_dno.function_generator import FunctionGenerator as FunctionGenerator
     from zo_dno.generator import DiffusersGenerator as DiffusersGenerator
+    from zo_dno.imaging import NoImageError as NoImageError
+    from zo_dno.rating_cell import RatingCell as RatingCell
     from zo_dno.result import Result as Result
     from zo_dno.reward import Reward as Reward
+    from zo_dno.stopping import Stop as Stop
     from zo_dno.types import Score as Score
 
 __version__ = "0.1.0"
@@ -30,10 +32,12 @@ _HOMES = {
     "FunctionGenerator": "zo_dno.function_generator",
     "InputError": "zo_dno.errors",
     "NoImageError": "zo_dno.imaging",
+    "RatingCell": "zo_dno.rating_cell",
     "Result": "zo_dno.result",
     "Reward": "zo_dno.reward",
     "RunError": "zo_dno.errors",
     "Score": "zo_dno.types",
+    "Stop": "zo_dno.stopping",
     "ZoDnoError": "zo_dno.errors",
 }
 __all__ = list(_HOMES)

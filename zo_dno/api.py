@@ -1,6 +1,7 @@
 """`optimize` and `resume`, the public way to run a search from Python."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -9,16 +10,20 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from zo_dno.cluster import LOCAL
 from zo_dno.config import read_yaml
+from zo_dno.generators import closed_after
 from zo_dno.objective import DEFAULT_LEVEL
 from zo_dno.options import KEEP_IMAGES, Options
 from zo_dno.parts import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
+from zo_dno.pool import Pools
 from zo_dno.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_noise
 from zo_dno.run_parts import Parts
 from zo_dno.search import Step
 from zo_dno.session import Session
+from zo_dno.stopping import Stop
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy
 from zo_dno.types import Generator, Score
@@ -47,6 +52,11 @@ def optimize(
     cache: str | Path | None = None,
     held_out: Sequence[Any] = (),
     workers: int = 0,
+    worker_cpus: float = 1,
+    worker_gpus: float = 0,
+    worker_resources: Mapping[str, float] | None = None,
+    ray: str = LOCAL,
+    ray_env: Mapping[str, Any] | None = None,
     target: float | None = None,
     init: Tensor | str | Path | None = None,
     top: int = 1,
@@ -54,6 +64,8 @@ def optimize(
     baseline: int | Literal["equal"] = 0,
     threads: int | None = None,
     on_step: Callable[[Step], None] | None = None,
+    stop: Stop | None = None,
+    pools: Pools | None = None,
 ) -> Result:
     """Search the noise of a generator for images that a reward likes.
 
@@ -78,6 +90,12 @@ def optimize(
         cache: a file of answers that runs share.
         held_out: rewards that are asked only about the first image and the winner.
         workers: Ray actors to ask the reward in; 0 asks it in this process.
+        worker_cpus: that each of them counts as; 0 lets any number share one.
+        worker_gpus: that each of them has to itself, or a part of one.
+        worker_resources: of a cluster's own that each of them takes, by name.
+        ray: where the actors are: "local" starts a Ray of this run's own on this machine, "auto" takes the one that
+            runs here, HOST:PORT or ray://HOST:PORT a cluster's.
+        ray_env: Ray's runtime environment for the actors (docs/cluster.md).
         target: stop after the population in which a candidate that may win has this reward.
         init: (d,), a noise to start from, or the file or run folder that holds one.
         top: keep this many of the best images that differ from each other.
@@ -87,6 +105,8 @@ def optimize(
         threads: CPU threads to use, which are kept with the run since they may change the last bit of an image; by
             default as many as torch is set to.
         on_step: called with the progress after every population.
+        stop: called from another thread, ends the run as Ctrl-C does.
+        pools: of actors, where several runs share them.
     Raises:
         InputError: an argument does not fit; nothing was run or written.
         RunError: no query was scored. The folder holds what there is.
@@ -115,10 +135,17 @@ def optimize(
         top=top,
         keep_images=keep_images,
         workers=workers,
+        worker_cpus=worker_cpus,
+        worker_gpus=worker_gpus,
+        worker_resources=dict(worker_resources or {}),
+        ray=ray,
+        ray_env=None if ray_env is None else dict(ray_env),
         threads=threads or torch.get_num_threads(),
     )
     noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
-    parts = _parts(options, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step)
+    parts = _parts(
+        options, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop, pools
+    )
     if out is None:
         return Session(parts).run()
     with RunFolder(Path(out)) as folder:
@@ -135,12 +162,16 @@ def resume(
     seconds: float | None = None,
     max_cost: float | None = None,
     workers: int | None = None,
+    generators: int | None = None,
+    ray: str | None = None,
     accept_drift: bool = False,
     generator: Generator | None = None,
     reward: AnyReward | None = None,
     strategy: Callable[..., Strategy] | None = None,
     held_out: Sequence[Any] | None = None,
     on_step: Callable[[Step], None] | None = None,
+    stop: Stop | None = None,
+    pools: Pools | None = None,
 ) -> Result:
     """Go on with a run that was stopped, paused or killed, or spend a larger budget on a finished one.
 
@@ -153,6 +184,8 @@ def resume(
         seconds: wall-clock time of all sessions together.
         max_cost: money to spend in all.
         workers: Ray actors to ask the reward in.
+        generators: Ray actors to draw in, where the model can be loaded again from its name.
+        ray: where the actors are.
         accept_drift: go on although the recorded beginning cannot be repeated exactly (another version of a library,
             another processor, an edited config): as it is where the strategy proposes the same noise, else from the
             snapshot that runs with a price keep. The result says so.
@@ -161,6 +194,8 @@ def resume(
         strategy: likewise.
         held_out: likewise.
         on_step: called with the progress after every population.
+        stop: called from another thread, ends the run as Ctrl-C does.
+        pools: of actors, where several runs share them.
     Raises:
         InputError: the folder holds no run, is in use or damaged, or what goes on would not be the same run.
         RunError: no query was scored.
@@ -168,17 +203,19 @@ def resume(
     path = Path(run)
     check_is_run(path)
     config = read_yaml(path / CONFIG)
-    budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost, "workers": workers}
-    config |= {name: value for name, value in budgets.items() if value is not None}
+    budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost}
+    changes = {**budgets, "workers": workers, "generators": generators, "ray": ray}
+    config |= {name: value for name, value in changes.items() if value is not None}
     known = {field.name for field in fields(Options)}
     options = Options(**{name: value for name, value in config.items() if name in known})
     torch.set_num_threads(options.threads or torch.get_num_threads())
     scorer = make_reward(options.reward if reward is None else reward, options.reward_options if reward is None else {})
     others = [make_reward(one) for one in (options.held_out if held_out is None else held_out)]
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
-    model = generator_from(config) if generator is None else generator
-    parts = _parts(options, model, scorer, others, strategy or options.strategy, noise, on_step)
-    with RunFolder(path, new=False) as folder:
+    with ExitStack() as stack:
+        model = stack.enter_context(closed_after(generator_from(config))) if generator is None else generator
+        parts = _parts(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop, pools)
+        folder = stack.enter_context(RunFolder(path, new=False))
         return Session(parts, folder, accept_drift=accept_drift).run()
 
 
@@ -190,10 +227,12 @@ def _parts(
     strategy: str | Callable[..., Strategy],
     init: Tensor | None,
     on_step: Callable[[Step], None] | None,
+    stop: Stop | None,
+    pools: Pools | None,
 ) -> Parts:
     torch.set_num_threads(options.threads or torch.get_num_threads())
     reward = requiring(reward, options.require)
     horizon = options.horizon or options.queries
     build = partial(make_strategy, strategy, generator, horizon, options.seed, init, options.strategy_options)
     settings: dict[str, Any] = getattr(generator, "settings", {"model": name_of(generator)})
-    return Parts(options, generator, reward, held_out, build, settings, on_step)
+    return Parts(options, generator, reward, held_out, build, settings, on_step, stop, pools)

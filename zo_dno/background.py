@@ -1,6 +1,7 @@
 """An event loop in a thread of its own, so that calls wait there while the run goes on here, notebooks included."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import queue
 import threading
@@ -24,19 +25,29 @@ class Background(Generic[T]):
         """Begin to run a coroutine."""
         self._loop.call_soon_threadsafe(self._begin, coroutine)
 
+    def post(self, value: T | BaseException) -> None:
+        """Hand in something that is done by itself, or that `finished` raises; from any thread."""
+        self._done.put(value)
+
     def finished(self) -> list[T]:
         """Wait for at least one coroutine to finish, and return what all that have finished returned."""
-        found = [self._done.get()]
-        while not self._done.empty():
-            found.append(self._done.get())
-        for one in found:
+        found: list[T] = []
+        while not found or not self._done.empty():
+            one = self._done.get()
             if isinstance(one, BaseException):
+                for other in found:  # they are for the next time
+                    self._done.put(other)
                 raise one
-        return found  # type: ignore[return-value]
+            found.append(one)
+        return found
+
+    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        """Begin to run one coroutine whose end is no event for `finished`."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run one coroutine and wait for what it returns."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return self.submit(coroutine).result()
 
     def close(self) -> None:
         """Give up what is under way and end the thread."""
@@ -58,9 +69,10 @@ class Background(Generic[T]):
             self._done.put(error)
 
     async def _cancel(self) -> None:
-        for task in self._tasks:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:

@@ -13,9 +13,9 @@ from aiolimiter import AsyncLimiter
 from zo_dno.asking import Asking
 from zo_dno.background import Background, in_thread
 from zo_dno.calling import Outcome, call, call_async
-from zo_dno.failures import CallError, Failure, failure_of
+from zo_dno.failures import CallError, Failure, failure_of, too_late
 from zo_dno.rng import stream_seed
-from zo_dno.types import Score
+from zo_dno.types import AnyImage, Score, array_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,13 +24,23 @@ if TYPE_CHECKING:
 
 
 class Elsewhere(Protocol):
-    """Other processes that ask the reward."""
+    """Other processes that ask the reward.
 
-    async def call(self, images: "Sequence[np.ndarray]", prompts: Sequence[str]) -> Outcome:
-        """Ask one of them; whatever happens to it, this returns."""
+    Attributes:
+        spare: calls beside those under way that they take, so as to have no pause between two.
+        queued: how many of these there are now.
+    """
+
+    spare: int
+
+    @property
+    def queued(self) -> int: ...
+
+    async def call(
+        self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None
+    ) -> Outcome:
+        """Ask one of them, for so many seconds at most; whatever happens to it, this returns."""
         ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -39,17 +49,19 @@ class Job:
 
     Attributes:
         ticket: whatever the one who handed it in knows it by.
-        images: each (H, W, 3) uint8.
+        images: that it is about.
         keys: of the images, for rewards that take them.
+        known: what came of the first call, where it was made already.
         attempts: calls made.
         failures: of the calls that failed, in order.
         scores: one an image; None when the last call failed too.
     """
 
     ticket: Any
-    images: "Sequence[np.ndarray]"
+    images: Sequence[AnyImage]
     prompts: Sequence[str]
     keys: Sequence[str] = ()
+    known: Outcome | None = None
     attempts: int = 0
     failures: list[Failure] = field(default_factory=list)
     scores: list[Score] | None = None
@@ -69,9 +81,25 @@ class Caller:
         self._reward, self._asking, self._elsewhere = reward, asking, elsewhere
         self._jitter = random.Random(stream_seed(seed, "jitter"))
         plain = asking.plain and not reward.is_async and elsewhere is None
-        self._background: Background[Job] | None = None if plain else Background()
+        self._background: Background[Job | None] | None = None if plain else Background()
         self._limits = [] if plain else _limits(asking)
-        self._finished: list[Job] = []
+        self._finished: list[Job | None] = []
+        self._interrupted = False
+
+    @property
+    def spare(self) -> int:
+        """Calls beside those under way that are taken, as long as many more wait."""
+        return self._elsewhere.spare if self._elsewhere is not None else 0
+
+    @property
+    def queued(self) -> int:
+        """How many of these there are now."""
+        return self._elsewhere.queued if self._elsewhere is not None else 0
+
+    @property
+    def waits(self) -> bool:
+        """Calls are waited for while this thread does other things."""
+        return self._background is not None
 
     def start(self, job: Job) -> None:
         """Begin a job."""
@@ -82,26 +110,41 @@ class Caller:
             for attempt in self._attempts():
                 with attempt:
                     job.attempts += 1
-                    _note(job, call(self._reward, job.images, job.prompts, job.keys))
+                    _note(job, self._call_here(job))
         except CallError:
             pass
         self._finished.append(job)
 
-    def finished(self) -> list[Job]:
-        """Wait until a job is done, and return all that are."""
+    def wake(self) -> None:
+        """Let `finished` return although no job is done; called from any thread."""
         if self._background is not None:
-            return self._background.finished()
-        done, self._finished = self._finished, []
-        return done
+            self._background.post(None)
+        else:
+            self._finished.append(None)
+
+    def interrupt(self) -> None:
+        """Let `finished` raise KeyboardInterrupt, as Ctrl-C does in the main thread; called from any thread."""
+        self._interrupted = True
+        if self._background is not None:
+            self._background.post(KeyboardInterrupt())
+
+    def finished(self) -> list[Job]:
+        """Wait until a job is done, or somebody calls `wake`, and return all the jobs that are done."""
+        if self._background is not None:
+            done = self._background.finished()
+        else:
+            interrupted, self._interrupted = self._interrupted, False
+            if interrupted:
+                raise KeyboardInterrupt
+            done, self._finished = self._finished, []
+        return [job for job in done if job is not None]
 
     def close(self) -> None:
         """Give up what is under way, and let go of what calling needed."""
         if self._background is not None:
-            if self._reward.is_async:
+            if self._reward.is_async and self._elsewhere is None:
                 self._background.run(self._reward.aclose())
             self._background.close()
-        if self._elsewhere is not None:
-            self._elsewhere.close()
 
     async def _carry_out(self, job: Job) -> Job:
         try:
@@ -119,17 +162,21 @@ class Caller:
             job.failures.append(Failure("timeout", message, transient=True, billed=True))
         return job
 
+    def _call_here(self, job: Job) -> Outcome:
+        if job.known is not None and job.attempts == 1:
+            return job.known
+        return call(self._reward, [array_of(image) for image in job.images], job.prompts, job.keys)
+
     async def _one_call(self, job: Job) -> Outcome:
+        if self._elsewhere is not None:
+            return await self._elsewhere.call(job.images, job.prompts, job.keys, self._asking.timeout)
         try:
             async with asyncio.timeout(self._asking.timeout):
-                if self._elsewhere is not None:
-                    return await self._elsewhere.call(job.images, job.prompts)
                 if self._reward.is_async:
-                    return await call_async(self._reward, job.images, job.prompts, job.keys)
-                return await in_thread(call, self._reward, job.images, job.prompts, job.keys)
+                    return await call_async(self._reward, await _here(job.images), job.prompts, job.keys)
+                return await in_thread(call, self._reward, await _here(job.images), job.prompts, job.keys)
         except TimeoutError:
-            message = f"no answer within {self._asking.timeout:g} s"
-            return Failure("timeout", message, transient=True, billed=True)
+            return too_late(self._asking.timeout)
         except Exception as error:  # a reward that ends its thread
             return failure_of(error)
 
@@ -166,6 +213,13 @@ def _limits(asking: Asking) -> list[tuple[AsyncLimiter, float]]:
             capacity = max(per_minute / 60, amount)
             limits.append((AsyncLimiter(capacity, capacity * 60 / per_minute), amount))
     return limits
+
+
+async def _here(images: Sequence[AnyImage]) -> "list[np.ndarray]":
+    """Bring images to this process."""
+    if any(hasattr(image, "fetch") for image in images):
+        return await in_thread(lambda: [array_of(image) for image in images])
+    return [array_of(image) for image in images]
 
 
 async def _off_the_clock(waiting: Awaitable[None], clock: asyncio.Timeout) -> None:

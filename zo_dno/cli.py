@@ -1,6 +1,8 @@
 """The command line."""
 
+import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +23,7 @@ app = typer.Typer(
 )
 
 _MODEL, _REWARD, _ASKING, _SEARCH, _OUTPUT = "Model", "Reward", "How the reward is asked", "Search", "Run"
+_RAY = "Ray: other processes and machines"
 
 
 def _option(help_: str, panel: str, *names: str) -> Any:
@@ -33,6 +36,10 @@ def run(
         Path | None, typer.Argument(help="A YAML file of options; options given here override it.")
     ] = None,
     prompt: Annotated[str | None, _option("What to draw.", _MODEL)] = None,
+    prompts: Annotated[
+        Path | None, _option("File of prompts, one a line: a run each, in folders of --out.", _MODEL)
+    ] = None,
+    at_once: Annotated[int | None, _option("Of many prompts, searches at the same time.", _RAY)] = None,
     model: Annotated[
         str | None, _option("scenes (built in), a diffusers folder or hub name, or package.module:name.", _MODEL)
     ] = None,
@@ -62,7 +69,6 @@ def run(
     held_out: Annotated[
         list[str] | None, _option("A reward asked about first and best only; repeatable.", _REWARD)
     ] = None,
-    workers: Annotated[int | None, _option("Ray actors that ask the reward (0: this process).", _REWARD)] = None,
     in_flight: Annotated[int | None, _option("Calls under way at once (1).", _ASKING)] = None,
     timeout: Annotated[float | None, _option("Seconds for one call.", _ASKING)] = None,
     deadline: Annotated[float | None, _option("Seconds for one query with all its calls.", _ASKING)] = None,
@@ -92,6 +98,17 @@ def run(
     ] = None,
     init: Annotated[Path | None, _option("Noise to start from: best.safetensors of a run.", _SEARCH)] = None,
     baseline: Annotated[str | None, _option("Queries of best-of-N to compare with, or equal (0).", _SEARCH)] = None,
+    workers: Annotated[int | None, _option("Actors that ask the reward (0: this process).", _RAY)] = None,
+    worker_cpus: Annotated[float | None, _option("That each of them counts as (1).", _RAY)] = None,
+    worker_gpus: Annotated[float | None, _option("That each of them takes (0).", _RAY)] = None,
+    worker_resource: Annotated[list[str] | None, _option("NAME=AMOUNT of a cluster's own; repeatable.", _RAY)] = None,
+    generators: Annotated[int | None, _option("Actors that draw (0: this process).", _RAY)] = None,
+    generator_cpus: Annotated[float | None, _option("That each of them counts as (1).", _RAY)] = None,
+    generator_gpus: Annotated[
+        float | None, _option("That each of them takes (0).", _RAY, "--gpus-per-generator", "--generator-gpus")
+    ] = None,
+    ray: Annotated[str | None, _option("local, auto (what runs here), or a cluster's HOST:PORT (local).", _RAY)] = None,
+    ray_env: Annotated[Path | None, _option("YAML file of Ray's runtime environment.", _RAY)] = None,
     top: Annotated[int | None, _option("Keep the K best images that differ (1).", _OUTPUT)] = None,
     keep_images: Annotated[int | None, _option("Keep every so-manieth image (16).", _OUTPUT)] = None,
     threads: Annotated[int | None, _option("CPU threads (all).", _OUTPUT)] = None,
@@ -124,6 +141,14 @@ def run(
         "require": require,
         "held_out": held_out,
         "workers": workers,
+        "worker_cpus": worker_cpus,
+        "worker_gpus": worker_gpus,
+        "worker_resources": _pairs("--worker-resource", worker_resource),
+        "generators": generators,
+        "generator_cpus": generator_cpus,
+        "generator_gpus": generator_gpus,
+        "ray": ray,
+        "ray_env": None if ray_env is None else read_yaml(ray_env),
         "cache": cache,
         "strategy": strategy,
         "strategy_options": _pairs("--strategy-option", strategy_option),
@@ -160,10 +185,12 @@ def run(
     values["asking"] = (values.get("asking") or {}) | _given(asking)
     if min_log_prob is not None:
         values["min_log_prob"] = None if min_log_prob == "none" else _number(min_log_prob)
-    checked = validated(values)
-
     from zo_dno import display
 
+    if prompts is not None:
+        _run_many(values, prompts, out, at_once)
+        return
+    checked = validated(values)
     with display.quiet_libraries(), display.progress() as on_step:
         from zo_dno.runs import run as run_config
 
@@ -171,14 +198,32 @@ def run(
     _end(result)
 
 
+def _run_many(values: dict[str, Any], prompts: Path, out: Path, at_once: int | None) -> None:
+    from zo_dno import display
+    from zo_dno.config import validated
+    from zo_dno.many import read_prompts, run_many
+    from zo_dno.runs import import_from_here, with_threads
+
+    if "prompt" in values:
+        raise InputError("prompt must be left out with prompts; got both. Write it into the file.")
+    import_from_here()
+    found = read_prompts(prompts)
+    config = with_threads(validated({**values, "prompt": found[0]}))
+    with display.quiet_libraries(), display.progress_of_many() as on_step:
+        lines = run_many(config, found, out, on_step, at_once=at_once)
+    display.many(lines, out)
+
+
 @app.command()
 def resume(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of many prompts.")],
     queries: Annotated[int | None, typer.Option(help="Rewards to ask for in all.", show_default=False)] = None,
     nfe: Annotated[int | None, typer.Option(help="Denoiser calls in all.", show_default=False)] = None,
     seconds: Annotated[float | None, typer.Option(help="Time of all sessions.", show_default=False)] = None,
     max_cost: Annotated[float | None, typer.Option(help="Money to spend in all.", show_default=False)] = None,
     workers: Annotated[int | None, typer.Option(help="Ray actors that ask the reward.", show_default=False)] = None,
+    generators: Annotated[int | None, typer.Option(help="Ray actors that draw.", show_default=False)] = None,
+    ray: Annotated[str | None, typer.Option(help="Where the actors are.", show_default=False)] = None,
     accept_drift: Annotated[
         bool, typer.Option("--accept-drift", help="Go on although the beginning cannot be repeated exactly.")
     ] = False,
@@ -186,11 +231,20 @@ def resume(
     """Go on with a run that was stopped, paused or killed, or spend a larger budget on a finished one."""
     from zo_dno import display
 
+    if (folder / "prompts.json").exists():
+        from zo_dno.many import resume_many
+
+        changed = {"queries": queries, "max_cost": max_cost, "workers": workers, "generators": generators, "ray": ray}
+        with display.quiet_libraries(), display.progress_of_many() as on_step_of:
+            lines = resume_many(folder, on_step_of, **changed)
+        display.many(lines, folder)
+        return
     with display.quiet_libraries(), display.progress() as on_step:
         from zo_dno import runs
 
-        budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost, "workers": workers}
-        result = runs.resume(folder, on_step, accept_drift=accept_drift, **budgets)
+        budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost}
+        actors = {"workers": workers, "generators": generators, "ray": ray}
+        result = runs.resume(folder, on_step, accept_drift=accept_drift, **budgets, **actors)
     _end(result)
 
 
@@ -244,20 +298,33 @@ def serve_reward(
     reward_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.", show_default=False)] = None,
     in_flight: Annotated[int | None, typer.Option(help="Calls of the reward at once.", show_default=False)] = None,
     most_images: Annotated[int, typer.Option(help="In one call.", min=1)] = 64,
+    replicas: Annotated[int, typer.Option(help="Processes of Ray Serve (0: this one, without Ray).", min=0)] = 0,
 ) -> None:
     """Serve a reward at POST /score, so that it can live in its own environment or machine.
 
     Clients send the token that the environment variable ZO_DNO_TOKEN holds here, if it is set.
     """
     from zo_dno import display
-    from zo_dno.listening import WebServer, token_for
+    from zo_dno.listening import WebServer, is_loopback, token_for
     from zo_dno.parts import make_reward
     from zo_dno.runs import import_from_here
     from zo_dno.serving import reward_app
 
     token = token_for(host)
     import_from_here()
-    made = make_reward(reward, _pairs("--reward-option", reward_option))
+    options = _pairs("--reward-option", reward_option)
+    made = make_reward(reward, options)
+    if replicas:
+        from zo_dno.deployment import reward_deployment, serve_reward
+
+        deployed = reward_deployment(
+            reward, options, replicas=replicas, most_images=most_images, in_flight=in_flight, loopback=is_loopback(host)
+        )
+        url = serve_reward(deployed, host, port)
+        display.served(f"{url}/score", made, token_needed=bool(token))
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+        return
     server = WebServer(reward_app(made, token=token, most_images=most_images, in_flight=in_flight), host, port)
     display.served(f"{server.url}/score", made, token_needed=bool(token))
     server.run()

@@ -41,6 +41,10 @@ class Client:
     def __post_init__(self) -> None:
         self._key = key_from(self.key_env)
 
+    def __reduce__(self) -> tuple[type["Client"], tuple[str, str, str, str]]:
+        """Travel without the key, which every process takes from its own environment."""
+        return Client, (self.key_env, self.key_header, self.key_prefix, self.ca)
+
     async def send(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **body: Any) -> Any:
         """Make one call.
 

@@ -6,9 +6,11 @@ from typing import Protocol
 
 from zo_dno.budget import Purse
 from zo_dno.combination import Combination
+from zo_dno.drawing import Drawing
 from zo_dno.ledger import PART, Query
-from zo_dno.oracle import Oracle, PauseError, Placed
+from zo_dno.oracle import Oracle, PauseError
 from zo_dno.part import Part
+from zo_dno.round import Placed
 from zo_dno.rows import score_of
 from zo_dno.scales import Scale
 from zo_dno.types import Answer, Question, Score
@@ -98,8 +100,21 @@ class CombinedOracle:
             own = [row for row in rows if row.of_part and row.oracle == part.name]
             part.recall(own, (row for row in own if (row.stage, row.id) not in done))
 
-    def ask(self, questions: Sequence[Question], *, on_asked: OnAsked, on_answered: OnAnswered) -> list[Answer | None]:
-        """Ask about images, as `Oracle.ask` does."""
+    @property
+    def waits(self) -> bool:
+        """Nothing is drawn while answers are waited for, since every part is asked about whole populations."""
+        return False
+
+    def ask(
+        self,
+        questions: Sequence[Question] = (),
+        *,
+        drawing: Drawing | None = None,
+        on_asked: OnAsked,
+        on_answered: OnAnswered,
+    ) -> list[Answer | None]:
+        """Ask about images, as `Oracle.ask` does, once all are drawn."""
+        questions = [*questions, *(drawing.rest() if drawing is not None else ())]
         found: dict[int, Answers] = {question.id: {} for question in questions}
         announce = partial(_announce, on_asked, set())
         waiting, stopped = list(questions), None
@@ -115,6 +130,11 @@ class CombinedOracle:
         if stopped is not None:
             raise stopped
         return [answers.get(question.id) for question in questions]
+
+    def interrupt(self) -> None:
+        """Stop asking, as `Oracle.interrupt` does."""
+        for part in self._parts:
+            part.oracle.interrupt()
 
     def close(self) -> None:
         """Let go of what asking needed."""

@@ -57,6 +57,14 @@ class RunConfig(BaseModel):
     top: int = Field(1, ge=1)
     keep_images: int = Field(16, ge=1)
     workers: int = Field(0, ge=0)
+    worker_cpus: float = Field(1, ge=0)
+    worker_gpus: float = Field(0, ge=0)
+    worker_resources: dict[str, float] = Field(default_factory=dict)
+    generators: int = Field(0, ge=0)
+    generator_cpus: float = Field(1, ge=0)
+    generator_gpus: float = Field(0, ge=0)
+    ray: str = "local"
+    ray_env: dict[str, Any] | None = None
     threads: int | None = Field(None, ge=1)
 
     @field_validator("size")
@@ -95,6 +103,7 @@ OF_PIPELINES = (
 _OF_THE_MODEL = {
     *OF_PIPELINES,
     *("prompt", "model", "search", "batch_size", "generator_options", "generator_seed"),
+    *("generators", "generator_cpus", "generator_gpus"),
 }
 
 

@@ -2,15 +2,24 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
+from zo_dno.many import Line
 from zo_dno.overview import Overview
 from zo_dno.result import Result
 from zo_dno.reward import Reward
@@ -43,23 +52,70 @@ def quiet_libraries() -> Iterator[None]:
 @contextmanager
 def progress() -> Iterator[Callable[[Step], None]]:
     """Show a bar while a run goes on; what is yielded takes the run's steps."""
-    bar = Progress(
-        TextColumn("{task.description:>8}"),
-        BarColumn(bar_width=6),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeElapsedColumn(),
-        console=console,
-    )
+    bar = Progress(*_columns(), console=console)
     tasks: dict[str, TaskID] = {}
 
     def on_step(step: Step) -> None:
         if step.stage not in tasks:
             tasks[step.stage] = bar.add_task(step.stage, total=step.planned, figures="")
-        bar.update(tasks[step.stage], completed=step.queries, figures=figures(step))
+        bar.update(tasks[step.stage], completed=step.queries, figures=Live(step))
 
     with bar:
         yield on_step
+
+
+class Live:
+    """The figures of a step, and of its actors as they are whenever this is looked at."""
+
+    def __init__(self, step: Step) -> None:
+        self._step, self._figures = step, figures(step)
+
+    def __str__(self) -> str:
+        return f"{self._figures}  {_crews(self._step)}".rstrip()
+
+
+def _crews(step: Step) -> str:
+    """Say how many actors are alive, how many calls they have, and how busy they were."""
+    return "  ".join(
+        f"{crew.what} {crew.alive}/{crew.size}, {crew.in_flight} calls, {crew.utilisation:.0%} busy"
+        for crew in step.crews
+    )
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    text = TextColumn("{task.fields[figures]}")
+    return TextColumn("{task.description:>8}"), BarColumn(bar_width=6), MofNCompleteColumn(), text, TimeElapsedColumn()
+
+
+@contextmanager
+def progress_of_many() -> Iterator[Callable[[str, Step], None]]:
+    """Show a bar over many prompts while their runs go on; what is yielded takes a prompt and its run's steps."""
+    asked: dict[str, tuple[int, int]] = {}
+    with Progress(*_columns(), console=console) as bar:
+        task = bar.add_task("prompts", total=None, figures="")
+
+        def on_step(prompt: str, step: Step) -> None:
+            asked[prompt] = (step.queries, step.planned)
+            done, planned = (sum(values) for values in zip(*asked.values(), strict=True))
+            bar.update(task, completed=done, total=planned, figures=f"{len(asked)} begun  {_crews(step)}")
+
+        yield on_step
+
+
+def many(lines: Sequence[Line], out: Path) -> None:
+    """Show what came of many prompts, a line each."""
+    table = Table(title=f"{len(lines)} prompts", title_justify="left")
+    for i, column in enumerate(("prompt", "status", "queries", "first", "best", "log P")):
+        table.add_column(column, justify="right" if i > 1 else "left")
+    for line in lines:
+        prompt, status, queries, first, best, unit, log_prob, *_ = line.cells
+        numbers = [value if value == "" else _text(value) for value in (first, best, log_prob)]
+        table.add_row(escape(prompt), escape(status), str(queries), numbers[0], f"{numbers[1]} {unit}", numbers[2])
+    console.print(table)
+    files(out, {"summary.csv": "the same as a table"})
+    left = sum(line.result is None or line.result["status"] in ("interrupted", "paused") for line in lines)
+    if left:
+        console.print(f"{left} not finished; go on with: zo-dno resume {out}", markup=False, soft_wrap=True)
 
 
 def figures(step: Step) -> str:

@@ -92,6 +92,11 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(type(error).__name__, message, transient=False, billed=True)
 
 
+def too_late(seconds: float | None) -> Failure:
+    """Judge a call that did not come back in time: it may yet have been worked on."""
+    return Failure("timeout", f"no answer within {seconds:g} s", transient=True, billed=True)
+
+
 def one_line(text: str) -> str:
     """Fold a message into one line, without what may be secret in the URLs that it names."""
     return _QUERY_OF_URL.sub(r"\1\2", " ".join(text.split()))

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from zo_dno.callables import n_positional
-from zo_dno.imaging import NoImageError, joined, memory_named
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.images import checked_images
+from zo_dno.imaging import NoImageError, joined, memory_named
 from zo_dno.noise import NoiseSpace
 from zo_dno.types import slices
 
@@ -62,8 +62,8 @@ class FunctionGenerator:
             "generator_options": {"shape": [list(shape) for shape in self.space.shapes], "nfe": self.nfe},
         } | ({} if self.batch_size is None else {"batch_size": self.batch_size})
 
-    def asked_for(self, prompt: str, batch_size: int | None) -> "FunctionGenerator":
-        """Return the same generator with another prompt and batch size."""
+    def with_prompt(self, prompt: str, batch_size: int | None = None) -> "FunctionGenerator":
+        """Return a generator of the same function that draws another prompt, and if given in other batches."""
         shapes, size = self.space.shapes, batch_size or self.batch_size
         return FunctionGenerator(self._function, shapes, nfe=self.nfe, prompt=prompt, batch_size=size)
 

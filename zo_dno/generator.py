@@ -1,5 +1,6 @@
 """Any diffusers pipeline as a deterministic black box z -> images."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -8,8 +9,8 @@ import torch
 from torch import Tensor
 
 from zo_dno.batching import best_batch_size, checked_batch_size
-from zo_dno.imaging import joined, memory_named
 from zo_dno.errors import InputError
+from zo_dno.imaging import joined, memory_named
 from zo_dno.loading import BUILTIN, Offload, Speed, load_pipeline, torch_dtype
 from zo_dno.noise import NoiseSpace
 from zo_dno.pipeline_call import PipelineCall, plain_arguments
@@ -130,6 +131,21 @@ class DiffusersGenerator:
         generator.model = BUILTIN
         return generator
 
+    def with_prompt(self, prompt: str) -> "DiffusersGenerator":
+        """Return a generator of the same loaded pipeline that draws another prompt. One of them can draw at a time.
+
+        Raises:
+            PromptError: the prompt is outside the built-in model's small grammar.
+        """
+        if self.model == BUILTIN:
+            from zo_dno.scenes.grammar import parse
+
+            parse(prompt)
+        other = copy.copy(self)
+        other.prompt, other._call = prompt, self._call.with_prompt(prompt)
+        other._settings = self._settings | {"prompt": prompt}
+        return other
+
     @property
     def settings(self) -> dict[str, Any]:
         """What decides an image beside z, by the names that a config has for it."""
@@ -150,14 +166,17 @@ class DiffusersGenerator:
         self.space.check(z)
         images: list[Tensor] = []
         wrong: list[Tensor] = []
+        dtype, device = torch.float32, torch.device("cpu")
         with torch.no_grad():
             for rows in slices(len(z), self.batch_size):
                 block = self._render_block(z[rows])
+                dtype, device = block.dtype, block.device
                 wrong.append(_to_cpu(block.isnan().flatten(1).any(1)))
                 pixels = (block.float().nan_to_num() * 255).round().to(torch.uint8)
                 images.append(_to_cpu(pixels.permute(0, 2, 3, 1).contiguous()))
-            _arrived(block.device)
-        reason = f"it is not made of numbers (NaN): {_dtype_name(block)} overflows. Use dtype bfloat16 or float32"
+            _arrived(device)
+        precision = str(dtype).removeprefix("torch.")
+        reason = f"it is not made of numbers (NaN): {precision} overflows. Use dtype bfloat16 or float32"
         return joined(images, dict.fromkeys(torch.cat(wrong).nonzero().flatten().tolist(), reason))
 
     def render(self, z: Tensor) -> Tensor:
@@ -234,7 +253,3 @@ def _arrived(device: torch.device) -> None:
     """Wait until what was copied is there."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _dtype_name(values: Tensor) -> str:
-    return str(values.dtype).removeprefix("torch.")

@@ -1,17 +1,13 @@
-"""Asking a generator for images: what it can say instead of an image, and what it means when memory runs out."""
+"""What a generator says instead of images: that some have none, or that memory ran out."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from zo_dno.errors import InputError, ZoDnoError
-from zo_dno.images import checked_images
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
-
-    from zo_dno.types import Generator
 
 _LESS_MEMORY = "dtype=float16 or bfloat16, offload=model, vae_tiling, or a smaller size"
 
@@ -28,24 +24,6 @@ class NoImageError(ZoDnoError):
         row, reason = next(iter(reasons.items()))
         super().__init__(f"{len(reasons)} of {len(images)} candidates have no image; row {row}: {reason}")
         self.reasons, self.images = dict(reasons), images
-
-
-def drawn(generator: "Generator", z: "Tensor") -> "tuple[np.ndarray, dict[int, str]]":
-    """Draw z (n, d).
-
-    Returns:
-        the images, (n, H, W, 3) uint8, and the rows that have none with the reason; these are black.
-
-    Raises:
-        InputError: the generator gives something else, or memory does not suffice.
-    """
-    try:
-        with memory_named(generator):
-            images, reasons = generator(z), dict[int, str]()
-    except NoImageError as error:
-        images, reasons = error.images, error.reasons
-        images[list(reasons)] = 0
-    return checked_images(images, len(z)), reasons
 
 
 def joined(blocks: "list[Tensor]", reasons: Mapping[int, str]) -> "Tensor":

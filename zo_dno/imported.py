@@ -1,8 +1,10 @@
 """A model that a config names as package.module:name: a function z -> images, a generator, or a class of generators."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.function_generator import FunctionGenerator, options_from
@@ -26,19 +28,21 @@ def imported_generator(name: str, prompt: str, batch_size: int | None, options: 
     Raises:
         InputError: there is nothing of this name, or it cannot be a generator.
     """
-    found = load("model", {}, name)
+    found: Any = load("model", {}, name)
     if isinstance(found, type):
         own = {"prompt": prompt} if "prompt" in options_of(found) else {}
         found = found(**checked_options(name, found, own | dict(options)))
     elif not isinstance(found, Generator):
         if not callable(found):
             raise InputError(f"model {name!r} must be a function z -> images or a generator; got {found!r}.")
-        made = options_from(found, options)
-        return Imported(FunctionGenerator(found, **made, prompt=prompt, batch_size=batch_size), name, prompt, options)
+        function = cast("Callable[..., Tensor]", found)
+        made = options_from(function, options)
+        drawing = FunctionGenerator(function, **made, prompt=prompt, batch_size=batch_size)
+        return Imported(drawing, name, prompt, options)
     elif options:
         raise InputError(f"model {name!r} takes no options; got {', '.join(options)}.")
     elif isinstance(found, FunctionGenerator):
-        found = found.asked_for(prompt, batch_size)
+        found = found.with_prompt(prompt, batch_size)
     if not isinstance(found, Generator):
         raise InputError(f"model {name!r} must have space, nfe and a call z -> images; got {type(found).__name__}.")
     return Imported(found, name, prompt, options)
@@ -58,6 +62,17 @@ class Imported:
         if name.startswith("_"):  # while it is being copied there is nothing yet to ask
             raise AttributeError(name)
         return getattr(self._generator, name)
+
+    def with_prompt(self, prompt: str) -> "Imported":
+        """Return the same that draws another prompt.
+
+        Raises:
+            InputError: the generator has no prompt.
+        """
+        other = getattr(self._generator, "with_prompt", None)
+        if other is None:
+            raise InputError(f"prompts must not be given for {self.model}, which has no with_prompt(prompt).")
+        return Imported(other(prompt), self.model, prompt, self.settings["generator_options"])
 
     def __call__(self, z: Any) -> Any:
         """Draw the images of `z` (n, d) as (n, H, W, 3) uint8."""

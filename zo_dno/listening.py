@@ -4,15 +4,13 @@ import ipaddress
 import os
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zo_dno.client import key_from
 from zo_dno.errors import InputError
 
-if TYPE_CHECKING:
-    pass
-
 TOKEN = "ZO_DNO_TOKEN"
+OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"]  # that a server on loopback answers to
 
 
 class WebServer:
@@ -30,18 +28,10 @@ class WebServer:
         import uvicorn
         from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((host, port))
-            self._socket.listen(1024)  # from now on nobody is sent away, though the server only starts
-        except (OSError, OverflowError) as error:
-            self._socket.close()
-            raise InputError(f"host and port must be free to listen on; {host}:{port}: {error}.") from error
+        self._socket = _listening(host, port)  # from now on nobody is sent away, though the server only starts
         self.host, self.port = host, int(self._socket.getsockname()[1])
         if is_loopback(host):  # a page of another name that was made to point here is refused
-            app = TrustedHostMiddleware(app, ["127.0.0.1", "localhost", "[::1]"], www_redirect=False)
+            app = TrustedHostMiddleware(app, OWN_NAMES, www_redirect=False)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False
         )
@@ -51,8 +41,7 @@ class WebServer:
     @property
     def url(self) -> str:
         """Its address, such as http://127.0.0.1:8000."""
-        host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(self.host, self.host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return url_of(self.host, self.port)
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
@@ -69,6 +58,34 @@ class WebServer:
             self._server.should_exit = True
             self._thread.join(timeout=5)
         self._socket.close()
+
+
+def url_of(host: str, port: int) -> str:
+    """Write the address that others reach a server by, such as http://127.0.0.1:8000."""
+    name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def free_port(host: str, port: int) -> int:
+    """Return the port, for servers that take no socket; any that is free for 0.
+
+    Raises:
+        InputError: the address cannot be listened on.
+    """
+    with _listening(host, port) as found:
+        return int(found.getsockname()[1])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+        found.listen(1024)
+    except (OSError, OverflowError) as error:
+        found.close()
+        raise InputError(f"host and port must be free to listen on; {host}:{port}: {error}.") from error
+    return found
 
 
 def is_loopback(host: str) -> bool:

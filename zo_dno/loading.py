@@ -61,7 +61,9 @@ class Speed:
         if self.channels_last:
             for network in (*denoisers_of(pipeline), getattr(pipeline, "vae", None)):
                 if network is not None:
-                    network.to(memory_format=torch.channels_last)
+                    network.to(  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+                        memory_format=torch.channels_last
+                    )
         if self.attention is not None:
             for denoiser in denoisers_of(pipeline):
                 _set_attention(denoiser, self.attention)

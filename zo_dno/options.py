@@ -41,6 +41,11 @@ class Options:
     top: int = 1
     keep_images: int = KEEP_IMAGES
     workers: int = 0
+    worker_cpus: float = 1
+    worker_gpus: float = 0
+    worker_resources: dict[str, float] = field(default_factory=dict)
+    ray: str = "local"
+    ray_env: dict[str, Any] | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:

@@ -1,22 +1,21 @@
 """Asking a reward reliably: every question gets a score or a reason why it has none, whatever the reward does."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zo_dno.asking import Asking
 from zo_dno.budget import Purse
 from zo_dno.cache import Cache, answer_key
 from zo_dno.caller import Caller, Elsewhere, Job
+from zo_dno.calling import Outcome
+from zo_dno.drawing import Drawing
+from zo_dno.round import Placed, Round, copied
 from zo_dno.rows import score_of
-from zo_dno.types import Answer, Question, Score, slices
+from zo_dno.types import Answer, Question, Score
 
 if TYPE_CHECKING:
     from zo_dno.ledger import Query
     from zo_dno.reward import Reward
-
-Placed = list[tuple[Question, Answer]]
 
 
 class PauseError(Exception):
@@ -111,10 +110,16 @@ class Oracle:
         keys = (answer_key(self._identity, row.image, row.prompt, row.repeat, row.rater) for row in scored)
         self.cache.remember((key, score_of(row)) for key, row in zip(keys, scored, strict=True))
 
+    @property
+    def waits(self) -> bool:
+        """Answers are waited for while this thread can do other things."""
+        return self._caller.waits
+
     def ask(
         self,
-        questions: Sequence[Question],
+        questions: Sequence[Question] = (),
         *,
+        drawing: Drawing | None = None,
         on_asked: Callable[[list[Question]], None] = lambda _: None,
         on_answered: Callable[[Placed], None] = lambda _: None,
     ) -> list[Answer | None]:
@@ -122,87 +127,93 @@ class Oracle:
 
         Args:
             questions: each with an id of its own.
+            drawing: of further questions; what is drawn is asked about while the rest is being drawn.
             on_asked: called with questions before they leave.
             on_answered: called with answers as soon as they are there, before anything else is asked.
         Returns:
-            (n,) in the order of the questions; None where the money does not suffice.
+            (n,) in the order of the questions that there are; None where the money does not suffice.
 
         Raises:
             PauseError: the breaker opened. What was under way was waited for.
-            KeyboardInterrupt: what was under way was waited for; a second one does not wait.
+            KeyboardInterrupt: what was under way was waited for, unless the reward keeps its answers; a second one does
+                not wait.
+            Exception: an image could not be drawn. What was under way was waited for.
         """
-        answers: dict[int, Answer] = {}
-
-        def settle(found: Placed) -> None:
-            answers.update((question.id, answer) for question, answer in found)
-            if found:
-                on_answered(found)
-                self.cache.remember((self.key(question), answer.score) for question, answer in found)
-
-        fresh, twins = self._remembered(questions, settle)
-        waiting = deque(fresh[rows] for rows in slices(len(fresh), self.reward.batch))
-        running, interrupted = 0, False
+        drawing = drawing or Drawing()
+        round_ = Round(self.key, self.cache, on_answered)
+        round_.add(questions)
+        running = 0
+        stopped_by: Exception | KeyboardInterrupt | None = None
         self._breaker.begin()
-        while waiting or running:
-            leaving = self._affordable(waiting, self.asking.in_flight - running)
+        while True:
+            leaving = self._affordable(round_, self._places(round_) - running, last=drawing.over)
             if leaving:
                 on_asked([question for group in leaving for question in group])
                 for group in leaving:
                     self._caller.start(self._job(group))
                 running += len(leaving)
-            if not running:
-                break  # what is left cannot be paid for
             try:
+                self._draw_on(drawing, len(round_), running)
+                if not running and (drawing.over or round_.group(self.reward.batch, last=False)):
+                    break  # all is answered, or what comes next cannot be paid for
+                if not running and not self._caller.waits:
+                    drawing.wait()
                 finished = self._caller.finished()
-            except KeyboardInterrupt:
-                if interrupted:
+            except KeyboardInterrupt as interrupt:
+                if isinstance(stopped_by, KeyboardInterrupt):
                     raise
-                interrupted = True
-                waiting.clear()
-                continue
+                if self.reward.keeps_answers:
+                    drawing.stop()
+                    raise
+                finished, stopped_by = [], interrupt
             running -= len(finished)
-            settle([pair for job in finished for pair in self._answered(job, twins)])
-            if self._breaker.open:
-                waiting.clear()
-        if interrupted:
-            raise KeyboardInterrupt
+            round_.settle([pair for job in finished for pair in self._answered(job, round_)])
+            try:
+                round_.add(drawing.drawn())
+            except Exception as error:
+                stopped_by = stopped_by or error
+            if stopped_by is not None or self._breaker.open:
+                round_.clear()
+                drawing.stop()
+        drawing.stop()
+        if stopped_by is not None:
+            raise stopped_by
         self._breaker.check()
-        return [answers.get(question.id) for question in questions]
+        return round_.answers
+
+    def interrupt(self) -> None:
+        """Stop asking, from another thread: as Ctrl-C does, what is under way is waited for at the first call."""
+        self._caller.interrupt()
 
     def close(self) -> None:
         """Let go of what asking needed; what is under way is given up."""
         self._caller.close()
 
-    def _remembered(
-        self, questions: Sequence[Question], settle: Callable[[Placed], None]
-    ) -> tuple[list[Question], dict[int, list[Question]]]:
-        """Answer what was answered before; return the rest, each question once, and the id -> others that equal it."""
-        hits: Placed = []
-        fresh: dict[str, Question] = {}
-        twins: dict[int, list[Question]] = {}
-        for question in questions:
-            key = self.key(question)
-            score = self.cache.find(key)
-            if score is not None:
-                hits.append((question, Answer(score, attempts=0, cached=True)))
-            elif key in fresh:
-                twins.setdefault(fresh[key].id, []).append(question)
-            else:
-                fresh[key] = question
-        settle(hits)
-        return list(fresh.values()), twins
+    def _places(self, round_: Round) -> int:
+        """How many calls may be under way; more than the terms say only while enough would wait for everybody."""
+        beyond = len(round_) // self.reward.batch - self.asking.in_flight
+        return self.asking.in_flight + max(self._caller.queued, min(self._caller.spare, beyond))
 
-    def _affordable(self, waiting: deque[list[Question]], places: int) -> list[list[Question]]:
+    def _draw_on(self, drawing: Drawing, waiting: int, running: int) -> None:
+        """Begin to draw, unless enough waits to be asked; in this thread, only once all answers are written down."""
+        if waiting < self.asking.in_flight * self.reward.batch and (self._caller.waits or not running):
+            drawing.go_on(self._caller.wake)
+
+    def _affordable(self, round_: Round, places: int, *, last: bool) -> list[list[Question]]:
         leaving: list[list[Question]] = []
-        while waiting and len(leaving) < places and self.purse.reserve(self.asking.worst_case(len(waiting[0]))):
-            leaving.append(waiting.popleft())
+        while len(leaving) < places and (group := round_.group(self.reward.batch, last=last)):
+            if not self.purse.reserve(self.asking.worst_case(len(group))):
+                break
+            round_.leave(len(group))
+            leaving.append(group)
         return leaving
 
     def _job(self, group: list[Question]) -> Job:
         keys = [self.key(question) for question in group] if self.reward.takes_keys else ()
-        return Job(group, [question.image for question in group], [question.prompt for question in group], keys)
+        images, prompts = [question.image for question in group], [question.prompt for question in group]
+        return Job(group, images, prompts, keys, known=_together([question.outcome for question in group]))
 
-    def _answered(self, job: Job, twins: dict[int, list[Question]]) -> Placed:
+    def _answered(self, job: Job, round_: Round) -> Placed:
         group: list[Question] = job.ticket
         n = len(group)
         lost = sum(self.asking.cost_of_call(n) for failure in job.failures if failure.billed) / n
@@ -216,9 +227,19 @@ class Oracle:
                 score = job.scores[i]
                 own = self.asking.cost_of_call(1, score.tokens or None) if score.cost is None else score.cost
                 cost = lost + own
-            copy = Answer(replace(score, seconds=0.0, tokens=0), attempts=0, cached=True)
-            placed.append((question, Answer(score, job.attempts, kinds, cost)))
-            placed += [(twin, copy) for twin in twins.get(question.id, ())]
+            answer = Answer(score, job.attempts, kinds, cost)
+            placed.append((question, answer))
+            placed += [(twin, copied(answer)) for twin in round_.twins(question)]
         self._breaker.note([question for question, _ in placed], placed[0][1])
         self.purse.settle(self.asking.worst_case(n), sum(answer.cost for _, answer in placed))
         return placed
+
+
+def _together(outcomes: Sequence[Outcome | None]) -> Outcome | None:
+    """Return what came of the calls for several images as what came of one; None unless all were made."""
+    scores: list[Score] = []
+    for outcome in outcomes:
+        if not isinstance(outcome, list):
+            return outcome
+        scores += outcome
+    return scores

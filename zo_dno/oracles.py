@@ -1,5 +1,6 @@
 """Making the oracles of a session; each knows what was answered in the sessions before."""
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from zo_dno.combination import Combination
 from zo_dno.combined import CombinedOracle, PartOracle
 from zo_dno.ledger import HELD_OUT, Ledger
 from zo_dno.oracle import Oracle
-from zo_dno.pool import RewardPool
+from zo_dno.pool import Pools, Takes
 from zo_dno.reward import Reward
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ class Oracles:
         parts: of the run.
         ledger: what earlier sessions were answered.
         cache: of answers.
+        pools: of actors.
     """
 
-    def __init__(self, parts: "Parts", ledger: Ledger, cache: Cache) -> None:
-        self._parts, self._ledger, self._cache = parts, ledger, cache
+    def __init__(self, parts: "Parts", ledger: Ledger, cache: Cache, pools: Pools) -> None:
+        self._parts, self._ledger, self._cache, self._pools = parts, ledger, cache, pools
 
     def main(self) -> Oracle | CombinedOracle:
         """Make the oracle of what is optimised."""
@@ -33,7 +35,7 @@ class Oracles:
         if isinstance(reward, Combination):
             pools = sum(not part.reward.is_async for part in reward.members)
             workers = self._parts.options.workers
-            asked = [
+            asked = [  # what waits takes nothing of a processor, so it can as well wait here
                 PartOracle(part, self._oracle(part.reward, part.name, 0 if part.reward.is_async else workers, pools))
                 for part in reward.members
             ]
@@ -53,9 +55,15 @@ class Oracles:
 
     def _oracle(self, reward: Reward, name: str, workers: int, pools: int = 1) -> Oracle:
         """Make one oracle; `pools` that take turns share the workers' CPUs."""
-        terms, pool = self._parts.terms[name], None
+        terms, pool, options = self._parts.terms[name], None, self._parts.options
         if workers:
-            pool = RewardPool(reward, workers, cpus=1 / pools)
+            pool = self._pools.get(
+                reward,
+                workers,
+                takes=Takes(options.worker_cpus / pools, options.worker_gpus / pools, options.worker_resources),
+                slots=math.ceil(terms.in_flight / workers) if reward.is_async else 1,
+                address=options.ray,
+                runtime_env=options.ray_env,
+            )
             terms = replace(terms, in_flight=max(terms.in_flight, workers))
-        seed = self._parts.options.seed
-        return Oracle(reward, terms, purse=self._parts.purse, cache=self._cache, elsewhere=pool, seed=seed)
+        return Oracle(reward, terms, purse=self._parts.purse, cache=self._cache, elsewhere=pool, seed=options.seed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -11,9 +12,11 @@ from zo_dno.combination import Combination
 from zo_dno.config import OF_PIPELINES, RunConfig, validated
 from zo_dno.errors import InputError
 from zo_dno.generator import DiffusersGenerator
+from zo_dno.generators import GeneratorPool
 from zo_dno.imported import imported_generator, names_python
 from zo_dno.loading import BUILTIN, SPEED_OPTIONS
 from zo_dno.part import Part
+from zo_dno.pool import Takes
 from zo_dno.reward import Reward
 from zo_dno.rewards import REWARDS
 from zo_dno.rewards.combinations import Constrained
@@ -147,8 +150,22 @@ def generator_from(config: Mapping[str, Any]) -> Generator:
         raise
 
 
-def make_generator(config: RunConfig, *, steps: int | None = None) -> Generator:
-    """Load the model of a config; `steps` overrides its number of steps and searches the initial noise alone.
+def make_generator(config: RunConfig) -> Generator:
+    """Load the model of a config, here or in as many actors as it says."""
+    if not config.generators:
+        return load_model(config)
+    return GeneratorPool(
+        partial(load_model, config),
+        config.generators,
+        takes=Takes(config.generator_cpus, config.generator_gpus),
+        threads=config.threads,
+        address=config.ray,
+        runtime_env=config.ray_env,
+    )
+
+
+def load_model(config: RunConfig, *, steps: int | None = None) -> Generator:
+    """Load the model of a config here; `steps` overrides its number of steps and searches the initial noise alone.
 
     Raises:
         InputError: it cannot be loaded, or does not have what the config sets.

@@ -1,5 +1,6 @@
 """How any diffusers pipeline is called for n images of one prompt, and how its output becomes images."""
 
+import copy
 import hashlib
 import inspect
 import logging
@@ -103,6 +104,12 @@ class PipelineCall:
     def forget(self) -> None:
         """Let go of encoded prompts."""
         self._encoded.clear()
+
+    def with_prompt(self, prompt: str) -> "PipelineCall":
+        """Return the same call for another prompt."""
+        other = copy.copy(self)
+        other._prompt, other._encoded = prompt, {}
+        return other
 
     def _arguments_for(self, n: int) -> dict[str, Any]:
         arguments: dict[str, Any] = {"prompt": self._prompt} if "prompt" in self._known else {}

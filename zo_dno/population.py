@@ -4,13 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from zo_dno.ledger import PopulationRow, Query
 from zo_dno.objective import Plausibility
-from zo_dno.types import Candidates
+from zo_dno.types import Candidates, Drawn
 
 
 @dataclass(slots=True)
@@ -20,8 +19,7 @@ class Population:
     row: PopulationRow
     candidates: Candidates
     rows: dict[int, Query] = field(default_factory=dict)
-    images: np.ndarray | None = None
-    hashes: list[str] = field(default_factory=list)
+    drawn: list[Drawn] = field(default_factory=list)
     plausibility: Plausibility | None = None
 
     def has_answer(self, id_: int) -> bool:

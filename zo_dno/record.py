@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 CHANGEABLE = {
     *("queries", "nfe", "seconds", "max_cost", "asking", "cache", "held_out", "target", "baseline", "top"),
-    *("keep_images", "workers"),
+    *("keep_images", "workers", "worker_cpus", "worker_gpus", "worker_resources"),
+    *("generators", "generator_cpus", "generator_gpus", "ray", "ray_env"),
 }
 """Options that may differ from session to session: they say how far a run goes and what is kept, not what it does."""
 

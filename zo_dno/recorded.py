@@ -8,10 +8,11 @@ from torch import Tensor
 
 from zo_dno.archive import Found
 from zo_dno.artefacts import Artefacts
+from zo_dno.drawing import draw
 from zo_dno.errors import RunError
-from zo_dno.images import checked_images, image_hash
+from zo_dno.images import image_hash
 from zo_dno.ledger import Query
-from zo_dno.types import Candidates, Generator
+from zo_dno.types import Candidates, Generator, array_of
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def recorded_image(
     kept = artefacts.image(row.image)
     if kept is not None:
         return kept
-    drawn: np.ndarray = checked_images(generator(candidates.z), len(candidates))[place]
+    drawn = array_of(draw(generator, candidates.z)[place].image)
     if image_hash(drawn) != row.image:
         raise RunError(
             f"images/{row.image}.png, the image of candidate {row.id}, is gone or damaged, and the model now draws "

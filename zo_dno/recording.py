@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zo_dno.imaging import is_out_of_memory, memory_named
 from zo_dno.errors import InputError
+from zo_dno.imaging import is_out_of_memory, memory_named
 from zo_dno.rng import stream
 from zo_dno.tape import Draw, DrawSource, Playback, TapeError
 

@@ -29,6 +29,8 @@ class Reward(ABC):
         batch: how many images one call takes at most. A call that fails loses all of them.
         takes_keys: `__call__` is given a third argument, a key for each image that is equal for equal questions only,
             so that a server can tell a call that is made again.
+        keeps_answers: a call can be given up without loss: what was answered is kept, and found when it is made again.
+        travels: it works in any process on any machine; False where it keeps files of its own in the run's folder.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Reward(ABC):
     is_async: bool = False
     batch: int = 1
     takes_keys: bool = False
+    keeps_answers: bool = False
+    travels: bool = True
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -11,8 +11,10 @@ from zo_dno.errors import InputError
 from zo_dno.ledger import Query
 from zo_dno.objective import Objective
 from zo_dno.options import Options, all_terms
+from zo_dno.pool import Pools
 from zo_dno.reward import Reward
 from zo_dno.search import Step
+from zo_dno.stopping import Stop
 from zo_dno.strategy import Strategy
 from zo_dno.threshold import Threshold
 from zo_dno.types import Generator
@@ -29,6 +31,8 @@ class Parts:
     build_strategy: Callable[[], Strategy]
     model_settings: dict[str, Any]
     on_step: Callable[[Step], None] | None = None
+    stop: Stop | None = None
+    pools: Pools | None = None
 
     terms: dict[str, Asking] = field(init=False)
     budget: Budget = field(init=False)

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 
 from zo_dno import api
+from zo_dno.cluster import LOCAL
 from zo_dno.config import RunConfig, read_yaml, validated
+from zo_dno.generators import closed_after
 from zo_dno.options import all_terms
-from zo_dno.parts import find_strategy, make_generator, make_reward, requiring
+from zo_dno.parts import find_strategy, load_model, make_generator, make_reward, requiring
 from zo_dno.result import Result
 from zo_dno.run_folder import CONFIG, RunFolder, check_is_run, load_noise
 from zo_dno.search import Step
@@ -26,9 +28,17 @@ def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = N
     """
     import_from_here()
     _check_before_loading(config, out)
-    config = config.model_copy(update={"threads": config.threads or len(os.sched_getaffinity(0))})
-    torch.set_num_threads(config.threads or 1)
-    return api.optimize(make_generator(config), out=out, on_step=on_step, **config.search_arguments)
+    config = with_threads(config)
+    with closed_after(make_generator(config)) as generator:
+        return api.optimize(generator, out=out, on_step=on_step, **config.search_arguments)
+
+
+def with_threads(config: RunConfig) -> RunConfig:
+    """Settle how many threads draw, and use them; by default all processors, shared by the actors of this machine."""
+    here = max(1, config.generators) if config.ray == LOCAL else 1
+    threads = config.threads or max(1, len(os.sched_getaffinity(0)) // here)
+    torch.set_num_threads(threads)
+    return config.model_copy(update={"threads": threads})
 
 
 def resume(run: Path, on_step: Callable[[Step], None] | None = None, **changes: Any) -> Result:
@@ -67,9 +77,9 @@ def render(folder: Path, *, steps: int | None = None) -> tuple[torch.Tensor, tor
     config = validated(read_yaml(folder / CONFIG))
     torch.set_num_threads(config.threads or 1)
     z = load_noise(folder)[None]
-    generator = make_generator(config)
+    generator = load_model(config)
     latents = generator.space.split(z)[0]
     if steps is not None:
-        generator = make_generator(config, steps=steps)
+        generator = load_model(config, steps=steps)
         z = z[:, : generator.space.d]
     return generator(z)[0], latents

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -18,15 +18,20 @@ from zo_dno.archive import Archive, Found
 from zo_dno.artefacts import Artefacts
 from zo_dno.budget import Budget, Limit
 from zo_dno.combined import CombinedOracle, PartOracle
-from zo_dno.images import checked_images, image_hash, noise_hash
+from zo_dno.drawing import Drawer, Drawing, draw
+from zo_dno.images import noise_hash
 from zo_dno.ledger import PART, Ledger, PopulationRow, Query
 from zo_dno.objective import Objective, Plausibility
-from zo_dno.oracle import Oracle, PauseError, Placed
+from zo_dno.oracle import Oracle, PauseError
 from zo_dno.population import Population, rewards_of, shortfall_of
 from zo_dno.recorded import found_of, recorded_image
+from zo_dno.round import Placed
 from zo_dno.rows import query_row
 from zo_dno.strategy import Strategy, UsesRegularizer
-from zo_dno.types import Answer, Candidates, Generator, Question
+from zo_dno.types import Answer, AnyImage, Candidates, Drawn, Generator, Question, array_of, slices
+
+if TYPE_CHECKING:
+    from zo_dno.crew import Crew
 
 Status = Literal["finished", "target", "interrupted", "paused", "infeasible"]
 _PARTS = ("generate", "score", "strategy")
@@ -34,7 +39,10 @@ _PARTS = ("generate", "score", "strategy")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a watcher is shown after every population; `median_log_prob` is that population's."""
+    """What a watcher is shown after every population; `median_log_prob` is that population's.
+
+    `crews` are the actors that draw and score; their figures are those of whenever they are looked at.
+    """
 
     stage: str
     queries: int
@@ -45,6 +53,7 @@ class Step:
     sigma: float | None
     images_per_second: float
     cost: float
+    crews: tuple["Crew", ...] = ()
 
 
 class DriftError(Exception):
@@ -61,9 +70,11 @@ class Search:
         snapshot: where the strategy's state is kept, if it is.
         accept_drift: go on although the model now draws other images than the recorded ones.
         on_step: called after every population.
+        crews: actors that draw and score.
     """
 
     generator: Generator
+    drawer: Drawer
     oracle: Oracle | CombinedOracle
     strategy: Strategy
     objective: Objective
@@ -77,6 +88,7 @@ class Search:
     snapshot: Path | None = None
     accept_drift: bool = False
     on_step: Callable[[Step], None] | None = None
+    crews: tuple["Crew", ...] = ()
 
     status: Status = "finished"
     stopped_by: Limit | None = None
@@ -86,6 +98,7 @@ class Search:
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     drift: str | None = None  # what came out differently, and was accepted
     hand: Population | None = None  # asked for, and not told yet
+    _interrupted: bool = False
     _populations: int = 0
     _told: int = 0
     _started: float = field(default_factory=time.perf_counter)
@@ -104,12 +117,19 @@ class Search:
         """Wall-clock seconds of this session and those before it."""
         return self.seconds["earlier"] + time.perf_counter() - self._started
 
+    def interrupt(self) -> None:
+        """Stop from another thread, as Ctrl-C does in this one."""
+        self._interrupted = True
+        self.oracle.interrupt()
+
     def run(self) -> None:
         """Search until the budget is spent, the target is reached, asking is useless or somebody presses Ctrl-C."""
         try:
             self._finish_hand()
             self._look_for_target()
             while self.status == "finished" and self.stopped_by is None:
+                if self._interrupted:
+                    raise KeyboardInterrupt
                 left = self.budget.left(self.queries, self.elapsed, self.generator.nfe)
                 if left:
                     self._population(left)
@@ -161,28 +181,42 @@ class Search:
         Raises:
             DriftError: their images differ.
         """
-        images = checked_images(self.generator(candidates.z), len(candidates))
+        images = draw(self.generator, candidates.z)
         for row in rows:
-            if image_hash(images[row.id - candidates.ids[0]]) != row.image:
+            if images[row.id - candidates.ids[0]].sha256 != row.image:
                 self._drift(f"the model draws another image of candidate {row.id} than it did")
 
     def _population(self, left: int) -> None:
         hand = self.hand or self._ask()
+        hand.plausibility, hand.drawn = self.objective.plausibility(hand.candidates.z), []
         waiting = [id_ for id_ in hand.candidates.ids if not hand.has_answer(id_)][:left]
-        self._draw(hand, max(*waiting, *hand.rows, 0) + 1 - hand.candidates.ids[0])
-        places = [id_ - hand.candidates.ids[0] for id_ in waiting]
-        assert hand.images is not None
-        questions = [
-            Question(id_, hand.images[place], hand.hashes[place], self.prompt)
-            for id_, place in zip(waiting, places, strict=True)
-        ]
-        with self._clock("score"):
+        n = max(*waiting, *hand.rows, 0) + 1 - hand.candidates.ids[0]
+        blocks = (hand.candidates.z[rows] for rows in slices(n, getattr(self.generator, "batch_size", n)))
+        drawing = Drawing(self.drawer, blocks, partial(self._questions, hand, set(waiting)))
+        with self._asking_clock():
             answers = self.oracle.ask(
-                questions, on_asked=partial(self._on_asked, hand), on_answered=partial(self._on_answered, hand)
+                drawing=drawing, on_asked=partial(self._on_asked, hand), on_answered=partial(self._on_answered, hand)
             )
         if any(answer is None for answer in answers):
             self.stopped_by = "cost"
         self._finish_hand()
+
+    def _questions(self, hand: Population, waiting: set[int], drawn: list[Drawn]) -> list[Question]:
+        """Take up the next block of drawn images.
+
+        Raises:
+            DriftError: a recorded one looks different now.
+        """
+        ids = hand.candidates.ids[len(hand.drawn) :]
+        hand.drawn += drawn
+        for id_, image in zip(ids, drawn, strict=False):
+            if id_ in hand.rows and hand.rows[id_].image != image.sha256:
+                self._drift(f"the model draws another image of candidate {id_} than it did")
+        return [
+            Question(id_, image.image, image.sha256, self.prompt, outcome=image.outcome, no_image=image.no_image)
+            for id_, image in zip(ids, drawn, strict=False)
+            if id_ in waiting
+        ]
 
     def _ask(self) -> Population:
         with self._clock("strategy"):
@@ -197,26 +231,12 @@ class Search:
         self.hand = Population(row, candidates)
         return self.hand
 
-    def _draw(self, hand: Population, n: int) -> None:
-        """Draw the first n candidates, and test how plausible all of the population are.
-
-        Raises:
-            DriftError: a recorded one looks different now.
-        """
-        with self._clock("generate"):
-            hand.images = checked_images(self.generator(hand.candidates.z[:n]), n)
-        hand.hashes = [image_hash(image) for image in hand.images]
-        for id_, row in hand.rows.items():
-            if row.image != hand.hashes[id_ - hand.candidates.ids[0]]:
-                self._drift(f"the model draws another image of candidate {id_} than it did")
-        hand.plausibility = self.objective.plausibility(hand.candidates.z)
-
     def _on_asked(self, hand: Population, questions: list[Question], part: PartOracle | None = None) -> None:
         """Before a dear question leaves, its image and the fact that it leaves are on the disk."""
         if not self.artefacts.durable:
             return
         for question in questions if part is None else ():
-            self.artefacts.keep_image(self.stage, question.id, question.image, question.sha256)
+            self.artefacts.keep_image(self.stage, question.id, array_of(question.image), question.sha256)
         rows = [self._row(hand, question, None, part) for question in questions]
         self.ledger.put(rows, (), self.artefacts.written())
 
@@ -272,9 +292,8 @@ class Search:
                 continue
             row = population.rows[id_]
             load = partial(recorded_image, row, population.candidates, place, self.artefacts, self.generator)
-            if population.hashes and population.hashes[place] == row.image:
-                assert population.images is not None
-                load = partial(np.copy, population.images[place])
+            if place < len(population.drawn) and population.drawn[place].sha256 == row.image:
+                load = partial(_copy, population.drawn[place].image)
             found = found_of(row, population.candidates.z[place], load, constrained=self.objective.constrained)
             matters = self.archive.offer(found)
             if (matters or id_ % self.artefacts.every == 0) and not self.artefacts.has_image(row.image):
@@ -339,7 +358,19 @@ class Search:
             sigma=getattr(self.strategy, "step_size", None),
             images_per_second=self.queries / spent if spent else math.nan,
             cost=self.oracle.purse.spent,
+            crews=self.crews,
         )
+
+    @contextmanager
+    def _asking_clock(self) -> Iterator[None]:
+        """Count the time in which images were drawn, and the rest as waiting for scores."""
+        started, busy = time.perf_counter(), self.drawer.busy
+        try:
+            yield
+        finally:
+            seconds, drawing = time.perf_counter() - started, self.drawer.busy - busy
+            self.seconds["generate"] += min(drawing, seconds)
+            self.seconds["score"] += max(0.0, seconds - drawing)
 
     @contextmanager
     def _clock(self, part: str) -> Iterator[None]:
@@ -348,3 +379,8 @@ class Search:
             yield
         finally:
             self.seconds[part] += time.perf_counter() - started
+
+
+def _copy(image: AnyImage) -> np.ndarray:
+    """Return an image by itself, since one block holds many."""
+    return np.copy(array_of(image))

@@ -12,16 +12,21 @@ from zo_dno.archive import Archive
 from zo_dno.artefacts import Artefacts
 from zo_dno.budget import Budget
 from zo_dno.cache import Cache
+from zo_dno.combination import Combination
 from zo_dno.combined import CombinedOracle
+from zo_dno.crew import Crew
+from zo_dno.drawing import Drawer, Here
 from zo_dno.errors import RunError
+from zo_dno.generators import GeneratorPool
 from zo_dno.ledger import BASELINE, HELD_OUT, WARM_UP, Ledger
-from zo_dno.oracle import Placed
 from zo_dno.oracles import Oracles
+from zo_dno.pool import Pools
 from zo_dno.record import Record
 from zo_dno.replay import adopt, replay
 from zo_dno.result import Baseline, Result
 from zo_dno.reward import Reward
 from zo_dno.rng import stream_seed
+from zo_dno.round import Placed
 from zo_dno.rows import query_row
 from zo_dno.run_folder import RunFolder
 from zo_dno.run_parts import Parts
@@ -74,8 +79,10 @@ class Session:
             if self._folder is not None:
                 self._folder.write_config(self._parts.config)
             self._parts.reward.begin(self._folder.path if self._folder else None)
-            self._oracles = Oracles(self._parts, self._ledger, self._cache)
+            self._pools = self._parts.pools or self._closing(Pools())
+            self._oracles = Oracles(self._parts, self._ledger, self._cache, self._pools)
             self._oracle = self._closing(self._oracles.main())
+            self._drawer = self._drawing()
             self._artefacts = self._closing(
                 Artefacts(
                     self._folder.path if self._folder else None,
@@ -103,6 +110,20 @@ class Session:
         if self._folder is not None:
             self._folder.write(result, search.objective.threshold if search.objective.constrained else None)
         return result
+
+    def _drawing(self) -> Drawer:
+        """Draw here, or where the generator does; there rewards that cost microseconds are asked as well."""
+        generator, reward = self._parts.generator, self._parts.reward
+        if not isinstance(generator, GeneratorPool):
+            return self._closing(Here(generator, in_background=self._oracle.waits))
+        cheap = not isinstance(reward, Combination) and not self._oracle.waits and not self._parts.keeps_everything
+        generator.scoring_with(reward if cheap and reward.travels else None)
+        return generator
+
+    @property
+    def _crews(self) -> tuple[Crew, ...]:
+        generator = self._parts.generator
+        return (*([generator.crew] if isinstance(generator, GeneratorPool) else ()), *self._pools.crews)
 
     def _closing(self, part: Closes) -> Closes:
         self._stack.callback(part.close)
@@ -138,16 +159,19 @@ class Session:
 
         def fresh() -> Search:
             return Search(
-                *(self._parts.generator, self._oracle, build(), self._parts.objective(), budget),
+                *(self._parts.generator, self._drawer, self._oracle, build(), self._parts.objective(), budget),
                 *(self._ledger, Archive(top), self._artefacts, self._prompt),
                 target=self._options.target if stage == "search" else None,
                 stage=stage,
                 snapshot=self._folder.snapshot if self._folder is not None and stage == "search" else None,
                 accept_drift=self._accept_drift,
                 on_step=self._parts.on_step,
+                crews=self._crews,
             )
 
         search = fresh()
+        if self._parts.stop is not None:
+            self._parts.stop.tell(lambda: search.interrupt())
         try:
             if self._record.adopted and search.snapshot is not None:
                 adopt(search, search.snapshot)

@@ -190,7 +190,8 @@ def denoisers_of(pipeline: Any) -> list[nn.Module]:
     Raises:
         TapeError: there is none under a name that diffusers uses.
     """
-    found = [part for part in (getattr(pipeline, name, None) for name in DENOISERS) if _is_network(part)]
+    parts = (getattr(pipeline, name, None) for name in DENOISERS)
+    found = [part for part in parts if isinstance(part, nn.Module)]
     if not found:
         raise TapeError(
             f"{type(pipeline).__name__} has no {', '.join(DENOISERS[:-1])} or {DENOISERS[-1]}, so its noise cannot be "

@@ -10,6 +10,12 @@ from zo_dno.preference import Order
 
 Mode = Literal["rate", "compare", "best", "rank"]
 SKIPPED = "skip"
+QUESTIONS: dict[Mode, str] = {
+    "rate": "How good is it?",
+    "compare": "Which is better?",
+    "best": "Which is the best?",
+    "rank": "Rank them, the best first",
+}
 
 
 class RatingError(ZoDnoError):

@@ -1,14 +1,15 @@
 """What flows between the parts of a run: candidates, scores, and the black box that draws images."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Union, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from zo_dno.failures import Failure
     from zo_dno.noise import NoiseSpace
 
 
@@ -65,25 +66,62 @@ class Score:
         return math.isnan(self.value)
 
 
+class RemoteImage(Protocol):
+    """An image that lies in another process."""
+
+    def fetch(self) -> "np.ndarray":
+        """Bring it here: (H, W, 3) uint8."""
+        ...
+
+    def renew(self) -> None:
+        """Draw it again, where it was lost with its machine."""
+        ...
+
+
+AnyImage = Union["np.ndarray", RemoteImage]
+"""(H, W, 3) uint8, here or in another process."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """An image that was drawn.
+
+    Attributes:
+        sha256: its name.
+        image: itself.
+        outcome: what the reward said of it where it was drawn, if it was asked there.
+        no_image: why there is none, and a black one stands in its place.
+    """
+
+    sha256: str
+    image: AnyImage
+    outcome: "list[Score] | Failure | None" = None
+    no_image: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
     """One query: a reward asked about one image.
 
     Attributes:
         id: of the candidate.
-        image: (H, W, 3) uint8.
+        image: that it is about.
         sha256: of the image.
         prompt: that it was drawn for.
         repeat: how often the same was asked before, for rewards that are noisy.
         rater: who is asked, where several people or judges are.
+        outcome: what came of a first call that was made already, where the image was drawn.
+        no_image: why there is no image; then nobody is asked.
     """
 
     id: int
-    image: "np.ndarray"
+    image: AnyImage
     sha256: str
     prompt: str
     repeat: int = 0
     rater: str = ""
+    outcome: "list[Score] | Failure | None" = None
+    no_image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +162,12 @@ class Generator(Protocol):
     def __call__(self, z: "Tensor") -> "Tensor":
         """Draw the images of `z` (n, d) as (n, H, W, 3) uint8."""
         ...
+
+
+def array_of(image: AnyImage) -> "np.ndarray":
+    """Return an image as (H, W, 3) uint8, from wherever it lies."""
+    fetch: Callable[[], np.ndarray] | None = getattr(image, "fetch", None)
+    return image if fetch is None else fetch()  # type: ignore[return-value]
 
 
 def slices(total: int, size: int) -> Sequence[slice]:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from unittest import mock
 
 import torch
@@ -96,7 +97,8 @@ def plain_call(pipeline, family, arguments, generator) -> tuple[Tensor, list[Ten
 
     What it draws once for all images is put in, since a search takes that from its seed.
     """
-    found, draws, drawn = FAMILIES[family], generator._recording.draws, []
+    found, draws = FAMILIES[family], generator._recording.draws
+    drawn: list[Tensor] = []
     shared = {i: frozen(draw, i, draw.shape, generator._seed) for i, draw in enumerate(draws) if draw.shared}
     randn = torch.randn
 
@@ -113,7 +115,7 @@ def plain_call(pipeline, family, arguments, generator) -> tuple[Tensor, list[Ten
     return (images * 255).round().to(torch.uint8), drawn
 
 
-def how_many(pipeline, found) -> dict[str, object]:
+def how_many(pipeline, found) -> dict[str, Any]:
     """Say how a user asks for several images of one prompt."""
     if found.prompt_list:
         return {"prompt": [found.prompt] * BATCH}

@@ -11,7 +11,7 @@ from pathlib import Path
 from zo_dno.client import key_from
 from zo_dno.listening import TOKEN
 
-COOKIE = "zo-dno-rater"
+_COOKIE = "zo-dno-rater"
 _FILE = "rating-token"
 _PER_SECOND = 10.0  # forms of a rater, or of an address without a session, that are looked at in the long run
 _AT_ONCE = 60.0  # and in a burst
@@ -38,10 +38,14 @@ class Guard:
 
     Args:
         token: of the link. Sessions and forms are signed with it, so they outlive the server.
+    Attributes:
+        cookie: name of the one that holds a session.
     """
 
     def __init__(self, token: str) -> None:
         self._token = token
+        # One a run: browsers send a host's cookies to all of its ports, so those of two runs would meet.
+        self.cookie = f"{_COOKIE}-{self._sign('cookie')[:8]}"
         self._allowances: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def admits(self, token: str) -> bool:

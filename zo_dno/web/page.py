@@ -2,12 +2,13 @@
 
 import json
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Cookie, Depends, FastAPI, Form, HTTPException, Request
+from fastapi import Depends, FastAPI, Form, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 
@@ -15,14 +16,15 @@ from zo_dno.listening import WebServer
 from zo_dno.preference import agreement
 from zo_dno.ratings import Ratings
 from zo_dno.run_folder import RunFolder
-from zo_dno.tasks import SKIPPED, RatingError
-from zo_dno.web.guard import COOKIE, Guard, page_token
+from zo_dno.tasks import QUESTIONS, SKIPPED, RatingError
+from zo_dno.web.guard import Guard, page_token
 
 _HERE = Path(__file__).parent
 _MAX_FORM = 16 * 2**10  # bytes
 _MAX_NAME = 40  # characters
 _A_YEAR = 365 * 24 * 3600
 _IMAGE = re.compile(r"[0-9a-f]{64}")
+_OWN = re.compile(r"https?://(localhost|127\.0\.0\.1)(:\d+)?")  # origins of this machine
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -41,25 +43,29 @@ class Page:
         folder: of the run; None if it has none.
         host: address to listen on.
         port: to listen on; 0 takes any that is free.
+    Attributes:
+        link: with the token.
+        mark: tells this server from others; it is no secret.
     Raises:
         InputError: the address cannot be listened on.
     """
 
     def __init__(self, ratings: Ratings, folder: Path | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        token = page_token(folder)
+        token, self.mark = page_token(folder), secrets.token_hex(8)
         is_searching = (lambda: RunFolder.is_held(folder)) if folder else (lambda: True)
-        self._server = WebServer(page_app(ratings, token, is_searching), host, port)
+        self._server = WebServer(page_app(ratings, token, is_searching, self.mark), host, port)
         self.link = f"{self._server.url}/?token={token}"
         self.run, self.start, self.stop = self._server.run, self._server.start, self._server.stop
 
 
-def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = lambda: True) -> FastAPI:
+def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = lambda: True, mark: str = "") -> FastAPI:
     """Build the page.
 
     Args:
         ratings: to show and to add to.
         token: of the link.
         is_searching: whether the search is there to take the answers.
+        mark: that a notebook on this machine may know the server by.
     """
     app = FastAPI(openapi_url=None)
     guard = Guard(token)
@@ -71,8 +77,8 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
         response.headers.update(_HEADERS)
         return response
 
-    def rater_of(session: Annotated[str | None, Cookie(alias=COOKIE)] = None) -> str:
-        rater = guard.rater(session)
+    def rater_of(request: Request) -> str:
+        rater = guard.rater(request.cookies.get(guard.cookie))
         if rater is None:
             raise HTTPException(401, "Open the page by the link that the search printed: it holds the token.")
         return rater
@@ -87,6 +93,7 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
         page = templates.get_template("page.html").render(
             state=state,
             task=ratings.next_task(rater),
+            questions=QUESTIONS,
             progress=ratings.progress(rater),
             proof=guard.proof(rater, serial),
             rater=name,
@@ -104,15 +111,16 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
         return serial
 
     @app.get("/", response_model=None)
-    def show(token: str = "", name: str = "", session: Annotated[str | None, Cookie(alias=COOKIE)] = None) -> Response:
+    def show(request: Request, token: str = "", name: str = "") -> Response:
         if not token:
-            return render(rater_of(session))
+            return render(rater_of(request))
         if not guard.admits(token):
             raise HTTPException(401, "The token in this link is not this run's.")
+        session = request.cookies.get(guard.cookie)
         session = session if session and guard.rater(session) else guard.new_session()
         ratings.greet(guard.rater(session) or "", name[:_MAX_NAME].strip())
         response = RedirectResponse("/", 303)  # so that the token does not stay in the address
-        response.set_cookie(COOKIE, session, max_age=_A_YEAR, httponly=True, samesite="lax")
+        response.set_cookie(guard.cookie, session, max_age=_A_YEAR, httponly=True, samesite="lax")
         return response
 
     @app.post("/answer", response_model=None)
@@ -146,6 +154,13 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
         """Say what a waiting page has to be loaded again for."""
         return PlainTextResponse(state_of(rater))
 
+    @app.get("/here")
+    def here(request: Request) -> PlainTextResponse:
+        """Tell pages of this machine, a notebook's among them, that this is the server they look for."""
+        origin = request.headers.get("origin", "")
+        allowed = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"} if _OWN.fullmatch(origin) else {}
+        return PlainTextResponse(mark, headers=allowed)
+
     @app.get("/image/{name}.png")
     def image(name: str, rater: Annotated[str, Depends(rater_of)]) -> Response:
         png = ratings.png(name) if _IMAGE.fullmatch(name) else None
@@ -168,7 +183,7 @@ async def _refusal(request: Request, guard: Guard) -> Response | None:
     if request.method != "POST":
         return None
     host = request.client.host if request.client else ""
-    if not guard.allows(guard.rater(request.cookies.get(COOKIE)) or host):
+    if not guard.allows(guard.rater(request.cookies.get(guard.cookie)) or host):
         return HTMLResponse("Too many answers; wait a moment.", 429, {"Retry-After": "1"})
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):

@@ -1,0 +1,160 @@
+"""Drawing a population block by block, while what is drawn already is being asked about."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from zo_dno.images import checked_images, image_hash
+from zo_dno.imaging import NoImageError, memory_named
+from zo_dno.types import Drawn, Question
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zo_dno.types import Generator
+
+Block = Future[list[Drawn]]
+
+
+@runtime_checkable
+class Drawer(Protocol):
+    """Draws blocks of noise, here or in other processes.
+
+    Attributes:
+        ahead: blocks that are worth having under way at once.
+    """
+
+    ahead: int
+
+    @property
+    def busy(self) -> float:
+        """Seconds in which something was being drawn."""
+        ...
+
+    def begin(self, z: "Tensor") -> Block:
+        """Begin to draw the images of `z` (n, d), of at most a batch."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Here:
+    """Draws in this process, one block after the other: at once, or in a thread of its own.
+
+    Args:
+        generator: to draw with.
+        in_background: draw in a thread, which pays where answers are waited for meanwhile.
+    """
+
+    def __init__(self, generator: "Generator", *, in_background: bool = False) -> None:
+        self._generator = generator
+        self._thread = ThreadPoolExecutor(1, "zo-dno drawing") if in_background else None
+        self.ahead = 2 if in_background else 1  # so that the thread does not wait to be given work
+        self.busy = 0.0
+
+    def begin(self, z: "Tensor") -> Block:
+        if self._thread is not None:
+            return self._thread.submit(self._draw, z)
+        done: Block = Future()
+        try:
+            done.set_result(self._draw(z))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+
+    def _draw(self, z: "Tensor") -> list[Drawn]:
+        started = time.perf_counter()
+        try:
+            return draw(self._generator, z)
+        finally:
+            self.busy += time.perf_counter() - started
+
+
+def draw(generator: "Generator", z: "Tensor") -> list[Drawn]:
+    """Draw the images of `z` (n, d), and name them.
+
+    Raises:
+        InputError: the generator returned something else than n images, or memory does not suffice.
+    """
+    try:
+        with memory_named(generator):
+            images, reasons = generator(z), dict[int, str]()
+    except NoImageError as error:
+        images, reasons = error.images, error.reasons
+        images[list(reasons)] = 0
+    return [
+        Drawn(image_hash(image), image, no_image=reasons.get(row, ""))
+        for row, image in enumerate(checked_images(images, len(z)))
+    ]
+
+
+class Drawing:
+    """The questions about a population while it is being drawn.
+
+    Args:
+        drawer: to draw with; by default there is nothing to draw.
+        blocks: of noise, in order.
+        questions: makes the questions of the next block from its images; called in the thread that takes them.
+    """
+
+    def __init__(
+        self,
+        drawer: Drawer | None = None,
+        blocks: "Iterable[Tensor]" = (),
+        questions: Callable[[list[Drawn]], list[Question]] = lambda _: [],
+    ) -> None:
+        self._drawer, self._blocks, self._questions = drawer, deque(blocks), questions
+        self._begun: deque[Block] = deque()
+
+    @property
+    def under_way(self) -> bool:
+        """Some blocks were begun and not taken."""
+        return bool(self._begun)
+
+    @property
+    def over(self) -> bool:
+        """Every block was taken, or will not be drawn."""
+        return not self._blocks and not self._begun
+
+    def go_on(self, on_drawn: Callable[[], None]) -> None:
+        """Begin as many blocks as are worth having under way; `on_drawn` is called, in any thread, after each."""
+        while self._drawer is not None and self._blocks and len(self._begun) < self._drawer.ahead:
+            block = self._drawer.begin(self._blocks.popleft())
+            self._begun.append(block)
+            block.add_done_callback(lambda _: on_drawn())
+
+    def drawn(self) -> list[Question]:
+        """Return the questions of the blocks that are there, in order.
+
+        Raises:
+            Exception: whatever went wrong in drawing one.
+        """
+        questions: list[Question] = []
+        while self._begun and self._begun[0].done():
+            questions += self._questions(self._begun.popleft().result())
+        return questions
+
+    def wait(self) -> None:
+        """Wait for the next block, if one is under way."""
+        wait([*self._begun][:1])
+
+    def rest(self) -> list[Question]:
+        """Draw all of it, and return its questions."""
+        questions: list[Question] = []
+        while not self.over:
+            self.go_on(lambda: None)
+            self.wait()
+            questions += self.drawn()
+        return questions
+
+    def stop(self) -> None:
+        """Draw no other block. The one that is being drawn is waited for: a generator does one thing at a time."""
+        self._blocks.clear()
+        begun, self._begun = self._begun, deque()
+        wait([block for block in begun if not block.cancel()])
