@@ -191,7 +191,7 @@ class Search:
         hand.plausibility, hand.drawn = self.objective.plausibility(hand.candidates.z), []
         waiting = [id_ for id_ in hand.candidates.ids if not hand.has_answer(id_)][:left]
         n = max(*waiting, *hand.rows, 0) + 1 - hand.candidates.ids[0]
-        blocks = (hand.candidates.z[rows] for rows in slices(n, getattr(self.generator, "batch_size", n)))
+        blocks = (hand.candidates.z[rows] for rows in slices(n, getattr(self.generator, "batch_size", None) or n))
         drawing = Drawing(self.drawer, blocks, partial(self._questions, hand, set(waiting)))
         with self._asking_clock():
             answers = self.oracle.ask(
