@@ -1,0 +1,188 @@
+"""Plain functions as generators: shapes, batches, images that are missing, and models that a config names."""
+
+import textwrap
+
+import pytest
+import torch
+
+import zo_dno
+from zo_dno.config import validated
+from zo_dno.errors import InputError
+from zo_dno.parts import generator_from, load_model
+
+SHAPE = (3, 4, 4)
+
+
+def floats(z):
+    """Draw 8x8 images of floats."""
+    return torch.nn.functional.interpolate(z.reshape(-1, *SHAPE), scale_factor=2).sigmoid()
+
+
+def with_words(z, prompt):
+    """Draw the length of the prompt into every pixel."""
+    return torch.full((len(z), 8, 8, 3), len(prompt), dtype=torch.uint8)
+
+
+@pytest.fixture
+def my_models(tmp_path, monkeypatch):
+    (tmp_path / "my_models.py").write_text(
+        textwrap.dedent("""
+            import torch
+            import zo_dno
+            from zo_dno.noise import NoiseSpace
+
+            def floats(z):
+                return z.reshape(-1, 3, 4, 4).sigmoid()
+            floats.shape = (48,)
+
+            def shapeless(z):
+                return floats(z)
+
+            def words(z, prompt):
+                return torch.full((len(z), 8, 8, 3), len(prompt), dtype=torch.uint8)
+            words.shape = (4,)
+
+            made = zo_dno.FunctionGenerator(words, (4,), batch_size=2)
+            number = 3
+
+            class Painter:
+                nfe = 1
+                def __init__(self, prompt, d=4):
+                    self.prompt, self.space = prompt, NoiseSpace(((d,),))
+                def __call__(self, z):
+                    return words(z, self.prompt)
+
+            class Nothing:
+                pass
+        """)
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_floats_become_bytes_and_keep_their_gradient():
+    generator = zo_dno.FunctionGenerator(floats, SHAPE)
+    z = torch.randn(5, 48, requires_grad=True)
+    images, rendered = generator(z.detach()), generator.render(z)
+    assert images.dtype == torch.uint8
+    assert images.shape == (5, 8, 8, 3)
+    assert torch.equal(images, (rendered.detach() * 255).round().to(torch.uint8).permute(0, 2, 3, 1))
+    rendered.sum().backward()
+    assert bool((z.grad != 0).all())
+
+
+def test_a_function_with_two_parameters_is_told_the_prompt():
+    generator = zo_dno.FunctionGenerator(with_words, (4,), prompt="sea")
+    assert int(generator(torch.randn(2, 4)).max()) == 3
+    assert int(generator.with_prompt("seaside")(torch.randn(2, 4)).max()) == 7
+
+
+def test_every_call_has_the_batch_size_and_images_do_not_depend_on_how_many_were_asked_for():
+    sizes = []
+
+    def counted(z):
+        sizes.append(len(z))
+        return floats(z - z.mean())  # what a batch norm would do
+
+    generator = zo_dno.FunctionGenerator(counted, SHAPE, batch_size=4)
+    z = torch.randn(6, 48)
+    together = generator(z)
+    assert sizes == [4, 4]
+    assert torch.equal(together[4:], generator(z[4:]))
+
+
+def test_several_draws_follow_each_other():
+    generator = zo_dno.FunctionGenerator(floats, [(3, 4, 2), (3, 4, 2)])
+    assert generator.space.shapes == ((3, 4, 2), (3, 4, 2))
+    assert generator.space.d == 48
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, -1), [(3, 4), ()], (2.0, 3)])
+def test_a_shape_that_is_none_is_refused(shape):
+    with pytest.raises(InputError, match="shape must be sizes of at least 1"):
+        zo_dno.FunctionGenerator(floats, shape)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_candidates_without_an_image_are_missing_and_the_others_are_scored(workers, tmp_path):
+    def breaks(z):
+        images = floats(z)
+        images[z[:, 0] > 0] = torch.nan
+        return images
+
+    generator = zo_dno.FunctionGenerator(breaks, SHAPE)
+    folder = tmp_path / "run"
+    result = zo_dno.optimize(generator, "brightness", "random_search", queries=32, workers=workers, out=folder)
+    missing = [query for query in result.history if query.value is None]
+    assert 5 < len(missing) < 27
+    assert {query.error for query in missing} == {"it is not made of numbers (NaN)"}
+    assert {query.attempts for query in missing} == {0}
+    assert result.best.z[0] <= 0
+
+
+def test_a_run_in_which_no_candidate_has_an_image_says_why():
+    generator = zo_dno.FunctionGenerator(lambda z: floats(z) * torch.nan, SHAPE)
+    with pytest.raises(zo_dno.ZoDnoError, match="not made of numbers"):
+        zo_dno.optimize(generator, "brightness", "random_search", queries=16)
+
+
+def test_memory_that_runs_out_is_named_with_a_remedy():
+    def too_large(z):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    generator = zo_dno.FunctionGenerator(too_large, SHAPE, batch_size=8)
+    with pytest.raises(InputError, match=r"memory does not suffice for batch_size 8\. Set a smaller batch_size than 8"):
+        zo_dno.optimize(generator, "brightness", queries=16)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "d", "value"),
+    [
+        ("floats", {}, 48, None),
+        ("shapeless", {"shape": [48]}, 48, None),
+        ("words", {}, 4, 3),
+        ("made", {}, 4, 3),
+        ("Painter", {"d": 6}, 6, 3),
+    ],
+)
+def test_a_config_names_functions_generators_and_classes(my_models, name, options, d, value):
+    config = validated({"model": f"my_models:{name}", "prompt": "sea", "generator_options": options})
+    generator = load_model(config)
+    images = generator(torch.randn(2, d))
+    assert generator.space.d == d
+    assert value is None or int(images.min()) == int(images.max()) == value
+    again = generator_from(generator.settings)
+    assert again.space.d == d
+    assert again.settings == generator.settings
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("nobody", {}, "nobody"),
+        ("shapeless", {}, r"shapeless must have a shape of noise: set shapeless.shape"),
+        ("floats", {"size": 3}, "generator option 'size' is unknown"),
+        ("made", {"nfe": 2}, "takes no options; got nfe"),
+        ("number", {}, "must be a function z -> images or a generator; got 3"),
+        ("Nothing", {}, "must have space, nfe and a call"),
+    ],
+)
+def test_what_is_no_generator_is_refused(my_models, name, options, message):
+    config = validated({"model": f"my_models:{name}", "prompt": "sea", "generator_options": options})
+    with pytest.raises(InputError, match=message):
+        load_model(config)
+
+
+@pytest.mark.parametrize(("option", "value"), [("steps", 3), ("guidance", 2.0), ("dtype", "float16")])
+def test_options_of_pipelines_are_refused(my_models, option, value):
+    with pytest.raises(InputError, match=f"{option} is for diffusers pipelines"):
+        load_model(validated({"model": "my_models:floats", "prompt": "sea", option: value}))
+
+
+def test_a_run_of_a_named_function_is_gone_on_with(my_models, tmp_path):
+    generator = load_model(validated({"model": "my_models:floats", "prompt": "sea"}))
+    first = zo_dno.optimize(generator, "brightness", queries=32, seed=1, out=tmp_path / "run")
+    more = zo_dno.resume(tmp_path / "run", queries=64)
+    at_once = zo_dno.optimize(generator, "brightness", queries=64, seed=1)
+    assert [query.value for query in more.history][:32] == [query.value for query in first.history]
+    assert more.best.reward >= first.best.reward
+    assert at_once.best.reward >= first.best.reward
