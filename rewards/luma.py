@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-_WEIGHTS = (299.0, 587.0, 114.0)  # thousandths of red, green and blue (ITU-R BT.601)
+WEIGHTS = (299.0, 587.0, 114.0)  # thousandths of red, green and blue (ITU-R BT.601)
 
 
 def luma(image: Image.Image) -> np.ndarray:
@@ -12,5 +12,5 @@ def luma(image: Image.Image) -> np.ndarray:
     Returns:
         (H, W) float64 in grey levels, 0 to 255, not rounded; grey pixels keep their level exactly.
     """
-    levels: np.ndarray = np.asarray(image.convert("RGB"), np.float64) @ np.array(_WEIGHTS) / 1000
+    levels: np.ndarray = np.asarray(image.convert("RGB"), np.float64) @ np.array(WEIGHTS) / 1000
     return levels

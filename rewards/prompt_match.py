@@ -9,6 +9,7 @@ from zo_dno.reward import Reward
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from zo_dno.scenes.judge import Judge
 
@@ -24,6 +25,10 @@ class PromptMatch(Reward):
 
     def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> Sequence[float]:
         return _judge().prompt_match(images, prompts)
+
+    def differentiable(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+        """The same of images (n, 3, H, W) in [0, 1]: (n,)."""
+        return _judge().differentiable_match(images, prompts)
 
 
 @cache

@@ -9,6 +9,9 @@ STRATEGIES: dict[str, str] = {
     "hill_climb": "zo_dno.strategies.hill_climb:HillClimb",
     "cmaes": "zo_dno.strategies.cmaes:CMAES",
     "snes": "zo_dno.strategies.snes:SNES",
+    "dno": "zo_dno.strategies.dno:DNO",
+    "hybrid1": "zo_dno.strategies.hybrid:Hybrid1",
+    "hybrid2": "zo_dno.strategies.hybrid:Hybrid2",
     "nevergrad": "zo_dno.strategies.nevergrad:Nevergrad",
 }
 DEFAULT_STRATEGY = "snes"  # docs/strategies.md has the measurements behind the choice

@@ -58,6 +58,11 @@ def run(
     vae_slicing: Annotated[bool | None, _option("Decode one image after the other.", _MODEL)] = None,
     vae_tiling: Annotated[bool | None, _option("Decode images in tiles.", _MODEL)] = None,
     offload: Annotated[str | None, _option("To the CPU's memory: model or sequential.", _MODEL)] = None,
+    gradient_checkpointing: Annotated[
+        bool | None, _option("Recompute networks in the backward pass (on).", _MODEL)
+    ] = None,
+    gradient_dtype: Annotated[str | None, _option("Of networks in gradients (autocast).", _MODEL)] = None,
+    gradient_calls: Annotated[int | None, _option("Last denoiser calls that gradients pass (all).", _MODEL)] = None,
     generator_option: Annotated[
         list[str] | None, _option("KEY=VALUE for the pipeline's call, such as eta=1; repeatable.", _MODEL)
     ] = None,
@@ -135,6 +140,9 @@ def run(
         "vae_slicing": vae_slicing,
         "vae_tiling": vae_tiling,
         "offload": offload,
+        "gradient_checkpointing": gradient_checkpointing,
+        "gradient_dtype": gradient_dtype,
+        "gradient_calls": gradient_calls,
         "generator_options": _pairs("--generator-option", generator_option),
         "reward": reward,
         "reward_options": _pairs("--reward-option", reward_option),

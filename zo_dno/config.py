@@ -33,6 +33,9 @@ class RunConfig(BaseModel):
     vae_slicing: bool | None = None
     vae_tiling: bool | None = None
     offload: Literal["model", "sequential"] | None = None
+    gradient_checkpointing: bool | None = None
+    gradient_dtype: str | None = None
+    gradient_calls: int | None = Field(None, ge=1)
     generator_options: dict[str, Any] = Field(default_factory=dict)
     generator_seed: int | None = None
     reward: str = "jpeg_smaller"
@@ -94,9 +97,13 @@ class RunConfig(BaseModel):
         return {name: getattr(self, name) for name in type(self).model_fields if name not in _OF_THE_MODEL}
 
 
+GRADIENT_OPTIONS = ("gradient_checkpointing", "gradient_dtype", "gradient_calls")
+"""How gradients pass through a pipeline."""
+
 OF_PIPELINES = (
     *("negative_prompt", "steps", "guidance", "size", "dtype", "device", "frames", "compile", "channels_last"),
     *("attention", "vae_slicing", "vae_tiling", "offload"),
+    *GRADIENT_OPTIONS,
 )
 """What only diffusers pipelines have."""
 

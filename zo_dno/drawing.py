@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from zo_dno.images import checked_images, image_hash
-from zo_dno.imaging import NoImageError, memory_named
+from zo_dno.imaging import NoImageError, bytes_of, memory_named, rendered
 from zo_dno.types import Drawn, Question
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Drawer(Protocol):
         """Seconds in which something was being drawn."""
         ...
 
-    def begin(self, z: "Tensor") -> Block:
-        """Begin to draw the images of `z` (n, d), of at most a batch."""
+    def begin(self, z: "Tensor", image_noise: "Tensor | None" = None) -> Block:
+        """Begin to draw the images of `z` (n, d), of at most a batch; `image_noise` (n, 3, H, W) is added to them."""
         ...
 
     def close(self) -> None: ...
@@ -54,12 +54,12 @@ class Here:
         self.ahead = 2 if in_background else 1  # so that the thread does not wait to be given work
         self.busy = 0.0
 
-    def begin(self, z: "Tensor") -> Block:
+    def begin(self, z: "Tensor", image_noise: "Tensor | None" = None) -> Block:
         if self._thread is not None:
-            return self._thread.submit(self._draw, z)
+            return self._thread.submit(self._draw, z, image_noise)
         done: Block = Future()
         try:
-            done.set_result(self._draw(z))
+            done.set_result(self._draw(z, image_noise))
         except Exception as error:
             done.set_exception(error)
         return done
@@ -68,23 +68,28 @@ class Here:
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
 
-    def _draw(self, z: "Tensor") -> list[Drawn]:
+    def _draw(self, z: "Tensor", image_noise: "Tensor | None") -> list[Drawn]:
         started = time.perf_counter()
         try:
-            return draw(self._generator, z)
+            return draw(self._generator, z, image_noise)
         finally:
             self.busy += time.perf_counter() - started
 
 
-def draw(generator: "Generator", z: "Tensor") -> list[Drawn]:
+def draw(generator: "Generator", z: "Tensor", image_noise: "Tensor | None" = None) -> list[Drawn]:
     """Draw the images of `z` (n, d), and name them.
 
+    Args:
+        generator: to draw with.
+        z: (n, d).
+        image_noise: (n, 3, H, W) on the scale of [0, 1], added before rounding; then the generator must have `render`.
     Raises:
         InputError: the generator returned something else than n images, or memory does not suffice.
     """
     try:
         with memory_named(generator):
-            images, reasons = generator(z), dict[int, str]()
+            drawn = generator(z) if image_noise is None else bytes_of(rendered(generator, z) + image_noise)
+            images, reasons = drawn, dict[int, str]()
     except NoImageError as error:
         images, reasons = error.images, error.reasons
         images[list(reasons)] = 0
@@ -99,14 +104,14 @@ class Drawing:
 
     Args:
         drawer: to draw with; by default there is nothing to draw.
-        blocks: of noise, in order.
+        blocks: of noise in order, each with what is added to its images.
         questions: makes the questions of the next block from its images; called in the thread that takes them.
     """
 
     def __init__(
         self,
         drawer: Drawer | None = None,
-        blocks: "Iterable[Tensor]" = (),
+        blocks: "Iterable[tuple[Tensor, Tensor | None]]" = (),
         questions: Callable[[list[Drawn]], list[Question]] = lambda _: [],
     ) -> None:
         self._drawer, self._blocks, self._questions = drawer, deque(blocks), questions
@@ -125,7 +130,7 @@ class Drawing:
     def go_on(self, on_drawn: Callable[[], None]) -> None:
         """Begin as many blocks as are worth having under way; `on_drawn` is called, in any thread, after each."""
         while self._drawer is not None and self._blocks and len(self._begun) < self._drawer.ahead:
-            block = self._drawer.begin(self._blocks.popleft())
+            block = self._drawer.begin(*self._blocks.popleft())
             self._begun.append(block)
             block.add_done_callback(lambda _: on_drawn())
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from zo_dno.callables import n_positional
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.images import checked_images
-from zo_dno.imaging import NoImageError, joined, memory_named
+from zo_dno.imaging import NoImageError, bytes_of, joined, memory_named
 from zo_dno.noise import NoiseSpace
 from zo_dno.types import slices
 
@@ -133,11 +133,7 @@ class FunctionGenerator:
         if not isinstance(images, Tensor) or not images.is_floating_point():
             checked_images(images, len(images))
             return images.cpu()
-        images = self._checked(images)
-        wrong = images.isnan().flatten(1).any(1).nonzero().flatten().tolist()
-        pixels = (images.float().nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
-        pixels = pixels.permute(0, 2, 3, 1).contiguous().cpu()
-        return joined([pixels], dict.fromkeys(wrong, "it is not made of numbers (NaN)"))
+        return bytes_of(self._checked(images))
 
 
 def _shapes(shape: Shape | Sequence[Shape]) -> tuple[tuple[int, ...], ...]:

@@ -1,7 +1,7 @@
 """Any diffusers pipeline as a deterministic black box z -> images."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,12 +10,13 @@ from torch import Tensor
 
 from zo_dno.batching import best_batch_size, checked_batch_size
 from zo_dno.errors import InputError
-from zo_dno.imaging import joined, memory_named
+from zo_dno.gradients import Gradients, frozen_weights
+from zo_dno.imaging import NOT_NUMBERS, joined, memory_named
 from zo_dno.loading import BUILTIN, Offload, Speed, load_pipeline, torch_dtype
 from zo_dno.noise import NoiseSpace
 from zo_dno.pipeline_call import PipelineCall, plain_arguments
 from zo_dno.recording import frozen, influential, record
-from zo_dno.tape import DrawSource, Playback, Tape, TapeError
+from zo_dno.tape import Around, DrawSource, Playback, Tape, TapeError
 from zo_dno.types import slices
 
 Search = Literal["initial", "all"]
@@ -45,6 +46,9 @@ class DiffusersGenerator:
         vae_slicing: decode one image of a batch after the other.
         vae_tiling: decode large images in tiles.
         offload: keep what is not in use in the CPU's memory: a "model" at a time, or "sequential", layer by layer.
+        gradient_checkpointing: in `pull_back`, keep what goes into each network, and compute the rest again.
+        gradient_dtype: that networks compute in there (autocast), such as "bfloat16".
+        gradient_calls: denoiser calls that gradients pass through, the last ones; by default all.
         call_arguments: further arguments of the pipeline's call, such as height, width, negative_prompt, eta, image.
             Images may be given as files.
     Raises:
@@ -71,6 +75,9 @@ class DiffusersGenerator:
         vae_slicing: bool = False,
         vae_tiling: bool = False,
         offload: Offload | None = None,
+        gradient_checkpointing: bool = True,
+        gradient_dtype: str | None = None,
+        gradient_calls: int | None = None,
         **call_arguments: Any,
     ) -> None:
         fixed_size = checked_batch_size(batch_size)
@@ -83,6 +90,7 @@ class DiffusersGenerator:
         self.model = str(pipeline) if isinstance(pipeline, str | Path) else type(pipeline).__name__
         self.prompt = prompt
         self._seed = seed
+        self._gradients = Gradients(gradient_checkpointing, gradient_dtype, gradient_calls)
         self._pipeline = _prepared(pipeline, speed)
         given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
         self._call = PipelineCall(self._pipeline, prompt, given, frames=frames)
@@ -103,6 +111,9 @@ class DiffusersGenerator:
             "frames": None if frames == 4 else frames,
             "generator_options": plain_arguments(call_arguments),
             "generator_seed": seed,
+            **({} if gradient_checkpointing else {"gradient_checkpointing": False}),
+            **({} if gradient_dtype is None else {"gradient_dtype": gradient_dtype}),
+            **({} if gradient_calls is None else {"gradient_calls": gradient_calls}),
             **speed.settings,
         }
 
@@ -152,6 +163,11 @@ class DiffusersGenerator:
         return {"model": self.model, **self._settings}
 
     @property
+    def _device(self) -> torch.device:
+        found: torch.device = getattr(self._pipeline, "_execution_device", None) or self._pipeline.device
+        return found
+
+    @property
     def nfe(self) -> int:
         """Denoiser calls per image; classifier-free guidance counts two."""
         return self._recording.nfe
@@ -176,13 +192,35 @@ class DiffusersGenerator:
                 images.append(_to_cpu(pixels.permute(0, 2, 3, 1).contiguous()))
             _arrived(device)
         precision = str(dtype).removeprefix("torch.")
-        reason = f"it is not made of numbers (NaN): {precision} overflows. Use dtype bfloat16 or float32"
+        reason = f"{NOT_NUMBERS}: {precision} overflows. Use dtype bfloat16 or float32"
         return joined(images, dict.fromkeys(torch.cat(wrong).nonzero().flatten().tolist(), reason))
 
     def render(self, z: Tensor) -> Tensor:
         """Draw the images of `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where autograd can pass."""
         self.space.check(z)
         return torch.cat([self._render_block(z[rows]) for rows in slices(len(z), self.batch_size)])
+
+    def pull_back(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return J(z)^T h, the gradient (n, d) of <h, images> for a constant h, on the CPU.
+
+        Args:
+            z: (n, d).
+            cotangent: from the images (n, 3, H, W) of z to h, of the same shape.
+        Raises:
+            InputError: memory does not suffice, or the gradient is not finite.
+        """
+        self.space.check(z)
+        n = len(z)
+
+        def draw(z: Tensor) -> Tensor:
+            rows = dict(zip(self._searched, self.space.split(z), strict=True))
+            around = self._gradients.around(self._recording.calls)
+            images, playback = self._draw(n, self._source(rows, n), around)
+            self._recording.check_count(len(playback.shapes))
+            return images
+
+        with memory_named(self), frozen_weights(self._tape.networks):
+            return self._gradients.pull_back(z, draw, cotangent, self._device)
 
     def draws(self, z: Tensor) -> list[Tensor]:
         """Cut z (n, d) into the pipeline's own draws, each (n, *shape); the first are the initial latents."""
@@ -197,9 +235,9 @@ class DiffusersGenerator:
         self._recording.check_count(len(playback.shapes))
         return images[:n]
 
-    def _draw(self, n: int, source: DrawSource) -> tuple[Tensor, Playback]:
+    def _draw(self, n: int, source: DrawSource, around: Around | None = None) -> tuple[Tensor, Playback]:
         """Call the pipeline once, with its draws taken from `source`."""
-        with self._tape.playing(source) as playback:
+        with self._tape.playing(source, around) as playback:
             images = self._call(n)
         return images, playback
 

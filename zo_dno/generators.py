@@ -97,8 +97,14 @@ class GeneratorPool:
         """Let the actors ask a reward that costs microseconds about what they draw, so that no image need travel."""
         self._reward = None if reward is None else self.ray.put(reward)
 
-    def begin(self, z: Tensor) -> Block:
-        """Begin to draw the images of `z` (n, d), of at most a batch."""
+    def begin(self, z: Tensor, image_noise: Tensor | None = None) -> Block:
+        """Begin to draw the images of `z` (n, d), of at most a batch.
+
+        Raises:
+            InputError: noise is to be added to them.
+        """
+        if image_noise is not None:
+            raise InputError("generators must be 0 for a strategy that perturbs images; got more.")
         self._busy.change(+1)
         block: Block = self.crew.run(self._drawn(z))
         block.add_done_callback(lambda _: self._busy.change(-1))

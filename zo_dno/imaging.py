@@ -9,7 +9,12 @@ from zo_dno.errors import InputError, ZoDnoError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zo_dno.types import Generator
+
 _LESS_MEMORY = "dtype=float16 or bfloat16, offload=model, vae_tiling, or a smaller size"
+
+
+NOT_NUMBERS = "it is not made of numbers (NaN)"
 
 
 class NoImageError(ZoDnoError):
@@ -24,6 +29,28 @@ class NoImageError(ZoDnoError):
         row, reason = next(iter(reasons.items()))
         super().__init__(f"{len(reasons)} of {len(images)} candidates have no image; row {row}: {reason}")
         self.reasons, self.images = dict(reasons), images
+
+
+def rendered(generator: "Generator", z: "Tensor") -> "Tensor":
+    """Draw z (n, d) as (n, 3, H, W) float in [0, 1], without a graph."""
+    import torch
+
+    with torch.no_grad():
+        images: Tensor = generator.render(z)  # type: ignore[attr-defined]
+    return images
+
+
+def bytes_of(images: "Tensor") -> "Tensor":
+    """Round images (n, 3, H, W) float to (n, H, W, 3) uint8 on the CPU.
+
+    Raises:
+        NoImageError: some are not numbers.
+    """
+    import torch
+
+    wrong = images.isnan().flatten(1).any(1).nonzero().flatten().tolist()
+    pixels = (images.float().nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
+    return joined([pixels.permute(0, 2, 3, 1).contiguous().cpu()], dict.fromkeys(wrong, NOT_NUMBERS))
 
 
 def joined(blocks: "list[Tensor]", reasons: Mapping[int, str]) -> "Tensor":

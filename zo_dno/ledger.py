@@ -98,7 +98,13 @@ class Query:
 
     def may_win(self, *, constrained: bool) -> bool:
         """Whether it has a score, meets what the reward requires and, where `constrained`, is plausible."""
-        return self.value is not None and self.shortfall == 0 and (self.feasible or not constrained)
+        plausible = self.feasible or not (constrained or self.perturbed)
+        return self.value is not None and self.shortfall == 0 and plausible
+
+    @property
+    def perturbed(self) -> bool:
+        """Noise was added to its image, which can therefore not be drawn from its noise alone."""
+        return not self.feasible and self.violation == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What the search is told: the reward, the regulariser, and how far a candidate is from plausible Gaussian noise."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -35,6 +35,10 @@ class Plausibility:
 
     def __len__(self) -> int:
         return len(self.log_prob)
+
+    def without(self, rows: Tensor) -> "Plausibility":
+        """Return the same with some rows (n,) that may not win, though their noise lacks nothing."""
+        return replace(self, violation=self.violation.where(~rows, 0), feasible=self.feasible & ~rows)
 
     def at(self, row: int) -> "PlausibilityOfOne":
         """Return the figures of one candidate."""
@@ -109,6 +113,7 @@ class Objective:
         plausibility: Plausibility,
         *,
         regularized: bool,
+        penalised: bool = True,
         shortfall: Tensor | None = None,
     ) -> Tensor:
         """Turn rewards (n,) into what the strategy is told, (n,). Missing stays missing.
@@ -118,6 +123,7 @@ class Objective:
             rewards: (n,), NaN is missing.
             plausibility: of the same candidates.
             regularized: add gamma R(z); not for a strategy that takes its gradient itself.
+            penalised: tell less of what may not win; not for a strategy that needs differences of rewards as they are.
             shortfall: (n,), from what the reward requires; by default nothing is required.
         """
         scores = rewards.double()
@@ -127,6 +133,8 @@ class Objective:
         scores = scores.float().double()  # as a ledger keeps them, so that `recall` sees the same numbers
         shortfall = torch.zeros_like(scores) if shortfall is None else shortfall
         self.recall(scores, rewards, plausibility.feasible, shortfall)
+        if not penalised:
+            return scores.float()
         lacking = shortfall + plausibility.violation if self.constrained else shortfall
         floor, spread = self._below()
         return torch.where((lacking == 0) | scores.isnan(), scores, floor - spread * lacking).float()

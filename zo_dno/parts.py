@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zo_dno.callables import FunctionReward
 from zo_dno.combination import Combination
-from zo_dno.config import OF_PIPELINES, RunConfig, validated
+from zo_dno.config import GRADIENT_OPTIONS, OF_PIPELINES, RunConfig, validated
 from zo_dno.errors import InputError
 from zo_dno.generator import DiffusersGenerator
 from zo_dno.generators import GeneratorPool
@@ -180,6 +180,7 @@ def load_model(config: RunConfig, *, steps: int | None = None) -> Generator:
         "seed": config.seed if config.generator_seed is None else config.generator_seed,
         **({} if config.frames is None else {"frames": config.frames}),
         **{name: getattr(config, name) for name in SPEED_OPTIONS},
+        **{name: value for name in GRADIENT_OPTIONS if (value := getattr(config, name)) is not None},
         **config.call_arguments,
     }
     if config.model == BUILTIN:

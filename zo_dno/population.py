@@ -21,6 +21,7 @@ class Population:
     rows: dict[int, Query] = field(default_factory=dict)
     drawn: list[Drawn] = field(default_factory=list)
     plausibility: Plausibility | None = None
+    image_noise: Tensor | None = None
 
     def has_answer(self, id_: int) -> bool:
         """The candidate has a score, or will have none."""

@@ -22,10 +22,12 @@ class Recording:
     Attributes:
         draws: in the order in which they are made.
         nfe: denoiser calls per image; classifier-free guidance counts two.
+        calls: of the denoiser in one pipeline call; guidance and batch do not count.
     """
 
     draws: tuple[Draw, ...]
     nfe: int
+    calls: int
 
     def check(self, number: int, shape: tuple[int, ...], n: int) -> None:
         """Refuse a draw of a call for n images that is not the recorded one.
@@ -99,7 +101,7 @@ def record(call: PlayedCall, settle: Callable[[Callable[[int], Tensor], int], No
             seen = " and ".join(str(one[number]) for one in shapes)
             raise TapeError(f"{name} draws noise without a batch axis ({seen}); it cannot be searched.")
         draws.append(own)
-    return Recording(tuple(draws), first.denoiser_rows // n)
+    return Recording(tuple(draws), first.denoiser_rows // n, first.denoiser_calls)
 
 
 def _tried(

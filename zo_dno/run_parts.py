@@ -18,6 +18,7 @@ from zo_dno.stopping import Stop
 from zo_dno.strategy import Strategy
 from zo_dno.threshold import Threshold
 from zo_dno.types import Generator
+from zo_dno.white_box import check_white_box
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ class Parts:
             if isinstance(other, Combination):
                 raise InputError(f"held_out must be single rewards; got {other.name!r}. Name its parts instead.")
         self.objective()
-        self.build_strategy()
+        check_white_box(self.build_strategy(), self.generator, self.reward)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -27,8 +27,9 @@ from zo_dno.population import Population, rewards_of, shortfall_of
 from zo_dno.recorded import found_of, recorded_image
 from zo_dno.round import Placed
 from zo_dno.rows import query_row
-from zo_dno.strategy import Strategy, UsesRegularizer
+from zo_dno.strategy import Strategy, UsesRegularizer, WhiteBox
 from zo_dno.types import Answer, AnyImage, Candidates, Drawn, Generator, Question, array_of, slices
+from zo_dno.white_box import Opened, image_noise_of
 
 if TYPE_CHECKING:
     from zo_dno.crew import Crew
@@ -106,6 +107,8 @@ class Search:
     def __post_init__(self) -> None:
         if isinstance(self.strategy, UsesRegularizer) and self.objective.gamma > 0:
             self.strategy.use_regularizer(self.objective.regularizer)
+        if isinstance(self.strategy, WhiteBox):
+            self.strategy.use_model(Opened(self.generator, self.oracle.reward))
 
     @property
     def failed(self) -> int:
@@ -181,17 +184,21 @@ class Search:
         Raises:
             DriftError: their images differ.
         """
-        images = draw(self.generator, candidates.z)
+        images = draw(self.generator, candidates.z, image_noise_of(self.strategy))
         for row in rows:
             if images[row.id - candidates.ids[0]].sha256 != row.image:
                 self._drift(f"the model draws another image of candidate {row.id} than it did")
 
     def _population(self, left: int) -> None:
         hand = self.hand or self._ask()
-        hand.plausibility, hand.drawn = self.objective.plausibility(hand.candidates.z), []
+        hand.image_noise = image_noise_of(self.strategy)
+        hand.plausibility, hand.drawn = self._plausibility(hand), []
         waiting = [id_ for id_ in hand.candidates.ids if not hand.has_answer(id_)][:left]
         n = max(*waiting, *hand.rows, 0) + 1 - hand.candidates.ids[0]
-        blocks = (hand.candidates.z[rows] for rows in slices(n, getattr(self.generator, "batch_size", None) or n))
+        blocks = [
+            (hand.candidates.z[rows], None if hand.image_noise is None else hand.image_noise[rows])
+            for rows in slices(n, getattr(self.generator, "batch_size", None) or n)
+        ]
         drawing = Drawing(self.drawer, blocks, partial(self._questions, hand, set(waiting)))
         with self._asking_clock():
             answers = self.oracle.ask(
@@ -200,6 +207,11 @@ class Search:
         if any(answer is None for answer in answers):
             self.stopped_by = "cost"
         self._finish_hand()
+
+    def _plausibility(self, hand: Population) -> Plausibility:
+        """Test the candidates' noise; those whose image is not drawn from their noise alone may never win."""
+        found = self.objective.plausibility(hand.candidates.z)
+        return found if hand.image_noise is None else found.without(hand.image_noise.flatten(1).any(1))
 
     def _questions(self, hand: Population, waiting: set[int], drawn: list[Drawn]) -> list[Question]:
         """Take up the next block of drawn images.
@@ -262,13 +274,14 @@ class Search:
         if hand is None or not hand.complete:
             return
         if hand.plausibility is None:
-            hand.plausibility = self.objective.plausibility(hand.candidates.z)
+            hand.plausibility = self._plausibility(hand)
         rows = [hand.rows[id_] for id_ in hand.candidates.ids]
         told = self.objective.told(
             hand.candidates.z,
             rewards_of(rows),
             hand.plausibility,
             regularized=not isinstance(self.strategy, UsesRegularizer),
+            penalised=not isinstance(self.strategy, WhiteBox),
             shortfall=shortfall_of(rows),
         )
         told_rows = [
@@ -288,9 +301,9 @@ class Search:
     def _keep(self, population: Population) -> None:
         """Offer the answered candidates to the archive, in id order."""
         for place, id_ in enumerate(population.candidates.ids):
-            if not population.has_answer(id_):
+            row = population.rows.get(id_)
+            if row is None or not row.answered or row.perturbed:
                 continue
-            row = population.rows[id_]
             load = partial(recorded_image, row, population.candidates, place, self.artefacts, self.generator)
             if place < len(population.drawn) and population.drawn[place].sha256 == row.image:
                 load = partial(_copy, population.drawn[place].image)

@@ -95,3 +95,55 @@ class UsesRegularizer(Protocol):
     """A strategy that takes the regulariser's gradient itself; it is then told the rewards without it."""
 
     def use_regularizer(self, regularizer: Regularizer) -> None: ...
+
+
+class Model(Protocol):
+    """The generator as white-box strategies see it: images before rounding, and gradients through it.
+
+    Attributes:
+        image_shape: (3, H, W).
+    """
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...
+
+    def render(self, z: "Tensor") -> "Tensor":
+        """Draw z (n, d) as (n, 3, H, W) float in [0, 1], without a graph."""
+        ...
+
+    def pull_back(self, z: "Tensor", cotangent: Callable[["Tensor"], "Tensor"]) -> "Tensor":
+        """Return J(z)^T h, (n, d) on the CPU.
+
+        Args:
+            z: (n, d).
+            cotangent: from the images (n, 3, H, W) of z to h, of the same shape.
+        """
+        ...
+
+    def reward_gradient(self, images: "Tensor") -> "Tensor":
+        """Return the reward's gradient at images (n, 3, H, W), of a reward that has one."""
+        ...
+
+
+@runtime_checkable
+class WhiteBox(Protocol):
+    """A strategy that takes gradients through the generator.
+
+    Attributes:
+        takes_reward_gradient: through the reward as well.
+    """
+
+    takes_reward_gradient: bool
+
+    def use_model(self, model: Model) -> None:
+        """Take the generator, before the first `ask`."""
+        ...
+
+
+@runtime_checkable
+class PerturbsImages(Protocol):
+    """A strategy that has noise added to the images that are asked about."""
+
+    def image_noise(self) -> "Tensor | None":
+        """Noise for the last `ask`, (n, 3, H, W) on the scale of [0, 1]; a row of zeros leaves the image as it is."""
+        ...

@@ -17,6 +17,9 @@ from zo_dno.errors import ZoDnoError
 DrawSource = Callable[[int, tuple[int, ...]], Tensor]
 """Number of the draw in the call, and its shape with the batch axis -> the Gaussian numbers to use."""
 
+Around = Callable[[Callable[..., Any], bool], Callable[..., Any]]
+"""A call of a network, and whether it is a denoiser's -> what is called in its place."""
+
 DENOISERS = ("unet", "transformer", "transformer_2", "prior", "prior_prior", "decoder")
 """Names that diffusers gives the networks that are called at every step."""
 
@@ -57,21 +60,28 @@ class Tape:
     def __init__(self, pipeline: Any) -> None:
         _refuse_brownian_trees(pipeline)
         self._denoisers = denoisers_of(pipeline)
-        self._networks = list({id(part): part for part in vars(pipeline).values() if _is_network(part)}.values())
+        self.networks = list({id(part): part for part in vars(pipeline).values() if _is_network(part)}.values())
 
     @contextmanager
-    def playing(self, source: DrawSource) -> Iterator["Playback"]:
-        """Give every draw inside the block from `source`, and count the denoiser's work."""
+    def playing(self, source: DrawSource, around: Around | None = None) -> Iterator["Playback"]:
+        """Give every draw inside the block from `source`, and count the denoiser's work.
+
+        Args:
+            source: of the draws.
+            around: wraps the calls of networks, told which are denoisers.
+        """
         playback = Playback(source)
         with ExitStack() as stack:
-            for network in self._networks:
+            for network in self.networks:
                 count = any(network is denoiser for denoiser in self._denoisers)
                 # The one place that is outside of a module's hooks and of what `Module.compile` compiles.
                 call = network._compiled_call_impl or network._call_impl
+                call = call if around is None else around(call, count)
                 stack.enter_context(replaced(network, "_compiled_call_impl", playback.pausing(call, count=count)))
                 for name in ("encode", "decode"):  # of autoencoders, which are not called themselves
                     method = getattr(network, name, None)
                     if callable(method):
+                        method = method if around is None else around(method, False)
                         stack.enter_context(replaced(network, name, playback.pausing(method)))
             playback.open()
             stack.callback(playback.close)
@@ -87,6 +97,7 @@ class Playback:
         self.shapes: list[tuple[int, ...]] = []
         self.in_step: list[bool] = []
         self.denoiser_rows = 0
+        self.denoiser_calls = 0
 
     def open(self) -> None:
         """Start to replace draws."""
@@ -107,6 +118,7 @@ class Playback:
             if self._mode is None:  # inside another network
                 return function(*args, **kwargs)
             if count:
+                self.denoiser_calls += 1
                 self.denoiser_rows += _rows((*args, *kwargs.values()))
             self.close()
             try:

@@ -11,10 +11,11 @@ from torch import Tensor
 from zo_dno.rng import stream
 from zo_dno.strategies import STRATEGIES
 from zo_dno.strategies.base import PopulationStrategy
-from zo_dno.strategy import Problem
+from zo_dno.strategy import Problem, WhiteBox
 
 Reward = Callable[[Tensor], Tensor]
 NAMES = sorted(STRATEGIES)
+WHITE_BOX = {"dno", "hybrid1", "hybrid2"}  # what they climb is their model's; their claims are in test_white_box.py
 
 
 def load(name: str) -> type[PopulationStrategy]:
@@ -27,7 +28,32 @@ def load(name: str) -> type[PopulationStrategy]:
 def make(name: str, d: int = 12, seed: int = 0, horizon: int = 60, population: int = 6, **options: Any) -> Any:
     """Build a table entry small."""
     given = {key: options.pop(key) for key in ("sizes", "init") if key in options}
-    return load(name)(Problem(d, horizon, seed, **given), population=population, **options)
+    strategy = load(name)(Problem(d, horizon, seed, **given), population=population, **options)
+    if isinstance(strategy, WhiteBox):
+        strategy.use_model(FlatModel())
+    return strategy
+
+
+class FlatModel:
+    """A model whose images are rows of four pixels made of the noise, and a reward for coming near a point."""
+
+    image_shape = (3, 1, 4)
+
+    def render(self, z: Tensor) -> Tensor:
+        """Draw a squashed fixed map of z."""
+        d = z.shape[1]
+        weights = torch.randn(d, 12, generator=stream(5, "flat model")) / math.sqrt(d)
+        return (z @ weights).sigmoid().reshape(-1, *self.image_shape)
+
+    def pull_back(self, z: Tensor, cotangent: Reward) -> Tensor:
+        """Return J(z)^T h."""
+        z = z.clone().requires_grad_()
+        images = self.render(z)
+        return torch.autograd.grad(images, z, cotangent(images.detach()))[0]
+
+    def reward_gradient(self, images: Tensor) -> Tensor:
+        """Of brightness."""
+        return torch.full_like(images, 1 / images[0].numel())
 
 
 def shifted_sphere(z: Tensor) -> Tensor:

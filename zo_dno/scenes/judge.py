@@ -88,6 +88,16 @@ class Judge(nn.Module):
             for row, words in enumerate(asked)
         ]
 
+    def differentiable_match(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Score images (n, 3, H, W) in [0, 1] as `prompt_match` does, (n,), so that autograd can pass."""
+        size = (_SIZE, _SIZE)
+        if images.shape[2:] != size:
+            images = nn.functional.interpolate(images, size=size, mode="bicubic", antialias=True)
+        logits = self.to(images.device)(images * 2 - 1).values()
+        asked = torch.tensor([parse(prompt).indices for prompt in prompts], device=images.device).T
+        log_p = [values.log_softmax(1).gather(1, words[:, None]) for values, words in zip(logits, asked, strict=True)]
+        return torch.cat(log_p, 1).mean(1).exp()
+
 
 def _block(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)

@@ -1,0 +1,62 @@
+"""What a black-box reward says of the gradient at an image, from rewards of images near it.
+
+Both are directions in image space, to be pulled back through the pipeline (Tang et al. 2024, arXiv:2405.18881, sec. 4).
+They work on any leading dimensions, one problem each.
+"""
+
+import torch
+from torch import Tensor
+
+_EPS = 1e-3  # added to the norm that is divided by, as the paper's code does
+
+
+def image_differences(offsets: Tensor, scores: Tensor, base: Tensor, mu: float) -> Tensor:
+    """Estimate the reward's gradient at x from rewards of x + mu xi (Hybrid-1): mean of (r_i - r) / mu xi_i.
+
+    Args:
+        offsets: (..., q, p), mu xi_i, as they were added to the image.
+        scores: (..., q), rewards of the perturbed images, NaN is missing.
+        base: (...), reward of x.
+        mu: standard deviation of the offsets.
+    Returns:
+        (..., p), in reward units per unit of the image; NaN if every score is missing.
+    """
+    return _mean((scores - base[..., None]) / mu**2, offsets)
+
+
+def noise_differences(images: Tensor, x: Tensor, scores: Tensor, base: Tensor) -> Tensor:
+    """Estimate a direction at x = M(z) from the images of z + mu xi (Hybrid-2): mean of (r_i - r) (M(z + mu xi_i) - x).
+
+    Its expectation is mu^2 J J^T times the gradient: only a direction. Here it is scaled by the number that makes it
+    predict the differences of reward best, in the sense of least squares, so that it is in reward units.
+
+    Args:
+        images: (..., q, p), of the probes.
+        x: (..., p), the image of z.
+        scores: (..., q), rewards of the probes, NaN is missing.
+        base: (...), reward of x.
+    Returns:
+        (..., p), in reward units per unit of the image; NaN if every score is missing, 0 if all are equal.
+    """
+    moves = images - x[..., None, :]
+    gains = scores - base[..., None]
+    h = _mean(gains, moves)
+    predicted = (moves @ h[..., None])[..., 0]
+    present = ~gains.isnan()
+    gains = torch.where(present, gains, 0.0)
+    predicted = torch.where(present, predicted, 0.0)
+    fit = (gains * predicted).sum(-1) / predicted.square().sum(-1).clamp_min(torch.finfo(h.dtype).tiny)
+    return fit[..., None] * h
+
+
+def normalised(h: Tensor) -> Tensor:
+    """Divide by the norm (+ 1e-3), as the paper's code does: the scale of the reward does not matter any more."""
+    unit: Tensor = h / (h.norm(dim=-1, keepdim=True) + _EPS)
+    return unit
+
+
+def _mean(weights: Tensor, vectors: Tensor) -> Tensor:
+    """Average weights (..., q) times vectors (..., q, p) over the weights that are not missing."""
+    present = ~weights.isnan()
+    total = (torch.where(present, weights, 0.0)[..., None, :] @ vectors)[..., 0, :]
+    return total / present.sum(-1, keepdim=True)

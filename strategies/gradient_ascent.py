@@ -1,0 +1,104 @@
+"""What white-box strategies share: one noise that climbs along gradients taken through the pipeline."""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import AskTellError, InputError, unknown_name
+from zo_dno.strategies.base import PopulationStrategy
+from zo_dno.strategies.cotangents import normalised
+from zo_dno.strategies.step_rules import adam, zero_moments
+from zo_dno.strategy import Model, Problem, Regularizer
+
+Scale = Literal["reward", "unit"]
+
+
+class GradientAscent(PopulationStrategy):
+    """Adam on one noise, with gamma times the regulariser's gradient added; there is no weight decay.
+
+    Args:
+        lr: learning rate of Adam, about what one step changes an entry of z by.
+        momentum: beta_1 of Adam.
+        retraction: put the noise back on the Gaussian shell after every step. The paper does not.
+        scale: of the reward's gradient at the image: "reward" leaves it in reward units per unit of the image, so that
+            gamma means what it means in reward + gamma R; "unit" divides it by its norm, as the paper's code does.
+    """
+
+    STATE: ClassVar[tuple[str, ...]] = ("_z", "_moments", "_count")
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        population: int,
+        lr: float,
+        momentum: float = 0.9,
+        retraction: bool = True,
+        scale: Scale = "reward",
+    ) -> None:
+        super().__init__(problem, population=population)
+        if not lr > 0:
+            raise InputError(f"lr must be above 0; got {lr}.")
+        if not 0 <= momentum < 1:
+            raise InputError(f"momentum must be in [0, 1); got {momentum}.")
+        if scale not in ("reward", "unit"):
+            raise unknown_name("scale", scale, ("reward", "unit"))
+        self.lr, self.momentum, self.retraction, self.scale = lr, momentum, retraction, scale
+        self._regularizer: Regularizer | None = None
+        self._model: Model | None = None
+        self._z, self._moments, self._count = self.start, zero_moments(self.d), 0
+
+    @property
+    def n_prior(self) -> int:
+        return 0
+
+    def use_regularizer(self, regularizer: Regularizer) -> None:
+        self._regularizer = regularizer
+
+    def use_model(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def model(self) -> Model:
+        """The pipeline as something to take gradients through.
+
+        Raises:
+            AskTellError: it was not handed over.
+        """
+        if self._model is None:
+            raise AskTellError(f"{type(self).__name__} must be given a model to take gradients through: use_model.")
+        return self._model
+
+    @abstractmethod
+    def _slope(self, z: Tensor, scores: Tensor, x: Tensor) -> Tensor:
+        """Return the reward's gradient at the image.
+
+        Args:
+            z: (n, d), the last population.
+            scores: (n,).
+            x: (1, 3, H, W), image of the noise that climbs.
+        Returns:
+            (1, 3, H, W); NaN if nothing is known of it.
+        """
+
+    def _update(self, z: Tensor, scores: Tensor) -> None:
+        gradient = self.model.pull_back(self._z[None], lambda x: self._scaled(self._slope(z, scores, x)))[0]
+        if bool(gradient.isnan().any()):  # nothing that it needs has a score
+            return
+        if self._regularizer is not None:
+            gradient = gradient + _gradient(self._regularizer, self._z)
+        self._count += 1
+        self._z = self._z + adam(gradient, self._moments, self._count, self.lr, self.momentum)
+        if self.retraction:
+            self._z = self.retract(self._z)
+
+    def _scaled(self, slope: Tensor) -> Tensor:
+        return slope if self.scale == "reward" else normalised(slope.flatten(1)).view_as(slope)
+
+
+def _gradient(function: Regularizer, z: Tensor) -> Tensor:
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        return torch.autograd.grad(function(z[None]).sum(), z)[0]

@@ -1,0 +1,93 @@
+"""Direct Noise Optimization of black-box rewards: gradients through the pipeline, rewards by asking."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError
+from zo_dno.noise import rotate
+from zo_dno.strategies.cotangents import image_differences, noise_differences
+from zo_dno.strategies.gradient_ascent import GradientAscent, Scale
+from zo_dno.strategy import Problem
+
+
+class Hybrid(GradientAscent):
+    """Ask about the noise that climbs and about population - 1 probes near it, and pull the answer back.
+
+    Args:
+        mu: size of the probes.
+        lr, momentum, retraction, scale: see `GradientAscent`.
+    """
+
+    takes_reward_gradient: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        population: int = 8,
+        mu: float = 0.1,
+        lr: float = 0.05,
+        momentum: float = 0.9,
+        retraction: bool = True,
+        scale: Scale = "reward",
+    ) -> None:
+        super().__init__(problem, population=population, lr=lr, momentum=momentum, retraction=retraction, scale=scale)
+        if population < 2:
+            raise InputError(f"population must be at least 2, one image and a probe; got {population}.")
+        if not 0 < mu < 1:
+            raise InputError(f"mu must be in (0, 1); got {mu}.")
+        self.mu = mu
+
+    @property
+    def step_size(self) -> float:
+        return self.mu
+
+
+class Hybrid1(Hybrid):
+    """Probe in image space: ask about x + mu xi, x the image in [0, 1] (Hybrid-1, Tang et al. 2024).
+
+    The images that are asked about are noisy, and none of them but x itself may win.
+
+    Args:
+        mu: standard deviation of the noise that is added to the image; 0.1 is 25 of 255 levels.
+        population, lr, momentum, retraction, scale: see `Hybrid`.
+    """
+
+    STATE: ClassVar[tuple[str, ...]] = (*Hybrid.STATE, "_image_noise")
+    _image_noise: Tensor | None = None
+
+    def image_noise(self) -> Tensor | None:
+        """Noise to add to the images of the last `ask`, (n, 3, H, W), no noise to the first."""
+        return self._image_noise
+
+    def _sample(self) -> Tensor:
+        self._image_noise = self.mu * torch.randn(self.population, *self.model.image_shape, generator=self.rng)
+        self._image_noise[0] = 0
+        return self._z.expand(self.population, -1).clone()
+
+    def _slope(self, z: Tensor, scores: Tensor, x: Tensor) -> Tensor:
+        assert self._image_noise is not None
+        offsets = self._image_noise[1:].flatten(1).to(x.device)
+        scores = scores.to(x.device)
+        return image_differences(offsets, scores[1:], scores[0], self.mu).view_as(x)
+
+
+class Hybrid2(Hybrid):
+    """Probe in noise space and compare images (Hybrid-2 of Tang et al. 2024, arXiv:2405.18881).
+
+    Probes are sqrt(1 - mu^2) z + mu xi, on the shell, and can win like every candidate.
+
+    Args:
+        mu: share of a probe that is new noise.
+        population, lr, momentum, retraction, scale: see `Hybrid`.
+    """
+
+    def _sample(self) -> Tensor:
+        return torch.cat([self._z[None], rotate(self._z, self.randn(self.population - 1), self.mu)])
+
+    def _slope(self, z: Tensor, scores: Tensor, x: Tensor) -> Tensor:
+        probes = self.model.render(z[1:]).flatten(1)
+        scores = scores.to(x.device)
+        return noise_differences(probes, x.flatten(), scores[1:], scores[0]).view_as(x)
