@@ -24,7 +24,7 @@ class DNO(GradientAscent):
         problem: Problem,
         *,
         population: int = 1,
-        lr: float = 0.05,
+        lr: float = 0.1,
         momentum: float = 0.9,
         retraction: bool = True,
         scale: Scale = "reward",

@@ -21,7 +21,8 @@ class GradientAscent(PopulationStrategy):
     Args:
         lr: learning rate of Adam, about what one step changes an entry of z by.
         momentum: beta_1 of Adam.
-        retraction: put the noise back on the Gaussian shell after every step. The paper does not.
+        retraction: put the noise back on the Gaussian shell after every step, and to where it passes the tests of
+            plausibility. The paper does neither.
         scale: of the reward's gradient at the image: "reward" leaves it in reward units per unit of the image, so that
             gamma means what it means in reward + gamma R; "unit" divides it by its norm, as the paper's code does.
     """
@@ -92,7 +93,7 @@ class GradientAscent(PopulationStrategy):
         self._count += 1
         self._z = self._z + adam(gradient, self._moments, self._count, self.lr, self.momentum)
         if self.retraction:
-            self._z = self.retract(self._z)
+            self._z = self.model.restored(self.retract(self._z)[None])[0]
 
     def _scaled(self, slope: Tensor) -> Tensor:
         return slope if self.scale == "reward" else normalised(slope.flatten(1)).view_as(slope)

@@ -1,6 +1,6 @@
 """Direct Noise Optimization of black-box rewards: gradients through the pipeline, rewards by asking."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ class Hybrid(GradientAscent):
 
     Args:
         mu: size of the probes.
+        centred: compare the probes' rewards with their mean, not with the reward of the noise that climbs, as the paper
+            does. What all probes lose, because they are probes, then does not count.
         lr, momentum, retraction, scale: see `GradientAscent`.
     """
 
@@ -27,18 +29,23 @@ class Hybrid(GradientAscent):
         problem: Problem,
         *,
         population: int = 8,
-        mu: float = 0.1,
-        lr: float = 0.05,
+        mu: float = 0.3,
+        lr: float = 0.1,
         momentum: float = 0.9,
         retraction: bool = True,
         scale: Scale = "reward",
+        centred: bool = True,
     ) -> None:
         super().__init__(problem, population=population, lr=lr, momentum=momentum, retraction=retraction, scale=scale)
         if population < 2:
             raise InputError(f"population must be at least 2, one image and a probe; got {population}.")
         if not 0 < mu < 1:
             raise InputError(f"mu must be in (0, 1); got {mu}.")
-        self.mu = mu
+        self.mu, self.centred = mu, centred
+
+    def _level(self, scores: Tensor) -> Tensor:
+        """Return what the probes' scores are compared with."""
+        return scores[1:].nanmean() if self.centred else scores[0]
 
     @property
     def step_size(self) -> float:
@@ -51,12 +58,15 @@ class Hybrid1(Hybrid):
     The images that are asked about are noisy, and none of them but x itself may win.
 
     Args:
-        mu: standard deviation of the noise that is added to the image; 0.1 is 25 of 255 levels.
-        population, lr, momentum, retraction, scale: see `Hybrid`.
+        mu: standard deviation of the noise that is added to the image; 0.05 is 13 of 255 levels.
+        population, lr, momentum, retraction, scale, centred: see `Hybrid`.
     """
 
     STATE: ClassVar[tuple[str, ...]] = (*Hybrid.STATE, "_image_noise")
     _image_noise: Tensor | None = None
+
+    def __init__(self, problem: Problem, *, mu: float = 0.05, **options: Any) -> None:
+        super().__init__(problem, mu=mu, **options)
 
     def image_noise(self) -> Tensor | None:
         """Noise to add to the images of the last `ask`, (n, 3, H, W), no noise to the first."""
@@ -71,7 +81,7 @@ class Hybrid1(Hybrid):
         assert self._image_noise is not None
         offsets = self._image_noise[1:].flatten(1).to(x.device)
         scores = scores.to(x.device)
-        return image_differences(offsets, scores[1:], scores[0], self.mu).view_as(x)
+        return image_differences(offsets, scores[1:], self._level(scores), self.mu).view_as(x)
 
 
 class Hybrid2(Hybrid):
@@ -81,7 +91,7 @@ class Hybrid2(Hybrid):
 
     Args:
         mu: share of a probe that is new noise.
-        population, lr, momentum, retraction, scale: see `Hybrid`.
+        population, lr, momentum, retraction, scale, centred: see `Hybrid`.
     """
 
     def _sample(self) -> Tensor:
@@ -90,4 +100,4 @@ class Hybrid2(Hybrid):
     def _slope(self, z: Tensor, scores: Tensor, x: Tensor) -> Tensor:
         probes = self.model.render(z[1:]).flatten(1)
         scores = scores.to(x.device)
-        return noise_differences(probes, x.flatten(), scores[1:], scores[0]).view_as(x)
+        return noise_differences(probes, x.flatten(), scores[1:], self._level(scores)).view_as(x)

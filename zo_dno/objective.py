@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise import NoiseSpace
+from zo_dno.noise import NoiseSpace, retract
 from zo_dno.regularizer import GaussianProbability
 from zo_dno.whiteness import norm_p_value, norm_ratio, whiteness
 
 DEFAULT_LEVEL = "1%"
+_RESTORING, _SPARE = 20, 1.0  # steps at most; nats that the noise is then from the edge
 _MARGIN = 10.0  # deviations below a first population in which none may win, so that the first that may win leads
 
 
@@ -95,12 +96,33 @@ class Objective:
     def plausibility(self, z: Tensor) -> Plausibility:
         """Test candidates z (n, d)."""
         with torch.no_grad():
-            log_prob = self._probability.log_prob(z).double()
-            white = whiteness(z, self._space.shapes).double()
-            tests = torch.stack([norm_p_value(z).double(), white]).clamp_min(1e-300).log()
-            shortfall = (math.log(self._joint_level) - tests).clamp_min(0).sum(0)
-            violation = (self.threshold - log_prob).clamp_min(0) + shortfall
+            log_prob, white, violation = self._tests(z)
             return Plausibility(log_prob, norm_ratio(z).double(), white, violation, violation == 0)
+
+    def restored(self, z: Tensor) -> Tensor:
+        """Move noise z (n, d) that is not plausible to where it is, with a little to spare, by the shortest way down.
+
+        Each step is Newton's on the violation, along its gradient, and ends on the Gaussian shell. Without a smallest
+        log P nothing is moved.
+        """
+        for _ in range(_RESTORING if self.constrained else 0):
+            with torch.enable_grad():
+                z = z.detach().requires_grad_()
+                violation = self._tests(z, spare=_SPARE)[2]
+                if not bool(violation.any()):
+                    break
+                (slope,) = torch.autograd.grad(violation.sum(), z)
+            step = violation / slope.double().square().sum(1).clamp_min(1e-30)
+            z = retract(z - (step[:, None] * slope).float(), self._space.sizes)
+        return z.detach()
+
+    def _tests(self, z: Tensor, spare: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log P, the p-value of whiteness, and how far z is from passing with so many nats to spare."""
+        log_prob = self._probability.log_prob(z).double()
+        white = whiteness(z, self._space.shapes).double()
+        tests = torch.stack([norm_p_value(z).double(), white]).clamp_min(1e-300).log()
+        shortfall = (math.log(self._joint_level) + spare - tests).clamp_min(0).sum(0)
+        return log_prob, white, (self.threshold + spare / 2 - log_prob).clamp_min(0) + shortfall
 
     def regularizer(self, z: Tensor) -> Tensor:
         """Weigh the penalty of z (n, d): gamma R(z) <= 0, (n,), differentiable."""

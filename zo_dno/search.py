@@ -108,7 +108,7 @@ class Search:
         if isinstance(self.strategy, UsesRegularizer) and self.objective.gamma > 0:
             self.strategy.use_regularizer(self.objective.regularizer)
         if isinstance(self.strategy, WhiteBox):
-            self.strategy.use_model(Opened(self.generator, self.oracle.reward))
+            self.strategy.use_model(Opened(self.generator, self.oracle.reward, self.objective))
 
     @property
     def failed(self) -> int:

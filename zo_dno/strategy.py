@@ -120,6 +120,10 @@ class Model(Protocol):
         """
         ...
 
+    def restored(self, z: "Tensor") -> "Tensor":
+        """Move noise z (n, d) that may not win, since it is not plausible, to the nearest that may."""
+        ...
+
     def reward_gradient(self, images: "Tensor") -> "Tensor":
         """Return the reward's gradient at images (n, 3, H, W), of a reward that has one."""
         ...

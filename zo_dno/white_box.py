@@ -9,6 +9,7 @@ from torch import Tensor
 from zo_dno.errors import InputError
 from zo_dno.generators import GeneratorPool
 from zo_dno.imaging import rendered
+from zo_dno.objective import Objective
 from zo_dno.reward import Reward
 from zo_dno.strategy import PerturbsImages, Strategy, WhiteBox
 from zo_dno.types import Generator
@@ -37,10 +38,11 @@ class Opened:
     Args:
         generator: with `render`.
         reward: whose gradient may be asked for.
+        objective: that knows what is plausible.
     """
 
-    def __init__(self, generator: Generator, reward: Reward) -> None:
-        self._generator, self._reward = generator, reward
+    def __init__(self, generator: Generator, reward: Reward, objective: Objective) -> None:
+        self._generator, self._reward, self._objective = generator, reward, objective
         self._shape: tuple[int, int, int] | None = None
 
     @property
@@ -64,6 +66,10 @@ class Opened:
             images: Tensor = self._generator.render(z)  # type: ignore[attr-defined]
             (gradient,) = torch.autograd.grad(images, z, cotangent(images.detach()).to(images))
         return gradient
+
+    def restored(self, z: Tensor) -> Tensor:
+        """Move noise z (n, d) that is not plausible to the nearest that is."""
+        return self._objective.restored(z)
 
     def reward_gradient(self, images: Tensor) -> Tensor:
         """Return the reward's gradient at images (n, 3, H, W)."""
