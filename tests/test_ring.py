@@ -42,18 +42,8 @@ def test_the_true_gradient_gets_as_far_as_the_tutorials(model):
 
 
 def test_hybrid_2_with_two_probes_gets_as_far_as_the_tutorials(model):
-    """0.83 after 50 iterations and 0.90 after 100."""
-    means = ring.climb(model, "hybrid2", 100, particles=100)
-    assert float(means[50]) > 0.83 - TOLERANCE
-    assert float(means[100]) > 0.90 - TOLERANCE
-
-
-@pytest.mark.slow
-def test_hybrid_2_in_the_long_run_over_seeds():
-    """0.83, 0.90 and 1.08 after 50, 100 and 250 iterations, the mean over models and points of three seeds."""
-    means = torch.stack(
-        [ring.climb(ring.Ring(seed), "hybrid2", 250, particles=200, seed=seed) for seed in range(3)]
-    ).mean(0)
+    """0.83, 0.90 and 1.08 after 50, 100 and 250 iterations; every point is a run with a seed of its own."""
+    means = ring.climb(model, "hybrid2", 250, particles=60)
     assert float(means[50]) > 0.83 - TOLERANCE
     assert float(means[100]) > 0.90 - TOLERANCE
     assert float(means[250]) > 1.08 - TOLERANCE
