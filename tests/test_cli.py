@@ -272,7 +272,10 @@ def test_list_names_everything(zo):
         (["--reward", "jpeg_smalle"], "reward 'jpeg_smalle' is unknown. Did you mean 'jpeg_smaller'?"),
         (["--strategy", "cma_es"], "strategy 'cma_es' is unknown. Did you mean 'cmaes'?"),
         (["--model", "scene"], "model 'scene' is unknown. Did you mean 'scenes'?"),
-        (["--model", "sd15"], "model 'sd15' is unknown. Known: FOLDER, OWNER/NAME on the hub, scenes."),
+        (
+            ["--model", "sd15"],
+            "model 'sd15' is unknown. Known: FOLDER, MODULE:FUNCTION, OWNER/NAME on the hub, scenes.",
+        ),
         (["--model", "no/such-model"], "model 'no/such-model' could not be loaded"),
         (["--queries", "0"], "queries must be greater than or equal to 1; got 0."),
         (["--out", "full"], "out must be a new folder; full exists."),

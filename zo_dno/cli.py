@@ -12,6 +12,7 @@ import typer
 from zo_dno.errors import InputError, RunError, ZoDnoError
 
 if TYPE_CHECKING:
+    from zo_dno.config import RunConfig
     from zo_dno.result import Result
 
 app = typer.Typer(
@@ -50,6 +51,9 @@ def run(
     dtype: Annotated[str | None, _option("Such as float16.", _MODEL)] = None,
     device: Annotated[str | None, _option("Such as cuda.", _MODEL)] = None,
     search: Annotated[str | None, _option("initial noise, or all steps' (initial, all).", _MODEL)] = None,
+    draft: Annotated[
+        int | None, _option("Search with so few steps, then ask about the best at --steps.", _SEARCH)
+    ] = None,
     batch_size: Annotated[str | None, _option("Images drawn at once (16), or auto.", _MODEL)] = None,
     frames: Annotated[int | None, _option("Of a video, put side by side (4).", _MODEL)] = None,
     compile_: Annotated[bool | None, _option("Compile the denoiser.", _MODEL, "--compile/--no-compile")] = None,
@@ -199,11 +203,26 @@ def run(
         _run_many(values, prompts, out, at_once)
         return
     checked = validated(values)
+    if draft is not None:
+        _run_draft(checked, draft, out)
+        return
     with display.quiet_libraries(), display.progress() as on_step:
         from zo_dno.runs import run as run_config
 
         result = run_config(checked, out, on_step)
     _end(result)
+
+
+def _run_draft(config: "RunConfig", steps: int, out: Path) -> None:
+    from zo_dno import display
+    from zo_dno.draft import run_draft
+    from zo_dno.runs import import_from_here, with_threads
+
+    import_from_here()
+    with display.quiet_libraries(), display.progress() as on_step:
+        drafted = run_draft(with_threads(config), steps, out, on_step)
+    display.drafted(drafted)
+    _end(drafted.full)
 
 
 def _run_many(values: dict[str, Any], prompts: Path, out: Path, at_once: int | None) -> None:
@@ -246,6 +265,14 @@ def resume(
         with display.quiet_libraries(), display.progress_of_many() as on_step_of:
             lines = resume_many(folder, on_step_of, **changed)
         display.many(lines, folder)
+        return
+    if (folder / "draft.yaml").exists():
+        from zo_dno.draft import resume_draft
+
+        with display.quiet_libraries(), display.progress() as on_step:
+            drafted = resume_draft(folder, on_step)
+        display.drafted(drafted)
+        _end(drafted.full)
         return
     with display.quiet_libraries(), display.progress() as on_step:
         from zo_dno import runs

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from zo_dno.draft import Drafted
 from zo_dno.many import Line
 from zo_dno.overview import Overview
 from zo_dno.result import Result
@@ -131,6 +132,11 @@ def figures(step: Step) -> str:
     if step.failed:
         parts.append(f"[red]{step.failed} missing[/]")
     return "  ".join(parts)
+
+
+def drafted(found: Drafted) -> None:
+    """Show how well few steps told what full steps are."""
+    console.print(escape(str(found)), soft_wrap=True)
 
 
 def summary(result: Result) -> None:

@@ -157,6 +157,12 @@ class DiffusersGenerator:
         other._settings = self._settings | {"prompt": prompt}
         return other
 
+    def with_settings(self, prompt: str, **settings: Any) -> "DiffusersGenerator":
+        """Return a generator of the same loaded pipeline with arguments of its own. One of them can draw at a time."""
+        other = DiffusersGenerator(self._pipeline, prompt, **settings)
+        other.model = self.model
+        return other
+
     @property
     def settings(self) -> dict[str, Any]:
         """What decides an image beside z, by the names that a config has for it."""

@@ -164,9 +164,13 @@ def make_generator(config: RunConfig) -> Generator:
     )
 
 
-def load_model(config: RunConfig, *, steps: int | None = None) -> Generator:
-    """Load the model of a config here; `steps` overrides its number of steps and searches the initial noise alone.
+def load_model(config: RunConfig, *, steps: int | None = None, like: DiffusersGenerator | None = None) -> Generator:
+    """Load the model of a config here.
 
+    Args:
+        config: of the run.
+        steps: overrides its number of steps, and searches the initial noise alone.
+        like: a generator of the same model, whose pipeline is used instead of loading another.
     Raises:
         InputError: it cannot be loaded, or does not have what the config sets.
     """
@@ -183,6 +187,8 @@ def load_model(config: RunConfig, *, steps: int | None = None) -> Generator:
         **{name: value for name in GRADIENT_OPTIONS if (value := getattr(config, name)) is not None},
         **config.call_arguments,
     }
+    if like is not None:
+        return like.with_settings(config.prompt, **arguments)
     if config.model == BUILTIN:
         return DiffusersGenerator.builtin(config.prompt, **arguments)
     return DiffusersGenerator(config.model, config.prompt, **arguments)

@@ -57,7 +57,8 @@ class Ring(nn.Module):
             x = math.sqrt(then) * clean + math.sqrt(max(0.0, 1 - then - sigma**2)) * predicted
             if step < len(noises):
                 x = x + sigma * noises[step]
-        return x
+        sampled: Tensor = x
+        return sampled
 
     def _denoise(self, x: Tensor, times: Tensor) -> Tensor:
         phase = times[:, None] / _TIMES * torch.tensor([1.0, 2.0, 4.0, 8.0]) * math.pi
@@ -78,7 +79,7 @@ class Ring(nn.Module):
             noise, kept = torch.randn(x.shape, generator=rng), self._alphas[times, None]
             loss = (self._denoise(kept.sqrt() * x + (1 - kept).sqrt() * noise, times) - noise).square().mean()
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
 
