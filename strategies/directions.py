@@ -39,6 +39,25 @@ def _frame(n: int, d: int, rng: torch.Generator) -> Tensor:
     return frame * math.sqrt(d)
 
 
+def towards_past(xi: Tensor, past: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """Turn directions towards the span of past gradients (guided ES, Maheswaranathan et al. 2019, arXiv:1806.10230).
+
+    Args:
+        xi: (n, d), with second moment I.
+        past: (k, d), the gradients; rows of zeros do not count.
+        share: of a direction's energy that lies in their span.
+        rng: of the part in it.
+    Returns:
+        (n, d), of the same mean energy d.
+    """
+    past = past[past.any(1)]
+    if not len(past) or share == 0:
+        return xi
+    basis = torch.linalg.qr(past.T).Q.T
+    inside = torch.randn(len(xi), len(basis), generator=rng) @ basis * math.sqrt(xi.shape[1] / len(basis))
+    return math.sqrt(1 - share) * xi + math.sqrt(share) * inside
+
+
 DIRECTIONS: dict[str, Directions] = {
     "gaussian": gaussian,
     "sphere": sphere,

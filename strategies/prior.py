@@ -1,9 +1,15 @@
-"""Where a search distribution starts: at the prior, or around noise that was given."""
+"""Where a search starts: at the prior, or around noise that was given."""
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from zo_dno.noise import rotate
+
+if TYPE_CHECKING:
+    from zo_dno.strategies.base import PopulationStrategy
 
 INIT_STEP = 0.5  # first candidates are sqrt(1 - 0.5^2) init + 0.5 eps, 30 degrees away: our choice
 
@@ -13,3 +19,12 @@ def first_gaussian(start: Tensor, has_init: bool) -> tuple[Tensor, float]:
     if not has_init:
         return torch.zeros_like(start), 1.0
     return math.sqrt(1 - INIT_STEP**2) * start, INIT_STEP
+
+
+def first_draws(strategy: "PopulationStrategy") -> Tensor:
+    """Draw the first population of a strategy from its own stream, (n, d): its start, and prior draws or rotations."""
+    z = strategy.randn(strategy.population)
+    if strategy.has_init:
+        z = rotate(strategy.start, z, INIT_STEP)
+    z[0] = strategy.start
+    return z

@@ -25,7 +25,13 @@ def adam(gradient: Tensor, moments: Tensor, count: int, lr: float, momentum: flo
     return lr * unbiased / scale.add_(ADAM_EPS)
 
 
-STEP_RULES = {"sgd": sgd, "adam": adam}
+def sign(gradient: Tensor, moments: Tensor, count: int, lr: float, momentum: float) -> Tensor:
+    """Return the step (d,) of signSGD with momentum (Bernstein et al. 2018, arXiv:1802.04434): lr in every entry."""
+    moments[0].mul_(momentum).add_(gradient, alpha=1 - momentum)
+    return lr * moments[0].sign()
+
+
+STEP_RULES = {"sgd": sgd, "adam": adam, "sign": sign}
 
 
 def zero_moments(d: int) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.noise import rotate
 from zo_dno.strategies.base import PopulationStrategy
-from zo_dno.strategies.directions import DIRECTIONS
+from zo_dno.strategies.directions import DIRECTIONS, towards_past
 from zo_dno.strategies.estimators import central_difference, forward_difference
 from zo_dno.strategies.step_rules import STEP_RULES, zero_moments
 from zo_dno.strategy import Problem, Regularizer
@@ -26,7 +26,9 @@ class ZOSGD(PopulationStrategy):
     Args:
         estimator: "forward" asks for the iterate and population - 1 probes, "central" for pairs of probes.
         directions: a name in DIRECTIONS.
-        optimizer: "adam" takes steps of about `lr` a coordinate in whatever unit the reward is;
+        guided: share of a probe that lies in the span of the last gradients; 0 takes none.
+        memory: how many gradients that are.
+        optimizer: "adam" takes steps of about `lr` a coordinate in whatever unit the reward is, "sign" of exactly that;
             "sgd" takes lr * gradient, so `lr` depends on that unit.
         lr: learning rate.
         momentum: of "sgd", and beta_1 of "adam".
@@ -34,7 +36,7 @@ class ZOSGD(PopulationStrategy):
         retraction: put the iterate back on the shell after every step.
     """
 
-    STATE: ClassVar[tuple[str, ...]] = ("_z", "_xi", "_moments", "_count")
+    STATE: ClassVar[tuple[str, ...]] = ("_z", "_xi", "_moments", "_count", "_past")
 
     def __init__(
         self,
@@ -43,7 +45,9 @@ class ZOSGD(PopulationStrategy):
         population: int = 16,
         estimator: Estimator = "central",
         directions: Literal["gaussian", "sphere", "rademacher", "orthogonal"] = "gaussian",
-        optimizer: Literal["sgd", "adam"] = "adam",
+        guided: float = 0.0,
+        memory: int = 5,
+        optimizer: Literal["sgd", "adam", "sign"] = "adam",
         lr: float = 0.2,
         momentum: float = 0.9,
         mu: float = 0.3,
@@ -57,12 +61,17 @@ class ZOSGD(PopulationStrategy):
         least = {"forward": 2, "central": 3}[estimator]
         if population < least:
             raise InputError(f"population must be at least {least} with {estimator} differences; got {population}.")
-        rules = (("mu", mu, 0 < mu < 1, "in (0, 1)"), ("lr", lr, lr > 0, "above 0"))
+        rules = (
+            *(("mu", mu, 0 < mu < 1, "in (0, 1)"), ("lr", lr, lr > 0, "above 0")),
+            *(("guided", guided, 0 <= guided < 1, "in [0, 1)"), ("memory", memory, memory >= 1, "at least 1")),
+        )
         for option, value, holds, rule in (*rules, ("momentum", momentum, 0 <= momentum < 1, "in [0, 1)")):
             if not holds:
                 raise InputError(f"{option} must be {rule}; got {value}.")
         self.estimator, self.lr, self.momentum, self.mu, self.retraction = estimator, lr, momentum, mu, retraction
         self._directions, self._step = DIRECTIONS[directions], STEP_RULES[optimizer]
+        self.guided, self.memory = guided, memory
+        self._past = torch.zeros(memory if guided else 0, self.d)
         self._regularizer: Regularizer | None = None
         self._z, self._xi, self._moments, self._count = self.start, torch.empty(0, self.d), zero_moments(self.d), 0
 
@@ -81,6 +90,7 @@ class ZOSGD(PopulationStrategy):
         central = self.estimator == "central"
         with_base = not central or self._first_id == 0
         self._xi = self._directions((self.population - with_base) // (1 + central), self.d, self.rng)
+        self._xi = towards_past(self._xi, self._past, self.guided, self.rng)
         probes = [rotate(self._z, self._xi, step) for step in ((self.mu, -self.mu) if central else (self.mu,))]
         return torch.cat([self._z[None], *probes] if with_base else probes)
 
@@ -94,6 +104,8 @@ class ZOSGD(PopulationStrategy):
             return
         if self._regularizer is not None:
             gradient = gradient + _gradient(self._regularizer, self._z)
+        if self.guided:
+            self._past = torch.cat([self._past[1:], gradient[None]])
         self._count += 1
         self._z = self._z + self._step(gradient, self._moments, self._count, self.lr, self.momentum)
         self._z = self.retract(self._z) if self.retraction else self._z

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from zo_dno.rng import stream
-from zo_dno.strategies.directions import DIRECTIONS
+from zo_dno.strategies.directions import DIRECTIONS, towards_past
 from zo_dno.strategies.estimators import central_difference, forward_difference
-from zo_dno.strategies.step_rules import STEP_RULES, adam, sgd, zero_moments
+from zo_dno.strategies.step_rules import STEP_RULES, adam, sgd, sign, zero_moments
 
 D, MU = 8, 0.5
 SIGMAS = 5.0  # 8 to 64 entries compared a test: a false alarm is below 4e-5
@@ -99,4 +99,22 @@ def test_step_rules_agree_with_torch() -> None:
             optimizer.step()
             own = own + rule(gradient, moments, i, 0.1, 0.9)
         torch.testing.assert_close(own, theirs.detach())
-    assert set(STEP_RULES.values()) == {sgd, adam}
+    assert set(STEP_RULES.values()) == {sgd, adam, sign}
+
+
+def test_guided_directions_keep_their_energy_and_lie_in_the_span_as_far_as_asked_for() -> None:
+    """Mean energies within 5 standard errors of 2,000 draws."""
+    past = torch.randn(3, 50, generator=stream(1, "past"))
+    xi = torch.randn(2000, 50, generator=stream(2, "xi"))
+    found = towards_past(xi, torch.cat([past, torch.zeros(2, 50)]), 0.7, stream(3, "inside"))
+    basis = torch.linalg.qr(past.T).Q
+    inside, whole = (found @ basis).square().sum(1), found.square().sum(1)
+    assert abs(float(whole.mean()) - 50) < 5 * float(whole.std()) / 2000**0.5
+    assert abs(float(inside.mean()) - (0.7 * 50 + 0.3 * 3)) < 5 * float(inside.std()) / 2000**0.5
+    assert towards_past(xi, torch.zeros(2, 50), 0.7, stream(3, "inside")) is xi
+
+
+def test_signs_step_as_far_in_every_entry() -> None:
+    moments = zero_moments(3)
+    step = sign(torch.tensor([2.0, -1e-6, 0.0]), moments, 1, 0.1, 0.9)
+    assert step.tolist() == pytest.approx([0.1, -0.1, 0.0])

@@ -1,0 +1,71 @@
+"""Cross-entropy method: a Gaussian is fitted to the best candidates, again and again."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError
+from zo_dno.strategies.base import PopulationStrategy
+from zo_dno.strategies.prior import first_gaussian
+from zo_dno.strategy import Problem
+
+
+class CrossEntropy(PopulationStrategy):
+    """Move mean and widths towards those of the elites (Rubinstein 1999; de Boer et al. 2005), on the shell.
+
+    In a low-frequency band this is the spectral evolution search of the literature. The mean is not put on the shell:
+    as it grows against the widths, candidates turn by ever smaller angles.
+
+    Args:
+        elite: part of the population that is fitted.
+        mean_rate: how far the mean goes towards the elites'; above 1 it goes beyond, which pays in high dimensions.
+        sigma_rate: how far the widths go towards the elites'; small, as few elites underestimate them.
+        last_sigma: below which no width falls.
+    """
+
+    STATE: ClassVar[tuple[str, ...]] = ("_mu", "_sigma")
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        population: int = 16,
+        elite: float = 0.5,
+        mean_rate: float = 1.5,
+        sigma_rate: float = 0.05,
+        last_sigma: float = 0.05,
+    ) -> None:
+        super().__init__(problem, population=population)
+        if not 0 < elite <= 1:
+            raise InputError(f"elite must be in (0, 1]; got {elite}. It is a part of the population.")
+        if not (mean_rate > 0 and 0 <= sigma_rate <= 1 and last_sigma > 0):
+            raise InputError(
+                "mean_rate and last_sigma must be above 0, sigma_rate in [0, 1]; got "
+                f"{mean_rate}, {last_sigma} and {sigma_rate}."
+            )
+        self._elite, self._eta_mu, self._eta_sigma, self._floor = elite, mean_rate, sigma_rate, last_sigma
+        self._mu, sigma = first_gaussian(self.start, self.has_init)
+        self._sigma = torch.full((self.d,), sigma)
+
+    @property
+    def step_size(self) -> float:
+        return float(self._sigma.mean())
+
+    def _sample(self) -> Tensor:
+        z = self.retract(torch.addcmul(self._mu, self._sigma, self.randn(self.population)))
+        if self._first_id == 0:
+            z[0] = self.start
+        return z
+
+    def _update(self, z: Tensor, scores: Tensor) -> None:
+        present = ~scores.isnan()
+        some, reached = z[present], scores[present]
+        count = max(1, round(self._elite * len(some)))
+        threshold = reached.sort(descending=True).values[count - 1]
+        elites = some[reached >= threshold]  # with all that tie with the last of them
+        if len(elites) == len(some) > 1 and bool((reached == reached[0]).all()):
+            return
+        self._mu = self._mu + self._eta_mu * (elites.mean(0) - self._mu)
+        if len(elites) > 1:
+            self._sigma = torch.lerp(self._sigma, elites.std(0), self._eta_sigma).clamp_min_(self._floor)

@@ -1,0 +1,28 @@
+"""The best noise so far."""
+
+import torch
+from torch import Tensor
+
+
+def keep_best(elites: Tensor, elite_scores: Tensor, z: Tensor, scores: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return the `size` best of two groups, best first; of equals the older ones, and none without a score.
+
+    Args:
+        elites: (m, d).
+        elite_scores: (m,).
+        z: (n, d).
+        scores: (n,), NaN is missing.
+        size: how many to keep at most.
+    Returns:
+        (k, d) and (k,).
+    """
+    present = ~scores.isnan()
+    every, all_scores = torch.cat([elites, z[present]]), torch.cat([elite_scores, scores[present]])
+    order = all_scores.argsort(descending=True, stable=True)[:size]
+    return every[order], all_scores[order]
+
+
+def spread_of(scores: Tensor) -> float:
+    """Return the standard deviation of the scores that are there; 0 of fewer than two."""
+    present = scores[~scores.isnan()]
+    return float(present.double().std()) if len(present) > 1 else 0.0

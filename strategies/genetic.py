@@ -1,0 +1,71 @@
+"""Evolution of noise whose crossover and mutation keep the prior."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError
+from zo_dno.noise import rotate
+from zo_dno.strategies.base import PopulationStrategy
+from zo_dno.strategies.elites import keep_best
+from zo_dno.strategies.prior import INIT_STEP, first_draws
+from zo_dno.strategy import Problem
+
+
+class Genetic(PopulationStrategy):
+    """Cross elites as sqrt-weighted sums and mutate them by rotations (after He et al. 2025, arXiv:2505.17618).
+
+    Independent Gaussians a and b give a Gaussian sqrt(w) a + sqrt(1 - w) b. Elites are not independent for long, so a
+    child is put on the shell before it is mutated: sqrt(1 - b^2) child + b eps.
+
+    Args:
+        elites: best candidates ever seen, among which parents are drawn.
+        crossover: part of the children that have two parents.
+        first_step: b of the mutation at the start; lowered to 0.5 when `init` is given.
+        last_step: b at the end of the horizon and after it; EvoSearch has 0.2 throughout.
+    """
+
+    STATE: ClassVar[tuple[str, ...]] = ("_elites", "_elite_scores")
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        population: int = 16,
+        elites: int = 6,
+        crossover: float = 0.5,
+        first_step: float = 0.9,
+        last_step: float = 0.1,
+    ) -> None:
+        super().__init__(problem, population=population)
+        if elites < 1:
+            raise InputError(f"elites must be at least 1; got {elites}.")
+        if not 0 <= crossover <= 1:
+            raise InputError(f"crossover must be in [0, 1]; got {crossover}. It is a part of the children.")
+        if not 0 < last_step <= first_step <= 1:
+            raise InputError(f"steps must be 0 < last_step <= first_step <= 1; got {last_step} and {first_step}.")
+        self.elites, self.crossover, self.last_step = elites, crossover, last_step
+        self.first_step = min(first_step, max(INIT_STEP, last_step)) if self.has_init else first_step
+        self._elites, self._elite_scores = torch.empty(0, self.d), torch.empty(0)
+
+    @property
+    def step_size(self) -> float:
+        return float(self.first_step * (self.last_step / self.first_step) ** self.progress)
+
+    def _sample(self) -> Tensor:
+        if self._first_id == 0:
+            return first_draws(self)
+        if not len(self._elites):
+            return self.randn(self.population)
+        mothers, fathers = (self._parents() for _ in range(2))
+        share = torch.rand(self.population, 1, generator=self.rng)
+        share[torch.rand(self.population, generator=self.rng) >= self.crossover] = 1.0
+        children = self.retract(share.sqrt() * mothers + (1 - share).sqrt() * fathers)
+        return rotate(children, self.randn(self.population), self.step_size)
+
+    def _parents(self) -> Tensor:
+        return self._elites[torch.randint(len(self._elites), (self.population,), generator=self.rng)]
+
+    def _update(self, z: Tensor, scores: Tensor) -> None:
+        self._elites, self._elite_scores = keep_best(self._elites, self._elite_scores, z, scores, self.elites)
