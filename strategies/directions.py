@@ -55,7 +55,8 @@ def towards_past(xi: Tensor, past: Tensor, share: float, rng: torch.Generator) -
         return xi
     basis = torch.linalg.qr(past.T).Q.T
     inside = torch.randn(len(xi), len(basis), generator=rng) @ basis * math.sqrt(xi.shape[1] / len(basis))
-    return math.sqrt(1 - share) * xi + math.sqrt(share) * inside
+    turned: Tensor = math.sqrt(1 - share) * xi + math.sqrt(share) * inside
+    return turned
 
 
 DIRECTIONS: dict[str, Directions] = {

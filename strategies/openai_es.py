@@ -58,7 +58,8 @@ class OpenAIES(PopulationStrategy):
     def _update(self, z: Tensor, scores: Tensor) -> None:
         probes = scores[-2 * len(self._xi) :]
         ranks = torch.where(probes.isnan(), torch.nan, rank_values(probes, centred_ranks))
-        gradient = central_difference(self._xi, *ranks.chunk(2), self.mu)
+        plus, minus = ranks.chunk(2)
+        gradient = central_difference(self._xi, plus, minus, self.mu)
         if bool(gradient.isnan().any()):  # no pair is complete
             return
         self._count += 1

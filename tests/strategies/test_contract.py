@@ -27,7 +27,6 @@ ON_THE_SHELL = {
     "snes",
     "cmaes",
     "nevergrad",
-    "cosyne",
     "cross_entropy",
     "pgpe",
 }  # the others keep the prior's spread of norms
