@@ -112,6 +112,7 @@ class PopulationStrategy(ABC):
 
 
 def _start(problem: Problem) -> Tensor:
-    if problem.init is None:
+    given = problem.start if problem.init is None else problem.init
+    if given is None:
         return torch.randn(problem.d, generator=stream(problem.seed, "start"))
-    return problem.init.detach().to("cpu", torch.float32, copy=True)
+    return given.detach().to("cpu", torch.float32, copy=True)

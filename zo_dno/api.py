@@ -23,6 +23,7 @@ from zo_dno.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_n
 from zo_dno.run_parts import Parts
 from zo_dno.search import Step
 from zo_dno.session import Session
+from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.stopping import Stop
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy
@@ -46,6 +47,8 @@ def optimize(
     min_log_prob: float | str | None = DEFAULT_LEVEL,
     out: str | Path | None = None,
     strategy_options: Mapping[str, Any] | None = None,
+    space: str = DEFAULT_SPACE,
+    space_options: Mapping[str, Any] | None = None,
     reward_options: Mapping[str, Any] | None = None,
     require: Sequence[str] | str | None = None,
     asking: Mapping[str, Any] | None = None,
@@ -84,6 +87,8 @@ def optimize(
         min_log_prob: smallest log P(z) of a winner, as a number or a level of true Gaussian draws such as "1%".
         out: a new folder for pictures, noise, ledger and result. A run that ends early can be gone on with there.
         strategy_options: of the strategy, by name.
+        space: what of the noise is searched, a name from `zo-dno list`; see docs/spaces.md.
+        space_options: of the space, by name.
         reward_options: of the reward, by name.
         require: thresholds that a winner must meet, such as ["prompt_match >= 0.9"]; see docs/rewards.md.
         asking: changes to the terms that the reward is asked on, by the names of `zo_dno.asking.Asking`.
@@ -121,6 +126,8 @@ def optimize(
         cache=None if cache is None else str(cache),
         held_out=[name_of(name) for name in held_out],
         strategy_options=dict(strategy_options or {}),
+        space=space,
+        space_options=dict(space_options or {}),
         queries=queries,
         horizon=queries if horizon is None else horizon,
         nfe=nfe,
@@ -233,6 +240,7 @@ def _parts(
     torch.set_num_threads(options.threads or torch.get_num_threads())
     reward = requiring(reward, options.require)
     horizon = options.horizon or options.queries
-    build = partial(make_strategy, strategy, generator, horizon, options.seed, init, options.strategy_options)
+    searched = (options.strategy_options, options.space, options.space_options)
+    build = partial(make_strategy, strategy, generator, horizon, options.seed, init, *searched)
     settings: dict[str, Any] = getattr(generator, "settings", {"model": name_of(generator)})
     return Parts(options, generator, reward, held_out, build, settings, on_step, stop, pools)

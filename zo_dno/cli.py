@@ -94,6 +94,8 @@ def run(
     cache: Annotated[Path | None, _option("File of answers that runs share.", _ASKING)] = None,
     strategy: Annotated[str | None, _option("A name from `zo-dno list` (snes).", _SEARCH)] = None,
     strategy_option: Annotated[list[str] | None, _option("KEY=VALUE; repeatable.", _SEARCH)] = None,
+    space: Annotated[str | None, _option("What of the noise is searched; see `zo-dno list` (all).", _SEARCH)] = None,
+    space_option: Annotated[list[str] | None, _option("KEY=VALUE; repeatable.", _SEARCH)] = None,
     queries: Annotated[int | None, _option("Rewards to ask for (512).", _SEARCH)] = None,
     horizon: Annotated[int | None, _option("Queries that the strategy plans for (--queries).", _SEARCH)] = None,
     nfe: Annotated[int | None, _option("Stop after these denoiser calls.", _SEARCH)] = None,
@@ -164,6 +166,8 @@ def run(
         "cache": cache,
         "strategy": strategy,
         "strategy_options": _pairs("--strategy-option", strategy_option),
+        "space": space,
+        "space_options": _pairs("--space-option", space_option),
         "queries": queries,
         "horizon": horizon,
         "nfe": nfe,
@@ -310,10 +314,12 @@ def list_() -> None:
     """List the strategies, rewards and models, a line each."""
     from zo_dno import display
     from zo_dno.rewards import REWARDS
+    from zo_dno.spaces import SPACES
     from zo_dno.strategies import STRATEGIES
     from zo_dno.tables import first_line, load
 
     display.listing("strategies", {name: first_line(load("strategy", STRATEGIES, name)) for name in STRATEGIES})
+    display.listing("spaces", {name: first_line(load("space", SPACES, name)) for name in SPACES})
     display.listing("rewards", {name: first_line(load("reward", REWARDS, name)) for name in REWARDS})
     display.listing(
         "models",

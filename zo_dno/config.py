@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from zo_dno.errors import InputError, unknown_name
+from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.strategies import DEFAULT_STRATEGY
 
 
@@ -44,6 +45,8 @@ class RunConfig(BaseModel):
     held_out: list[str] = Field(default_factory=list)
     strategy: str = DEFAULT_STRATEGY
     strategy_options: dict[str, Any] = Field(default_factory=dict)
+    space: str = DEFAULT_SPACE
+    space_options: dict[str, Any] = Field(default_factory=dict)
     asking: dict[str, Any] = Field(default_factory=dict)
     cache: Path | None = None
     queries: int = Field(512, ge=1)

@@ -9,6 +9,7 @@ from zo_dno.combination import Combination
 from zo_dno.errors import InputError
 from zo_dno.objective import DEFAULT_LEVEL
 from zo_dno.reward import Reward
+from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.tables import checked_options
 
 KEEP_IMAGES = 16  # of free rewards, the image of every so-manieth candidate
@@ -27,6 +28,8 @@ class Options:
     cache: str | None = None
     held_out: list[str] = field(default_factory=list)
     strategy_options: dict[str, Any] = field(default_factory=dict)
+    space: str = DEFAULT_SPACE
+    space_options: dict[str, Any] = field(default_factory=dict)
     queries: int = 512
     horizon: int | None = None
     nfe: int | None = None

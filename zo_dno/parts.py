@@ -20,6 +20,9 @@ from zo_dno.pool import Takes
 from zo_dno.reward import Reward
 from zo_dno.rewards import REWARDS
 from zo_dno.rewards.combinations import Constrained
+from zo_dno.spaces import DEFAULT_SPACE, SPACES
+from zo_dno.spaces.in_space import in_space
+from zo_dno.spaces.space import SpaceFactory
 from zo_dno.strategies import STRATEGIES
 from zo_dno.strategy import Problem, Strategy
 from zo_dno.tables import checked_options, load, options_of
@@ -69,6 +72,9 @@ def _made_part(part: Part) -> Part:
     return replace(part, given=name_of(part.given), options=options, made=made)
 
 
+_GIVEN_TO_SPACES = ("noise", "start", "seed", "k")
+
+
 def find_strategy(
     strategy: str | Callable[..., Strategy], options: Mapping[str, Any]
 ) -> tuple[Callable[..., Strategy], dict[str, Any]]:
@@ -99,16 +105,31 @@ def make_strategy(
     seed: int,
     init: Tensor | None,
     options: Mapping[str, Any],
+    space: str = DEFAULT_SPACE,
+    space_options: Mapping[str, Any] | None = None,
 ) -> Strategy:
-    """Build a strategy for the noise of a generator.
+    """Build a strategy for the noise of a generator, or for a space in it.
 
     Raises:
         InputError: the name or an option does not fit, or `init` is not noise of this generator.
     """
-    space = generator.space
+    noise = generator.space
     target, checked = find_strategy(strategy, options)
-    made: Strategy = target(Problem(space.d, horizon, seed, space.sizes, init), **checked)
-    return made
+    problem, build = Problem(noise.d, horizon, seed, noise.sizes, init), partial(target, **checked)
+    if space == DEFAULT_SPACE:
+        made: Strategy = build(problem)
+        return made
+    return in_space(problem, noise, find_space(space, space_options or {}), build)
+
+
+def find_space(name: str, options: Mapping[str, Any]) -> SpaceFactory:
+    """Turn the name of a space, and options, into what makes it.
+
+    Raises:
+        InputError: the name or an option is unknown, or an option's value does not fit.
+    """
+    target = load("space", SPACES, name)
+    return partial(target, **checked_options(name, target, options, internal=_GIVEN_TO_SPACES))
 
 
 def options_for_config(reward: Any, made: Reward, options: Mapping[str, Any] | None) -> dict[str, Any]:

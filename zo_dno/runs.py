@@ -13,7 +13,7 @@ from zo_dno.cluster import LOCAL
 from zo_dno.config import RunConfig, read_yaml, validated
 from zo_dno.generators import closed_after
 from zo_dno.options import all_terms
-from zo_dno.parts import find_strategy, load_model, make_generator, make_reward, requiring
+from zo_dno.parts import find_space, find_strategy, load_model, make_generator, make_reward, requiring
 from zo_dno.result import Result
 from zo_dno.run_folder import CONFIG, RunFolder, check_is_run, load_noise
 from zo_dno.search import Step
@@ -57,6 +57,7 @@ def _check_before_loading(config: RunConfig, out: Path) -> None:
     """Find what is wrong with everything but the model, which may take minutes to load."""
     RunFolder.check(out)
     find_strategy(config.strategy, config.strategy_options)
+    find_space(config.space, config.space_options)
     all_terms(requiring(make_reward(config.reward, config.reward_options), config.require), config.asking)
     for name in config.held_out:
         make_reward(name)

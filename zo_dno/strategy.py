@@ -25,6 +25,7 @@ class Problem:
         seed: of the run.
         sizes: entries of every draw in z, in order; by default z is one draw.
         init: (d,), noise to start from; by default a draw from the prior.
+        start: (d,), candidate 0 of a search of the whole prior; by default a draw of its own.
     Raises:
         InputError: a number is below 1, the sizes do not sum to d, or init is not (d,) and finite.
     """
@@ -34,6 +35,7 @@ class Problem:
     seed: int
     sizes: tuple[int, ...] = ()
     init: "Tensor | None" = None
+    start: "Tensor | None" = None
 
     def __post_init__(self) -> None:
         for name, value in (("d", self.d), ("horizon", self.horizon)):

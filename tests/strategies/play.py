@@ -106,3 +106,8 @@ def toy_image_reward(d: int, seed: int) -> Reward:
         return (smooth + 2 * (4 * v + phases).cos().sum(1)) / math.sqrt(k)
 
     return reward
+
+
+def same_candidates(one: list[Tensor], other: list[Tensor]) -> bool:
+    """Tell whether two strategies asked for the same."""
+    return len(one) == len(other) and all(torch.equal(x, y) for x, y in zip(one, other, strict=True))

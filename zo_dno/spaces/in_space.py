@@ -1,0 +1,145 @@
+"""Any strategy, in any space: it searches coordinates, and everybody else sees noise."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError
+from zo_dno.noise import NoiseSpace
+from zo_dno.rng import stream
+from zo_dno.spaces.space import Space, SpaceFactory
+from zo_dno.strategy import Problem, Regularizer, Strategy, UsesRegularizer, WhiteBox
+from zo_dno.types import Candidates
+
+Build = Callable[[Problem], Strategy]
+
+
+class InSpace:
+    """A strategy that searches the coordinates of a space.
+
+    Args:
+        problem: of the noise.
+        noise: the searched draws.
+        space: makes the space.
+        build: makes the strategy for the problem of coordinates.
+    Raises:
+        InputError: the strategy takes gradients through the generator.
+    """
+
+    def __init__(self, problem: Problem, noise: NoiseSpace, space: SpaceFactory, build: Build) -> None:
+        self._problem, self._build = problem, build
+        start = problem.init
+        if start is None:
+            start = torch.randn(problem.d, generator=stream(problem.seed, "start"))
+        self._start = start.detach().to("cpu", torch.float32)
+        self.space: Space = space(noise, self._start, problem.seed)
+        self._warm: list[Tensor] = []  # prior draws and their scores, before there are coordinates
+        self._warm_scores: list[Tensor] = []
+        self._asked = Candidates(torch.empty(0, self.space.k), ())
+        self._given = torch.empty(0, problem.d)
+        self._told: dict[int, float] = {}
+        self._regularizer: Regularizer | None = None
+        self._first_id = 0
+        self.inner = self._made()
+        if isinstance(self.inner, WhiteBox):
+            name = type(self.inner).__name__
+            raise InputError(f"space must be 'all' with {name}, which follows gradients in all of the noise.")
+
+    @property
+    def n_prior(self) -> int:
+        """Candidates share what is outside of the space, so none counts as a prior draw."""
+        return self.space.warm_up
+
+    @property
+    def step_size(self) -> float | None:
+        """Of the inner strategy."""
+        step: float | None = getattr(self.inner, "step_size", None)
+        return step
+
+    def ask(self) -> Candidates:
+        """Propose the next population of the inner strategy, as noise."""
+        if self._warming():
+            n = min(16, self.space.warm_up - sum(map(len, self._warm)))
+            rng = stream(self._problem.seed, "warm-up", len(self._warm))
+            self._given = torch.randn(n, self._problem.d, generator=rng)
+            if not self._warm:
+                self._given[0] = self._start
+            ids = tuple(range(self._first_id, self._first_id + n))
+            self._asked, self._told = Candidates(self._given, ids), {}
+            return Candidates(self._given.clone(), ids)
+        inner = self.inner.ask()
+        self._asked = inner
+        ids = tuple(self._first_id + id_ for id_ in inner.ids)
+        return Candidates(self.space.to_noise(inner.z), ids)
+
+    def tell(self, candidates: Candidates, scores: Tensor) -> None:
+        """Pass scores on."""
+        if not self._warming():
+            rows = [id_ - self._first_id - self._asked.ids[0] for id_ in candidates.ids]
+            known = [row for row in rows if 0 <= row < len(self._asked)]
+            ids = tuple(id_ - self._first_id for id_ in candidates.ids)
+            z = self._asked.z[known] if len(known) == len(rows) else candidates.z
+            self.inner.tell(Candidates(z, ids), scores)
+            return
+        self._told |= dict(zip(candidates.ids, scores.tolist(), strict=True))
+        if len(self._told) < len(self._asked):
+            return
+        self._warm.append(self._given)
+        self._warm_scores.append(torch.tensor([self._told[id_] for id_ in self._asked.ids]))
+        self._first_id += len(self._asked)
+        if not self._warming():
+            self.space.settle(torch.cat(self._warm), torch.cat(self._warm_scores))
+
+    def _warming(self) -> bool:
+        return sum(map(len, self._warm)) < self.space.warm_up
+
+    def _made(self) -> Strategy:
+        space = self.space
+        init = space.origin if self._problem.init is not None else None
+        horizon = max(1, self._problem.horizon - space.warm_up)
+        return self._build(
+            Problem(space.k, horizon, self._problem.seed, space.sizes, init, None if init is not None else space.origin)
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything needed to go on."""
+        return {
+            "inner": self.inner.state_dict(),
+            "space": self.space.state_dict(),
+            "warm": torch.cat(self._warm) if self._warm else torch.empty(0, self._problem.d),
+            "warm_scores": torch.cat(self._warm_scores) if self._warm_scores else torch.empty(0),
+            "warm_sizes": [len(part) for part in self._warm],
+            "asked": self._asked.z,
+            "asked_ids": list(self._asked.ids),
+            "given": self._given,
+            "told": {str(id_): score for id_, score in self._told.items()},
+            "first_id": self._first_id,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take another one's state."""
+        self.inner.load_state_dict(state["inner"])
+        self.space.load_state_dict(state["space"])
+        sizes = state["warm_sizes"]
+        self._warm = list(state["warm"].split(sizes)) if sizes else []
+        self._warm_scores = list(state["warm_scores"].split(sizes)) if sizes else []
+        self._asked = Candidates(state["asked"], tuple(state["asked_ids"]))
+        self._given, self._first_id = state["given"], state["first_id"]
+        self._told = {int(id_): score for id_, score in state["told"].items()}
+
+
+class RegularizedInSpace(InSpace):
+    """The same of a strategy that takes the regulariser's gradient itself: along the coordinates."""
+
+    def use_regularizer(self, regularizer: Regularizer) -> None:
+        """Pass the regulariser on, as a function of coordinates."""
+        assert isinstance(self.inner, UsesRegularizer)
+        self.inner.use_regularizer(lambda y: regularizer(self.space.to_noise(y)))
+
+
+def in_space(problem: Problem, noise: NoiseSpace, space: SpaceFactory, build: Build) -> Strategy:
+    """Make a strategy that searches a space."""
+    made = InSpace(problem, noise, space, build)
+    return RegularizedInSpace(problem, noise, space, build) if isinstance(made.inner, UsesRegularizer) else made
