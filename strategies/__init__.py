@@ -18,6 +18,7 @@ STRATEGIES: dict[str, str] = {
     "openai_es": "zo_dno.strategies.openai_es:OpenAIES",
     "pgpe": "zo_dno.strategies.pgpe:PGPE",
     "cmaes": "zo_dno.strategies.cmaes:CMAES",
+    "scipy": "zo_dno.strategies.scipy_optimizers:SciPy",
     "nevergrad": "zo_dno.strategies.nevergrad:Nevergrad",
     "dno": "zo_dno.strategies.dno:DNO",
     "hybrid1": "zo_dno.strategies.hybrid:Hybrid1",
