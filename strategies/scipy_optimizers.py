@@ -28,7 +28,7 @@ OPTIMIZERS = ("differential_evolution", *MOST)
 
 
 class SciPy(ReplayedStrategy):
-    """Search with an optimizer of SciPy (Virtanen et al. 2020); its points are put on the shell, and it is told its own.
+    """Search with an optimizer of SciPy (Virtanen et al. 2020); points are put on the shell, it is told its own.
 
     Differential evolution takes a population. The others take one point at a time, so as many of them as the population
     has members work side by side, from prior draws of their own (or around `init`), and start anew where they end.

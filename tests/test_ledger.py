@@ -69,7 +69,10 @@ def test_parts_and_spread_are_read_back(tmp_path):
 @pytest.mark.parametrize("constrained", [True, False])
 def test_a_winner_has_a_score_and_meets_what_is_required(constrained):
     assert QUERY.may_win(constrained=constrained)
-    assert replace(QUERY, feasible=False).may_win(constrained=constrained) != constrained
+    assert replace(QUERY, feasible=False, violation=0.5).may_win(constrained=constrained) != constrained
+    assert not replace(QUERY, feasible=False, violation=0.0).may_win(
+        constrained=constrained
+    )  # its image has noise added
     assert not replace(QUERY, shortfall=0.1).may_win(constrained=constrained)
     assert not replace(QUERY, value=None).may_win(constrained=constrained)
 
