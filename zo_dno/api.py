@@ -13,7 +13,7 @@ from torch import Tensor
 from zo_dno.cluster import LOCAL
 from zo_dno.config import read_yaml
 from zo_dno.generators import closed_after
-from zo_dno.objective import DEFAULT_LEVEL
+from zo_dno.objective import DEFAULT_LEVEL, Gamma
 from zo_dno.options import KEEP_IMAGES, Options
 from zo_dno.parts import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
 from zo_dno.pool import Pools
@@ -43,7 +43,7 @@ def optimize(
     seconds: float | None = None,
     max_cost: float | None = None,
     seed: int = 0,
-    gamma: float = 0.0,
+    gamma: Gamma = 0.0,
     min_log_prob: float | str | None = DEFAULT_LEVEL,
     out: str | Path | None = None,
     strategy_options: Mapping[str, Any] | None = None,
@@ -83,7 +83,8 @@ def optimize(
         max_cost: money to spend, in the unit of the prices in `asking`, the baseline and held-out rewards included. No
             query is begun that could exceed it, whatever becomes of those under way.
         seed: of every random number of the search.
-        gamma: weight of the Gaussian regulariser in the objective, in reward units per nat.
+        gamma: weight of the Gaussian regulariser in the objective, in reward units per nat; "auto" follows how many
+            candidates are plausible.
         min_log_prob: smallest log P(z) of a winner, as a number or a level of true Gaussian draws such as "1%".
         out: a new folder for pictures, noise, ledger and result. A run that ends early can be gone on with there.
         strategy_options: of the strategy, by name.

@@ -31,6 +31,8 @@ class FunctionReward(Reward):
         self.asking = getattr(function, "asking", Asking())
         self._code = None if hasattr(function, "version") else _code(function)
         self._function = function
+        if hasattr(function, "differentiable"):
+            self.differentiable = function.differentiable
         self._takes_prompts = n_positional(function) != 1
 
     @property

@@ -103,7 +103,7 @@ def run(
     max_cost: Annotated[float | None, _option("Never spend more than this.", _SEARCH)] = None,
     target: Annotated[float | None, _option("Stop at this reward.", _SEARCH)] = None,
     seed: Annotated[int | None, _option("Of every random number (0).", _SEARCH)] = None,
-    gamma: Annotated[float | None, _option("Weight of the Gaussian regulariser (0).", _SEARCH)] = None,
+    gamma: Annotated[str | None, _option("Weight of the Gaussian regulariser (0), or auto.", _SEARCH)] = None,
     min_log_prob: Annotated[
         str | None, _option("Smallest log P of a winner: a number, a level such as 1%, or none.", _SEARCH)
     ] = None,
@@ -175,7 +175,7 @@ def run(
         "max_cost": max_cost,
         "target": target,
         "seed": seed,
-        "gamma": gamma,
+        "gamma": None if gamma is None else _number(gamma),
         "init": init,
         "baseline": baseline,
         "top": top,

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -57,7 +57,7 @@ class RunConfig(BaseModel):
     target: float | None = None
     baseline: int | Literal["equal"] = 0
     seed: int = 0
-    gamma: float = Field(0.0, ge=0)
+    gamma: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
     min_log_prob: float | str | None = "1%"
     init: Path | None = None
     top: int = Field(1, ge=1)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from zo_dno.regularizer import GaussianProbability
 from zo_dno.whiteness import norm_p_value, norm_ratio, whiteness
 
 DEFAULT_LEVEL = "1%"
+Gamma = float | Literal["auto"]
+_TOLERATED = 0.1  # of a population, before an automatic gamma rises
+_FIRST_GAMMA, _GAMMA_FACTOR = 0.05, 1.5  # of the first rewards' standard deviation a nat; a population
 _RESTORING, _SPARE = 20, 1.0  # steps at most; nats that the noise is then from the edge
 _MARGIN = 10.0  # deviations below a first population in which none may win, so that the first that may win leads
 
@@ -64,7 +68,8 @@ class Objective:
 
     Args:
         space: of the searched noise.
-        gamma: weight of the regulariser R(z) <= 0 (methods: DNO, arXiv 2405.18881), in reward units per nat.
+        gamma: weight of the regulariser R(z) <= 0 (DNO, arXiv 2405.18881), in reward units per nat. "auto" begins at 0
+            and follows the populations: up where more than a tenth of one is not plausible, down where all of it is.
         min_log_prob: smallest log P(z) of a feasible candidate, as a number or as the share of true Gaussian draws
             that lie below it, such as "1%". None lets every noise win; its plausibility is still reported.
         k: length of the vectors whose moments are compared with a Gaussian's.
@@ -76,15 +81,18 @@ class Objective:
         self,
         space: NoiseSpace,
         *,
-        gamma: float = 0.0,
+        gamma: Gamma = 0.0,
         min_log_prob: float | str | None = DEFAULT_LEVEL,
         k: int = 4,
         permutations: int = 100,
         seed: int = 0,
     ) -> None:
-        if not (gamma >= 0 and math.isfinite(gamma)):
-            raise InputError(f"gamma must be a finite number of at least 0; got {gamma}.")
-        self.gamma = gamma
+        self.adapts = gamma == "auto"
+        self.gamma = 0.0 if isinstance(gamma, str) else gamma
+        if not (self.gamma >= 0 and math.isfinite(self.gamma)) or (isinstance(gamma, str) and not self.adapts):
+            raise InputError(f"gamma must be a finite number of at least 0, or 'auto'; got {gamma}.")
+        if self.adapts and min_log_prob is None:
+            raise InputError("gamma 'auto' must come with a min_log_prob to be met; got None.")
         self.constrained = min_log_prob is not None
         self._space = space
         self._probability = GaussianProbability(space.d, k=k, permutations=permutations, seed=seed)
@@ -167,6 +175,15 @@ class Objective:
         self._allowed.add(told[allowed & ~told.isnan()])
         if not self._first.n:
             self._first.add(rewards[~rewards.isnan()])
+        if self.adapts:
+            self._adapt(float((~feasible).double().mean()))
+
+    def _adapt(self, implausible: float) -> None:
+        """Change gamma by the part of a population that is not plausible."""
+        if implausible > _TOLERATED:
+            self.gamma = max(self.gamma * _GAMMA_FACTOR, _FIRST_GAMMA * self._first.deviation)
+        elif implausible == 0:
+            self.gamma /= _GAMMA_FACTOR
 
     def _below(self) -> tuple[float, float]:
         """Return what lies below all that may win, and the unit of how far.

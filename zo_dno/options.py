@@ -7,7 +7,7 @@ from typing import Any, Literal
 from zo_dno.asking import Asking
 from zo_dno.combination import Combination
 from zo_dno.errors import InputError
-from zo_dno.objective import DEFAULT_LEVEL
+from zo_dno.objective import DEFAULT_LEVEL, Gamma
 from zo_dno.reward import Reward
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.tables import checked_options
@@ -38,7 +38,7 @@ class Options:
     target: float | None = None
     baseline: int | Literal["equal"] = 0
     seed: int = 0
-    gamma: float = 0.0
+    gamma: Gamma = 0.0
     min_log_prob: float | str | None = DEFAULT_LEVEL
     init: str | None = None
     top: int = 1

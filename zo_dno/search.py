@@ -105,7 +105,7 @@ class Search:
     _started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        if isinstance(self.strategy, UsesRegularizer) and self.objective.gamma > 0:
+        if isinstance(self.strategy, UsesRegularizer) and (self.objective.gamma > 0 or self.objective.adapts):
             self.strategy.use_regularizer(self.objective.regularizer)
         if isinstance(self.strategy, WhiteBox):
             self.strategy.use_model(Opened(self.generator, self.oracle.reward, self.objective))
