@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-MODULES = ("regularizer", "throughput", "best_of_n", "ledger", "reliability", "latency", "scaling", "human")
+MODULES = ("regularizer", "throughput", "ask_tell", "best_of_n", "ledger", "reliability", "latency", "scaling", "human")
 
 
 def main() -> int:

@@ -49,15 +49,20 @@ class CoSyNE(PopulationStrategy):
             return self.randn(self.population)
         parents = self._elites[: max(1, self.population // 4)]
         n = self.population - min(len(self._elites), self.population // 2)
-        mothers, fathers = (parents[torch.randint(len(parents), (n,), generator=self.rng)] for _ in range(2))
-        mixed = torch.where(torch.rand(n, self.d, generator=self.rng) < 0.5, mothers, fathers)
-        children = rotate(mixed, self.randn(n), self.step)
-        return self.retract(torch.cat([children, self._permuted(self._elites[: self.population // 2])]))
+        z = torch.empty(self.population, self.d)
+        for row, (mother, father) in enumerate(torch.randint(len(parents), (n, 2), generator=self.rng).tolist()):
+            own = torch.rand(self.d, generator=self.rng) < 0.5
+            mixed = torch.where(own, parents[mother], parents[father])
+            z[row] = rotate(mixed, self.randn(1)[0], self.step)
+        z[n:] = self._elites[: self.population - n]
+        self._permute(z[n:])
+        return self.retract(z)
 
-    def _permuted(self, members: Tensor) -> Tensor:
-        order = torch.rand(members.shape, generator=self.rng).argsort(0)
-        moved = torch.rand(self.d, generator=self.rng) < self.permute
-        return torch.where(moved, members.gather(0, order), members)
+    def _permute(self, members: Tensor) -> None:
+        """Let the values of some coordinates change places, in place."""
+        moved = (torch.rand(self.d, generator=self.rng) < self.permute).nonzero()[:, 0]
+        order = torch.rand(len(members), len(moved), generator=self.rng).argsort(0)
+        members[:, moved] = members[:, moved].gather(0, order)
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
         self._elites, self._elite_scores = keep_best(self._elites, self._elite_scores, z, scores, self.population // 2)

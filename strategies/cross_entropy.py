@@ -59,13 +59,17 @@ class CrossEntropy(PopulationStrategy):
         return z
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
-        present = ~scores.isnan()
-        some, reached = z[present], scores[present]
-        count = max(1, round(self._elite * len(some)))
-        threshold = reached.sort(descending=True).values[count - 1]
-        elites = some[reached >= threshold]  # with all that tie with the last of them
-        if len(elites) == len(some) > 1 and bool((reached == reached[0]).all()):
+        reached = scores[~scores.isnan()]
+        if len(reached) > 1 and bool((reached == reached[0]).all()):
             return
-        self._mu = self._mu + self._eta_mu * (elites.mean(0) - self._mu)
-        if len(elites) > 1:
-            self._sigma = torch.lerp(self._sigma, elites.std(0), self._eta_sigma).clamp_min_(self._floor)
+        threshold = reached.sort(descending=True).values[max(1, round(self._elite * len(reached))) - 1]
+        elite = (scores >= threshold).float()  # with all that tie with the last of them
+        count = int(elite.sum())
+        mean = elite @ z / count
+        self._mu = self._mu + self._eta_mu * (mean - self._mu)
+        if count > 1:
+            squares = torch.zeros(self.d)
+            for row in elite.nonzero()[:, 0].tolist():  # row by row: a copy of the elites would be half a population
+                squares.add_((z[row] - mean).square_())
+            width = squares.div_(count - 1).sqrt_()
+            self._sigma = torch.lerp(self._sigma, width, self._eta_sigma).clamp_min_(self._floor)

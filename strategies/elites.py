@@ -16,10 +16,12 @@ def keep_best(elites: Tensor, elite_scores: Tensor, z: Tensor, scores: Tensor, s
     Returns:
         (k, d) and (k,).
     """
-    present = ~scores.isnan()
-    every, all_scores = torch.cat([elites, z[present]]), torch.cat([elite_scores, scores[present]])
-    order = all_scores.argsort(descending=True, stable=True)[:size]
-    return every[order], all_scores[order]
+    all_scores = torch.cat([elite_scores, scores])
+    known = int((~all_scores.isnan()).sum())
+    order = all_scores.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)[: min(size, known)]
+    m = len(elites)
+    rows = [elites[row] if row < m else z[row - m] for row in order.tolist()]  # a copy of every row would be one more
+    return (torch.stack(rows) if rows else elites[:0]), all_scores[order]
 
 
 def spread_of(scores: Tensor) -> float:

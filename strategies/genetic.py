@@ -1,12 +1,12 @@
 """Evolution of noise whose crossover and mutation keep the prior."""
 
+import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise import rotate
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.elites import keep_best
 from zo_dno.strategies.prior import INIT_STEP, first_draws
@@ -58,14 +58,14 @@ class Genetic(PopulationStrategy):
             return first_draws(self)
         if not len(self._elites):
             return self.randn(self.population)
-        mothers, fathers = (self._parents() for _ in range(2))
-        share = torch.rand(self.population, 1, generator=self.rng)
+        parents = torch.randint(len(self._elites), (self.population, 2), generator=self.rng)
+        share = torch.rand(self.population, generator=self.rng)
         share[torch.rand(self.population, generator=self.rng) >= self.crossover] = 1.0
-        children = self.retract(share.sqrt() * mothers + (1 - share).sqrt() * fathers)
-        return rotate(children, self.randn(self.population), self.step_size)
-
-    def _parents(self) -> Tensor:
-        return self._elites[torch.randint(len(self._elites), (self.population,), generator=self.rng)]
+        z, step = self.randn(self.population).mul_(self.step_size), self.step_size
+        for row, ((mother, father), part) in enumerate(zip(parents.tolist(), share.tolist(), strict=True)):
+            child = math.sqrt(part) * self._elites[mother] + math.sqrt(1 - part) * self._elites[father]
+            z[row].add_(self.retract(child), alpha=math.sqrt(1 - step**2))
+        return z
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
         self._elites, self._elite_scores = keep_best(self._elites, self._elite_scores, z, scores, self.elites)

@@ -69,11 +69,11 @@ class TRS(PopulationStrategy):
             return first_draws(self)
         if self.progress < self.warm_up or not len(self._elites):
             return self.randn(self.population)
-        centre = self._elites[torch.arange(self.population) % len(self._elites)]
-        part = 0.1 + 0.8 * torch.rand(self.population, 1, generator=self.rng)
-        z = torch.rand(self.population, self.d, generator=self.rng)
-        drawn = torch.rand(self.population, self.d, generator=self.rng) < part
-        z = torch.where(drawn, centre + self._side * (z - 0.5), centre)
+        part = 0.1 + 0.8 * torch.rand(self.population, generator=self.rng)
+        z = torch.rand(self.population, self.d, generator=self.rng).sub_(0.5).mul_(self._side)
+        for row, share in enumerate(part.tolist()):  # row by row: a mask of all would be one more population
+            z[row] *= torch.rand(self.d, generator=self.rng) < share
+            z[row] += self._elites[row % len(self._elites)]
         return self.retract(z) if self.shell else z
 
     def _update(self, z: Tensor, scores: Tensor) -> None:

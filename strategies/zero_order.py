@@ -42,10 +42,9 @@ class ZeroOrder(PopulationStrategy):
             return first_draws(self)
         unit = self._pivot / self._pivot.norm()
         w = self.randn(self.population)
-        w -= (w @ unit)[:, None] * unit
-        w /= w.norm(dim=1, keepdim=True)
-        z: Tensor = self._pivot.norm() * (self.similarity * unit + self.step_size * w)
-        return z
+        w.addr_(w @ unit, unit, alpha=-1)
+        w.mul_(self._pivot.norm() * self.step_size / w.norm(dim=1, keepdim=True))
+        return w.add_(self._pivot, alpha=self.similarity)
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
         row = int(scores.nan_to_num(nan=-torch.inf).argmax())
