@@ -5,6 +5,7 @@ import torch
 
 import zo_dno
 from tests.toys import ToyGenerator
+from zo_dno.callables import FunctionReward
 from zo_dno.errors import InputError
 from zo_dno.noise import NoiseSpace
 from zo_dno.objective import Objective
@@ -63,7 +64,7 @@ def test_it_takes_the_search_back_to_where_noise_is_plausible():
 
     def oddness(gamma):
         result = zo_dno.optimize(
-            *(zo_dno.FunctionGenerator(shown, (192,)), lengths, "dno"),
+            *(zo_dno.FunctionGenerator(shown, (192,)), reward, "dno"),
             queries=60,
             gamma=gamma,
             strategy_options={"retraction": False},
@@ -79,7 +80,8 @@ def test_it_takes_the_search_back_to_where_noise_is_plausible():
 
         return [float(np.square(np.asarray(image, float) / 255 - 0.5).sum()) for image in images]
 
-    lengths.differentiable = lambda images, prompts: (images - 0.5).square().flatten(1).sum(1)
+    reward = FunctionReward(lengths)
+    reward.differentiable = lambda images, prompts: (images - 0.5).square().flatten(1).sum(1)
     without, automatic = oddness(0.0), oddness("auto")
     assert without > 50
     assert automatic < without / 5

@@ -18,7 +18,7 @@ class FunctionReward(Reward):
 
     Args:
         function: gets a sequence of PIL images and, if it has a second parameter, a sequence of prompts. Its attributes
-            `unit`, `version` and `asking`, if it has them, are the reward's.
+            `unit`, `version`, `asking` and `differentiable`, if it has them, are the reward's.
         name: in tables and results; by default the function's.
     """
 
@@ -31,8 +31,9 @@ class FunctionReward(Reward):
         self.asking = getattr(function, "asking", Asking())
         self._code = None if hasattr(function, "version") else _code(function)
         self._function = function
-        if hasattr(function, "differentiable"):
-            self.differentiable = function.differentiable
+        differentiable: Any = getattr(function, "differentiable", None)
+        if differentiable is not None:
+            self.differentiable = differentiable
         self._takes_prompts = n_positional(function) != 1
 
     @property

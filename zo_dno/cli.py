@@ -309,6 +309,19 @@ def export(
     display.files(out.parent, {out.name: f"{rows} queries"})
 
 
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run that has a result.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file to write (RUN/report.html).", show_default=False)] = None,
+) -> None:
+    """Write a run as one HTML file: pictures, curves, what the reward was bought with, cost, how to repeat it."""
+    from zo_dno import display
+    from zo_dno.report.page import write_run_report
+
+    path = write_run_report(folder, out)
+    display.files(path.parent, {path.name: "open it in a browser"})
+
+
 @app.command("list")
 def list_() -> None:
     """List the strategies, rewards and models, a line each."""
