@@ -10,7 +10,8 @@ from zo_dno.errors import InputError, unknown_name
 from zo_dno.noise import rotate
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.elites import spread_of
-from zo_dno.strategies.prior import INIT_STEP, first_draws
+from zo_dno.strategies.prior import first_draws
+from zo_dno.strategies.schedules import AnnealedStep
 from zo_dno.strategy import Problem
 
 Move = Literal["pcn", "slerp"]
@@ -46,15 +47,13 @@ class Annealing(PopulationStrategy):
             raise unknown_name("move", move, ("pcn", "slerp"))
         if not temperature >= 0:
             raise InputError(f"temperature must be at least 0; got {temperature}. 0 takes nothing that is worse.")
-        if not 0 < last_step <= first_step <= 1:
-            raise InputError(f"steps must be 0 < last_step <= first_step <= 1; got {last_step} and {first_step}.")
-        self.move, self.temperature, self.last_step = move, temperature, last_step
-        self.first_step = min(first_step, max(INIT_STEP, last_step)) if self.has_init else first_step
+        self.move, self.temperature = move, temperature
+        self._annealed = AnnealedStep(first_step, last_step, self.has_init)
         self._z, self._score, self._unit = self.start, float("-inf"), 0.0
 
     @property
     def step_size(self) -> float:
-        return float(self.first_step * (self.last_step / self.first_step) ** self.progress)
+        return self._annealed.at(self.progress)
 
     def _sample(self) -> Tensor:
         if self._first_id == 0:

@@ -9,7 +9,8 @@ from torch import Tensor
 from zo_dno.errors import InputError
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.elites import keep_best
-from zo_dno.strategies.prior import INIT_STEP, first_draws
+from zo_dno.strategies.prior import first_draws
+from zo_dno.strategies.schedules import AnnealedStep
 from zo_dno.strategy import Problem
 
 
@@ -43,15 +44,13 @@ class Genetic(PopulationStrategy):
             raise InputError(f"elites must be at least 1; got {elites}.")
         if not 0 <= crossover <= 1:
             raise InputError(f"crossover must be in [0, 1]; got {crossover}. It is a part of the children.")
-        if not 0 < last_step <= first_step <= 1:
-            raise InputError(f"steps must be 0 < last_step <= first_step <= 1; got {last_step} and {first_step}.")
-        self.elites, self.crossover, self.last_step = elites, crossover, last_step
-        self.first_step = min(first_step, max(INIT_STEP, last_step)) if self.has_init else first_step
+        self.elites, self.crossover = elites, crossover
+        self._annealed = AnnealedStep(first_step, last_step, self.has_init)
         self._elites, self._elite_scores = torch.empty(0, self.d), torch.empty(0)
 
     @property
     def step_size(self) -> float:
-        return float(self.first_step * (self.last_step / self.first_step) ** self.progress)
+        return self._annealed.at(self.progress)
 
     def _sample(self) -> Tensor:
         if self._first_id == 0:

@@ -9,7 +9,8 @@ from zo_dno.errors import InputError, unknown_name
 from zo_dno.noise import rotate
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.elites import spread_of
-from zo_dno.strategies.prior import INIT_STEP, first_draws
+from zo_dno.strategies.prior import first_draws
+from zo_dno.strategies.schedules import AnnealedStep
 from zo_dno.strategy import Problem
 
 Weights = Literal["tanh", "softmax"]
@@ -48,17 +49,15 @@ class PathIntegral(PopulationStrategy):
             raise unknown_name("weights", weights, ("tanh", "softmax"))
         if not temperature > 0:
             raise InputError(f"temperature must be above 0; got {temperature}.")
-        if not 0 < last_step <= first_step <= 1:
-            raise InputError(f"steps must be 0 < last_step <= first_step <= 1; got {last_step} and {first_step}.")
         if not 0 < turn <= 1:
             raise InputError(f"turn must be in (0, 1]; got {turn}.")
-        self.weights, self.temperature, self.last_step, self.turn = weights, temperature, last_step, turn
-        self.first_step = min(first_step, max(INIT_STEP, last_step)) if self.has_init else first_step
+        self.weights, self.temperature, self.turn = weights, temperature, turn
+        self._annealed = AnnealedStep(first_step, last_step, self.has_init)
         self._z, self._eps, self._step = self.start, torch.empty(0, self.d), 1.0
 
     @property
     def step_size(self) -> float:
-        return float(self.first_step * (self.last_step / self.first_step) ** self.progress)
+        return self._annealed.at(self.progress)
 
     def _sample(self) -> Tensor:
         self._step = self.step_size
