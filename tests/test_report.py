@@ -82,6 +82,16 @@ def test_what_has_no_result_is_refused(folder, tmp_path):
         write_run_report(tmp_path)
 
 
+def test_a_result_shows_itself_in_a_notebook():
+    generator = ToyGenerator()
+    generator.prompt = "<b>bold</b>"
+    result = zo_dno.optimize(generator, "brightness", queries=32)
+    shown = result._repr_html_()
+    assert "&lt;b&gt;bold&lt;/b&gt;" in shown
+    assert f"best: {result.best.reward:.4g} of white" in shown
+    assert shown.count("data:image/png;base64,") == 3
+
+
 def test_a_figure_has_a_point_for_every_candidate():
     result = zo_dno.optimize(ToyGenerator(), "brightness", queries=32)
     figure = hacking_figure(result.history)

@@ -106,6 +106,12 @@ class Result:
         """What it draws from the noise that was found."""
         return _pil(self.best)
 
+    def _repr_html_(self) -> str:
+        """Show first and best image and the course of the search in a notebook."""
+        from zo_dno.report.page import card
+
+        return card(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `result.json`."""
         best = self.best

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from zo_dno.config import read_yaml
 from zo_dno.errors import InputError
@@ -18,6 +19,9 @@ from zo_dno.run_folder import CONFIG, LEDGER, check_is_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from zo_dno.archive import Found
+    from zo_dno.result import Result
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2433; --dim: #5d6778; --paper: #fff; --line: #dde2ea; --card: #f6f8fb; }
@@ -69,6 +73,27 @@ def run_report(folder: Path) -> str:
     rows = [row for row in ledger.queries("search") if row.answered]
     ledger.close()
     return _html(folder, result, read_yaml(folder / CONFIG), rows)
+
+
+def card(result: "Result") -> str:
+    """Return first and best image, their rewards and the course of the search as a piece of HTML."""
+    from zo_dno.report.progress import progress_figure
+
+    def shown(label: str, found: "Found") -> str:
+        buffer = BytesIO()
+        Image.fromarray(found.image).save(buffer, "PNG")
+        caption = f"{label}: {_number(found.reward)} {html.escape(result.unit)}"
+        return (
+            f'<figure style="margin:0"><img src="{_address(buffer.getvalue())}" alt="{label}" style="width:16rem">'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+
+    best = result.best
+    title = f"{html.escape(result.prompt or result.model)}: {html.escape(result.reward)}, {result.queries} queries"
+    trust = f"log P {best.log_prob:.2f}, {'plausible' if best.feasible else 'not plausible'} as Gaussian noise"
+    pair = shown("first", result.first) + shown("best", best)
+    curve = f'<img src="{embedded(progress_figure(result))}" alt="course" style="max-width:46rem;width:100%">'
+    return f'<p><b>{title}</b><br>{trust}</p><div style="display:flex;gap:1rem;flex-wrap:wrap">{pair}</div>{curve}'
 
 
 def hacking_figure(rows: Sequence[Query]) -> "Figure":
