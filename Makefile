@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: demo test test-notebooks lint bench setup clean
+.PHONY: demo test test-slow test-notebooks lint bench setup clean
 
 setup: $(READY)
 
@@ -21,7 +21,10 @@ demo: $(READY)
 		--queries 512 --baseline equal --seed 0 --out runs/demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not notebook"
+	$(BIN)/python -m pytest -m "not notebook and not slow"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m "slow and not notebook"
 
 test-notebooks: $(READY)
 	$(BIN)/python -m pytest -m notebook
