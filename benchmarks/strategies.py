@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.tables import show
 
 BUDGETS = (64, 256, 1024)
-STEPS = 4
+STEPS = 2
 TUNED = ("mountains at day, cloudy, with a house", "sea at dusk, with a sailboat")
 HELD_BACK = ("forest at night, snowy", "desert at day, with a tent", "city at dawn, with a tower")
 REWARDS = ("jpeg_smaller", "jpeg_larger", "noisy_judge")

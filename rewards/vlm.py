@@ -81,6 +81,11 @@ class VLM(JudgeReward):
             raise InputError(f"extra must be left out with mode decision; got {self._extra!r}.")
 
     @property
+    def noisy(self) -> bool:  # type: ignore[override]
+        """What is drawn at random, and not from a seed, differs from call to call."""
+        return self.temperature > 0 and self.seed is None
+
+    @property
     def asking(self) -> Asking:  # type: ignore[override]
         """The terms: the price of an image is the most that all its judges can cost."""
         worst = self._prices.most * len(self._panel.seats) if self._prices else 0.0

@@ -17,6 +17,7 @@ from zo_dno.objective import DEFAULT_LEVEL, Gamma
 from zo_dno.options import KEEP_IMAGES, Options
 from zo_dno.parts import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
 from zo_dno.pool import Pools
+from zo_dno.repeats import Repeats
 from zo_dno.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_noise
@@ -65,6 +66,7 @@ def optimize(
     top: int = 1,
     keep_images: int = KEEP_IMAGES,
     baseline: int | Literal["equal"] = 0,
+    repeats: Repeats | None = None,
     threads: int | None = None,
     on_step: Callable[[Step], None] | None = None,
     stop: Stop | None = None,
@@ -108,6 +110,9 @@ def optimize(
         keep_images: keep the image of every so-manieth candidate; of rewards with a price all are kept.
         baseline: queries of a best-of-N run to compare with; "equal" takes as many as the search had. With 0 it is
             estimated from the search's first population where that comes from the prior.
+        repeats: of the queries, for asking a noisy judge again about the best; the winner is then the one with the best
+            mean. "auto" keeps a fifth back, and gives the search what an exact judge does not need; that is the default
+            of rewards that say that they are noisy.
         threads: CPU threads to use, which are kept with the run since they may change the last bit of an image; by
             default as many as torch is set to.
         on_step: called with the progress after every population.
@@ -136,6 +141,7 @@ def optimize(
         max_cost=max_cost,
         target=target,
         baseline=baseline,
+        repeats=repeats,
         seed=seed,
         gamma=gamma,
         min_log_prob=min_log_prob,

@@ -26,6 +26,8 @@ class Found:
         parts: the numbers that the reward was made of.
         spread: standard deviation among the raters, judges or samples behind the reward.
         load_image: returns the image (H, W, 3) uint8; asked once, when it is needed.
+        answers: behind `reward`; more than 1 where a judge was asked again (zo_dno.repeats).
+        error: standard error of `reward` where it is their mean.
     """
 
     id: int
@@ -42,6 +44,8 @@ class Found:
     parts: Mapping[str, float] | None
     spread: float | None
     load_image: Callable[[], np.ndarray]
+    answers: int = 1
+    error: float | None = None
 
     @cached_property
     def image(self) -> np.ndarray:
@@ -60,10 +64,13 @@ class Archive:
     Args:
         top: how many of the best to keep.
         min_difference: mean absolute difference in [0, 1] from which two images count as different.
+        contenders: how many of the best to keep for asking about them again, alike or not.
     """
 
-    def __init__(self, top: int = 1, min_difference: float = MIN_DIFFERENCE) -> None:
-        self._size, self._min_difference = top, min_difference
+    def __init__(self, top: int = 1, min_difference: float = MIN_DIFFERENCE, *, contenders: int = 0) -> None:
+        self._size, self._min_difference, self._n_contenders = top, min_difference, contenders
+        self.contenders: list[Found] = []
+        self._crowned: Found | None = None
         self.first: Found | None = None
         self.improvements: list[Found] = []
         self.top: list[Found] = []
@@ -71,7 +78,12 @@ class Archive:
     @property
     def best(self) -> Found | None:
         """The best candidate so far; when none is eligible, the one with a score that lacks least."""
-        return self.improvements[-1] if self.improvements else None
+        return self._crowned or (self.improvements[-1] if self.improvements else None)
+
+    def crown(self, found: Found) -> None:
+        """Let a candidate win that was asked about again, whatever single answers say."""
+        self._crowned = found
+        self.top = [found, *(other for other in self.top if other.id != found.id)][: self._size]
 
     def offer(self, found: Found) -> bool:
         """Look at the next candidate, in id order; returns whether its image was, or will be, looked at."""
@@ -83,6 +95,9 @@ class Archive:
         if self.best is None or found.rank > self.best.rank:
             self.improvements.append(found)
             matters = True
+        if self._n_contenders and found.eligible:  # of equals the later one, from a search that has come further
+            self.contenders = sorted([*self.contenders, found], key=lambda one: (one.rank, one.id), reverse=True)
+            del self.contenders[self._n_contenders :]
         return (found.eligible and self._offer_top(found)) or matters
 
     def _offer_top(self, found: Found) -> bool:

@@ -109,6 +109,9 @@ def run(
     ] = None,
     init: Annotated[Path | None, _option("Noise to start from: best.safetensors of a run.", _SEARCH)] = None,
     baseline: Annotated[str | None, _option("Queries of best-of-N to compare with, or equal (0).", _SEARCH)] = None,
+    repeats: Annotated[
+        str | None, _option("Of the queries, for asking again about the best: a number, or auto (0).", _SEARCH)
+    ] = None,
     workers: Annotated[int | None, _option("Actors that ask the reward (0: this process).", _RAY)] = None,
     worker_cpus: Annotated[float | None, _option("That each of them counts as (1).", _RAY)] = None,
     worker_gpus: Annotated[float | None, _option("That each of them takes (0).", _RAY)] = None,
@@ -178,6 +181,7 @@ def run(
         "gamma": None if gamma is None else _number(gamma),
         "init": init,
         "baseline": baseline,
+        "repeats": repeats,
         "top": top,
         "keep_images": keep_images,
         "threads": threads,

@@ -56,6 +56,7 @@ class RunConfig(BaseModel):
     seconds: float | None = Field(None, gt=0)
     target: float | None = None
     baseline: int | Literal["equal"] = 0
+    repeats: Annotated[int, Field(ge=0)] | Literal["auto"] | None = None
     seed: int = 0
     gamma: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
     min_log_prob: float | str | None = "1%"

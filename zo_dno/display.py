@@ -144,9 +144,10 @@ def summary(result: Result) -> None:
     table = Table(title=f"{result.prompt or result.model}: {result.status}", title_justify="left")
     for column in ("", "first", "best"):
         table.add_column(column, justify="right" if column else "left")
-    table.add_row(
-        f"{result.reward} ({result.unit})", _text(result.first.reward), f"[bold]{_text(result.best.reward)}[/]"
-    )
+    winner = f"[bold]{_text(result.best.reward)}[/]"
+    if result.best.error is not None:
+        winner += f" ± {result.best.error:.2g}, mean of {result.best.answers} answers"
+    table.add_row(f"{result.reward} ({result.unit})", _text(result.first.reward), winner)
     for name in [name for name in result.best.parts or () if name != result.reward]:
         both = ((found.parts or {}).get(name) for found in (result.first, result.best))
         table.add_row(f"  {name}", *map(_text, both))

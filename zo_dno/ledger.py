@@ -13,7 +13,7 @@ from urllib.parse import quote
 from zo_dno.errors import InputError, StorageError
 from zo_dno.schema import migrate
 
-WARM_UP, BASELINE, HELD_OUT = "warm_up", "baseline", "held_out"  # stages beside the search
+WARM_UP, REPEAT, BASELINE, HELD_OUT = "warm_up", "repeat", "baseline", "held_out"  # stages beside the search
 PART = ".part"  # ends the stage of a row that is about one part of a combination
 _WAIT = 30.0  # seconds for a reader to let go of the file
 
@@ -23,8 +23,9 @@ class Query:
     """One reward asked for one image.
 
     Attributes:
-        stage: "search", "warm_up" for the scales of a combination, "baseline" for the best-of-N comparison, or
-            "held_out"; with ".part" for one part of a combination, whose calls and costs are counted there alone.
+        stage: "search", "warm_up" for the scales of a combination, "repeat" for asking again about the best, "baseline"
+            for the best-of-N comparison, or "held_out"; with ".part" for one part of a combination, whose calls and
+            costs are counted there alone.
         id: of the candidate.
         population: number of the `ask` that proposed it.
         image: sha256 of its size and pixels.

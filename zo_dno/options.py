@@ -8,6 +8,7 @@ from zo_dno.asking import Asking
 from zo_dno.combination import Combination
 from zo_dno.errors import InputError
 from zo_dno.objective import DEFAULT_LEVEL, Gamma
+from zo_dno.repeats import Repeats
 from zo_dno.reward import Reward
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.tables import checked_options
@@ -37,6 +38,7 @@ class Options:
     max_cost: float | None = None
     target: float | None = None
     baseline: int | Literal["equal"] = 0
+    repeats: Repeats | None = None
     seed: int = 0
     gamma: Gamma = 0.0
     min_log_prob: float | str | None = DEFAULT_LEVEL

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from zo_dno.run_parts import Parts
 
 CHANGEABLE = {
-    *("queries", "nfe", "seconds", "max_cost", "asking", "cache", "held_out", "target", "baseline", "top"),
+    *("queries", "nfe", "seconds", "max_cost", "asking", "cache", "held_out", "target", "baseline", "repeats", "top"),
     *("keep_images", "workers", "worker_cpus", "worker_gpus", "worker_resources"),
     *("generators", "generator_cpus", "generator_gpus", "ray", "ray_env"),
 }

@@ -1,7 +1,7 @@
 """What a run found, as an object and as `result.json`."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ from zo_dno.archive import Found
 from zo_dno.budget import Limit
 from zo_dno.environment import versions
 from zo_dno.ledger import Query
+from zo_dno.repeats import Standing
 from zo_dno.search import Status
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Result:
         infeasible: why no candidate may win, where none may.
         unmet: threshold -> scored candidates that do not meet it.
         scales: part of a combination -> the mean and standard deviation that it was standardised with.
+        repeats: the contenders that were asked about again, the winner first.
+        noise: standard deviation of one answer, where some were asked for again.
     """
 
     status: Status
@@ -95,6 +98,8 @@ class Result:
     infeasible: str | None = None
     unmet: dict[str, int] = field(default_factory=dict)
     scales: dict[str, tuple[float, float]] = field(default_factory=dict)
+    repeats: tuple[Standing, ...] = ()
+    noise: float | None = None
 
     @property
     def first_image(self) -> "Image.Image":
@@ -140,12 +145,14 @@ class Result:
                 "whiteness": best.whiteness,
                 "feasible": best.feasible,
                 "image": best.sha256,
+                **({"answers": best.answers, "error": best.error} if best.error is not None else {}),
                 **_made_of(best),
             },
             "top": [{"id": found.id, "reward": found.reward, "image": found.sha256} for found in self.top],
             "held_out": {name: {"first": first, "best": best} for name, (first, best) in self.held_out.items()},
             "baseline": self.baseline and self.baseline.to_dict(),
             **{name: value for name, value in (("unmet", self.unmet), ("scales", self.scales)) if value},
+            **({"repeats": [asdict(one) for one in self.repeats], "noise": self.noise} if self.repeats else {}),
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "versions": versions(),
         }

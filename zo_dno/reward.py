@@ -30,6 +30,7 @@ class Reward(ABC):
         takes_keys: `__call__` is given a third argument, a key for each image that is equal for equal questions only,
             so that a server can tell a call that is made again.
         keeps_answers: a call can be given up without loss: what was answered is kept, and found when it is made again.
+        noisy: the same question may get another answer when it is asked again; then the best are asked about again.
         travels: it works in any process on any machine; False where it keeps files of its own in the run's folder.
     """
 
@@ -42,6 +43,7 @@ class Reward(ABC):
     batch: int = 1
     takes_keys: bool = False
     keeps_answers: bool = False
+    noisy: bool = False
     travels: bool = True
 
     @property

@@ -12,6 +12,7 @@ from zo_dno.ledger import Query
 from zo_dno.objective import Objective
 from zo_dno.options import Options, all_terms
 from zo_dno.pool import Pools
+from zo_dno.repeats import kept_back
 from zo_dno.reward import Reward
 from zo_dno.search import Step
 from zo_dno.stopping import Stop
@@ -38,6 +39,7 @@ class Parts:
     terms: dict[str, Asking] = field(init=False)
     budget: Budget = field(init=False)
     purse: Purse = field(init=False)
+    kept_back: int = field(init=False)  # of the queries, for asking again about the best
 
     def __post_init__(self) -> None:
         options = self.options
@@ -52,8 +54,17 @@ class Parts:
         for other in self.held_out:
             if isinstance(other, Combination):
                 raise InputError(f"held_out must be single rewards; got {other.name!r}. Name its parts instead.")
+        self.kept_back = self._kept_back()
         self.objective()
         check_white_box(self.build_strategy(), self.generator, self.reward)
+
+    def _kept_back(self) -> int:
+        repeats, combined = self.options.repeats, isinstance(self.reward, Combination)
+        if repeats and combined:
+            raise InputError(f"repeats must be 0 with a combination, whose parts cannot be asked again; got {repeats}.")
+        if repeats is None:
+            repeats = "auto" if self.reward.noisy and not combined else 0
+        return kept_back(repeats, self.options.queries)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -1,27 +1,31 @@
 """One session of a run: its parts put together, the recorded beginning replayed, the rest searched and written down."""
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from zo_dno import baseline as best_of_n
-from zo_dno.archive import Archive
+from zo_dno.archive import Archive, Found
 from zo_dno.artefacts import Artefacts
 from zo_dno.budget import Budget
 from zo_dno.cache import Cache
 from zo_dno.combination import Combination
-from zo_dno.combined import CombinedOracle
+from zo_dno.combined import CombinedOracle, PartOracle
 from zo_dno.crew import Crew
 from zo_dno.drawing import Drawer, Here
 from zo_dno.errors import RunError
 from zo_dno.generators import GeneratorPool
-from zo_dno.ledger import BASELINE, HELD_OUT, WARM_UP, Ledger
+from zo_dno.ledger import BASELINE, HELD_OUT, REPEAT, WARM_UP, Ledger
+from zo_dno.oracle import PauseError
 from zo_dno.oracles import Oracles
 from zo_dno.pool import Pools
 from zo_dno.record import Record
+from zo_dno.repeats import MOST, Race
 from zo_dno.replay import adopt, replay
 from zo_dno.result import Baseline, Result
 from zo_dno.reward import Reward
@@ -34,7 +38,7 @@ from zo_dno.scales import measured_scales
 from zo_dno.search import DriftError, Search
 from zo_dno.strategy import Problem, Strategy
 from zo_dno.threshold import unmet, why_none_may_win
-from zo_dno.types import Question
+from zo_dno.types import Answer, Question
 
 log = logging.getLogger(__name__)
 
@@ -98,18 +102,75 @@ class Session:
                 raise self._record.refusal([str(drift)]) from drift
 
     def _search(self) -> Result:
-        search = self._prepared("search", self._parts.build_strategy, self._parts.budget, self._options.top)
+        budget, kept_back = self._parts.budget, self._parts.kept_back
+        before_repeats = replace(budget, queries=budget.queries - kept_back)
+        search = self._prepared("search", self._parts.build_strategy, before_repeats, self._options.top)
         search.run()
+        race = self._repeat(search, kept_back)
         if search.drift:
             self._record.note_drift(search.drift)
         if search.archive.best is None:
             raise self._nothing_scored(search)
         compared = self._baseline(search)
         held_out = {reward.name: self._held_out(reward, search.archive) for reward in self._parts.held_out}
-        result = self._result(search, held_out, compared)
+        result = self._result(search, held_out, compared, race)
         if self._folder is not None:
             self._folder.write(result, search.objective.threshold if search.objective.constrained else None)
         return result
+
+    def _repeat(self, search: Search, budget: int) -> Race | None:
+        """Ask again about the best, let the one with the best mean win, and give back what is not needed."""
+        if search.stopped_by != "queries" or len(search.archive.contenders) < 2:
+            return None
+        found = {one.id: one for one in search.archive.contenders}
+        race = Race({one.id: one.reward for one in found.values() if one.reward is not None}, budget)
+        asked: Counter[int] = Counter()
+        try:
+            while wanted := race.wanted():
+                asked.update(wanted)
+                questions = [
+                    Question(id_, found[id_].image, found[id_].sha256, self._prompt, repeat=asked[id_])
+                    for id_ in wanted
+                ]
+                answers = self._ask_again(questions, found)
+                race.tell(
+                    {one.id: answer.score.value for one, answer in zip(questions, answers, strict=True) if answer}
+                )
+                if None in answers:
+                    search.stopped_by = "cost"
+                    break
+        except PauseError as pause:
+            search.status, search.pause = "paused", pause
+        except KeyboardInterrupt:
+            search.status = "interrupted"
+        if race.is_exact and search.status == "finished":
+            search.stopped_by = None
+            search.budget = replace(search.budget, queries=search.budget.queries + budget - race.spent)
+            search.run()
+        elif race.standings:
+            first = race.standings[0]
+            search.archive.crown(replace(found[first.id], reward=first.mean, answers=first.answers, error=first.error))
+        return race
+
+    def _ask_again(self, questions: list[Question], found: dict[int, Found]) -> list[Answer | None]:
+        """Ask, and keep what leaves and what comes back."""
+
+        def write(placed: Iterable[tuple[Question, Answer | None]]) -> None:
+            rows = [
+                query_row(REPEAT, -1, self._parts.reward, found[question.id], question, answer)
+                for question, answer in placed
+                if answer is None or not answer.cached
+            ]
+            self._ledger.put(rows)
+
+        def on_asked(questions: list[Question], part: PartOracle | None = None) -> None:
+            if self._parts.keeps_everything:
+                write((question, None) for question in questions)
+
+        def on_answered(placed: Placed, part: PartOracle | None = None) -> None:
+            write(placed)
+
+        return self._oracle.ask(questions, on_asked=on_asked, on_answered=on_answered)
 
     def _drawing(self) -> Drawer:
         """Draw here, or where the generator does; there rewards that cost microseconds are asked as well."""
@@ -156,11 +217,12 @@ class Session:
 
     def _prepared(self, stage: str, build: Callable[[], Strategy], budget: Budget, top: int) -> Search:
         """Make a search and bring it to where its ledger ends."""
+        contenders = MOST if stage == "search" and self._parts.kept_back else 0
 
         def fresh() -> Search:
             return Search(
                 *(self._parts.generator, self._drawer, self._oracle, build(), self._parts.objective(), budget),
-                *(self._ledger, Archive(top), self._artefacts, self._prompt),
+                *(self._ledger, Archive(top, contenders=contenders), self._artefacts, self._prompt),
                 target=self._options.target if stage == "search" else None,
                 stage=stage,
                 snapshot=self._folder.snapshot if self._folder is not None and stage == "search" else None,
@@ -258,7 +320,11 @@ class Session:
         return f"{after} Nothing more was asked. Mend it, then: zo-dno resume {self._folder.path}"
 
     def _result(
-        self, search: Search, held_out: dict[str, tuple[float | None, float | None]], baseline: Baseline | None
+        self,
+        search: Search,
+        held_out: dict[str, tuple[float | None, float | None]],
+        baseline: Baseline | None,
+        race: Race | None,
     ) -> Result:
         first, best = search.archive.first, search.archive.best
         assert first is not None
@@ -277,7 +343,7 @@ class Session:
             unit=self._parts.reward.unit,
             strategy=self._options.strategy,
             seed=self._options.seed,
-            queries=search.queries,
+            queries=search.queries + (race.spent if race else 0),
             cached_queries=sum(row.cached for row in history),
             nfe=search.queries * search.generator.nfe,
             cost=self._parts.purse.spent,
@@ -296,4 +362,6 @@ class Session:
             infeasible=None if best.eligible else why_none_may_win(history, missed, constrained=constrained),
             unmet=missed,
             scales=self._scales,
+            repeats=tuple(race.standings) if race else (),
+            noise=race.noise if race else None,
         )

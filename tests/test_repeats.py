@@ -1,0 +1,137 @@
+"""Asking a noisy judge again: who is asked, how often, and who wins."""
+
+import math
+from statistics import fmean
+
+import numpy as np
+import pytest
+
+import zo_dno
+from zo_dno import InputError
+from zo_dno.repeats import Race, kept_back
+from zo_dno.types import Score
+
+SEEDS = range(200)
+
+
+def race(means, noise, budget, seed):
+    """Play a race; contenders' first answers are as noisy as those that follow."""
+    rng = np.random.default_rng(seed)
+    first = {id_: mean + noise * rng.normal() for id_, mean in enumerate(means)}
+    ordered = dict(sorted(first.items(), key=lambda one: -one[1]))
+    found = Race(ordered, budget)
+    while wanted := found.wanted():
+        found.tell({id_: means[id_] + noise * rng.normal() for id_ in wanted})
+    return found, ordered
+
+
+def test_the_winner_of_a_race_is_better_than_the_luckiest():
+    """64 candidates as a search leaves them, one answer as noisy as they differ: 95 % of the gain is above 0."""
+    gains = []
+    for seed in SEEDS:
+        means = np.random.default_rng(1000 + seed).normal(size=64)
+        found, ordered = race(means, 1.0, 64, seed)
+        gains.append(means[found.standings[0].id] - means[next(iter(ordered))])
+    error = np.std(gains) / math.sqrt(len(gains))
+    assert fmean(gains) > 3 * error  # 0.1 % of wrong alarms
+
+
+def test_the_mean_of_the_winner_is_hardly_lucky():
+    """A single answer of the luckiest lies more than one noise too high; the winner's mean less than half of one."""
+    single, mean = [], []
+    for seed in SEEDS:
+        means = np.random.default_rng(1000 + seed).normal(size=64) * 0.3
+        found, ordered = race(means, 1.0, 64, seed)
+        lucky, answer = next(iter(ordered.items()))
+        single.append(answer - means[lucky])
+        mean.append(found.standings[0].mean - means[found.standings[0].id])
+    assert fmean(single) > 1.0
+    assert fmean(mean) < 0.5
+
+
+@pytest.mark.parametrize("budget", [8, 9, 13, 50, 200])
+@pytest.mark.parametrize("noise", [0.0, 0.3, 3.0])
+def test_a_race_ends_within_its_budget(budget, noise):
+    found, _ = race([0.1 * i for i in range(30)], noise, budget, seed=3)
+    assert 4 <= found.spent <= budget
+    assert sum(standing.answers for standing in found.standings) == found.spent
+
+
+def test_noise_is_measured_and_those_clearly_behind_are_given_up():
+    found, _ = race([0.0, 0.0, 10.0, 10.0], 0.2, 60, seed=1)
+    assert found.noise == pytest.approx(0.2, rel=0.4)
+    asked = {standing.id: standing.answers for standing in found.standings}
+    assert asked[0] == asked[1] == 2 < asked[2]
+    assert asked[2] == asked[3]
+
+
+def test_an_exact_judge_is_asked_twice_and_no_more():
+    found, _ = race([3.0, 2.0, 1.0, 0.0], 0.0, 16, seed=0)
+    assert (found.is_exact, found.spent, found.standings[0].id) == (True, 8, 0)
+
+
+def test_a_contender_without_an_answer_is_out():
+    found = Race({5: 2.0, 6: 1.0}, 8)
+    found.tell({5: math.nan, 6: 1.0})
+    assert found.wanted() == [6]
+
+
+@pytest.mark.parametrize("repeats", [3, 7, 33])
+def test_repeats_that_cannot_be_are_refused(repeats):
+    with pytest.raises(InputError, match=r"repeats must be 0, or from 8, .* to half of the 64 queries; got"):
+        kept_back(repeats, 64)
+
+
+class MoodyJudge:
+    """Brightness, rounded to a tenth, in a mood that changes with every call."""
+
+    def __init__(self, noise: float = 0.1, fails_from: int = 10**9) -> None:
+        self.rng, self.noise, self.asked, self.fails_from = np.random.default_rng(0), noise, 0, fails_from
+
+    def __call__(self, images, prompts):
+        self.asked += len(images)
+        if self.asked > self.fails_from:
+            return [Score(math.nan, error="gone") for _ in images]
+        return [round(float(np.asarray(image).mean() / 255 + self.noise * self.rng.normal()), 2) for image in images]
+
+
+def test_the_winner_of_a_run_has_the_best_mean_with_its_error(toy, tmp_path):
+    judge = MoodyJudge()
+    result = zo_dno.optimize(toy, judge, queries=80, repeats="auto", threads=1, out=tmp_path / "run")
+    assert 72 < result.queries == judge.asked <= 80  # what is decided is not asked about any more
+    assert len(result.history) == 64
+    winner = result.repeats[0]
+    assert (result.best.id, result.best.reward, result.best.answers) == (winner.id, winner.mean, winner.answers)
+    assert result.best.error == pytest.approx(result.noise / math.sqrt(winner.answers))
+    assert result.noise == pytest.approx(0.1, rel=0.7)
+    assert result.to_dict()["best"]["answers"] == winner.answers
+
+
+def test_an_exact_judge_costs_little_and_the_rest_is_searched(toy):
+    judge = MoodyJudge(noise=0.0)
+    result = zo_dno.optimize(toy, judge, queries=80, repeats="auto", threads=1)
+    assert result.queries == judge.asked == 80
+    assert len(result.history) == 72  # of 16 kept back, 4 contenders took 8
+    assert result.best.answers == 1
+    assert result.best.reward == max(query.value for query in result.history if query.feasible)
+
+
+def test_a_run_stopped_in_its_repeats_goes_on_without_asking_twice(toy, tmp_path):
+    stopped = MoodyJudge()
+
+    def judge(images, prompts):
+        if stopped.asked == 70:
+            stopped.asked += 1
+            raise KeyboardInterrupt
+        return stopped(images, prompts)
+
+    first = zo_dno.optimize(toy, judge, queries=80, repeats=16, threads=1, out=tmp_path / "run")
+    assert first.status == "interrupted"
+    result = zo_dno.resume(tmp_path / "run", generator=toy, reward=judge)
+    assert result.status == "finished"
+    assert result.queries == stopped.asked - 1  # the one that was interrupted
+
+
+def test_combinations_cannot_be_asked_again(toy):
+    with pytest.raises(InputError, match="repeats must be 0 with a combination"):
+        zo_dno.optimize(toy, "jpeg_smaller", require=["jpeg_smaller >= -10"], queries=80, repeats="auto")
