@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from zo_dno.api import optimize as optimize
     from zo_dno.api import resume as resume
     from zo_dno.asking import Asking as Asking
+    from zo_dno.comparison.comparison import Comparison as Comparison
+    from zo_dno.comparison.comparison import compare as compare
     from zo_dno.errors import InputError as InputError
     from zo_dno.errors import RunError as RunError
     from zo_dno.errors import ZoDnoError as ZoDnoError
@@ -27,7 +29,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "optimize": "zo_dno.api",
     "resume": "zo_dno.api",
+    "compare": "zo_dno.comparison.comparison",
     "Asking": "zo_dno.asking",
+    "Comparison": "zo_dno.comparison.comparison",
     "DiffusersGenerator": "zo_dno.generator",
     "FunctionGenerator": "zo_dno.function_generator",
     "InputError": "zo_dno.errors",

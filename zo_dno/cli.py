@@ -314,15 +314,51 @@ def export(
 
 
 @app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run that has a result.")],
-    out: Annotated[Path | None, typer.Option(help="HTML file to write (RUN/report.html).", show_default=False)] = None,
+def compare(
+    plan: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file; see docs/comparing.md.")],
+    out: Annotated[Path, typer.Option(help="New folder, or that of the same comparison to go on with.")] = Path(
+        "runs/comparison"
+    ),
+    at_once: Annotated[int | None, typer.Option(help="Runs under way (one a CPU).", min=1, show_default=False)] = None,
+    early_stopping: Annotated[
+        bool, typer.Option("--early-stopping", help="Stop runs that are behind; never for figures to show.")
+    ] = False,
+    ray: Annotated[str, typer.Option(help="local, auto or a cluster's HOST:PORT.")] = "local",
 ) -> None:
-    """Write a run as one HTML file: pictures, curves, what the reward was bought with, cost, how to repeat it."""
+    """Run strategies x spaces x rewards x prompts x seeds with Ray Tune, and write table and report."""
     from zo_dno import display
+    from zo_dno.comparison.comparison import TABLE, run_plan
+    from zo_dno.comparison.plan import read_plan
+    from zo_dno.config import read_yaml
+    from zo_dno.runs import import_from_here
+
+    import_from_here()
+    made = read_plan({"threads": 1, **read_yaml(plan)})
+    with display.quiet_libraries(), display.progress_of_trials() as on_trial:
+        found = run_plan(made, out, at_once=at_once, early_stopping=early_stopping, ray=ray, on_trial=on_trial)
+    found.report()
+    display.comparison(found)
+    display.files(out, {TABLE: "a row for each run and budget", "report.html": "open it in a browser"})
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="A run, a comparison, or several runs.")],
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file to write (report.html in the folder).", show_default=False)
+    ] = None,
+) -> None:
+    """Write a run, a comparison, or several runs side by side as one HTML file."""
+    from zo_dno import display
+    from zo_dno.comparison.comparison import PLAN, Comparison
     from zo_dno.report.page import write_run_report
 
-    path = write_run_report(folder, out)
+    if len(folders) > 1:
+        path = Comparison.of_runs(folders).report(out or Path("report.html"))
+    elif (folders[0] / PLAN).exists():
+        path = Comparison.load(folders[0]).report(out)
+    else:
+        path = write_run_report(folders[0], out)
     display.files(path.parent, {path.name: "open it in a browser"})
 
 

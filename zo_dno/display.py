@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from zo_dno.comparison.comparison import Comparison
+from zo_dno.comparison.statistics import Interval
 from zo_dno.draft import Drafted
 from zo_dno.many import Line
 from zo_dno.overview import Overview
@@ -101,6 +103,41 @@ def progress_of_many() -> Iterator[Callable[[str, Step], None]]:
             bar.update(task, completed=done, total=planned, figures=f"{len(asked)} begun  {_crews(step)}")
 
         yield on_step
+
+
+@contextmanager
+def progress_of_trials() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar over the runs of a comparison; what is yielded takes how many are over, and of how many."""
+    bar = Progress(*_columns(), console=console)
+    task = bar.add_task("runs", total=None, figures="")
+
+    def on_trial(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+
+    with bar:
+        yield on_trial
+
+
+def comparison(found: Comparison) -> None:
+    """Show what a comparison says: a line an entry, and the claims."""
+    budget = found.budgets[-1]
+    table = Table(title=f"{budget} queries, rewards on one scale", title_justify="left")
+    for column in ("", "runs", "interquartile mean", f"beats {found.reference}", "mean rank", "plausible"):
+        table.add_column(column, justify="right" if column else "left")
+    for row in found.summary(budget).to_dict("records"):
+        table.add_row(
+            escape(row["entry"]),
+            str(row["runs"]),
+            str(Interval(row["iqm"], row["iqm_low"], row["iqm_high"])),
+            f"{row['better_than_reference']:.0%}",
+            _text(row["rank"]),
+            f"{row['feasible']:.0%}",
+        )
+    console.print(table)
+    for claim in found.claims(budget=budget):
+        console.print(str(claim), markup=False, soft_wrap=True)
+    for name, reason in found.failures.items():
+        console.print(f"[red]{escape(name)} failed:[/] {escape(reason)}", soft_wrap=True)
 
 
 def many(lines: Sequence[Line], out: Path) -> None:

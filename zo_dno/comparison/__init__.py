@@ -1,0 +1,1 @@
+"""Comparing search strategies: many runs, one table, and what can be said of it."""

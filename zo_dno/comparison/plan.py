@@ -1,0 +1,191 @@
+"""What is compared: every strategy in every space on every reward and prompt with every seed, a run each."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from zo_dno.config import RunConfig, validated
+from zo_dno.errors import InputError, unknown_name
+from zo_dno.parts import find_space, find_strategy, make_reward, name_of
+from zo_dno.spaces import DEFAULT_SPACE
+
+BASELINE = "random_search"  # best-of-N is in every comparison
+_OF_ENTRIES = ("name", "strategy", "strategy_options", "space", "space_options")
+_OF_REWARDS = ("name", "reward", "reward_options")
+_OF_PLANS = ("prompts", "rewards", "strategies", "spaces", "seeds", "budgets")
+_OF_RUNS = ("prompt", "reward", "reward_options", "strategy", "strategy_options", "space", "space_options", "seed")
+
+Named = str | Mapping[str, Any] | Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run of a comparison.
+
+    Attributes:
+        number: in the plan's order.
+        entry: what the strategy with its space and options is called.
+        reward: what the reward is called.
+        config: of the run.
+        given: what stands in for a name of the config: "reward" or "strategy" -> Python object.
+    """
+
+    number: int
+    entry: str
+    reward: str
+    prompt: str
+    seed: int
+    config: RunConfig
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    def folder(self, out: Path) -> Path:
+        """Name the run's folder inside of the comparison's."""
+        words = re.sub(r"[^A-Za-z0-9_]+", "-", f"{self.reward} {self.entry} seed {self.seed}").strip("-")
+        return out / "runs" / f"{self.number:04d}-{words}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A comparison as it is to be run.
+
+    Args:
+        strategies: names, or mappings with strategy, strategy_options, space, space_options and the name to show.
+        rewards: names, functions, or mappings with reward, reward_options and the name to show.
+        prompts: of the model.
+        seeds: how many, or which.
+        spaces: each strategy that names no space is run in all of them.
+        queries: of every run.
+        budgets: queries at which curves are read; by default powers of two from 16, and `queries`.
+        settings: of every run, by the names of `zo-dno run`'s options.
+    Raises:
+        InputError: something does not fit; nothing was run.
+    """
+
+    strategies: Sequence[Named]
+    prompts: Sequence[str]
+    rewards: Sequence[Named] = ("jpeg_smaller",)
+    seeds: int | Sequence[int] = 5
+    spaces: Sequence[str] = (DEFAULT_SPACE,)
+    queries: int = 256
+    budgets: Sequence[int] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    trials: tuple[Trial, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        refused = [name for name in self.settings if name in _OF_RUNS]
+        if refused:
+            raise InputError(f"{refused[0]} must be given in the plural, as a list; got {self.settings[refused[0]]!r}.")
+        for name in ("strategies", "prompts", "rewards", "spaces"):
+            values = getattr(self, name)
+            if isinstance(values, str) or not values or len(set(map(str, values))) < len(values):
+                raise InputError(f"{name} must be a list of different values; got {values!r}.")
+        if isinstance(self.seeds, int) and self.seeds < 1:
+            raise InputError(f"seeds must be at least 1; got {self.seeds}.")
+        budgets = sorted(set(self.budgets or _powers(self.queries)) | {self.queries})
+        if budgets[0] < 1 or budgets[-1] > self.queries:
+            raise InputError(f"budgets must be between 1 and the {self.queries} queries; got {list(self.budgets)}.")
+        object.__setattr__(self, "budgets", tuple(budgets))
+        object.__setattr__(self, "trials", tuple(self._trials()))
+
+    @property
+    def all_seeds(self) -> list[int]:
+        """The seeds, one by one."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    @property
+    def entries(self) -> dict[str, tuple[dict[str, Any], Any]]:
+        """Name -> config of the strategy, and the Python object that it stands for."""
+        found: dict[str, tuple[dict[str, Any], Any]] = {}
+        spaces = [{"space": space} for space in self.spaces]
+        for given in (BASELINE, *self.strategies):
+            entry, thing = _described(given, "strategy", _OF_ENTRIES)
+            for space in [{}] if given == BASELINE or "space" in entry else spaces:
+                full = {"space": DEFAULT_SPACE, **entry, **space}
+                suffix = "" if full["space"] == DEFAULT_SPACE or "name" in entry else f", {full['space']}"
+                name = f"{full.pop('name', full['strategy'])}{suffix}"
+                if name in found and name != BASELINE:
+                    raise InputError(f"strategies must have different names; {name!r} is there twice. Set name.")
+                find_strategy(thing or full["strategy"], full.get("strategy_options") or {})
+                find_space(full["space"], full.get("space_options") or {})
+                found[name] = full, thing
+        return found
+
+    @property
+    def named_rewards(self) -> dict[str, tuple[dict[str, Any], Any]]:
+        """Name -> config of the reward, and the Python object that it stands for."""
+        found: dict[str, tuple[dict[str, Any], Any]] = {}
+        for given in self.rewards:
+            full, thing = _described(given, "reward", _OF_REWARDS)
+            name = full.pop("name", full["reward"])
+            if name in found:
+                raise InputError(f"rewards must have different names; {name!r} is there twice. Set name.")
+            make_reward(thing or full["reward"], full.get("reward_options"))
+            found[name] = full, thing
+        return found
+
+    def _trials(self) -> Iterable[Trial]:
+        """Make the trials, all of a seed before the next, so that a part of a comparison is one of fewer seeds."""
+        common = {"queries": self.queries, **self.settings}
+        parts = product(self.all_seeds, self.prompts, self.named_rewards.items(), self.entries.items())
+        for number, (seed, prompt, (reward, (asked, judge)), (entry, (searched, strategy))) in enumerate(parts):
+            config = validated({**common, **asked, **searched, "prompt": prompt, "seed": seed})
+            given = {name: thing for name, thing in (("reward", judge), ("strategy", strategy)) if thing is not None}
+            yield Trial(number, entry, reward, prompt, seed, config, given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `comparison.yaml` holds."""
+        return {
+            "strategies": [_written(one, "strategy") for one in self.strategies],
+            "rewards": [_written(one, "reward") for one in self.rewards],
+            "prompts": list(self.prompts),
+            "seeds": self.all_seeds,
+            "spaces": list(self.spaces),
+            "queries": self.queries,
+            "budgets": list(self.budgets),
+            **self.settings,
+        }
+
+
+def read_plan(values: Mapping[str, Any]) -> Plan:
+    """Turn the content of a comparison's YAML file into a plan.
+
+    Raises:
+        InputError: something does not fit.
+    """
+    missing = [name for name in ("strategies", "prompts") if name not in values]
+    if missing:
+        raise InputError(f"{missing[0]} is missing; a comparison needs strategies and prompts.")
+    own = {name: values[name] for name in (*_OF_PLANS, "queries") if name in values}
+    rest = {name: value for name, value in values.items() if name not in own}
+    for name in rest:
+        if name not in RunConfig.model_fields:
+            raise unknown_name("comparison key", name, (*_OF_PLANS, *RunConfig.model_fields))
+    return Plan(**own, settings=rest)
+
+
+def _described(given: Named, kind: str, known: Sequence[str]) -> tuple[dict[str, Any], Any]:
+    """Turn a name, an object or a mapping into a config's keys, and the object that it names."""
+    described = dict(given) if isinstance(given, Mapping) else {kind: given}
+    for name in described:
+        if name not in known:
+            raise unknown_name(f"{kind} key", name, known)
+    if kind not in described:
+        raise InputError(f"{kind} is missing in {described}; each entry names its {kind}.")
+    thing = described[kind]
+    if isinstance(thing, str):
+        return described, None
+    described.setdefault("name", name_of(thing).rpartition(".")[2].rpartition(":")[2])
+    return {**described, kind: name_of(thing)}, thing
+
+
+def _written(given: Named, kind: str) -> Any:
+    if isinstance(given, Mapping):
+        return {**given, kind: name_of(given[kind])}
+    return name_of(given)
+
+
+def _powers(queries: int) -> list[int]:
+    return [2**power for power in range(4, queries.bit_length()) if 2**power <= queries]

@@ -1,0 +1,223 @@
+"""What a table of paired runs says: normalised rewards, intervals, tests, and a sentence for each claim.
+
+A cell is a reward and a prompt. Rewards of a cell are put on one scale: 0 is the mean of best-of-N at the smallest
+budget, 1 the best that any entry reached. Runs are paired by cell and seed. Intervals resample the seeds of every cell
+(stratified bootstrap); the measures are those of Agarwal et al. 2021 (arXiv:2108.13264).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zo_dno.rng import stream_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.95
+FEWEST_SEEDS = 3  # a cell, for an interval: resampling two seeds has three outcomes
+FEWEST_PAIRS = 6  # for a test: 5 pairs cannot reach 5 %, two-sided, whatever they say
+_RESAMPLES = 2000
+_FLIPS = 20000
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its 95 % interval; NaN where there are too few seeds for one."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if math.isnan(self.low):
+            return f"{self.value:.3f} (too few seeds for an interval)"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the pairs say of two entries.
+
+    Attributes:
+        difference: of mean normalised reward, `entry` minus `other`.
+        wins: part of the pairs that `entry` wins, ties counted half.
+        p: of a two-sided sign-flip test, corrected for the number of claims (Holm); NaN with too few pairs.
+    """
+
+    entry: str
+    other: str
+    budget: int
+    difference: Interval
+    wins: float
+    pairs: int
+    p: float
+
+    @property
+    def is_significant(self) -> bool:
+        """At 5 %, after the correction."""
+        return self.p < 1 - LEVEL
+
+    def __str__(self) -> str:
+        facts = f"{self.difference.value:+.3f} in normalised reward, {self.wins:.0%} of {self.pairs} pairs won"
+        if math.isnan(self.p):
+            return (
+                f"{self.entry} against {self.other} at {self.budget} queries: {facts}; {self.pairs} pairs are too few "
+                f"to say whether that is chance (it takes {FEWEST_PAIRS})."
+            )
+        low, high = self.difference.low, self.difference.high
+        interval = "" if math.isnan(low) else f", 95 % interval {low:+.3f} to {high:+.3f}"
+        facts += f"{interval}, p = {self.p:.2g}"
+        if not self.is_significant:
+            return f"{self.entry} and {self.other} are not told apart at {self.budget} queries: {facts}."
+        verb = "is ahead of" if self.difference.value > 0 else "is behind"
+        return f"{self.entry} {verb} {self.other} at {self.budget} queries: {facts}."
+
+
+def normalised(table: "pd.DataFrame", baseline: str) -> "pd.DataFrame":
+    """Add the column `score`: the reward on its cell's scale. A run without a winner scores the cell's lowest."""
+    found = table.copy()
+    found["score"] = np.nan
+    for _, cell in table.groupby(["reward", "prompt"], sort=False):
+        smallest = cell["budget"].min()
+        zero = cell.loc[(cell["entry"] == baseline) & (cell["budget"] == smallest), "best"].mean()
+        one = cell["best"].max()
+        if not math.isfinite(zero):
+            zero = cell.loc[cell["budget"] == smallest, "best"].mean()
+        width = one - zero if one > zero else 1.0
+        score = (cell["best"].astype(float) - zero) / width
+        found.loc[cell.index, "score"] = score.fillna(score.min())
+    return found
+
+
+def interquartile_mean(values: np.ndarray) -> float:
+    """Return the mean of the middle half; the quarters at both ends may fall between values."""
+    ordered, quarter = np.sort(np.asarray(values, float)), len(values) / 4
+    lower = np.arange(len(ordered), dtype=float)
+    weights = np.clip(np.minimum(lower + 1, len(ordered) - quarter) - np.maximum(lower, quarter), 0, 1)
+    return float(ordered @ weights / weights.sum())
+
+
+def interval(
+    strata: Sequence[np.ndarray], measure: Callable[[np.ndarray], float], seed: int = 0, resamples: int = _RESAMPLES
+) -> Interval:
+    """Estimate a measure of the pooled values, with a stratified percentile bootstrap.
+
+    Args:
+        strata: (n_i,) values of every cell.
+        measure: of the pooled values.
+        seed: of the resampling.
+        resamples: of it.
+    """
+    strata = [np.asarray(values, float) for values in strata if len(values)]
+    value = measure(np.concatenate(strata))
+    if min(map(len, strata)) < FEWEST_SEEDS:
+        return Interval(value, math.nan, math.nan)
+    rng = np.random.default_rng(stream_seed(seed, "bootstrap"))
+    drawn = [
+        measure(np.concatenate([values[rng.integers(len(values), size=len(values))] for values in strata]))
+        for _ in range(resamples)
+    ]
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def strata_of(table: "pd.DataFrame", entry: str, budget: int) -> list[np.ndarray]:
+    """Return an entry's scores at a budget, an array a cell."""
+    rows = table[(table["entry"] == entry) & (table["budget"] == budget)]
+    return [cell["score"].to_numpy(float) for _, cell in rows.groupby(["reward", "prompt"], sort=True)]
+
+
+def paired(table: "pd.DataFrame", entry: str, other: str, budget: int) -> list[np.ndarray]:
+    """Return the differences of two entries' scores by seed, an array a cell; seeds that one lacks are left out."""
+    both = [
+        table[(table["entry"] == name) & (table["budget"] == budget)].set_index(["reward", "prompt", "seed"])["score"]
+        for name in (entry, other)
+    ]
+    differences = (both[0] - both[1]).dropna()
+    return [cell.to_numpy(float) for _, cell in differences.groupby(level=["reward", "prompt"], sort=True)]
+
+
+def sign_flip_p(differences: np.ndarray, seed: int = 0) -> float:
+    """Return the two-sided p-value of the mean under random signs; exact up to 14 pairs. NaN for fewer than 6."""
+    n = len(differences)
+    if n < FEWEST_PAIRS:
+        return math.nan
+    observed = abs(differences.mean()) - 1e-12
+    if n <= 14:
+        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+        return float((np.abs(signs @ differences) / n >= observed).mean())
+    rng = np.random.default_rng(stream_seed(seed, "sign flips"))
+    signs = rng.choice([-1.0, 1.0], size=(_FLIPS, n))
+    return float((1 + (np.abs(signs @ differences) / n >= observed).sum()) / (1 + _FLIPS))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values for their number (Holm 1979); NaN stays NaN and does not count."""
+    known = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    corrected, worst = [math.nan] * len(p_values), 0.0
+    for rank, (p, place) in enumerate(known):
+        worst = max(worst, min(1.0, p * (len(known) - rank)))
+        corrected[place] = worst
+    return corrected
+
+
+def claims(table: "pd.DataFrame", reference: str, budget: int) -> list[Claim]:
+    """Compare every entry with one of them at a budget, the best first. The table has scores."""
+    found = []
+    for entry in [name for name in table["entry"].unique() if name != reference]:
+        cells = paired(table, entry, reference, budget)
+        if not cells:
+            continue
+        pooled = np.concatenate(cells)
+        wins = float((pooled > 0).mean() + (pooled == 0).mean() / 2)
+        found.append((entry, interval(cells, _mean), wins, len(pooled), sign_flip_p(pooled)))
+    corrected = holm([p for *_, p in found])
+    made = [
+        Claim(entry, reference, budget, difference, wins, pairs, p)
+        for (entry, difference, wins, pairs, _), p in zip(found, corrected, strict=True)
+    ]
+    return sorted(made, key=lambda claim: -claim.difference.value)
+
+
+def probability_of_improvement(table: "pd.DataFrame", entry: str, other: str, budget: int) -> Interval:
+    """Estimate how often a run of `entry` beats a run of `other` of the same cell, ties counted half."""
+    cells = paired(table, entry, other, budget)
+    return interval([np.where(cell > 0, 1.0, np.where(cell < 0, 0.0, 0.5)) for cell in cells], _mean)
+
+
+def profile(table: "pd.DataFrame", entry: str, budget: int, levels: np.ndarray) -> np.ndarray:
+    """Return the part of an entry's runs that score more than each level."""
+    scores = np.concatenate(strata_of(table, entry, budget))
+    above: np.ndarray = (scores[:, None] > levels).mean(0)
+    return above
+
+
+def mean_ranks(table: "pd.DataFrame", budget: int) -> "pd.Series[float]":
+    """Return the mean rank of each entry over cells and seeds that all have, 1 is best and ties share."""
+    wide = table[table["budget"] == budget].pivot_table(
+        index=["reward", "prompt", "seed"], columns="entry", values="score", aggfunc="first"
+    )
+    return wide.dropna().rank(axis=1, ascending=False).mean().sort_values()
+
+
+def expected_best_of(rewards: np.ndarray, n: int) -> float:
+    """Return the expected best of n of these rewards, taken at random without replacement; NaN for more than all."""
+    ordered = np.sort(rewards)
+    total = len(ordered)
+    if not 1 <= n <= total:
+        return math.nan
+    weights, left = np.zeros(total), 1.0
+    for place in range(total - 1, n - 2, -1):  # the best is this one: it is drawn, and none above it
+        weights[place] = left * n / (place + 1)
+        left *= 1 - n / (place + 1)
+        if left <= 0:
+            break
+    return float(ordered @ weights)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean())

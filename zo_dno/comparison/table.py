@@ -1,0 +1,169 @@
+"""The tidy table of a comparison: a row for each run and budget."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zo_dno.errors import InputError
+from zo_dno.ledger import Ledger, Query
+from zo_dno.run_folder import LEDGER, check_is_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = {
+    "entry": "the strategy, with its space and options",
+    "strategy": "name of the strategy",
+    "space": "name of the search space",
+    "reward": "name of the reward",
+    "unit": "of the reward",
+    "prompt": "of the model",
+    "seed": "of the run",
+    "budget": "queries at which the row was read",
+    "queries": "answered until then, fewer than the budget where a run ended before",
+    "failed": "of them without a score",
+    "best": "highest reward of a candidate that may win; missing while there is none",
+    "first": "reward of candidate 0",
+    "log_prob": "log P of the best's noise",
+    "norm_ratio": "norm of the best's noise over sqrt(d)",
+    "whiteness": "p-value of the best's noise",
+    "feasible": "the best's noise is plausible",
+    "plausible": "part of the candidates whose noise is plausible",
+    "nfe": "denoiser calls",
+    "seconds": "of drawing, scoring and searching, up to the population that the budget lies in",
+    "strategy_seconds": "of asking and telling the strategy alone, likewise",
+    "cost": "money at most",
+    "over": "the run ended as planned; False: it was stopped, or is not finished",
+    "folder": "of the run",
+}
+"""Name -> what it holds. Held-out rewards follow as `held_out NAME` and `held_out_first NAME`, in a run's last row."""
+
+
+def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward: str = "") -> list[dict[str, Any]]:
+    """Read a run's rows, one a budget that it reached, and one where it ended.
+
+    Args:
+        folder: of the run.
+        budgets: in rising order.
+        entry: what to call the strategy; by default its name, with its space.
+        reward: what to call the reward.
+    Raises:
+        InputError: it is not a run's folder.
+    """
+    check_is_run(folder)
+    ledger = Ledger(folder / LEDGER, read_only=True)
+    config = ledger.get("config") or {}
+    every = [row for row in ledger.queries("search") if row.answered]
+    populations = ledger.populations()
+    ledger.close()
+    if not every:
+        return []
+    result = _result(folder)
+    constrained = config.get("min_log_prob", "1%") is not None
+    space = str(config.get("space", "all"))
+    of_run = {
+        "entry": entry or (config["strategy"] if space == "all" else f"{config['strategy']}, {space}"),
+        "strategy": config["strategy"],
+        "space": space,
+        "reward": reward or every[0].oracle,
+        "unit": result.get("unit", ""),
+        "prompt": every[0].prompt,
+        "seed": int(config.get("seed", 0)),
+        "first": every[0].value if every[0].id == 0 else None,
+        "over": bool(result) and result["status"] in ("finished", "target", "infeasible"),
+        "folder": str(folder),
+    }
+    nfe = result["nfe"] / max(1, result["queries"]) if result else 0
+    read = [budget for budget in budgets if budget < len(every)]
+    read.append(next((budget for budget in budgets if budget >= len(every)), budgets[-1]))
+    rows = []
+    for budget in read:
+        until = every[:budget]
+        best = _best(until, constrained=constrained)
+        number = until[-1].population
+        spent = next((one for one in reversed(populations) if one.number <= number and one.seconds), None)
+        rows.append(
+            of_run
+            | {
+                "budget": budget,
+                "queries": len(until),
+                "failed": sum(row.value is None for row in until),
+                "best": None if best is None else best.value,
+                "log_prob": None if best is None else best.log_prob,
+                "norm_ratio": None if best is None else best.norm_ratio,
+                "whiteness": None if best is None else best.whiteness,
+                "feasible": None if best is None else best.feasible,
+                "plausible": sum(row.feasible for row in until) / len(until),
+                "nfe": round(nfe * len(until)),
+                "seconds": spent and spent.generate_seconds + spent.score_seconds + spent.strategy_seconds,
+                "strategy_seconds": spent and spent.strategy_seconds,
+                "cost": sum(row.cost for row in until),
+            }
+        )
+    for name, both in (result.get("held_out") or {}).items():
+        rows[-1] |= {f"held_out {name}": both["best"], f"held_out_first {name}": both["first"]}
+    return rows
+
+
+def table_of(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
+    """Put rows together, the columns in order."""
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows))
+    if frame.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    others = [name for name in frame.columns if name not in COLUMNS]
+    frame = frame[[*COLUMNS, *sorted(others)]]
+    return frame.sort_values(["reward", "prompt", "entry", "seed", "budget"], kind="stable").reset_index(drop=True)
+
+
+def check_alike(folders: Sequence[Path]) -> None:
+    """Refuse runs that must not be compared.
+
+    Raises:
+        InputError: they differ in the model, or in what a reward of one name means.
+    """
+    models: dict[str, Path] = {}
+    rewards: dict[str, tuple[str, Path]] = {}
+    for folder in folders:
+        check_is_run(folder)
+        ledger = Ledger(folder / LEDGER, read_only=True)
+        config, identity = ledger.get("config") or {}, ledger.get("reward") or {}
+        ledger.close()
+        model = {name: config.get(name) for name in _MODEL if config.get(name) is not None}
+        models.setdefault(json.dumps(model, sort_keys=True, default=str), folder)
+        name, text = str(identity.get("name", "")), json.dumps(identity, sort_keys=True, default=str)
+        known, where = rewards.setdefault(name, (text, folder))
+        if known != text:
+            raise InputError(
+                f"runs must mean the same by {name!r}; {where} and {folder} do not: {_difference(known, text)}. "
+                "Compare them apart."
+            )
+    if len(models) > 1:
+        (one, first), (other, second) = list(models.items())[:2]
+        raise InputError(
+            f"runs must be of one model; {first} and {second} differ: {_difference(one, other)}. Compare them apart."
+        )
+
+
+_MODEL = ("model", "steps", "guidance", "size", "search", "negative_prompt", "dtype", "generator_options", "frames")
+
+
+def _difference(one: str, other: str) -> str:
+    first, second = json.loads(one), json.loads(other)
+    names = [name for name in sorted(first.keys() | second.keys()) if first.get(name) != second.get(name)]
+    return ", ".join(f"{name} is {first.get(name)!r} and {second.get(name)!r}" for name in names)
+
+
+def _best(rows: Sequence[Query], *, constrained: bool) -> Query | None:
+    able = [row for row in rows if row.may_win(constrained=constrained)]
+    return max(able, key=lambda row: row.value or 0.0, default=None)
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
