@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import torch
 from tests.strategies.play import make, play, shifted_sphere
 from tests.strategies.test_contract import holes, same
 from zo_dno.errors import InputError, RunError
+from zo_dno.strategies.cmaes import CMAES
 from zo_dno.strategies.numpy_global import OwnGlobalNumpy
+from zo_dno.strategy import Problem
 
 POPULATIONS = ["OnePlusOne", "DiagonalCMA", "TwoPointsDE", "PSO", "CMA"]
 
@@ -118,3 +121,29 @@ def test_nevergrad_says_when_a_design_has_come_to_its_end() -> None:
 def test_nevergrad_refuses_a_negative_width() -> None:
     with pytest.raises(InputError, match="sigma must be at least 0; got -1.0"):
         make("nevergrad", sigma=-1.0)
+
+
+@pytest.mark.parametrize("covariance", ["vd", "vkd", "full"])
+def test_other_covariances_climb_and_go_on_after_a_restore(covariance: str) -> None:
+    def made() -> Any:
+        return make("cmaes", d=20, seed=2, horizon=400, population=8, covariance=covariance)
+
+    whole, first = made(), made()
+    asked = play(whole, shifted_sphere, 50)
+    play(first, shifted_sphere, 10)
+    second = made()
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(torch.cat(play(second, shifted_sphere, 40)), torch.cat(asked[10:]))
+    assert shifted_sphere(asked[-1]).mean() > shifted_sphere(asked[0]).mean() + 0.3
+
+
+def test_a_full_covariance_that_would_not_fit_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"covariance full takes 10\.7 GB at d = 16384\. Search a space of at most 7071 "
+    ):
+        CMAES(Problem(16_384, 100, 0), covariance="full")
+
+
+def test_an_unknown_covariance_is_named() -> None:
+    with pytest.raises(InputError, match="covariance 'ful' is unknown. Did you mean 'full'"):
+        make("cmaes", covariance="ful")
