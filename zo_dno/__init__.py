@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zo_dno.function_generator import FunctionGenerator as FunctionGenerator
     from zo_dno.generator import DiffusersGenerator as DiffusersGenerator
     from zo_dno.imaging import NoImageError as NoImageError
+    from zo_dno.loaded import load as load
     from zo_dno.rating_cell import RatingCell as RatingCell
     from zo_dno.result import Result as Result
     from zo_dno.reward import Reward as Reward
@@ -35,6 +36,7 @@ _HOMES = {
     "DiffusersGenerator": "zo_dno.generator",
     "FunctionGenerator": "zo_dno.function_generator",
     "InputError": "zo_dno.errors",
+    "load": "zo_dno.loaded",
     "NoImageError": "zo_dno.imaging",
     "RatingCell": "zo_dno.rating_cell",
     "Result": "zo_dno.result",
