@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: demo test test-slow test-notebooks lint bench setup clean
+.PHONY: demo test test-slow test-notebooks lint docs bench setup clean
 
 setup: $(READY)
 
@@ -35,8 +35,11 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 
+docs: $(READY)
+	$(BIN)/sphinx-build -q -W -b html docs docs/_build
+
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

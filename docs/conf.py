@@ -1,0 +1,37 @@
+"""How Sphinx builds the site of these pages: `make docs`."""
+
+import zo_dno
+
+project = "zo-dno"
+author = "The zo-dno authors"
+copyright = "the zo-dno authors"
+release = version = zo_dno.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build"]
+source_suffix = {".md": "markdown"}
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": False}
+napoleon_google_docstring = True
+napoleon_use_rtype = False
+python_use_unqualified_type_names = True
+
+html_theme = "furo"
+html_title = "zo-dno"
+html_show_sourcelink = False
+napoleon_use_ivar = True
+
+
+def _plain(app, what, name, obj, options, lines):
+    """Take stars and bars as what they are: the docstrings have no markup but backquotes."""
+    lines[:] = [line.replace("*", r"\*").replace("|", r"\|") for line in lines]
+
+
+def setup(app):
+    """Tell Sphinx, before its reader of Args and Returns sees the lines."""
+    app.connect("autodoc-process-docstring", _plain, priority=100)
