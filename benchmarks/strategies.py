@@ -1,31 +1,46 @@
 """Every strategy on the built-in model with few steps: paired by prompt and seed, with all winners plausible.
 
 Runs are independent, in any number of processes, and end as lines of one file; a run that is in it is not made again.
-Rewards are put on one scale: 0 is the mean best-of-N at the smallest budget of a reward and prompt, 1 the best that any
-entry reached at the largest.
+Rewards are put on one scale for each reward and prompt: 0 is the mean best-of-N at the smallest budget, 1 the best that
+any entry reached. Images are drawn for every query, and nothing that one strategy was answered is known to another.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
+import resource
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.tables import show
+from zo_dno.comparison import statistics
+from zo_dno.images import image_hash
 
-BUDGETS = (64, 256, 1024)
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUDGETS = (64, 256, 1024, 4096)
 STEPS = 2
+BASELINE, AUTO = "random_search", "auto"
 TUNED = ("mountains at day, cloudy, with a house", "sea at dusk, with a sailboat")
 HELD_BACK = ("forest at night, snowy", "desert at day, with a tent", "city at dawn, with a tower")
 REWARDS = ("jpeg_smaller", "jpeg_larger", "noisy_judge")
+PICTURE = Path("docs/pictures/strategies.png")
+
+
+def _low(dims: int) -> dict[str, Any]:
+    return {"space": "low_band", "space_options": {"dims": dims}}
+
+
 ENTRIES: dict[str, dict[str, Any]] = {
-    "random_search": {},
+    AUTO: {},
+    BASELINE: {},
     "hill_climb": {},
     "annealing": {},
     "zero_order": {},
@@ -40,55 +55,105 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "snes": {},
     "cmaes": {},
     "nevergrad": {},
-    "snes, low band 256": {"strategy": "snes", "space": "low_band", "space_options": {"dims": 256}},
-    "snes, low band 64": {"strategy": "snes", "space": "low_band", "space_options": {"dims": 64}},
-    "cmaes, low band 64": {"strategy": "cmaes", "space": "low_band", "space_options": {"dims": 64}},
+    "snes, low band 256": {"strategy": "snes", **_low(256)},
+    "snes, low band 64": {"strategy": "snes", **_low(64)},
+    "cmaes, low band 64": {"strategy": "cmaes", **_low(64)},
 }
+OUTSIDE: dict[str, dict[str, Any]] = {
+    "pycma, diagonal": {"strategy": "cmaes", "strategy_options": {"mean_rate": 1.0}},
+    "nevergrad NGOpt": {"strategy": "nevergrad", "strategy_options": {"optimizer": "NGOpt"}},
+    "nevergrad OnePlusOne": {"strategy": "nevergrad", "strategy_options": {"optimizer": "OnePlusOne"}},
+    "cmaes SepCMA": {"strategy": "benchmarks.outside:SepCMA"},
+    "EvoTorch SNES": {"strategy": "benchmarks.outside:EvoTorchSNES"},
+    "EvoTorch CoSyNE": {"strategy": "benchmarks.outside:EvoTorchCoSyNE"},
+    "Optuna CMA-ES": {"strategy": "benchmarks.outside:OptunaCMA"},
+}
+"""From their packages, as they come; `nevergrad` above is nevergrad's DiagonalCMA."""
 
 
-def noisy_judge(images: Sequence[Any], prompts: Sequence[str]) -> list[float]:
-    """Rate warmth from 1 to 5 as a judge with moods would: the same image always gets the same mood."""
-    scores = []
-    for image in images:
-        pixels = np.asarray(image, np.float64) / 255
-        warmth = pixels[..., 0].mean() - pixels[..., 2].mean()
-        mood = np.random.default_rng(int(pixels.sum() * 1e6) % 2**32).normal(0, 0.5)
-        scores.append(float(np.clip(np.round(3 + 6 * warmth + mood), 1, 5)))
-    return scores
+class NoisyJudge:
+    """Rates warmth from 1 to 5, in a mood of its own every time that it is asked.
+
+    Attributes:
+        truth: image's hash -> what it would say on average, were there no end to its scale.
+    """
+
+    noisy, unit = True, "points of 5"
+
+    def __init__(self, seed: int) -> None:
+        self._moods = np.random.default_rng([seed, 5])
+        self.truth: dict[str, float] = {}
+
+    def __call__(self, images: Sequence[Any], prompts: Sequence[str]) -> list[float]:
+        scores = []
+        for image in images:
+            pixels = np.asarray(image)
+            warmth = float(pixels[..., 0].mean() - pixels[..., 2].mean()) / 255
+            self.truth[image_hash(pixels)] = 3 + 6 * warmth
+            scores.append(float(np.clip(np.round(3 + 6 * warmth + 0.5 * self._moods.normal()), 1, 5)))
+        return scores
 
 
-def one_run(job: tuple[str, str, str, int, int]) -> dict[str, Any]:
+def one_run(job: tuple[str, str, str, int, int, bool]) -> dict[str, Any]:
     """Make one run; returns its line."""
     import torch
 
     import zo_dno
     from zo_dno.display import quiet_libraries
 
-    name, reward, prompt, seed, queries = job
+    name, reward, prompt, seed, queries, constrained = job
     torch.set_num_threads(1)
-    entry = {"strategy": name, **ENTRIES[name]}
+    entry = {"strategy": name, **(ENTRIES | OUTSIDE)[name]}
+    judge = NoisyJudge(seed)
+    scorer: Any = reward
+    if reward == "noisy_judge":
+        scorer = _named(judge)
     with quiet_libraries():
         generator = _generator(prompt)
-        scorer: Any = noisy_judge if reward == "noisy_judge" else reward
         started = time.perf_counter()
         result = zo_dno.optimize(
-            generator, scorer, queries=queries, seed=seed, held_out=["prompt_match"], threads=1, **entry
+            generator,
+            scorer,
+            queries=queries,
+            seed=seed,
+            held_out=["prompt_match"],
+            threads=1,
+            min_log_prob="1%" if constrained else None,
+            **entry,
         )
-    values = [query.value if query.may_win(constrained=True) else None for query in result.history]
-    best = np.fmax.accumulate(np.array([np.nan if value is None else value for value in values], float))
+    rows = [row for row in result.history if row.may_win(constrained=constrained)]
+    best = {}
+    for budget in [budget for budget in BUDGETS if budget <= queries]:
+        able = [row for row in rows if row.id < budget]
+        winner = max(able, key=lambda row: row.value or 0.0).image if able else ""
+        if budget == queries:
+            winner = result.best.sha256
+        value = judge.truth.get(winner) if reward == "noisy_judge" else max((row.value for row in able), default=None)
+        best[str(budget)] = value
     return {
         "entry": name,
         "reward": reward,
         "prompt": prompt,
         "seed": seed,
         "queries": queries,
-        "best": {str(budget): float(best[budget - 1]) for budget in BUDGETS if budget <= queries},
+        "constrained": constrained,
+        "best": best,
         "log_prob": result.best.log_prob,
+        "norm_ratio": result.best.norm_ratio,
         "feasible": result.best.feasible,
         "prompt_match": result.held_out["prompt_match"][1],
         "seconds": time.perf_counter() - started,
         "strategy_seconds": result.seconds["strategy"],
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
     }
+
+
+def _named(judge: NoisyJudge) -> Any:
+    from zo_dno.callables import FunctionReward
+
+    made = FunctionReward(judge, "noisy_judge")
+    made.noisy, made.unit, made.range = True, judge.unit, (1.0, 5.0)
+    return made
 
 
 _generators: dict[str, Any] = {}
@@ -102,52 +167,85 @@ def _generator(prompt: str) -> Any:
     return _generators[prompt]
 
 
-def table(lines: list[dict[str, Any]], budget: int, reward: str) -> list[list[Any]]:
-    """Return a row an entry: mean normalised reward with a paired 95 % interval against best-of-N, and the rest."""
-    key = str(budget)
-    some = [line for line in lines if line["reward"] == reward and key in line["best"]]
-    cells = {(line["entry"], line["prompt"], line["seed"]): line for line in some}
-    scale = {}
-    for prompt in {line["prompt"] for line in some}:
-        of_prompt = [line for line in lines if line["reward"] == reward and line["prompt"] == prompt]
-        low = np.mean([line["best"][str(BUDGETS[0])] for line in of_prompt if line["entry"] == "random_search"])
-        high = max(value for line in of_prompt for value in line["best"].values())
-        scale[prompt] = float(low), float(max(high - low, 1e-9))
+def scores(lines: list[dict[str, Any]]) -> "pd.DataFrame":
+    """Return a row for each line and budget, with its score."""
+    import pandas as pd
 
-    def normalised(line: dict[str, Any]) -> float:
-        low, width = scale[line["prompt"]]
-        return (line["best"][key] - low) / width
+    names = ("entry", "reward", "prompt", "seed", "log_prob", "feasible", "prompt_match", "strategy_seconds", "peak_mb")
+    rows = [
+        {**{name: line.get(name) for name in names}, "budget": int(budget), "best": best}
+        for line in lines
+        for budget, best in line["best"].items()
+        if int(budget) == line["queries"] or line["queries"] <= 256  # longer runs are planned otherwise
+    ]
+    frame = pd.DataFrame(rows).drop_duplicates(["entry", "reward", "prompt", "seed", "budget"], keep="last")
+    return statistics.normalised(frame.reset_index(drop=True), BASELINE)
 
-    rows = []
-    for name in ENTRIES:
-        own = [line for line in some if line["entry"] == name]
-        if not own:
-            continue
-        pairs = [
-            normalised(line) - normalised(other)
-            for line in own
-            if (other := cells.get(("random_search", line["prompt"], line["seed"]))) is not None
-        ]
-        half = 1.96 * np.std(pairs, ddof=1) / len(pairs) ** 0.5 if len(pairs) > 1 else float("nan")
+
+def table(frame: "pd.DataFrame", reward: str, budget: int) -> list[list[Any]]:
+    """Return a row an entry: mean score, the paired differences to best-of-N and from `auto`, and what was paid."""
+    some = frame[(frame["reward"] == reward) & (frame["budget"] == budget)]
+    rows: list[list[Any]] = []
+    for entry, own in some.groupby("entry"):
+        over = _difference(some, str(entry), BASELINE, budget)
+        auto = _difference(some, AUTO, str(entry), budget) if (some["entry"] == AUTO).any() and entry != AUTO else ""
         rows.append(
             [
-                name,
-                float(np.mean([normalised(line) for line in own])),
-                f"{np.mean(pairs):+.3f} ± {half:.3f}",
-                float(np.mean([line["best"][key] for line in own])),
-                f"{sum(line['feasible'] for line in own)} of {len(own)}",
-                min(line["log_prob"] for line in own),
-                float(np.mean([line["prompt_match"] for line in own if line["prompt_match"] is not None])),
-                float(np.mean([line["strategy_seconds"] for line in own])),
+                entry,
+                float(own["score"].mean()),
+                over,
+                auto,
+                float(own["best"].mean()),
+                len(own),
+                f"{own['feasible'].astype(float).mean():.0%}",
+                float(own["log_prob"].median()),
+                float(own["prompt_match"].astype(float).mean()),
+                float(own["strategy_seconds"].mean()),
+                float(own["peak_mb"].max()),
             ]
         )
     return sorted(rows, key=lambda row: -row[1])
 
 
+def _difference(some: "pd.DataFrame", entry: str, other: str, budget: int) -> str:
+    cells = statistics.paired(some, entry, other, budget)
+    if entry == other or not cells:
+        return ""
+    found = statistics.interval(cells, lambda values: float(values.mean()))
+    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def figure(frame: "pd.DataFrame") -> Any:
+    """Draw the mean scores with intervals, a panel a reward and budget."""
+    from matplotlib.figure import Figure
+
+    cells = sorted({(reward, int(budget)) for reward, budget in zip(frame["reward"], frame["budget"], strict=True)})
+    rewards, budgets = sorted({reward for reward, _ in cells}), sorted({budget for _, budget in cells})
+    entries = list(frame.groupby("entry")["score"].mean().sort_values().index)
+    made = Figure(figsize=(3.2 * len(budgets) + 1.5, 0.24 * len(entries) * len(rewards) + 1), layout="constrained")
+    panels = made.subplots(len(rewards), len(budgets), sharey=True, squeeze=False)
+    for row, reward in zip(panels, rewards, strict=True):
+        for axes, budget in zip(row, budgets, strict=True):
+            some = frame[(frame["reward"] == reward) & (frame["budget"] == budget)]
+            for place, entry in enumerate(entries):
+                cells_of = statistics.strata_of(some, entry, budget)
+                if cells_of:
+                    found = statistics.interval(cells_of, lambda values: float(values.mean()))
+                    colour = "#d1495b" if entry == AUTO else "#8d99ae" if entry in OUTSIDE else "#30638e"
+                    axes.hlines(place, found.low, found.high, color=colour, lw=4, alpha=0.35)
+                    axes.plot(found.value, place, "o", color=colour, ms=4)
+            axes.set_yticks(range(len(entries)), entries, fontsize=7)
+            axes.set_title(f"{reward}, {budget} queries", fontsize=8, loc="left")
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(alpha=0.2)
+    made.supxlabel("normalised reward, 95 % intervals; grey: other packages", fontsize=8)
+    return made
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/strategies.jsonl"))
-    parser.add_argument("--entries", nargs="+", default=list(ENTRIES))
+    parser.add_argument("--entries", nargs="+", default=list(ENTRIES | OUTSIDE))
     parser.add_argument("--rewards", nargs="+", default=list(REWARDS))
     parser.add_argument("--prompts", nargs="+", default=list(TUNED))
     parser.add_argument("--held-back", action="store_true", help="take the prompts that nothing was tuned on")
@@ -155,20 +253,26 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=256)
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--quick", action="store_true", help="one prompt, 2 seeds, 64 queries: about 10 minutes")
+    parser.add_argument("--without-constraint", action="store_true", help="let any noise win")
+    parser.add_argument("--picture", action="store_true", help=f"draw {PICTURE} of everything in the file")
     options = parser.parse_args()
     prompts = list(HELD_BACK) if options.held_back else options.prompts
     if options.quick:
         prompts, options.seeds, options.queries = prompts[:1], 2, 64
+    constrained = not options.without_constraint
     options.out.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
-    done = {(line["entry"], line["reward"], line["prompt"], line["seed"]): line["queries"] for line in lines}
+    done = {
+        (one["entry"], one["reward"], one["prompt"], one["seed"], one["queries"], one.get("constrained", True))
+        for one in lines
+    }
     jobs = [
-        (name, reward, prompt, seed, options.queries)
+        job
         for seed in range(options.seeds)
         for prompt in prompts
         for reward in options.rewards
         for name in options.entries
-        if done.get((name, reward, prompt, seed), 0) < options.queries
+        if (job := (name, reward, prompt, seed, options.queries, constrained)) not in done
     ]
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.processes) as pool, options.out.open("a") as file:
@@ -176,22 +280,19 @@ def main() -> None:
             file.write(json.dumps(line) + "\n")
             file.flush()
             lines.append(line)
-    columns = [
-        "entry",
-        "normalised",
-        "against best-of-N",
-        "mean",
-        "feasible",
-        "lowest log P",
-        "prompt match",
-        "ask+tell s",
-    ]
+    frame = scores(
+        [line for line in lines if line["prompt"] in prompts and line.get("constrained", True) == constrained]
+    )
+    columns = ["entry", "normalised", "above best-of-N", "auto above it", "mean", "runs", "plausible", "log P"]
+    columns += ["prompt match", "ask+tell s", "peak MB"]
     for reward in options.rewards:
         for budget in BUDGETS:
-            rows = table([line for line in lines if line["prompt"] in prompts], budget, reward)
+            rows = table(frame, reward, budget)
             if rows:
-                title = f"{reward}, {budget} queries, {len(prompts)} prompts, up to {options.seeds} seeds"
+                title = f"{reward}, {budget} queries, {len(prompts)} prompts"
                 show(title, columns, rows, {"reward": reward, "budget": budget, "rows": rows})
+    if options.picture:
+        figure(frame).savefig(PICTURE, dpi=110)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ if not __name__.startswith("zo_dno."):  # a second copy of the classes would bre
     raise ImportError(f"Import the strategies as zo_dno.strategies, not as {__name__!r}.")
 
 STRATEGIES: dict[str, str] = {
+    "auto": "zo_dno.strategies.auto:Auto",
     "random_search": "zo_dno.strategies.random_search:RandomSearch",
     "zo_sgd": "zo_dno.strategies.zo_sgd:ZOSGD",
     "hill_climb": "zo_dno.strategies.hill_climb:HillClimb",
@@ -14,6 +15,7 @@ STRATEGIES: dict[str, str] = {
     "cosyne": "zo_dno.strategies.cosyne:CoSyNE",
     "path_integral": "zo_dno.strategies.path_integral:PathIntegral",
     "cross_entropy": "zo_dno.strategies.cross_entropy:CrossEntropy",
+    "normal_es": "zo_dno.strategies.normal_es:NormalES",
     "snes": "zo_dno.strategies.snes:SNES",
     "openai_es": "zo_dno.strategies.openai_es:OpenAIES",
     "pgpe": "zo_dno.strategies.pgpe:PGPE",
@@ -24,4 +26,4 @@ STRATEGIES: dict[str, str] = {
     "hybrid1": "zo_dno.strategies.hybrid:Hybrid1",
     "hybrid2": "zo_dno.strategies.hybrid:Hybrid2",
 }
-DEFAULT_STRATEGY = "snes"  # docs/strategies.md has the measurements behind the choice
+DEFAULT_STRATEGY = "auto"  # docs/strategies.md has the measurements behind the choice

@@ -218,7 +218,7 @@ def test_a_ledger_of_the_future_is_refused(tmp_path):
     connection = sqlite3.connect(tmp_path / "ledger.db")
     connection.execute("PRAGMA user_version = 99")
     connection.commit()
-    with pytest.raises(InputError, match=r"ledger has version 99; this zo-dno reads versions up to 3. Upgrade zo-dno."):
+    with pytest.raises(InputError, match=r"ledger has version 99; this zo-dno reads versions up to 4. Upgrade zo-dno."):
         Ledger(tmp_path / "ledger.db")
 
 

@@ -67,6 +67,7 @@ def optimize(
     keep_images: int = KEEP_IMAGES,
     baseline: int | Literal["equal"] = 0,
     repeats: Repeats | None = None,
+    screen: int = 0,
     threads: int | None = None,
     on_step: Callable[[Step], None] | None = None,
     stop: Stop | None = None,
@@ -113,6 +114,8 @@ def optimize(
         repeats: of the queries, for asking a noisy judge again about the best; the winner is then the one with the best
             mean. "auto" keeps a fifth back, and gives the search what an exact judge does not need; that is the default
             of rewards that say that they are noisy.
+        screen: images to draw for one query, where images are cheap and queries dear: the most promising are asked
+            about, and the strategy is told guesses of the others (docs/strategies.md). 0 asks about all.
         threads: CPU threads to use, which are kept with the run since they may change the last bit of an image; by
             default as many as torch is set to.
         on_step: called with the progress after every population.
@@ -142,6 +145,7 @@ def optimize(
         target=target,
         baseline=baseline,
         repeats=repeats,
+        screen=screen,
         seed=seed,
         gamma=gamma,
         min_log_prob=min_log_prob,
@@ -246,7 +250,7 @@ def _parts(
 ) -> Parts:
     torch.set_num_threads(options.threads or torch.get_num_threads())
     reward = requiring(reward, options.require)
-    horizon = options.horizon or options.queries
+    horizon = (options.horizon or options.queries) * max(1, options.screen)  # what the strategy will be told
     searched = (options.strategy_options, options.space, options.space_options)
     build = partial(make_strategy, strategy, generator, horizon, options.seed, init, *searched)
     settings: dict[str, Any] = getattr(generator, "settings", {"model": name_of(generator)})

@@ -112,6 +112,9 @@ def run(
     repeats: Annotated[
         str | None, _option("Of the queries, for asking again about the best: a number, or auto (0).", _SEARCH)
     ] = None,
+    screen: Annotated[
+        int | None, _option("Images to draw for one query; the most promising are asked about (0: all).", _SEARCH)
+    ] = None,
     workers: Annotated[int | None, _option("Actors that ask the reward (0: this process).", _RAY)] = None,
     worker_cpus: Annotated[float | None, _option("That each of them counts as (1).", _RAY)] = None,
     worker_gpus: Annotated[float | None, _option("That each of them takes (0).", _RAY)] = None,
@@ -182,6 +185,7 @@ def run(
         "init": init,
         "baseline": baseline,
         "repeats": repeats,
+        "screen": screen,
         "top": top,
         "keep_images": keep_images,
         "threads": threads,

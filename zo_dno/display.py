@@ -197,10 +197,13 @@ def summary(result: Result) -> None:
         how = "" if result.baseline.measured else ", estimated"
         table.add_row(f"best of {result.baseline.queries}{how}", "", _text(result.baseline.reward))
     console.print(table)
+    if result.chosen:
+        console.print(f"{result.strategy} chose {result.chosen}", markup=False, soft_wrap=True)
     seconds = result.seconds
     remembered = f" ({result.cached_queries} remembered)" if result.cached_queries else ""
+    drawn = f", {result.images} images" if result.images > result.queries else ""
     console.print(
-        f"{result.queries} queries{remembered}, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
+        f"{result.queries} queries{remembered}{drawn}, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
         f"(images {seconds['generate']:.1f}, reward {seconds['score']:.1f}, strategy {seconds['strategy']:.1f})"
     )
     if result.cost or result.tokens:

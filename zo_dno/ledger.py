@@ -7,11 +7,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from zo_dno.errors import InputError, StorageError
 from zo_dno.schema import migrate
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WARM_UP, REPEAT, BASELINE, HELD_OUT = "warm_up", "repeat", "baseline", "held_out"  # stages beside the search
 PART = ".part"  # ends the stage of a row that is about one part of a combination
@@ -33,7 +36,8 @@ class Query:
         version: of the reward.
         repeat: how often the same was asked before.
         rater: who was asked, where there are several.
-        status: "asked" and without an answer yet, "scored" or "missing".
+        status: "asked" and without an answer yet, "scored" or "missing"; "screened", not asked about, as its reward was
+            guessed for the strategy (zo_dno.screening).
         value: in the reward's unit; None is missing.
         told: what the strategy was told; None is missing, or not told yet.
         told_seq: place in the order of everything that the strategy was told; None is not told yet.
@@ -65,7 +69,7 @@ class Query:
     version: str
     repeat: int
     rater: str
-    status: Literal["asked", "scored", "missing"]
+    status: Literal["asked", "scored", "missing", "screened"]
     value: float | None
     told: float | None
     told_seq: int | None
@@ -90,6 +94,11 @@ class Query:
     @property
     def answered(self) -> bool:
         """There is a score, or there will be none."""
+        return self.status in ("scored", "missing")
+
+    @property
+    def settled(self) -> bool:
+        """It is answered, or will not be asked."""
         return self.status != "asked"
 
     @property
@@ -191,6 +200,19 @@ class Ledger:
         """Read the populations of a stage, in order."""
         rows = self._read("SELECT * FROM population WHERE stage = ? ORDER BY number", stage)
         return [PopulationRow(*row) for row in rows]
+
+    def put_features(self, stage: str, features: "Mapping[int, np.ndarray]") -> None:
+        """Keep what images of candidates were described by, id -> (m,) float32."""
+        with self._writing():
+            rows = [(stage, id_, vector.astype("<f4").tobytes()) for id_, vector in features.items()]
+            self._connection.executemany("INSERT OR REPLACE INTO feature VALUES (?, ?, ?)", rows)
+
+    def features(self, stage: str = "search") -> "dict[int, np.ndarray]":
+        """Read them back."""
+        import numpy as np
+
+        rows = self._read("SELECT id, vector FROM feature WHERE stage = ? ORDER BY id", stage)
+        return {id_: np.frombuffer(vector, "<f4") for id_, vector in rows}
 
     def artefacts(self) -> list[Artefact]:
         """Read which files the run has."""

@@ -68,6 +68,8 @@ def load(run: str | Path) -> Result:
         scales={name: (mean, deviation) for name, (mean, deviation) in result.get("scales", {}).items()},
         repeats=tuple(Standing(**one) for one in result.get("repeats", ())),
         noise=result.get("noise"),
+        images=result.get("images", result["queries"]),
+        chosen=result.get("chosen"),
     )
 
 

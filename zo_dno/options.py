@@ -39,6 +39,7 @@ class Options:
     target: float | None = None
     baseline: int | Literal["equal"] = 0
     repeats: Repeats | None = None
+    screen: int = 0
     seed: int = 0
     gamma: Gamma = 0.0
     min_log_prob: float | str | None = DEFAULT_LEVEL

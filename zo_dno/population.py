@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,20 +23,27 @@ class Population:
     drawn: list[Drawn] = field(default_factory=list)
     plausibility: Plausibility | None = None
     image_noise: Tensor | None = None
+    features: np.ndarray | None = None
+    guesses: np.ndarray | None = None
 
-    def has_answer(self, id_: int) -> bool:
+    def is_settled(self, id_: int) -> bool:
         """The candidate has a score, or will have none."""
-        return id_ in self.rows and self.rows[id_].answered
-
-    @property
-    def answered(self) -> int:
-        """How many candidates have an answer."""
-        return sum(row.answered for row in self.rows.values())
+        return id_ in self.rows and self.rows[id_].settled
 
     @property
     def complete(self) -> bool:
-        """Every candidate has an answer."""
-        return self.answered == len(self.candidates)
+        """Every candidate is settled, and what was guessed is known."""
+        known = self.guesses is not None or all(row.status != "screened" for row in self.rows.values())
+        return known and sum(row.settled for row in self.rows.values()) == len(self.candidates)
+
+    @property
+    def rewards(self) -> Tensor:
+        """Rewards of a complete population, (n,) float64, with guesses where nobody was asked; NaN is missing."""
+        found = rewards_of([self.rows[id_] for id_ in self.candidates.ids])
+        for place, id_ in enumerate(self.candidates.ids):
+            if self.guesses is not None and self.rows[id_].status == "screened":
+                found[place] = float(self.guesses[place])
+        return found
 
 
 def rewards_of(rows: Sequence[Query]) -> Tensor:

@@ -67,6 +67,8 @@ class Result:
         scales: part of a combination -> the mean and standard deviation that it was standardised with.
         repeats: the contenders that were asked about again, the winner first.
         noise: standard deviation of one answer, where some were asked for again.
+        images: drawn in the search, more than the queries where it was screened.
+        chosen: what `auto` chose, and why.
     """
 
     status: Status
@@ -100,6 +102,8 @@ class Result:
     scales: dict[str, tuple[float, float]] = field(default_factory=dict)
     repeats: tuple[Standing, ...] = ()
     noise: float | None = None
+    images: int = 0
+    chosen: str | None = None
 
     @property
     def first_image(self) -> "Image.Image":
@@ -127,8 +131,10 @@ class Result:
             "reward": self.reward,
             "unit": self.unit,
             "strategy": self.strategy,
+            **({"chosen": self.chosen} if self.chosen else {}),
             "seed": self.seed,
             "queries": self.queries,
+            "images": self.images,
             "nfe": self.nfe,
             "failed_queries": self.failed_queries,
             "cached_queries": self.cached_queries,

@@ -14,9 +14,10 @@ from zo_dno.options import Options, all_terms
 from zo_dno.pool import Pools
 from zo_dno.repeats import kept_back
 from zo_dno.reward import Reward
+from zo_dno.screening import Screen
 from zo_dno.search import Step
 from zo_dno.stopping import Stop
-from zo_dno.strategy import Strategy
+from zo_dno.strategy import Strategy, WhiteBox
 from zo_dno.threshold import Threshold
 from zo_dno.types import Generator
 from zo_dno.white_box import check_white_box
@@ -56,7 +57,12 @@ class Parts:
                 raise InputError(f"held_out must be single rewards; got {other.name!r}. Name its parts instead.")
         self.kept_back = self._kept_back()
         self.objective()
-        check_white_box(self.build_strategy(), self.generator, self.reward)
+        strategy = self.build_strategy()
+        check_white_box(strategy, self.generator, self.reward)
+        if options.screen:
+            Screen(options.screen, options.seed)
+            if isinstance(strategy, WhiteBox):
+                raise InputError(f"screen must be 0 with {options.strategy}, which needs scores; got {options.screen}.")
 
     def _kept_back(self) -> int:
         repeats, combined = self.options.repeats, isinstance(self.reward, Combination)

@@ -43,7 +43,11 @@ ALTER TABLE query ADD COLUMN shortfall REAL NOT NULL DEFAULT 0;
 ALTER TABLE query ADD COLUMN parts TEXT;
 """
 
-MIGRATIONS = (_FIRST, _RESUMABLE, _DETAILED)  # from version n to version n + 1
+_SCREENED = """
+CREATE TABLE feature (stage TEXT, id INTEGER, vector BLOB, PRIMARY KEY (stage, id)) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (_FIRST, _RESUMABLE, _DETAILED, _SCREENED)  # from version n to version n + 1
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -27,7 +27,9 @@ from zo_dno.population import Population, rewards_of, shortfall_of
 from zo_dno.recorded import found_of, recorded_image
 from zo_dno.round import Placed
 from zo_dno.rows import query_row
+from zo_dno.screening import Screen
 from zo_dno.strategy import Strategy, UsesRegularizer, WhiteBox
+from zo_dno.surrogate import image_features
 from zo_dno.types import Answer, AnyImage, Candidates, Drawn, Generator, Question, array_of, slices
 from zo_dno.white_box import Opened, image_noise_of
 
@@ -72,6 +74,7 @@ class Search:
         accept_drift: go on although the model now draws other images than the recorded ones.
         on_step: called after every population.
         crews: actors that draw and score.
+        screen: decides whom to ask about, where more is drawn than asked.
     """
 
     generator: Generator
@@ -90,15 +93,18 @@ class Search:
     accept_drift: bool = False
     on_step: Callable[[Step], None] | None = None
     crews: tuple["Crew", ...] = ()
+    screen: Screen | None = None
 
     status: Status = "finished"
     stopped_by: Limit | None = None
     pause: PauseError | None = None
     queries: int = 0
+    images: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     drift: str | None = None  # what came out differently, and was accepted
     hand: Population | None = None  # asked for, and not told yet
+    _recorded_features: dict[int, np.ndarray] | None = None
     _interrupted: bool = False
     _populations: int = 0
     _told: int = 0
@@ -120,6 +126,15 @@ class Search:
         """Wall-clock seconds of this session and those before it."""
         return self.seconds["earlier"] + time.perf_counter() - self._started
 
+    @property
+    def nfe(self) -> int:
+        """Denoiser calls for the images of all settled candidates."""
+        return self.images * self.generator.nfe
+
+    @property
+    def _nfe_a_query(self) -> int:
+        return self.generator.nfe * (self.screen.factor if self.screen else 1)
+
     def interrupt(self) -> None:
         """Stop from another thread, as Ctrl-C does in this one."""
         self._interrupted = True
@@ -133,11 +148,11 @@ class Search:
             while self.status == "finished" and self.stopped_by is None:
                 if self._interrupted:
                     raise KeyboardInterrupt
-                left = self.budget.left(self.queries, self.elapsed, self.generator.nfe)
+                left = self.budget.left(self.queries, self.elapsed, self._nfe_a_query)
                 if left:
                     self._population(left)
                 else:
-                    self.stopped_by = self.budget.limit(self.queries, self.generator.nfe)
+                    self.stopped_by = self.budget.limit(self.queries, self._nfe_a_query)
         except KeyboardInterrupt:
             self.status = "interrupted"
         except PauseError as pause:
@@ -174,6 +189,12 @@ class Search:
         feasible = torch.tensor([query.feasible for query in rows])
         self.objective.recall(told, rewards_of(rows), feasible, shortfall_of(rows))
         self._told += len(rows)
+        if self.screen is not None:
+            if self._recorded_features is None:
+                self._recorded_features = self.ledger.features(self.stage)
+            known = self._recorded_features
+            scored = [row for row in rows if row.value is not None and row.id in known]
+            self.screen.learn([known[row.id] for row in scored], [row.value or 0.0 for row in scored])
         self._keep(population)
         if tell:
             self.strategy.tell(candidates, told.float())
@@ -193,13 +214,19 @@ class Search:
         hand = self.hand or self._ask()
         hand.image_noise = image_noise_of(self.strategy)
         hand.plausibility, hand.drawn = self._plausibility(hand), []
-        waiting = [id_ for id_ in hand.candidates.ids if not hand.has_answer(id_)][:left]
+        waiting = [id_ for id_ in hand.candidates.ids if not hand.is_settled(id_)]
+        waiting = waiting if self.screen else waiting[:left]
         n = max(*waiting, *hand.rows, 0) + 1 - hand.candidates.ids[0]
+        size = getattr(self.generator, "batch_size", None)
         blocks = [
             (hand.candidates.z[rows], None if hand.image_noise is None else hand.image_noise[rows])
-            for rows in slices(n, getattr(self.generator, "batch_size", None) or n)
+            for rows in slices(n, size or n)
         ]
-        drawing = Drawing(self.drawer, blocks, partial(self._questions, hand, set(waiting)))
+        questions = partial(self._questions, hand, set(waiting))
+        if self.screen is not None:
+            n, questions = len(hand.candidates), partial(self._screened, hand, left)
+            blocks = [(hand.candidates.z[rows], None) for rows in slices(n, size or n)]
+        drawing = Drawing(self.drawer, blocks, questions)
         with self._asking_clock():
             answers = self.oracle.ask(
                 drawing=drawing, on_asked=partial(self._on_asked, hand), on_answered=partial(self._on_answered, hand)
@@ -229,6 +256,30 @@ class Search:
             for id_, image in zip(ids, drawn, strict=False)
             if id_ in waiting
         ]
+
+    def _screened(self, hand: Population, left: int, drawn: list[Drawn]) -> list[Question]:
+        """Take up the next block of drawn images; once all are there, choose whom to ask about."""
+        assert self.screen is not None
+        assert hand.plausibility is not None
+        everybody = self._questions(hand, set(hand.candidates.ids), drawn)
+        if len(hand.drawn) < len(hand.candidates):
+            return []
+        if len(everybody) < len(hand.drawn):  # earlier blocks asked nothing yet
+            everybody = [
+                Question(id_, image.image, image.sha256, self.prompt, no_image=image.no_image)
+                for id_, image in zip(hand.candidates.ids, hand.drawn, strict=True)
+            ]
+        hand.features = np.stack([image_features(array_of(question.image)) for question in everybody])
+        chosen = self.screen.choose(hand.row.number, hand.features, hand.plausibility.feasible.numpy())
+        hand.guesses = chosen.guesses
+        asked = {hand.candidates.ids[place] for place in chosen.places}
+        asked |= {question.id for question in everybody if question.no_image}
+        for question in everybody:
+            if question.id not in asked and question.id not in hand.rows:
+                row = replace(self._row(hand, question, None), status="screened")
+                hand.rows[question.id] = row
+                self._count(row)
+        return [question for question in everybody if question.id in asked and not hand.is_settled(question.id)][:left]
 
     def _ask(self) -> Population:
         with self._clock("strategy"):
@@ -265,6 +316,7 @@ class Search:
 
     def _count(self, row: Query, sign: int = 1) -> None:
         self.queries += sign * row.answered
+        self.images += sign * row.settled
         if row.status == "missing":
             self.failures[row.error or "no reason given"] += sign
 
@@ -278,7 +330,7 @@ class Search:
         rows = [hand.rows[id_] for id_ in hand.candidates.ids]
         told = self.objective.told(
             hand.candidates.z,
-            rewards_of(rows),
+            hand.rewards,
             hand.plausibility,
             regularized=not isinstance(self.strategy, UsesRegularizer),
             penalised=not isinstance(self.strategy, WhiteBox),
@@ -288,6 +340,7 @@ class Search:
             replace(row, told=None if math.isnan(score) else score, told_seq=self._told + i)
             for i, (row, score) in enumerate(zip(rows, told.tolist(), strict=True))
         ]
+        self._learn_to_guess(hand)
         self.ledger.put(told_rows, [self._timed(hand.row)], self.artefacts.written())
         self._told += len(rows)
         self._keep(hand)
@@ -297,6 +350,14 @@ class Search:
         self._look_for_target()
         if self.on_step is not None:
             self.on_step(self._step(hand.plausibility))
+
+    def _learn_to_guess(self, hand: Population) -> None:
+        if self.screen is None or hand.features is None:
+            return
+        vectors = dict(zip(hand.candidates.ids, hand.features, strict=True))
+        scored = {id_: row.value for id_, row in sorted(hand.rows.items()) if row.value is not None}
+        self.ledger.put_features(self.stage, {id_: vectors[id_] for id_ in scored})
+        self.screen.learn([vectors[id_] for id_ in scored], list(scored.values()))
 
     def _keep(self, population: Population) -> None:
         """Offer the answered candidates to the archive, in id order."""

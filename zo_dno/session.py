@@ -35,6 +35,7 @@ from zo_dno.rows import query_row
 from zo_dno.run_folder import RunFolder
 from zo_dno.run_parts import Parts
 from zo_dno.scales import measured_scales
+from zo_dno.screening import Screen
 from zo_dno.search import DriftError, Search
 from zo_dno.strategy import Problem, Strategy
 from zo_dno.threshold import unmet, why_none_may_win
@@ -178,6 +179,7 @@ class Session:
         if not isinstance(generator, GeneratorPool):
             return self._closing(Here(generator, in_background=self._oracle.waits))
         cheap = not isinstance(reward, Combination) and not self._oracle.waits and not self._parts.keeps_everything
+        cheap = cheap and not self._options.screen
         generator.scoring_with(reward if cheap and reward.travels else None)
         return generator
 
@@ -217,18 +219,20 @@ class Session:
 
     def _prepared(self, stage: str, build: Callable[[], Strategy], budget: Budget, top: int) -> Search:
         """Make a search and bring it to where its ledger ends."""
+        options = self._options
         contenders = MOST if stage == "search" and self._parts.kept_back else 0
 
         def fresh() -> Search:
             return Search(
                 *(self._parts.generator, self._drawer, self._oracle, build(), self._parts.objective(), budget),
                 *(self._ledger, Archive(top, contenders=contenders), self._artefacts, self._prompt),
-                target=self._options.target if stage == "search" else None,
+                target=options.target if stage == "search" else None,
                 stage=stage,
                 snapshot=self._folder.snapshot if self._folder is not None and stage == "search" else None,
                 accept_drift=self._accept_drift,
                 on_step=self._parts.on_step,
                 crews=self._crews,
+                screen=Screen(options.screen, options.seed) if options.screen and stage == "search" else None,
             )
 
         search = fresh()
@@ -345,7 +349,7 @@ class Session:
             seed=self._options.seed,
             queries=search.queries + (race.spent if race else 0),
             cached_queries=sum(row.cached for row in history),
-            nfe=search.queries * search.generator.nfe,
+            nfe=search.nfe,
             cost=self._parts.purse.spent,
             tokens=sum(row.tokens for row in every),
             failed_queries=search.failed,
@@ -364,4 +368,6 @@ class Session:
             scales=self._scales,
             repeats=tuple(race.standings) if race else (),
             noise=race.noise if race else None,
+            images=search.images,
+            chosen=getattr(search.strategy, "reason", None),
         )

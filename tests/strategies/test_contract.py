@@ -24,6 +24,8 @@ few = settings(max_examples=5, deadline=None, derandomize=True)
 every = pytest.mark.parametrize("name", NAMES)
 AROUND_THE_START = {"zo_sgd", "openai_es", "pgpe"}  # their first candidates depend on each other
 ON_THE_SHELL = {
+    "auto",
+    "normal_es",
     "snes",
     "cmaes",
     "nevergrad",

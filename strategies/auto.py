@@ -1,0 +1,59 @@
+"""The default: chooses by what is to be searched, and says why."""
+
+from typing import Any
+
+from torch import Tensor
+
+from zo_dno.strategies.normal_es import NormalES
+from zo_dno.strategies.snes import SNES
+from zo_dno.strategy import Problem, Strategy
+from zo_dno.types import Candidates
+
+FEW_DIMENSIONS = 48  # measured between 10 and 64 (docs/strategies.md)
+
+
+class Auto:
+    """Choose a strategy by the number of dimensions and the budget; docs/strategies.md has the measurements.
+
+    Args:
+        problem: what to search.
+        population: candidates per `ask`; 0 chooses.
+    Attributes:
+        reason: what was chosen, and why.
+    """
+
+    def __init__(self, problem: Problem, *, population: int = 0) -> None:
+        size = population or min(16, max(4, problem.horizon // 4))
+        if problem.d < FEW_DIMENSIONS:
+            self.reason = (
+                f"snes with a population of {size}: with {problem.d} dimensions, fewer than {FEW_DIMENSIONS}, its "
+                f"widths adapt within {problem.horizon} queries"
+            )
+            self.inner: Strategy = SNES(problem, population=size)
+            return
+        self.reason = (
+            f"normal_es with a population of {size}: in {problem.d} dimensions {problem.horizon} queries can find a "
+            "direction, but no widths"
+        )
+        self.inner = NormalES(problem, population=size)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # not made yet
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def ask(self) -> Candidates:
+        """Propose the next population."""
+        return self.inner.ask()
+
+    def tell(self, candidates: Candidates, scores: Tensor) -> None:
+        """Pass scores on."""
+        self.inner.tell(candidates, scores)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything needed to go on."""
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take another one's state."""
+        self.inner.load_state_dict(state)
