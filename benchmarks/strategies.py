@@ -40,6 +40,7 @@ def _low(dims: int) -> dict[str, Any]:
 
 ENTRIES: dict[str, dict[str, Any]] = {
     AUTO: {},
+    "auto, screened": {"strategy": "auto", "screen": 4},
     BASELINE: {},
     "hill_climb": {},
     "annealing": {},
@@ -121,10 +122,9 @@ def one_run(job: tuple[str, str, str, int, int, bool]) -> dict[str, Any]:
             min_log_prob="1%" if constrained else None,
             **entry,
         )
-    rows = [row for row in result.history if row.may_win(constrained=constrained)]
     best = {}
     for budget in [budget for budget in BUDGETS if budget <= queries]:
-        able = [row for row in rows if row.id < budget]
+        able = [row for row in result.history[:budget] if row.may_win(constrained=constrained)]
         winner = max(able, key=lambda row: row.value or 0.0).image if able else ""
         if budget == queries:
             winner = result.best.sha256

@@ -10,6 +10,7 @@ from zo_dno.strategy import Problem, Strategy
 from zo_dno.types import Candidates
 
 FEW_DIMENSIONS = 48  # measured between 10 and 64 (docs/strategies.md)
+FEW_QUERIES = 512  # up to here a small population, which turns sooner, is ahead; measured at 256 and 1,024
 
 
 class Auto:
@@ -23,7 +24,8 @@ class Auto:
     """
 
     def __init__(self, problem: Problem, *, population: int = 0) -> None:
-        size = population or min(16, max(4, problem.horizon // 4))
+        few = problem.horizon <= FEW_QUERIES
+        size = population or max(4, min(8 if few else 16, problem.horizon // 4))
         if problem.d < FEW_DIMENSIONS:
             self.reason = (
                 f"snes with a population of {size}: with {problem.d} dimensions, fewer than {FEW_DIMENSIONS}, its "
@@ -31,9 +33,10 @@ class Auto:
             )
             self.inner: Strategy = SNES(problem, population=size)
             return
+        turns = "which turns often, as queries are few" if few else "which averages, as queries are many"
         self.reason = (
-            f"normal_es with a population of {size}: in {problem.d} dimensions {problem.horizon} queries can find a "
-            "direction, but no widths"
+            f"normal_es with a population of {size}, {turns}: in {problem.d} dimensions {problem.horizon} queries can "
+            "find a direction, but no widths"
         )
         self.inner = NormalES(problem, population=size)
 

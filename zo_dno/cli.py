@@ -54,7 +54,7 @@ def run(
     draft: Annotated[
         int | None, _option("Search with so few steps, then ask about the best at --steps.", _SEARCH)
     ] = None,
-    batch_size: Annotated[str | None, _option("Images drawn at once (16), or auto.", _MODEL)] = None,
+    batch_size: Annotated[str | None, _option("Images drawn at once (8), or auto.", _MODEL)] = None,
     frames: Annotated[int | None, _option("Of a video, put side by side (4).", _MODEL)] = None,
     compile_: Annotated[bool | None, _option("Compile the denoiser.", _MODEL, "--compile/--no-compile")] = None,
     channels_last: Annotated[bool | None, _option("Memory format of convolutions.", _MODEL)] = None,

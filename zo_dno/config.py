@@ -26,7 +26,7 @@ class RunConfig(BaseModel):
     dtype: str | None = None
     device: str | None = None
     search: Literal["initial", "all"] = "initial"
-    batch_size: int | Literal["auto"] = 16
+    batch_size: int | Literal["auto"] = 8
     frames: int | None = Field(None, ge=1)
     compile: bool | None = None
     channels_last: bool | None = None

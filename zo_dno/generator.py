@@ -64,7 +64,7 @@ class DiffusersGenerator:
         steps: int | None = None,
         guidance_scale: float | None = None,
         search: Search = "initial",
-        batch_size: int | Literal["auto"] = 16,
+        batch_size: int | Literal["auto"] = 8,
         seed: int = 0,
         frames: int = 4,
         dtype: str | torch.dtype | None = None,
