@@ -21,6 +21,7 @@ STRATEGIES: dict[str, str] = {
     "pgpe": "zo_dno.strategies.pgpe:PGPE",
     "cmaes": "zo_dno.strategies.cmaes:CMAES",
     "scipy": "zo_dno.strategies.scipy_optimizers:SciPy",
+    "turbo": "zo_dno.strategies.turbo:TuRBO",
     "nevergrad": "zo_dno.strategies.nevergrad:Nevergrad",
     "dno": "zo_dno.strategies.dno:DNO",
     "hybrid1": "zo_dno.strategies.hybrid:Hybrid1",

@@ -285,7 +285,7 @@ def test_list_names_everything(zo):
         (["--generator-option", "etta=1"], "StableDiffusionPipeline argument 'etta' is unknown. Did you mean 'eta'?"),
         (["--reward-option", "quality"], "--reward-option must be KEY=VALUE; got 'quality'."),
         (["--reward-option", "quality=best"], "jpeg_smaller option 'quality' does not fit"),
-        (["--strategy-option", "sigmo=1"], "snes option 'sigmo' is unknown."),
+        (["--strategy-option", "sigmo=1"], "auto option 'sigmo' is unknown."),
         (["--reward", "my_rewards:cold"], "reward 'my_rewards:cold' could not be imported"),
         (["--held-out", "nothing"], "reward 'nothing' is unknown."),
         (["--init", "nowhere.safetensors"], "init must be a best.safetensors that a run wrote"),
