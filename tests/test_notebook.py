@@ -203,3 +203,18 @@ def test_a_kernel_that_is_interrupted_ends_the_search_at_once():
         notebook_kernel.interrupt()
         notebook_kernel.finish(cell_id)
         assert notebook_kernel.printed == "interrupted 4\n"
+
+
+def test_a_run_shows_its_progress_in_the_cell() -> None:
+    code = """
+import zo_dno
+from tests.toys import ToyGenerator
+result = zo_dno.optimize(ToyGenerator(), "brightness", queries=48, threads=1)
+"""
+    with kernel() as notebook:
+        notebook.run(code)
+        (shown,) = [data for data in notebook.shown if "<progress" in data.get("text/html", "")]
+        assert 'value="48" max="48"' in shown["text/html"]
+        assert shown["text/plain"].startswith("search: 48 of 48 queries · best ")
+        notebook.run("zo_dno.optimize(ToyGenerator(), 'brightness', queries=16, threads=1, on_step=lambda step: None)")
+        assert sum("<progress" in data.get("text/html", "") for data in notebook.shown) == 1

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zo_dno.asking import Asking as Asking
     from zo_dno.comparison.comparison import Comparison as Comparison
     from zo_dno.comparison.comparison import compare as compare
+    from zo_dno.comparison.tuning import tune as tune
     from zo_dno.errors import InputError as InputError
     from zo_dno.errors import RunError as RunError
     from zo_dno.errors import ZoDnoError as ZoDnoError
@@ -31,6 +32,7 @@ _HOMES = {
     "optimize": "zo_dno.api",
     "resume": "zo_dno.api",
     "compare": "zo_dno.comparison.comparison",
+    "tune": "zo_dno.comparison.tuning",
     "Asking": "zo_dno.asking",
     "Comparison": "zo_dno.comparison.comparison",
     "DiffusersGenerator": "zo_dno.generator",

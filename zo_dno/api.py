@@ -13,6 +13,7 @@ from torch import Tensor
 from zo_dno.cluster import LOCAL
 from zo_dno.config import read_yaml
 from zo_dno.generators import closed_after
+from zo_dno.notebook import ProgressCell, in_notebook
 from zo_dno.objective import DEFAULT_LEVEL, Gamma
 from zo_dno.options import KEEP_IMAGES, Options
 from zo_dno.parts import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
@@ -118,7 +119,7 @@ def optimize(
             about, and the strategy is told guesses of the others (docs/strategies.md). 0 asks about all.
         threads: CPU threads to use, which are kept with the run since they may change the last bit of an image; by
             default as many as torch is set to.
-        on_step: called with the progress after every population.
+        on_step: called with the progress after every population; by default a notebook's cell shows it.
         stop: called from another thread, ends the run as Ctrl-C does.
         pools: of actors, where several runs share them.
     Raises:
@@ -254,4 +255,6 @@ def _parts(
     searched = (options.strategy_options, options.space, options.space_options)
     build = partial(make_strategy, strategy, generator, horizon, options.seed, init, *searched)
     settings: dict[str, Any] = getattr(generator, "settings", {"model": name_of(generator)})
+    if on_step is None and in_notebook():
+        on_step = ProgressCell().step
     return Parts(options, generator, reward, held_out, build, settings, on_step, stop, pools)

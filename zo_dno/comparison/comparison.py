@@ -16,6 +16,7 @@ from zo_dno.comparison.trials import FAILED, Done, run_trials
 from zo_dno.config import read_yaml
 from zo_dno.errors import InputError
 from zo_dno.files import write_text, write_whole
+from zo_dno.notebook import ProgressCell, in_notebook
 from zo_dno.run_folder import CONFIG
 from zo_dno.spaces import DEFAULT_SPACE
 
@@ -270,6 +271,8 @@ def run_plan(
         raise InputError(f"at_once must be at least 1; got {at_once}.")
     _keep(plan, out, early_stopping)
     at_once = at_once or len(os.sched_getaffinity(0))
+    if on_trial is None and in_notebook():
+        on_trial = ProgressCell().trials
     run_trials(plan, out, at_once=at_once, ray=ray, early_stopping=early_stopping, on_trial=on_trial)
     found = Comparison.load(out)
     found.write(out / TABLE)

@@ -65,7 +65,7 @@ def run_trials(
         _trainable(), plan=plan, out=str(out.resolve()), here=str(Path.cwd()), pauses=early_stopping
     )
     state = (out / STATE).resolve()
-    with _quiet():
+    with quiet_tune():
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1}),
             param_space=steps,
@@ -235,7 +235,7 @@ def _counter(done: int, total: int, on_trial: Done | None) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_tune() -> Iterator[None]:
     """Keep Ray Tune's tables and remarks off the screen; our own progress says what matters."""
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # rewards and files are found from where this was started

@@ -1,0 +1,192 @@
+"""Searching a strategy's options with Ray Tune: each set of options is run on every prompt, reward and seed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from zo_dno.cluster import LOCAL
+from zo_dno.comparison.plan import BASELINE, Named, Plan
+from zo_dno.comparison.trials import GAIN, STATE, Trials, quiet_tune
+from zo_dno.errors import InputError
+from zo_dno.parts import name_of
+from zo_dno.spaces import DEFAULT_SPACE
+
+_SEARCHERS = ("nevergrad", "optuna", "random")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What options were tried, best first.
+
+    Attributes:
+        options: each set.
+        gains: of each, the mean over its runs of how far the best lies above the first 16 candidates, in their standard
+            deviations.
+    """
+
+    options: tuple[dict[str, Any], ...]
+    gains: tuple[float, ...]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The set with the highest gain. It was picked for that, so its gain flatters it: compare it on other seeds."""
+        return self.options[0]
+
+
+def tune(
+    out: str | Path,
+    strategy: Named,
+    ranges: Mapping[str, Any],
+    prompts: Sequence[str],
+    *,
+    rewards: Sequence[Named] = ("jpeg_smaller",),
+    seeds: int | Sequence[int] = 3,
+    space: str = DEFAULT_SPACE,
+    queries: int = 256,
+    trials: int = 20,
+    searcher: str = "nevergrad",
+    at_once: int | None = None,
+    ray: str = LOCAL,
+    seed: int = 0,
+    **settings: Any,
+) -> Tuned:
+    """Search the options of a strategy.
+
+    Args:
+        out: a folder for the runs; what is there already is not run again.
+        strategy: name or class.
+        ranges: option -> (low, high) of numbers, whole ones where both are, on a logarithmic scale where high is more
+            than 10 times a low above 0; or a list of choices.
+        prompts: of the model.
+        rewards: names, functions, or mappings as `compare` takes them.
+        seeds: how many, or which.
+        space: that is searched.
+        queries: of each run.
+        trials: sets of options to try.
+        searcher: of Ray Tune: "nevergrad", "optuna" (pip install optuna) or "random".
+        at_once: sets under way, a CPU each; by default one for each CPU.
+        ray: where they are run.
+        seed: of the searcher.
+        settings: of every run, by the names of `zo-dno run`'s options.
+    Raises:
+        InputError: something does not fit.
+    """
+    if searcher not in _SEARCHERS:
+        raise InputError(f"searcher must be one of {', '.join(_SEARCHERS)}; got {searcher!r}.")
+    if trials < 1:
+        raise InputError(f"trials must be at least 1; got {trials}.")
+    folder = Path(out).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    plan_of = partial(_plan, strategy, prompts, rewards, seeds, space, queries, {"threads": 1, **settings})
+    plan_of({name: _middle(name, values) for name, values in ranges.items()})  # finds what does not fit
+    from zo_dno.cluster import connect
+
+    connect(ray)
+    from ray import tune as ray_tune
+
+    domain = {name: _domain(values) for name, values in ranges.items()}
+    config = ray_tune.TuneConfig(
+        metric=GAIN,
+        mode="max",
+        num_samples=trials,
+        search_alg=_searcher(searcher, seed),
+        max_concurrent_trials=at_once or len(os.sched_getaffinity(0)),
+    )
+    with quiet_tune():
+        found = ray_tune.Tuner(
+            ray_tune.with_resources(partial(_try, plan_of, folder, str(Path.cwd())), {"cpu": 1}),
+            param_space=domain,
+            tune_config=config,
+            run_config=ray_tune.RunConfig(
+                name="tuning", storage_path=str(folder / STATE), verbose=0, log_to_file=False
+            ),
+        ).fit()
+    scored = [(float(one.metrics[GAIN]), dict(one.config)) for one in found if one.metrics and GAIN in one.metrics]
+    if not scored:
+        raise InputError(f"no set of options could be run: {found.errors[0] if found.errors else 'nothing was tried'}")
+    scored.sort(key=lambda one: -one[0])
+    return Tuned(tuple(options for _, options in scored), tuple(gain for gain, _ in scored))
+
+
+def _plan(
+    strategy: Named,
+    prompts: Sequence[str],
+    rewards: Sequence[Named],
+    seeds: int | Sequence[int],
+    space: str,
+    queries: int,
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Plan:
+    entry = {"name": "tuned", "strategy": strategy, "strategy_options": dict(options), "space": space}
+    return Plan([entry], prompts, rewards, seeds, queries=queries, budgets=[queries], settings=settings)
+
+
+def _try(plan_of: Any, folder: Path, here: str, options: dict[str, Any]) -> dict[str, float]:
+    """Run one set of options everywhere; in a process of Ray."""
+    import sys
+
+    import torch
+
+    from zo_dno.display import quiet_libraries
+
+    torch.set_num_threads(1)
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    plan = plan_of(options)
+    name = hashlib.sha256(json.dumps([name_of(plan.strategies[0]["strategy"]), options], sort_keys=True).encode())
+    trials = Trials(plan, folder / name.hexdigest()[:16])
+    with quiet_libraries():
+        gains = [trials.advance(one.number, plan.queries) for one in plan.trials if one.entry != BASELINE]
+    return {GAIN: sum(gains) / len(gains)}
+
+
+def _middle(name: str, values: Any) -> Any:
+    if isinstance(values, list) and values:
+        return values[0]
+    if isinstance(values, tuple) and len(values) == 2 and values[0] < values[1]:
+        return values[0]
+    raise InputError(f"range of {name} must be (low, high) or a list of choices; got {values!r}.")
+
+
+def _domain(values: Any) -> Any:
+    from ray import tune as ray_tune
+
+    if isinstance(values, list):
+        return ray_tune.choice(values)
+    low, high = values
+    wide = 0 < 10 * low < high
+    if isinstance(low, int) and isinstance(high, int):
+        return ray_tune.lograndint(low, high + 1) if wide else ray_tune.randint(low, high + 1)
+    return ray_tune.loguniform(low, high) if wide else ray_tune.uniform(low, high)
+
+
+def _searcher(name: str, seed: int) -> Any:
+    if name == "nevergrad":
+        import nevergrad
+        import numpy as np
+        from ray.tune.search.nevergrad import NevergradSearch
+
+        class Seeded(NevergradSearch):  # type: ignore[misc]
+            """Draws from the given seed; the original draws from numpy's global generator."""
+
+            def _setup_nevergrad(self) -> None:
+                super()._setup_nevergrad()
+                self._nevergrad_opt.parametrization.random_state = np.random.RandomState(seed)
+
+        return Seeded(optimizer=nevergrad.optimizers.registry["TwoPointsDE"])
+    if name == "optuna":
+        try:
+            from ray.tune.search.optuna import OptunaSearch
+
+            return OptunaSearch(seed=seed)
+        except (ImportError, AssertionError) as error:
+            raise InputError("searcher optuna needs Optuna, which is not installed: pip install optuna") from error
+    from ray.tune.search.basic_variant import BasicVariantGenerator
+
+    return BasicVariantGenerator(random_state=seed)
