@@ -12,7 +12,7 @@ import os
 import resource
 import time
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,13 +75,19 @@ OUTSIDE: dict[str, dict[str, Any]] = {
 class NoisyJudge:
     """Rates warmth from 1 to 5, in a mood of its own every time that it is asked.
 
+    Prior draws of the prompt are 3 on average, and 0.7 apart, as far apart as the moods.
+
+    Args:
+        seed: of the moods.
+        usual: (mean, standard deviation) of warmth among prior draws.
     Attributes:
         truth: image's hash -> what it would say on average, were there no end to its scale.
     """
 
     noisy, unit = True, "points of 5"
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, usual: tuple[float, float]) -> None:
+        self._usual = usual
         self._moods = np.random.default_rng([seed, 5])
         self.truth: dict[str, float] = {}
 
@@ -89,10 +95,14 @@ class NoisyJudge:
         scores = []
         for image in images:
             pixels = np.asarray(image)
-            warmth = float(pixels[..., 0].mean() - pixels[..., 2].mean()) / 255
-            self.truth[image_hash(pixels)] = 3 + 6 * warmth
-            scores.append(float(np.clip(np.round(3 + 6 * warmth + 0.5 * self._moods.normal()), 1, 5)))
+            truth = 3 + 0.7 * (_warmth(pixels) - self._usual[0]) / self._usual[1]
+            self.truth[image_hash(pixels)] = truth
+            scores.append(float(np.clip(np.round(truth + 0.7 * self._moods.normal()), 1, 5)))
         return scores
+
+
+def _warmth(pixels: np.ndarray) -> float:
+    return float(pixels[..., 0].mean() - pixels[..., 2].mean()) / 255
 
 
 def one_run(job: tuple[str, str, str, int, int, bool]) -> dict[str, Any]:
@@ -105,12 +115,12 @@ def one_run(job: tuple[str, str, str, int, int, bool]) -> dict[str, Any]:
     name, reward, prompt, seed, queries, constrained = job
     torch.set_num_threads(1)
     entry = {"strategy": name, **(ENTRIES | OUTSIDE)[name]}
-    judge = NoisyJudge(seed)
     scorer: Any = reward
-    if reward == "noisy_judge":
-        scorer = _named(judge)
     with quiet_libraries():
         generator = _generator(prompt)
+        judge = NoisyJudge(seed, _usual(prompt))
+        if reward == "noisy_judge":
+            scorer = _named(judge)
         started = time.perf_counter()
         result = zo_dno.optimize(
             generator,
@@ -154,6 +164,17 @@ def _named(judge: NoisyJudge) -> Any:
     made = FunctionReward(judge, "noisy_judge")
     made.noisy, made.unit, made.range = True, judge.unit, (1.0, 5.0)
     return made
+
+
+@cache
+def _usual(prompt: str) -> tuple[float, float]:
+    """Return mean and standard deviation of warmth among 64 prior draws, the same for all runs."""
+    import torch
+
+    generator = _generator(prompt)
+    z = torch.randn(64, generator.space.d, generator=torch.Generator().manual_seed(64))
+    found = [_warmth(image.numpy()) for image in generator(z)]
+    return float(np.mean(found)), float(np.std(found))
 
 
 _generators: dict[str, Any] = {}
@@ -254,6 +275,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--quick", action="store_true", help="one prompt, 2 seeds, 64 queries: about 10 minutes")
     parser.add_argument("--without-constraint", action="store_true", help="let any noise win")
+    parser.add_argument("--show", action="store_true", help="run nothing: tables of what is in the file")
     parser.add_argument("--picture", action="store_true", help=f"draw {PICTURE} of everything in the file")
     options = parser.parse_args()
     prompts = list(HELD_BACK) if options.held_back else options.prompts
@@ -271,7 +293,7 @@ def main() -> None:
         for seed in range(options.seeds)
         for prompt in prompts
         for reward in options.rewards
-        for name in options.entries
+        for name in ([] if options.show else options.entries)
         if (job := (name, reward, prompt, seed, options.queries, constrained)) not in done
     ]
     context = multiprocessing.get_context("spawn")
