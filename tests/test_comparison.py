@@ -209,6 +209,19 @@ def test_functions_and_classes_are_taken_in_place_of_names(tmp_path):
     assert len(answered(plan.trials[1].folder(tmp_path))) == 16
 
 
+def test_runs_of_all_seeds_share_the_model_and_its_own_seed(tmp_path):
+    """An actor that makes other runs first draws the same, and a run goes on in any of them."""
+    settings = {"model": "scenes", "steps": 1, "threads": 1, "generator_options": {"eta": 1.0}}
+    plan = Plan(["snes"], ["sea at dusk"], seeds=2, queries=8, settings=settings)
+    Trials(plan, tmp_path / "one").advance(3, 8)
+    later = Trials(plan, tmp_path / "other")
+    later.advance(1, 8)
+    later.advance(3, 4)
+    Trials(plan, tmp_path / "other").advance(3, 8)
+    rows = [answered(plan.trials[3].folder(tmp_path / name)) for name in ("one", "other")]
+    assert [row.image for row in rows[0]] == [row.image for row in rows[1]]
+
+
 def test_spaces_cross_with_strategies_that_name_none():
     low = {"strategy": "cmaes", "space": "low_band", "space_options": {"dims": 12}, "name": "cma, low"}
     plan = Plan(["snes", low], ["one"], spaces=["all", "subspace"], seeds=1, queries=16, settings=TOY)

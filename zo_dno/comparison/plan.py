@@ -128,7 +128,8 @@ class Plan:
 
     def _trials(self) -> Iterable[Trial]:
         """Make the trials, all of a seed before the next, so that a part of a comparison is one of fewer seeds."""
-        common = {"queries": self.queries, **self.settings}
+        # the model's own random numbers are the same for all: runs share it, in whatever order an actor makes them
+        common = {"generator_seed": 0, "queries": self.queries, **self.settings}
         parts = product(self.all_seeds, self.prompts, self.named_rewards.items(), self.entries.items())
         for number, (seed, prompt, (reward, (asked, judge)), (entry, (searched, strategy))) in enumerate(parts):
             config = validated({**common, **asked, **searched, "prompt": prompt, "seed": seed})
