@@ -26,7 +26,7 @@ def image_features(image: np.ndarray) -> np.ndarray:
     found = [_coarse(pixels).ravel()]
     for channel in (light, pixels[..., 2] - light, pixels[..., 0] - light):
         blocks = channel.reshape(sides[0] // BLOCK, BLOCK, sides[1] // BLOCK, BLOCK).swapaxes(1, 2)
-        modes = np.abs(dctn(blocks, axes=(2, 3), norm="ortho"))
+        modes = np.abs(np.asarray(dctn(blocks, axes=(2, 3), norm="ortho")))
         found += [np.log(modes.mean((0, 1)) + 1e-3).ravel(), (modes > _VISIBLE).mean((0, 1)).ravel()]
     return np.concatenate(found).astype(np.float32)
 

@@ -98,7 +98,7 @@ def tune(
         max_concurrent_trials=at_once or len(os.sched_getaffinity(0)),
     )
     with quiet_tune():
-        found = ray_tune.Tuner(
+        found: Any = ray_tune.Tuner(
             ray_tune.with_resources(partial(_try, plan_of, folder, str(Path.cwd())), {"cpu": 1}),
             param_space=domain,
             tune_config=config,
@@ -177,7 +177,8 @@ def _searcher(name: str, seed: int) -> Any:
 
             def _setup_nevergrad(self) -> None:
                 super()._setup_nevergrad()
-                self._nevergrad_opt.parametrization.random_state = np.random.RandomState(seed)
+                optimizer: Any = self._nevergrad_opt
+                optimizer.parametrization.random_state = np.random.RandomState(seed)
 
         return Seeded(optimizer=nevergrad.optimizers.registry["TwoPointsDE"])
     if name == "optuna":
