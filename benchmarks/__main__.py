@@ -3,7 +3,18 @@
 import subprocess
 import sys
 
-MODULES = ("regularizer", "throughput", "ask_tell", "best_of_n", "ledger", "reliability", "latency", "scaling", "human")
+MODULES = (
+    "regularizer",
+    "throughput",
+    "ask_tell",
+    "best_of_n",
+    "ledger",
+    "reliability",
+    "latency",
+    "lag",
+    "scaling",
+    "human",
+)
 
 
 def main() -> int:

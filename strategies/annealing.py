@@ -31,6 +31,7 @@ class Annealing(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_score", "_unit")
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(
         self,

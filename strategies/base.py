@@ -1,6 +1,8 @@
 """What every population-wise strategy shares: numbering, checking, waiting for a whole population, storing."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, ClassVar
 
@@ -13,6 +15,8 @@ from zo_dno.rng import stream
 from zo_dno.strategy import Problem
 from zo_dno.types import Candidates
 
+_HAND = ("_asked", "_scores", "_told", "_first_id")
+
 
 class PopulationStrategy(ABC):
     """A strategy that learns from whole populations. Subclasses write `_sample` and `_update`.
@@ -20,15 +24,23 @@ class PopulationStrategy(ABC):
     Args:
         problem: what to search.
         population: candidates per `ask`.
+    Raises:
+        InputError: the population is below 1, or the problem has a lag and the strategy takes none.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ()  # names of the attributes that `state_dict` stores
+    OF_POPULATION: ClassVar[tuple[str, ...]] = ()  # those of them that `_sample` leaves for the `_update` that follows
+    TAKES_LAG: ClassVar[bool] = False  # `_sample` may come again before the `_update` of what it proposed
 
     def __init__(self, problem: Problem, *, population: int = 16) -> None:
         if population < 1:
             raise InputError(f"population must be at least 1; got {population}.")
         self.d, self.horizon, self.population = problem.d, problem.horizon, population
         self.sizes = problem.sizes or (problem.d,)
+        if problem.lag and not self.TAKES_LAG:
+            name = type(self).__name__
+            raise InputError(f"lag must be 0 with {name}, which has to know every score first; got {problem.lag}.")
+        self.lag = problem.lag
         self.rng = stream(problem.seed, "strategy")
         self.has_init = problem.init is not None
         self.start = _start(problem)
@@ -36,6 +48,7 @@ class PopulationStrategy(ABC):
         self._scores = torch.empty(0)
         self._told = torch.empty(0, dtype=torch.bool)
         self._first_id = 0
+        self._outstanding: list[dict[str, Any]] = []  # earlier populations that are not told completely
 
     @property
     def n_prior(self) -> int:
@@ -57,10 +70,14 @@ class PopulationStrategy(ABC):
 
     def ask(self) -> Candidates:
         if not bool(self._told.all()):
-            raise AskTellError(
-                f"ask must wait until the last population is told; {int((~self._told).sum())} of "
-                f"{len(self._told)} scores are outstanding. Tell NaN for a score that will never come."
-            )
+            if len(self._outstanding) >= self.lag:
+                first = (self._outstanding or [self._hand()])[0]["_told"]
+                which = f"the first of the last {self.lag + 1} populations" if self.lag else "the last population"
+                raise AskTellError(
+                    f"ask must wait until {which} is told; {int((~first).sum())} of {len(first)} scores are "
+                    "outstanding. Tell NaN for a score that will never come."
+                )
+            self._outstanding.append(self._hand())
         self._first_id += len(self._told)
         self._asked = self._asked[:0].clone()  # a large population is let go before the next one is made
         self._asked = self._sample()
@@ -70,12 +87,34 @@ class PopulationStrategy(ABC):
         return Candidates(self._asked.clone(), tuple(ids))
 
     def tell(self, candidates: Candidates, scores: Tensor) -> None:
-        rows = torch.tensor([i - self._first_id for i in candidates.ids], dtype=torch.long)
-        self._check_tell(candidates, scores, rows)
-        self._scores[rows] = scores.to(torch.float32)
-        self._told[rows] = True
-        if len(rows) and bool(self._told.all()) and not bool(self._scores.isnan().all()):
-            self._update(self._asked, self._scores.clone())
+        with self._in_hand(candidates.ids):
+            rows = torch.tensor([i - self._first_id for i in candidates.ids], dtype=torch.long)
+            self._check_tell(candidates, scores, rows)
+            self._scores[rows] = scores.to(torch.float32)
+            self._told[rows] = True
+            if len(rows) and bool(self._told.all()) and not bool(self._scores.isnan().all()):
+                self._update(self._asked, self._scores.clone())
+
+    def _hand(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in (*_HAND, *self.OF_POPULATION)}
+
+    @contextmanager
+    def _in_hand(self, ids: tuple[int, ...]) -> Iterator[None]:
+        """Take the population of these ids in hand, for as long as it is told."""
+        last, own = self._hand(), None
+        for hand in self._outstanding:
+            if hand["_first_id"] <= min(ids, default=-1) < hand["_first_id"] + len(hand["_told"]):
+                own = hand
+        if own is None:
+            yield
+            return
+        vars(self).update(own)
+        try:
+            yield
+        finally:
+            if bool(self._told.all()):
+                self._outstanding = [hand for hand in self._outstanding if hand is not own]
+            vars(self).update(last)
 
     def _check_tell(self, candidates: Candidates, scores: Tensor, rows: Tensor) -> None:
         if scores.shape != (len(candidates.ids),):
@@ -102,12 +141,12 @@ class PopulationStrategy(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         own = {name: deepcopy(getattr(self, name)) for name in self.STATE}
-        shared = {name: deepcopy(getattr(self, name)) for name in ("_asked", "_scores", "_told", "_first_id")}
+        shared = {name: deepcopy(getattr(self, name)) for name in (*_HAND, "_outstanding")}
         return {"rng": self.rng.get_state(), **shared, **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rng.set_state(state["rng"])
-        for name in ("_asked", "_scores", "_told", "_first_id", *self.STATE):
+        for name in (*_HAND, "_outstanding", *self.STATE):
             setattr(self, name, deepcopy(state[name]))
 
 

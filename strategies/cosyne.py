@@ -27,6 +27,7 @@ class CoSyNE(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_elites", "_elite_scores")
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, *, population: int = 16, step: float = 0.3, permute: float = 0.1) -> None:
         super().__init__(problem, population=population)

@@ -28,6 +28,7 @@ class Genetic(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_elites", "_elite_scores")
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(
         self,

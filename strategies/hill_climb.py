@@ -25,6 +25,7 @@ class HillClimb(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_best", "_best_score")
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -27,6 +27,8 @@ class NormalES(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_mean", "_noise")
+    OF_POPULATION: ClassVar[tuple[str, ...]] = ("_noise",)
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, *, population: int = 16, gain: float = 1.0) -> None:
         super().__init__(problem, population=population)

@@ -27,6 +27,8 @@ class OpenAIES(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_xi", "_moments", "_count")
+    OF_POPULATION: ClassVar[tuple[str, ...]] = ("_xi",)
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(
         self, problem: Problem, *, population: int = 16, lr: float = 0.2, momentum: float = 0.9, mu: float = 0.3

@@ -32,6 +32,8 @@ class PathIntegral(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_eps", "_step")
+    OF_POPULATION: ClassVar[tuple[str, ...]] = ("_eps", "_step")
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(
         self,

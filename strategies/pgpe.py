@@ -24,6 +24,8 @@ class PGPE(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_mu", "_sigma", "_s")
+    OF_POPULATION: ClassVar[tuple[str, ...]] = ("_s",)
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(
         self, problem: Problem, *, population: int = 16, mean_rate: float = 4.0, sigma_rate: float = 0.1

@@ -1,5 +1,7 @@
 """Best-of-N: independent draws from the prior, the baseline that everything else has to beat."""
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from zo_dno.strategies.base import PopulationStrategy
@@ -7,6 +9,8 @@ from zo_dno.strategies.base import PopulationStrategy
 
 class RandomSearch(PopulationStrategy):
     """Draw every candidate from the prior and learn nothing; the best of them is best-of-N."""
+
+    TAKES_LAG: ClassVar[bool] = True
 
     @property
     def n_prior(self) -> int:

@@ -26,6 +26,8 @@ class SNES(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_mu", "_sigma", "_s")
+    OF_POPULATION: ClassVar[tuple[str, ...]] = ("_s",)
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -32,6 +32,7 @@ class TRS(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_elites", "_elite_scores", "_side", "_streak")
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(
         self,

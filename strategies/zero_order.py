@@ -23,6 +23,7 @@ class ZeroOrder(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_pivot", "_best")
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, *, population: int = 16, similarity: float = 0.95) -> None:
         super().__init__(problem, population=population)

@@ -37,6 +37,8 @@ class ZOSGD(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_xi", "_moments", "_count", "_past")
+    OF_POPULATION: ClassVar[tuple[str, ...]] = ("_xi",)
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(
         self,

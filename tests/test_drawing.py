@@ -108,7 +108,9 @@ def test_no_more_is_drawn_than_is_worth_it():
         return [Question(first + i, one.image, one.sha256, "p") for i, one in enumerate(drawn)]
 
     z = torch.randn(40, generator.space.d, generator=torch.Generator().manual_seed(0))
-    answers = oracle.ask(drawing=Drawing(drawer, [(block, None) for block in z.split(4)], questions))
+    drawing = Drawing(drawer)
+    drawing.add([(block, None) for block in z.split(4)], questions)
+    answers = oracle.ask(drawing=drawing)
     assert len(answers) == 40
     assert max(most_waiting) <= 4 * (drawer.ahead + 1)
     oracle.close()

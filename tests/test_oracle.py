@@ -92,6 +92,25 @@ def test_functions_wait_in_threads_when_several_are_under_way():
     assert time.monotonic() - started < 2.4  # one after the other takes 3.2
 
 
+def test_coroutine_functions_are_awaited_side_by_side():
+    running = [0, 0]
+
+    async def judge(images):
+        running[0] += 1
+        running[1] = max(running)
+        await asyncio.sleep(0.02)
+        running[0] -= 1
+        return value(images, ())
+
+    class Judge:
+        async def __call__(self, images, prompts):
+            return value(images, prompts)
+
+    assert [answer.score.value for answer in ask(judge, range(12), in_flight=4)] == list(range(12))
+    assert running == [0, 4]
+    assert [answer.score.value for answer in ask(Judge())] == list(range(6))
+
+
 def test_prompts_go_with_their_images():
     seen = []
 

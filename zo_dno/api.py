@@ -69,6 +69,7 @@ def optimize(
     baseline: int | Literal["equal"] = 0,
     repeats: Repeats | None = None,
     screen: int = 0,
+    lag: int = 0,
     threads: int | None = None,
     on_step: Callable[[Step], None] | None = None,
     stop: Stop | None = None,
@@ -117,6 +118,8 @@ def optimize(
             of rewards that say that they are noisy.
         screen: images to draw for one query, where images are cheap and queries dear: the most promising are asked
             about, and the strategy is told guesses of the others (docs/strategies.md). 0 asks about all.
+        lag: populations that need not be answered when the next is asked for, so that slow answers hold nobody up; the
+            strategy then learns that much later (docs/strategies.md).
         threads: CPU threads to use, which are kept with the run since they may change the last bit of an image; by
             default as many as torch is set to.
         on_step: called with the progress after every population; by default a notebook's cell shows it.
@@ -147,6 +150,7 @@ def optimize(
         baseline=baseline,
         repeats=repeats,
         screen=screen,
+        lag=lag,
         seed=seed,
         gamma=gamma,
         min_log_prob=min_log_prob,
@@ -252,7 +256,7 @@ def _parts(
     torch.set_num_threads(options.threads or torch.get_num_threads())
     reward = requiring(reward, options.require)
     horizon = (options.horizon or options.queries) * max(1, options.screen)  # what the strategy will be told
-    searched = (options.strategy_options, options.space, options.space_options)
+    searched = (options.strategy_options, options.space, options.space_options, options.lag)
     build = partial(make_strategy, strategy, generator, horizon, options.seed, init, *searched)
     settings: dict[str, Any] = getattr(generator, "settings", {"model": name_of(generator)})
     if on_step is None and in_notebook():

@@ -17,7 +17,8 @@ class FunctionReward(Reward):
     """A plain function (images, prompts) -> scores, or (images) -> scores, as a reward.
 
     Args:
-        function: gets a sequence of PIL images and, if it has a second parameter, a sequence of prompts. Its attributes
+        function: gets a sequence of PIL images and, if it has a second parameter, a sequence of prompts; it may be a
+            coroutine function, which is awaited, with as many calls at once as `asking` says. Its attributes
             `unit`, `version`, `asking` and `differentiable`, if it has them, are the reward's.
         name: in tables and results; by default the function's.
     """
@@ -35,14 +36,15 @@ class FunctionReward(Reward):
         if differentiable is not None:
             self.differentiable = differentiable
         self._takes_prompts = n_positional(function) != 1
+        self.is_async = any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
 
     @property
     def identity(self) -> dict[str, Any]:
         """Name and version; without a version of its own, the function's source."""
         return super().identity | ({} if self._code is None else {"code": self._code})
 
-    def __call__(self, images: Sequence[Image], prompts: Sequence[str]) -> Sequence[float | Score]:
-        """Score PIL images, each drawn for the prompt in the same place."""
+    def __call__(self, images: Sequence[Image], prompts: Sequence[str]) -> Any:
+        """Score PIL images, each drawn for the prompt in the same place; a coroutine function gives an awaitable."""
         return self._function(images, prompts) if self._takes_prompts else self._function(images)
 
 

@@ -115,6 +115,9 @@ def run(
     screen: Annotated[
         int | None, _option("Images to draw for one query; the most promising are asked about (0: all).", _SEARCH)
     ] = None,
+    lag: Annotated[
+        int | None, _option("Populations that may be unanswered when the next is asked for (0).", _SEARCH)
+    ] = None,
     workers: Annotated[int | None, _option("Actors that ask the reward (0: this process).", _RAY)] = None,
     worker_cpus: Annotated[float | None, _option("That each of them counts as (1).", _RAY)] = None,
     worker_gpus: Annotated[float | None, _option("That each of them takes (0).", _RAY)] = None,
@@ -186,6 +189,7 @@ def run(
         "baseline": baseline,
         "repeats": repeats,
         "screen": screen,
+        "lag": lag,
         "top": top,
         "keep_images": keep_images,
         "threads": threads,

@@ -99,23 +99,30 @@ def draw(generator: "Generator", z: "Tensor", image_noise: "Tensor | None" = Non
     ]
 
 
+Questions = Callable[[list[Drawn]], list[Question]]
+
+
 class Drawing:
-    """The questions about a population while it is being drawn.
+    """The questions about populations while they are being drawn.
 
     Args:
         drawer: to draw with; by default there is nothing to draw.
-        blocks: of noise in order, each with what is added to its images.
-        questions: makes the questions of the next block from its images; called in the thread that takes them.
+        more: called whenever other blocks could be begun; it may `add` some.
     """
 
-    def __init__(
-        self,
-        drawer: Drawer | None = None,
-        blocks: "Iterable[tuple[Tensor, Tensor | None]]" = (),
-        questions: Callable[[list[Drawn]], list[Question]] = lambda _: [],
-    ) -> None:
-        self._drawer, self._blocks, self._questions = drawer, deque(blocks), questions
-        self._begun: deque[Block] = deque()
+    def __init__(self, drawer: Drawer | None = None, more: Callable[[], None] | None = None) -> None:
+        self._drawer, self._more = drawer, more
+        self._blocks: deque[tuple[Tensor, Tensor | None, Questions]] = deque()
+        self._begun: deque[tuple[Block, Questions]] = deque()
+
+    def add(self, blocks: "Iterable[tuple[Tensor, Tensor | None]]", questions: Questions) -> None:
+        """Draw these as well, after the others.
+
+        Args:
+            blocks: of noise in order, each with what is added to its images.
+            questions: makes the questions of the next block from its images; called in the thread that takes them.
+        """
+        self._blocks += [(z, image_noise, questions) for z, image_noise in blocks]
 
     @property
     def under_way(self) -> bool:
@@ -129,9 +136,12 @@ class Drawing:
 
     def go_on(self, on_drawn: Callable[[], None]) -> None:
         """Begin as many blocks as are worth having under way; `on_drawn` is called, in any thread, after each."""
+        if self._more is not None:
+            self._more()
         while self._drawer is not None and self._blocks and len(self._begun) < self._drawer.ahead:
-            block = self._drawer.begin(*self._blocks.popleft())
-            self._begun.append(block)
+            z, image_noise, questions = self._blocks.popleft()
+            block = self._drawer.begin(z, image_noise)
+            self._begun.append((block, questions))
             block.add_done_callback(lambda _: on_drawn())
 
     def drawn(self) -> list[Question]:
@@ -141,13 +151,14 @@ class Drawing:
             Exception: whatever went wrong in drawing one.
         """
         questions: list[Question] = []
-        while self._begun and self._begun[0].done():
-            questions += self._questions(self._begun.popleft().result())
+        while self._begun and self._begun[0][0].done():
+            block, questions_of = self._begun.popleft()
+            questions += questions_of(block.result())
         return questions
 
     def wait(self) -> None:
         """Wait for the next block, if one is under way."""
-        wait([*self._begun][:1])
+        wait([block for block, _ in self._begun][:1])
 
     def rest(self) -> list[Question]:
         """Draw all of it, and return its questions."""
@@ -161,5 +172,6 @@ class Drawing:
     def stop(self) -> None:
         """Draw no other block. The one that is being drawn is waited for: a generator does one thing at a time."""
         self._blocks.clear()
+        self._more = None
         begun, self._begun = self._begun, deque()
-        wait([block for block in begun if not block.cancel()])
+        wait([block for block, _ in begun if not block.cancel()])

@@ -40,6 +40,7 @@ class Options:
     baseline: int | Literal["equal"] = 0
     repeats: Repeats | None = None
     screen: int = 0
+    lag: int = 0
     seed: int = 0
     gamma: Gamma = 0.0
     min_log_prob: float | str | None = DEFAULT_LEVEL

@@ -107,19 +107,25 @@ def make_strategy(
     options: Mapping[str, Any],
     space: str = DEFAULT_SPACE,
     space_options: Mapping[str, Any] | None = None,
+    lag: int = 0,
 ) -> Strategy:
     """Build a strategy for the noise of a generator, or for a space in it.
 
     Raises:
-        InputError: the name or an option does not fit, or `init` is not noise of this generator.
+        InputError: the name or an option does not fit, `init` is not noise of this generator, or the strategy has to
+            know every score before it proposes anything else.
     """
     noise = generator.space
     target, checked = find_strategy(strategy, options)
-    problem, build = Problem(noise.d, horizon, seed, noise.sizes, init), partial(target, **checked)
+    problem = Problem(noise.d, horizon, seed, noise.sizes, init, lag=lag)
+    build: Callable[[Problem], Strategy] = partial(target, **checked)
     if space == DEFAULT_SPACE:
-        made: Strategy = build(problem)
-        return made
-    return in_space(problem, noise, find_space(space, space_options or {}), build)
+        made = build(problem)
+    else:
+        made = in_space(problem, noise, find_space(space, space_options or {}), build)
+    if lag and getattr(made, "lag", 0) != lag:
+        raise InputError(f"lag must be 0 with {name_of(strategy)}, which declares none; got {lag}.")
+    return made
 
 
 def find_space(name: str, options: Mapping[str, Any]) -> SpaceFactory:

@@ -15,7 +15,13 @@ from zo_dno.types import Candidates, Drawn
 
 @dataclass(slots=True)
 class Population:
-    """What one `ask` proposed, and the rows of those that were asked about."""
+    """What one `ask` proposed, and the rows of those that were asked about.
+
+    Attributes:
+        wanted: ids that are being asked about.
+        told: (n,) float64, what the strategy is told of a recorded population.
+        known: the strategy knows it already.
+    """
 
     row: PopulationRow
     candidates: Candidates
@@ -25,6 +31,19 @@ class Population:
     image_noise: Tensor | None = None
     features: np.ndarray | None = None
     guesses: np.ndarray | None = None
+    wanted: tuple[int, ...] = ()
+    told: Tensor | None = None
+    known: bool = False
+
+    @property
+    def under_way(self) -> int:
+        """How many are being asked about."""
+        return sum(not self.is_settled(id_) for id_ in self.wanted)
+
+    @property
+    def unsettled(self) -> int:
+        """How many have no score yet, and may get one."""
+        return sum(not self.is_settled(id_) for id_ in self.candidates.ids)
 
     def is_settled(self, id_: int) -> bool:
         """The candidate has a score, or will have none."""
@@ -33,6 +52,8 @@ class Population:
     @property
     def complete(self) -> bool:
         """Every candidate is settled, and what was guessed is known."""
+        if self.told is not None:
+            return True
         known = self.guesses is not None or all(row.status != "screened" for row in self.rows.values())
         return known and sum(row.settled for row in self.rows.values()) == len(self.candidates)
 

@@ -22,11 +22,12 @@ def replay(search: Search) -> None:
     rows = _by_population(search)
     candidates, last = None, -1
     for population in search.ledger.populations(search.stage):
+        search.catch_up(search.lag)
         candidates, last = search.strategy.ask(), population.number
         if candidates.ids[0] != population.first_id or noise_hash(candidates.z) != population.noise:
             raise DriftError(f"the strategy proposes other noise from query {population.first_id + 1} on")
         search.recall(population, candidates, rows.get(population.number, []))
-    if search.hand is None and candidates is not None:  # one in hand is drawn, and compared, later
+    if candidates is not None and search.hands[-1].complete:  # any other is drawn, and compared, later
         search.compare_images(candidates, rows[last])
 
 
@@ -44,10 +45,12 @@ def adopt(search: Search, path: Path) -> None:
         search.strategy.load_state_dict(kept.state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(f"snapshot {path} does not fit the strategy: {type(error).__name__}: {error}.") from error
+    in_hand = {**kept.earlier, kept.population: kept.candidates}
     for population in populations:
-        current = population.number == kept.population
-        candidates = kept.candidates if current else _without_noise(search, population)
-        search.recall(population, candidates, rows.get(population.number, []), tell=current)
+        candidates = in_hand.get(population.number) or _without_noise(search, population)
+        own = rows.get(population.number, [])
+        search.recall(population, candidates, own, known=population.number not in in_hand)
+        search.catch_up(len(in_hand))
     if kept.population > populations[-1].number:  # it was killed before anything of that population was asked
         first_id, size = kept.candidates.ids[0], len(kept.candidates)
         row = PopulationRow(search.stage, kept.population, first_id, size, noise_hash(kept.candidates.z))

@@ -61,6 +61,8 @@ class Parts:
         check_white_box(strategy, self.generator, self.reward)
         if options.screen:
             Screen(options.screen, options.seed)
+            if options.lag:
+                raise InputError(f"lag must be 0 with screen, which learns from every answer first; got {options.lag}.")
             if isinstance(strategy, WhiteBox):
                 raise InputError(f"screen must be 0 with {options.strategy}, which needs scores; got {options.screen}.")
 

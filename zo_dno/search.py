@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -103,12 +103,13 @@ class Search:
     failures: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     drift: str | None = None  # what came out differently, and was accepted
-    hand: Population | None = None  # asked for, and not told yet
+    hands: deque[Population] = field(default_factory=deque)  # asked for and not told yet, in order
     _recorded_features: dict[int, np.ndarray] | None = None
     _interrupted: bool = False
     _populations: int = 0
     _told: int = 0
     _started: float = field(default_factory=time.perf_counter)
+    _lap_from: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.strategy, UsesRegularizer) and (self.objective.gamma > 0 or self.objective.adapts):
@@ -132,8 +133,24 @@ class Search:
         return self.images * self.generator.nfe
 
     @property
+    def lag(self) -> int:
+        """How many populations the strategy need not know when it is asked for the next."""
+        lag: int = getattr(self.strategy, "lag", 0)
+        return lag
+
+    @property
     def _nfe_a_query(self) -> int:
         return self.generator.nfe * (self.screen.factor if self.screen else 1)
+
+    @property
+    def _left(self) -> int:
+        return self.budget.left(self.queries, self.elapsed, self._nfe_a_query)
+
+    @property
+    def _may_ask(self) -> bool:
+        """Something is left for candidates beyond those in hand."""
+        stopped = self.status != "finished" or self.stopped_by is not None or self._interrupted
+        return not stopped and self._left > sum(hand.unsettled for hand in self.hands)
 
     def interrupt(self) -> None:
         """Stop from another thread, as Ctrl-C does in this one."""
@@ -143,14 +160,14 @@ class Search:
     def run(self) -> None:
         """Search until the budget is spent, the target is reached, asking is useless or somebody presses Ctrl-C."""
         try:
-            self._finish_hand()
             self._look_for_target()
+            self._advance()
             while self.status == "finished" and self.stopped_by is None:
                 if self._interrupted:
                     raise KeyboardInterrupt
-                left = self.budget.left(self.queries, self.elapsed, self._nfe_a_query)
-                if left:
-                    self._population(left)
+                if self._left:
+                    self._ask_about_hands()
+                    self._advance()
                 else:
                     self.stopped_by = self.budget.limit(self.queries, self._nfe_a_query)
         except KeyboardInterrupt:
@@ -166,14 +183,14 @@ class Search:
         self.seconds["total"] = self.elapsed
         self.seconds["other"] = self.seconds["total"] - sum(self.seconds[name] for name in _PARTS)
 
-    def recall(self, row: PopulationRow, candidates: Candidates, rows: list[Query], *, tell: bool = True) -> None:
-        """Take up a recorded population where it was left: tell what was told, and have the rest in hand.
+    def recall(self, row: PopulationRow, candidates: Candidates, rows: list[Query], *, known: bool = False) -> None:
+        """Take a recorded population in hand where it was left.
 
         Args:
             row: of the population.
             candidates: what the strategy has just asked for again.
             rows: of its queries.
-            tell: the strategy does not know their scores yet.
+            known: the strategy knows their scores already.
         """
         self._populations = row.number + 1
         self.seconds["earlier"] = max(self.seconds["earlier"], row.seconds)
@@ -181,23 +198,21 @@ class Search:
             self.seconds[part] = max(self.seconds[part], getattr(row, f"{part}_seconds"))
         for query in rows:
             self._count(query)
-        population = Population(row, candidates, {query.id: query for query in rows})
-        if not all(query.told_seq is not None for query in rows) or len(rows) < row.size:
-            self.hand = population
-            return
-        told = torch.tensor([math.nan if query.told is None else query.told for query in rows], dtype=torch.float64)
-        feasible = torch.tensor([query.feasible for query in rows])
-        self.objective.recall(told, rewards_of(rows), feasible, shortfall_of(rows))
-        self._told += len(rows)
-        if self.screen is not None:
-            if self._recorded_features is None:
-                self._recorded_features = self.ledger.features(self.stage)
-            known = self._recorded_features
-            scored = [row for row in rows if row.value is not None and row.id in known]
-            self.screen.learn([known[row.id] for row in scored], [row.value or 0.0 for row in scored])
-        self._keep(population)
-        if tell:
-            self.strategy.tell(candidates, told.float())
+        hand = Population(row, candidates, {query.id: query for query in rows}, known=known)
+        if all(query.told_seq is not None for query in rows) and len(rows) == row.size:
+            hand.told = torch.tensor([math.nan if row.told is None else row.told for row in rows], dtype=torch.float64)
+        self.hands.append(hand)
+
+    def catch_up(self, most: int) -> None:
+        """Tell what is recorded, until at most so many populations are in hand.
+
+        Raises:
+            DriftError: one of them was never complete.
+        """
+        while len(self.hands) > most:
+            if not self.hands[0].complete:
+                raise DriftError(f"population {self.hands[0].row.number} was not waited for as it is now")
+            self._settle(self.hands[0])
 
     def compare_images(self, candidates: Candidates, rows: Sequence[Query]) -> None:
         """Draw recorded candidates again.
@@ -210,12 +225,47 @@ class Search:
             if images[row.id - candidates.ids[0]].sha256 != row.image:
                 self._drift(f"the model draws another image of candidate {row.id} than it did")
 
-    def _population(self, left: int) -> None:
-        hand = self.hand or self._ask()
-        hand.image_noise = image_noise_of(self.strategy)
-        hand.plausibility, hand.drawn = self._plausibility(hand), []
+    def _advance(self, drawing: Drawing | None = None) -> None:
+        """Tell complete populations, and ask for as many as may be in hand, each in its turn.
+
+        Args:
+            drawing: that is under way, which goes on with those that are asked for.
+        """
+        while True:
+            if len(self.hands) <= self.lag and self._may_ask:
+                hand = self._ask()
+                if drawing is not None:
+                    self._draw(hand, drawing)
+            elif self.hands and self.hands[0].complete:
+                self._settle(self.hands[0])
+            else:
+                return
+
+    def _ask_about_hands(self) -> None:
+        """Draw the populations in hand, and ask about them; while some may be untold, about those that follow, too."""
+        drawing = Drawing(self.drawer)
+        if self.lag:
+            drawing = Drawing(self.drawer, more=lambda: self._advance(drawing))
+        try:
+            for hand in self.hands:
+                self._draw(hand, drawing)
+            with self._asking_clock():
+                answers = self.oracle.ask(drawing=drawing, on_asked=self._on_asked, on_answered=self._on_answered)
+        finally:
+            for hand in self.hands:
+                hand.wanted = ()
+        if any(answer is None for answer in answers):
+            self.stopped_by = "cost"
+
+    def _draw(self, hand: Population, drawing: Drawing) -> None:
+        """Have a population drawn, as far as it is to be asked about."""
+        left = max(0, self._left - sum(other.under_way for other in self.hands))
         waiting = [id_ for id_ in hand.candidates.ids if not hand.is_settled(id_)]
         waiting = waiting if self.screen else waiting[:left]
+        if not waiting:
+            return
+        hand.image_noise, hand.wanted = image_noise_of(self.strategy), tuple(waiting)
+        hand.plausibility, hand.drawn = self._plausibility(hand), []
         n = max(*waiting, *hand.rows, 0) + 1 - hand.candidates.ids[0]
         size = getattr(self.generator, "batch_size", None)
         blocks = [
@@ -226,14 +276,7 @@ class Search:
         if self.screen is not None:
             n, questions = len(hand.candidates), partial(self._screened, hand, left)
             blocks = [(hand.candidates.z[rows], None) for rows in slices(n, size or n)]
-        drawing = Drawing(self.drawer, blocks, questions)
-        with self._asking_clock():
-            answers = self.oracle.ask(
-                drawing=drawing, on_asked=partial(self._on_asked, hand), on_answered=partial(self._on_answered, hand)
-            )
-        if any(answer is None for answer in answers):
-            self.stopped_by = "cost"
-        self._finish_hand()
+        drawing.add(blocks, questions)
 
     def _plausibility(self, hand: Population) -> Plausibility:
         """Test the candidates' noise; those whose image is not drawn from their noise alone may never win."""
@@ -276,7 +319,7 @@ class Search:
         asked |= {question.id for question in everybody if question.no_image}
         for question in everybody:
             if question.id not in asked and question.id not in hand.rows:
-                row = replace(self._row(hand, question, None), status="screened")
+                row = replace(self._row(question, None), status="screened")
                 hand.rows[question.id] = row
                 self._count(row)
         return [question for question in everybody if question.id in asked and not hand.is_settled(question.id)][:left]
@@ -288,30 +331,37 @@ class Search:
         row = PopulationRow(self.stage, self._populations, candidates.ids[0], len(candidates), noise)
         if self.artefacts.durable:
             if self.snapshot is not None:
-                snapshot.save(self.snapshot, snapshot.Snapshot(row.number, candidates, self.strategy.state_dict()))
+                earlier = {hand.row.number: hand.candidates for hand in self.hands}
+                state = self.strategy.state_dict()
+                snapshot.save(self.snapshot, snapshot.Snapshot(row.number, candidates, state, earlier))
             self.ledger.put(populations=[row])
         self._populations += 1
-        self.hand = Population(row, candidates)
-        return self.hand
+        self.hands.append(Population(row, candidates))
+        return self.hands[-1]
 
-    def _on_asked(self, hand: Population, questions: list[Question], part: PartOracle | None = None) -> None:
+    def _hand_of(self, id_: int) -> Population | None:
+        return next((hand for hand in self.hands if id_ in hand.candidates.ids), None)
+
+    def _on_asked(self, questions: list[Question], part: PartOracle | None = None) -> None:
         """Before a dear question leaves, its image and the fact that it leaves are on the disk."""
         if not self.artefacts.durable:
             return
         for question in questions if part is None else ():
             self.artefacts.keep_image(self.stage, question.id, array_of(question.image), question.sha256)
-        rows = [self._row(hand, question, None, part) for question in questions]
+        rows = [self._row(question, None, part) for question in questions]
         self.ledger.put(rows, (), self.artefacts.written())
 
-    def _on_answered(self, hand: Population, placed: Placed, part: PartOracle | None = None) -> None:
-        rows = [self._row(hand, question, answer, part) for question, answer in placed]
+    def _on_answered(self, placed: Placed, part: PartOracle | None = None) -> None:
+        rows = [self._row(question, answer, part) for question, answer in placed]
         if part is not None:
             self.ledger.put(rows)
             return
         if self.artefacts.durable:
             self.ledger.put(rows)  # before anything is counted, kept or learnt
-        hand.rows |= {row.id: row for row in rows}
         for row in rows:
+            hand = self._hand_of(row.id)
+            assert hand is not None
+            hand.rows[row.id] = row
             self._count(row)
 
     def _count(self, row: Query, sign: int = 1) -> None:
@@ -320,11 +370,35 @@ class Search:
         if row.status == "missing":
             self.failures[row.error or "no reason given"] += sign
 
-    def _finish_hand(self) -> None:
-        """Once a whole population is answered: write what it is told, keep its best, tell the strategy."""
-        hand = self.hand
-        if hand is None or not hand.complete:
-            return
+    def _settle(self, hand: Population) -> None:
+        """Once the first population in hand is complete: write what it is told, keep its best, tell the strategy."""
+        recorded = hand.told
+        told = self._written(hand) if recorded is None else self._recalled(hand, recorded)
+        self._told += len(hand.candidates)
+        self._keep(hand)
+        self.hands.popleft()
+        if not hand.known:
+            with self._clock("strategy"):
+                self.strategy.tell(hand.candidates, told)
+        self._look_for_target()
+        if self.on_step is not None and hand.plausibility is not None:
+            self.on_step(self._step(hand.plausibility))
+
+    def _recalled(self, hand: Population, told: torch.Tensor) -> torch.Tensor:
+        """Bring objective and screen to where they were once a recorded population was told."""
+        rows = list(hand.rows.values())
+        feasible = torch.tensor([query.feasible for query in rows])
+        self.objective.recall(told, rewards_of(rows), feasible, shortfall_of(rows))
+        if self.screen is not None:
+            if self._recorded_features is None:
+                self._recorded_features = self.ledger.features(self.stage)
+            known = self._recorded_features
+            scored = [row for row in rows if row.value is not None and row.id in known]
+            self.screen.learn([known[row.id] for row in scored], [row.value or 0.0 for row in scored])
+        return told.float()
+
+    def _written(self, hand: Population) -> torch.Tensor:
+        """Decide what a population is told, and write it down."""
         if hand.plausibility is None:
             hand.plausibility = self._plausibility(hand)
         rows = [hand.rows[id_] for id_ in hand.candidates.ids]
@@ -341,15 +415,9 @@ class Search:
             for i, (row, score) in enumerate(zip(rows, told.tolist(), strict=True))
         ]
         self._learn_to_guess(hand)
+        self._lap()
         self.ledger.put(told_rows, [self._timed(hand.row)], self.artefacts.written())
-        self._told += len(rows)
-        self._keep(hand)
-        self.hand = None
-        with self._clock("strategy"):
-            self.strategy.tell(hand.candidates, told)
-        self._look_for_target()
-        if self.on_step is not None:
-            self.on_step(self._step(hand.plausibility))
+        return told
 
     def _learn_to_guess(self, hand: Population) -> None:
         if self.screen is None or hand.features is None:
@@ -376,10 +444,11 @@ class Search:
                 self.artefacts.keep_noise(self.stage, id_, found.z)
 
     def _keep_part(self) -> None:
-        """At the end, keep what is known of a population that is not complete; it will be told when it is."""
-        if self.hand is not None and self.hand.rows:
-            self.ledger.put(self.hand.rows.values(), [self._timed(self.hand.row)])
-            self._keep(self.hand)
+        """At the end, keep what is known of populations that are not told; they will be when they are complete."""
+        for hand in self.hands:
+            if hand.rows:
+                self.ledger.put(hand.rows.values(), [self._timed(hand.row)])
+                self._keep(hand)
 
     def _reopen(self, ids: Sequence[int], part: str) -> None:
         """Take back failures that say nothing of the candidates, so that these are asked about again."""
@@ -387,11 +456,12 @@ class Search:
             rows = [row for row in self.ledger.queries(self.stage + PART) if row.oracle == part and row.id in ids]
             self.ledger.put([replace(row, status="asked", cached=False) for row in rows])
             return
-        assert self.hand is not None
         for id_ in ids:
-            row = self.hand.rows[id_]
-            self._count(row, -1)
-            self.hand.rows[id_] = replace(row, status="asked", cached=False)
+            hand = self._hand_of(id_)
+            if hand is not None:  # what was told as missing stays missing
+                row = hand.rows[id_]
+                self._count(row, -1)
+                hand.rows[id_] = replace(row, status="asked", cached=False)
 
     def _look_for_target(self) -> None:
         best = self.archive.best
@@ -409,9 +479,9 @@ class Search:
             row, seconds=self.elapsed, generate_seconds=generate, score_seconds=score, strategy_seconds=strategy
         )
 
-    def _row(
-        self, hand: Population, question: Question, answer: Answer | None, part: PartOracle | None = None
-    ) -> Query:
+    def _row(self, question: Question, answer: Answer | None, part: PartOracle | None = None) -> Query:
+        hand = self._hand_of(question.id)
+        assert hand is not None
         assert hand.plausibility is not None
         tested = hand.plausibility.at(question.id - hand.candidates.ids[0])
         if part is not None:
@@ -438,13 +508,23 @@ class Search:
     @contextmanager
     def _asking_clock(self) -> Iterator[None]:
         """Count the time in which images were drawn, and the rest as waiting for scores."""
-        started, busy = time.perf_counter(), self.drawer.busy
+        self._lap_from = (time.perf_counter(), self.drawer.busy, self.seconds["strategy"])
         try:
             yield
         finally:
-            seconds, drawing = time.perf_counter() - started, self.drawer.busy - busy
-            self.seconds["generate"] += min(drawing, seconds)
-            self.seconds["score"] += max(0.0, seconds - drawing)
+            self._lap()
+            self._lap_from = None
+
+    def _lap(self) -> None:
+        """Count the time since the last lap, while images are being drawn and asked about."""
+        if self._lap_from is None:
+            return
+        started, busy, strategy = self._lap_from
+        self._lap_from = (time.perf_counter(), self.drawer.busy, self.seconds["strategy"])
+        drawing = self._lap_from[1] - busy
+        seconds = self._lap_from[0] - started - (self._lap_from[2] - strategy)
+        self.seconds["generate"] += min(drawing, seconds)
+        self.seconds["score"] += max(0.0, seconds - drawing)
 
     @contextmanager
     def _clock(self, part: str) -> Iterator[None]:

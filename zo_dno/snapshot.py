@@ -1,7 +1,7 @@
 """A strategy's state in a file: tensors and plain values, never anything that has to be executed to be read."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ class Snapshot:
         population: number of that `ask`.
         candidates: what it proposed.
         state: the strategy's `state_dict`, with these candidates in hand.
+        earlier: what earlier populations proposed that the strategy had not been told of, by their numbers.
     """
 
     population: int
     candidates: Candidates
     state: dict[str, Any]
+    earlier: dict[int, Candidates] = field(default_factory=dict)
 
 
 def save(path: Path, snapshot: Snapshot) -> None:
@@ -45,6 +47,7 @@ def save(path: Path, snapshot: Snapshot) -> None:
         "ids": list(snapshot.candidates.ids),
         "z": _packed(snapshot.candidates.z, tensors),
         "state": _packed(snapshot.state, tensors),
+        "earlier": [[number, list(one.ids), _packed(one.z, tensors)] for number, one in snapshot.earlier.items()],
     }
     metadata = {"snapshot": json.dumps(content)}
     write_whole(path, lambda unfinished: save_file(tensors, unfinished, metadata), durable=True)
@@ -65,7 +68,8 @@ def load(path: Path) -> Snapshot:
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise InputError(f"snapshot {path} cannot be read: {error}.") from error
     candidates = Candidates(_unpacked(content["z"], tensors), tuple(content["ids"]))
-    return Snapshot(content["population"], candidates, _unpacked(content["state"], tensors))
+    earlier = {number: Candidates(_unpacked(z, tensors), tuple(ids)) for number, ids, z in content.get("earlier", ())}
+    return Snapshot(content["population"], candidates, _unpacked(content["state"], tensors), earlier)
 
 
 def _packed(value: Any, tensors: dict[str, Tensor]) -> Any:

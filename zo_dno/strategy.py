@@ -26,8 +26,9 @@ class Problem:
         sizes: entries of every draw in z, in order; by default z is one draw.
         init: (d,), noise to start from; by default a draw from the prior.
         start: (d,), candidate 0 of a search of the whole prior; by default a draw of its own.
+        lag: how many earlier populations may be untold, in whole or in part, when the next is asked for.
     Raises:
-        InputError: a number is below 1, the sizes do not sum to d, or init is not (d,) and finite.
+        InputError: a number is below 1, the lag below 0, the sizes do not sum to d, or init is not (d,) and finite.
     """
 
     d: int
@@ -36,11 +37,14 @@ class Problem:
     sizes: tuple[int, ...] = ()
     init: "Tensor | None" = None
     start: "Tensor | None" = None
+    lag: int = 0
 
     def __post_init__(self) -> None:
         for name, value in (("d", self.d), ("horizon", self.horizon)):
             if value < 1:
                 raise InputError(f"{name} must be at least 1; got {value}.")
+        if self.lag < 0:
+            raise InputError(f"lag must be at least 0; got {self.lag}.")
         if self.sizes and sum(self.sizes) != self.d:
             raise InputError(f"sizes must sum to d = {self.d}; got {self.sizes}. They come from another noise space.")
         if self.init is None:
@@ -64,13 +68,17 @@ class Strategy(Protocol):
         - a population may be told in parts, in any order of the parts, and NaN (missing) in any place;
         - `load_state_dict(state_dict())` on a fresh instance goes on as the old one would;
         - global random generators are neither read nor written.
+
+    A strategy that need not know the scores of the last populations has an attribute `lag`, how many. It is then asked
+    for population k after exactly the tells of those up to k - 1 - lag, so that what it proposes does not depend on
+    how fast anything was.
     """
 
     def ask(self) -> "Candidates":
         """Propose the next population.
 
         Raises:
-            AskTellError: the last population was not told completely.
+            AskTellError: more than `lag` populations are not told completely.
         """
         ...
 
@@ -78,7 +86,7 @@ class Strategy(Protocol):
         """Learn from the scores of what was asked, or of a part of it.
 
         Args:
-            candidates: rows of the last `ask`.
+            candidates: rows of one `ask`.
             scores: (n,), higher is better, NaN is missing.
         Raises:
             AskTellError: the scores are not (n,), or a candidate was not asked or was told already.

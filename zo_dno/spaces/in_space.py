@@ -25,7 +25,8 @@ class InSpace:
         space: makes the space.
         build: makes the strategy for the problem of coordinates.
     Raises:
-        InputError: the strategy takes gradients through the generator.
+        InputError: the strategy takes gradients through the generator, or the space has to know scores first and the
+            problem has a lag.
     """
 
     def __init__(self, problem: Problem, noise: NoiseSpace, space: SpaceFactory, build: Build) -> None:
@@ -35,6 +36,12 @@ class InSpace:
             start = torch.randn(problem.d, generator=stream(problem.seed, "start"))
         self._start = start.detach().to("cpu", torch.float32)
         self.space: Space = space(noise, self._start, problem.seed)
+        if self.space.warm_up and problem.lag:
+            raise InputError(
+                f"lag must be 0 in this space, which is made from the scores of {self.space.warm_up} prior draws; got "
+                f"{problem.lag}."
+            )
+        self.lag = problem.lag
         self._warm: list[Tensor] = []  # prior draws and their scores, before there are coordinates
         self._warm_scores: list[Tensor] = []
         self._asked = Candidates(torch.empty(0, self.space.k), ())
@@ -99,9 +106,8 @@ class InSpace:
         space = self.space
         init = space.origin if self._problem.init is not None else None
         horizon = max(1, self._problem.horizon - space.warm_up)
-        return self._build(
-            Problem(space.k, horizon, self._problem.seed, space.sizes, init, None if init is not None else space.origin)
-        )
+        start, lag = None if init is not None else space.origin, self._problem.lag
+        return self._build(Problem(space.k, horizon, self._problem.seed, space.sizes, init, start, lag))
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to go on."""
