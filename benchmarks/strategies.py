@@ -105,19 +105,19 @@ def _warmth(pixels: np.ndarray) -> float:
     return float(pixels[..., 0].mean() - pixels[..., 2].mean()) / 255
 
 
-def one_run(job: tuple[str, str, str, int, int, bool]) -> dict[str, Any]:
+def one_run(job: tuple[str, str, str, int, int, bool, str]) -> dict[str, Any]:
     """Make one run; returns its line."""
     import torch
 
     import zo_dno
     from zo_dno.display import quiet_libraries
 
-    name, reward, prompt, seed, queries, constrained = job
+    name, reward, prompt, seed, queries, constrained, noise = job
     torch.set_num_threads(1)
     entry = {"strategy": name, **(ENTRIES | OUTSIDE)[name]}
     scorer: Any = reward
     with quiet_libraries():
-        generator = _generator(prompt)
+        generator = _generator(prompt, noise)
         judge = NoisyJudge(seed, _usual(prompt))
         if reward == "noisy_judge":
             scorer = _named(judge)
@@ -147,6 +147,7 @@ def one_run(job: tuple[str, str, str, int, int, bool]) -> dict[str, Any]:
         "seed": seed,
         "queries": queries,
         "constrained": constrained,
+        "noise": noise,
         "best": best,
         "log_prob": result.best.log_prob,
         "norm_ratio": result.best.norm_ratio,
@@ -177,15 +178,11 @@ def _usual(prompt: str) -> tuple[float, float]:
     return float(np.mean(found)), float(np.std(found))
 
 
-_generators: dict[str, Any] = {}
-
-
-def _generator(prompt: str) -> Any:
+@cache
+def _generator(prompt: str, noise: str = "initial") -> Any:
     import zo_dno
 
-    if prompt not in _generators:
-        _generators[prompt] = zo_dno.DiffusersGenerator.builtin(prompt, steps=STEPS)
-    return _generators[prompt]
+    return zo_dno.DiffusersGenerator.builtin(prompt, steps=STEPS, search=noise, eta=float(noise == "all"))
 
 
 def scores(lines: list[dict[str, Any]]) -> "pd.DataFrame":
@@ -263,6 +260,10 @@ def figure(frame: "pd.DataFrame") -> Any:
     return made
 
 
+def _kind(line: dict[str, Any]) -> tuple[bool, str]:
+    return line.get("constrained", True), line.get("noise", "initial")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/strategies.jsonl"))
@@ -275,6 +276,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--quick", action="store_true", help="one prompt, 2 seeds, 64 queries: about 10 minutes")
     parser.add_argument("--without-constraint", action="store_true", help="let any noise win")
+    parser.add_argument("--noise", choices=("initial", "all"), default="initial", help="all: of every step, with eta 1")
     parser.add_argument("--show", action="store_true", help="run nothing: tables of what is in the file")
     parser.add_argument("--picture", action="store_true", help=f"draw {PICTURE} of everything in the file")
     options = parser.parse_args()
@@ -284,17 +286,14 @@ def main() -> None:
     constrained = not options.without_constraint
     options.out.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
-    done = {
-        (one["entry"], one["reward"], one["prompt"], one["seed"], one["queries"], one.get("constrained", True))
-        for one in lines
-    }
+    done = {(*(one[key] for key in ("entry", "reward", "prompt", "seed", "queries")), *_kind(one)) for one in lines}
     jobs = [
         job
         for seed in range(options.seeds)
         for prompt in prompts
         for reward in options.rewards
         for name in ([] if options.show else options.entries)
-        if (job := (name, reward, prompt, seed, options.queries, constrained)) not in done
+        if (job := (name, reward, prompt, seed, options.queries, constrained, options.noise)) not in done
     ]
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.processes) as pool, options.out.open("a") as file:
@@ -302,9 +301,8 @@ def main() -> None:
             file.write(json.dumps(line) + "\n")
             file.flush()
             lines.append(line)
-    frame = scores(
-        [line for line in lines if line["prompt"] in prompts and line.get("constrained", True) == constrained]
-    )
+    kind = (constrained, options.noise)
+    frame = scores([line for line in lines if line["prompt"] in prompts and _kind(line) == kind])
     columns = ["entry", "normalised", "above best-of-N", "auto above it", "mean", "runs", "plausible", "log P"]
     columns += ["prompt match", "ask+tell s", "peak MB"]
     for reward in options.rewards:

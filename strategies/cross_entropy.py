@@ -24,15 +24,17 @@ class CrossEntropy(PopulationStrategy):
         last_sigma: below which no width falls.
     """
 
-    STATE: ClassVar[tuple[str, ...]] = ("_mu", "_sigma")
+    STATE: ClassVar[tuple[str, ...]] = ("_mu", "_sigma", "_noise")
+    OF_POPULATION: ClassVar[tuple[str, ...]] = ("_noise",)
+    TAKES_LAG: ClassVar[bool] = True
 
     def __init__(
         self,
         problem: Problem,
         *,
         population: int = 16,
-        elite: float = 0.5,
-        mean_rate: float = 1.5,
+        elite: float = 0.25,
+        mean_rate: float = 2.5,
         sigma_rate: float = 0.05,
         last_sigma: float = 0.05,
     ) -> None:
@@ -47,14 +49,17 @@ class CrossEntropy(PopulationStrategy):
         self._elite, self._eta_mu, self._eta_sigma, self._floor = elite, mean_rate, sigma_rate, last_sigma
         self._mu, sigma = first_gaussian(self.start, self.has_init)
         self._sigma = torch.full((self.d,), sigma)
+        self._noise = torch.empty(0, self.d)
 
     @property
     def step_size(self) -> float:
         return float(self._sigma.mean())
 
     def _sample(self) -> Tensor:
-        z = self.retract(torch.addcmul(self._mu, self._sigma, self.randn(self.population)))
+        self._noise = self.randn(self.population).mul_(self._sigma)
+        z = self.retract(self._mu + self._noise)
         if self._first_id == 0:
+            self._noise[0] = self.start - self._mu
             z[0] = self.start
         return z
 
@@ -65,11 +70,11 @@ class CrossEntropy(PopulationStrategy):
         threshold = reached.sort(descending=True).values[max(1, round(self._elite * len(reached))) - 1]
         elite = (scores >= threshold).float()  # with all that tie with the last of them
         count = int(elite.sum())
-        mean = elite @ z / count
-        self._mu = self._mu + self._eta_mu * (mean - self._mu)
+        step = elite @ self._noise / count  # before the shell, which would draw the mean back to 0
+        self._mu = self._mu + self._eta_mu * step
         if count > 1:
             squares = torch.zeros(self.d)
             for row in elite.nonzero()[:, 0].tolist():  # row by row: a copy of the elites would be half a population
-                squares.add_((z[row] - mean).square_())
+                squares.add_((self._noise[row] - step).square_())
             width = squares.div_(count - 1).sqrt_()
             self._sigma = torch.lerp(self._sigma, width, self._eta_sigma).clamp_min_(self._floor)
