@@ -44,7 +44,9 @@ def until(happened, patience=30.0):
 
 
 def started(mode, generator=None, **options):
-    return zo_dno.RatingCell(generator or ToyGenerator(), reward=reward(mode), **{**SMALL, **options})
+    return zo_dno.RatingCell(
+        generator or ToyGenerator(), reward=reward(mode), **{"strategy": "snes", **SMALL, **options}
+    )
 
 
 def say(run, task, said):
