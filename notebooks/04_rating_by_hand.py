@@ -50,9 +50,10 @@ def click_for_me():
     pictures = [part.value for part in parts if isinstance(part, ipywidgets.Image)]
     buttons = {part.description: part for part in parts if isinstance(part, ipywidgets.Button)}
     choices = [name for name in buttons if name.isdigit()]
-    if choices and len(pictures) >= len(choices):
+    pictures = [picture for picture in pictures if len(picture)][: len(choices)]  # another thread fills them
+    if choices and len(pictures) == len(choices):
         light = [np.asarray(Image.open(io.BytesIO(bytes(picture))).convert("L")).mean() for picture in pictures]
-        buttons[str(1 + int(np.argmax(light[: len(choices)])))].click()
+        buttons[str(1 + int(np.argmax(light)))].click()
 
 
 while cell.running:

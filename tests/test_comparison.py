@@ -53,6 +53,8 @@ def found(tmp_path_factory):
         **settings,
     )
     assert over == [(i, 36) for i in range(1, 37)]
+    assert made.unfinished == 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # Ray Tune's own stays in place
     return made
 
 
@@ -166,6 +168,9 @@ def test_a_comparison_that_is_killed_goes_on_to_the_same_table(found, tmp_path):
     process.wait()
     done = len(list((tmp_path / "out").glob("runs/*/result.json")))
     assert 8 <= done < 36
+    cut = zo_dno.Comparison.load(tmp_path / "out")
+    assert cut.unfinished == 36 - done
+    assert f"{36 - done} runs are not finished. Go on: zo-dno compare" in cut.what_is_left
     subprocess.run(command, check=True, timeout=280, stdout=subprocess.DEVNULL)
     table = zo_dno.Comparison.load(tmp_path / "out").table
     timed = ["seconds", "strategy_seconds", "folder"]
@@ -190,6 +195,12 @@ def test_early_stopping_stops_runs_that_are_behind_and_says_so(tmp_path):
     best_of_n = found.table[found.table["entry"] == "random_search"].groupby("folder")["queries"].max()
     assert (best_of_n == 256).all()
     assert "stopped early" in comparison_report(found)
+    assert found.unfinished == 0
+
+
+def test_gpus_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"generator_gpus must be at most \d+, as many as there are here; got 1000"):
+        zo_dno.compare(tmp_path / "out", ["snes"], ["one"], seeds=1, queries=16, generator_gpus=1000, **TOY)
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path):

@@ -347,6 +347,8 @@ def compare(
     found.report()
     display.comparison(found)
     display.files(out, {TABLE: "a row for each run and budget", "report.html": "open it in a browser"})
+    if found.unfinished:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -138,6 +138,8 @@ def comparison(found: Comparison) -> None:
         console.print(str(claim), markup=False, soft_wrap=True)
     for name, reason in found.failures.items():
         console.print(f"[red]{escape(name)} failed:[/] {escape(reason)}", soft_wrap=True)
+    if found.unfinished:
+        console.print(f"[yellow]{escape(found.what_is_left)}[/]", soft_wrap=True)
 
 
 def many(lines: Sequence[Line], out: Path) -> None:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.strategies.play import best, make, toy_image_reward
+from tests.strategies.play import best, make, shifted_sphere
 from zo_dno.errors import InputError
 from zo_dno.strategies.turbo import TuRBO
 from zo_dno.strategy import Problem
@@ -12,16 +12,13 @@ from zo_dno.strategy import Problem
 
 @pytest.mark.slow
 def test_beats_best_of_n_in_a_small_space() -> None:
-    """In at least 9 of 10 seeds; a strategy that is only as good would do that in 1.1 % of all cases."""
-    wins = 0
-    for seed in range(10):
-        reward = toy_image_reward(16, seed)
+    """In all of 8 seeds; a strategy that is only as good would do that in 0.4 % of all cases."""
+    for seed in range(8):
         found, drawn = (
-            best(make(name, d=16, seed=seed, horizon=160, population=8), reward, 160)
+            best(make(name, d=16, seed=seed, horizon=96, population=8), shifted_sphere, 96)
             for name in ("turbo", "random_search")
         )
-        wins += found > drawn
-    assert wins >= 9
+        assert found > drawn
 
 
 def test_many_dimensions_are_refused_with_the_space_to_take() -> None:

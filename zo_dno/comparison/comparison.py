@@ -12,9 +12,9 @@ from zo_dno.cluster import LOCAL
 from zo_dno.comparison import statistics
 from zo_dno.comparison.plan import BASELINE, Named, Plan
 from zo_dno.comparison.table import check_alike, rows_of_run, table_of
-from zo_dno.comparison.trials import FAILED, Done, run_trials
+from zo_dno.comparison.trials import FAILED, STOPPED, Done, run_trials
 from zo_dno.config import read_yaml
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, RunError
 from zo_dno.files import write_text, write_whole
 from zo_dno.notebook import ProgressCell, in_notebook
 from zo_dno.run_folder import CONFIG
@@ -35,6 +35,7 @@ class Comparison:
         folder: of the comparison; None where runs were put together from elsewhere.
         failures: run's folder -> why it could not be run.
         stopped_early: some runs were stopped since they were behind, so means at large budgets are of the better ones.
+        unfinished: runs that were not begun, or not carried to their end.
         baseline: the entry that all are compared with: best-of-N, where there is one.
     """
 
@@ -42,6 +43,7 @@ class Comparison:
     folder: Path | None = None
     failures: Mapping[str, str] = field(default_factory=dict)
     stopped_early: bool = False
+    unfinished: int = 0
     baseline: str = BASELINE
 
     @classmethod
@@ -55,14 +57,18 @@ class Comparison:
         if not (folder / PLAN).is_file():
             raise InputError(f"comparison must be a folder that `zo-dno compare` wrote; {folder} has no {PLAN}.")
         kept = json.loads((folder / RUNS).read_text())
-        rows, failures = [], {}
+        rows, failures, unfinished = [], {}, 0
         for one in kept["runs"]:
             run = folder / one["folder"]
             if (run / FAILED).exists():
                 failures[run.name] = (run / FAILED).read_text().strip()
-            elif (run / CONFIG).exists():
-                rows += rows_of_run(run, kept["budgets"], entry=one["entry"], reward=one["reward"])
-        return cls(table_of(rows), folder, failures, kept["early_stopping"])
+                continue
+            own = []
+            if (run / CONFIG).exists():
+                own = rows_of_run(run, kept["budgets"], entry=one["entry"], reward=one["reward"])
+            unfinished += not (own and own[-1]["over"]) and not (run / STOPPED).exists()
+            rows += own
+        return cls(table_of(rows), folder, failures, kept["early_stopping"], unfinished)
 
     @classmethod
     def of_runs(cls, folders: Sequence[str | Path], budgets: Sequence[int] = ()) -> "Comparison":
@@ -79,12 +85,21 @@ class Comparison:
         configs = [read_yaml(path / CONFIG) for path in paths]
         own = sorted({int(config["queries"]) for config in configs})
         read = sorted(set(budgets)) or sorted({2**power for power in range(4, own[-1].bit_length())} | set(own))
-        return cls(table_of(row for path in paths for row in rows_of_run(path, read)))
+        rows = [rows_of_run(path, read) for path in paths]
+        unfinished = sum(not (own and own[-1]["over"]) for own in rows)
+        return cls(table_of(row for own in rows for row in own), unfinished=unfinished)
 
     @cached_property
     def scored(self) -> "pd.DataFrame":
         """The table with the column `score`, the reward on its cell's scale (`zo_dno.comparison.statistics`)."""
         return statistics.normalised(self.table, self.reference)
+
+    @property
+    def what_is_left(self) -> str:
+        """How many runs are not at their end, and what to do."""
+        runs = "1 run is" if self.unfinished == 1 else f"{self.unfinished} runs are"
+        on = "" if self.folder is None else f" Go on: zo-dno compare {self.folder / PLAN} --out {self.folder}"
+        return f"{runs} not finished.{on}"
 
     @property
     def entries(self) -> list[str]:
@@ -245,13 +260,15 @@ def compare(
         spaces: that strategies are run in which name none.
         queries: of each run.
         budgets: queries at which curves are read; by default powers of two from 16, and `queries`.
-        at_once: runs under way, a CPU each; by default one for each CPU.
+        at_once: runs under way, each with as many CPUs and GPUs as `generator_cpus` (1) and `generator_gpus` (0) say;
+            by default one for each CPU.
         early_stopping: stop runs that are behind (ASHA); for a first look, never for figures to show.
         ray: where the runs are made: "local", "auto" or the address of a cluster that sees `out`.
         on_trial: called with (runs that are over, runs in all).
         settings: of every run, by the names of `zo-dno run`'s options, such as model="scenes", steps=4, cache=...
     Raises:
         InputError: something does not fit, or `out` holds another comparison; nothing was run.
+        RunError: no run came far enough to be shown.
     """
     plan = Plan(strategies, prompts, rewards, seeds, spaces, queries, budgets, {"threads": 1, **settings})
     return run_plan(plan, Path(out), at_once=at_once, early_stopping=early_stopping, ray=ray, on_trial=on_trial)
@@ -275,6 +292,9 @@ def run_plan(
         on_trial = ProgressCell().trials
     run_trials(plan, out, at_once=at_once, ray=ray, early_stopping=early_stopping, on_trial=on_trial)
     found = Comparison.load(out)
+    if found.table.empty:
+        first = next(iter(found.failures.values()), "it was stopped before the first was")
+        raise RunError(f"No run of the comparison is far enough to be shown: {first}")
     found.write(out / TABLE)
     return found
 

@@ -3,15 +3,18 @@
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from zo_dno import api
+from zo_dno.cluster import LOCAL
 from zo_dno.comparison.plan import BASELINE, Plan, Trial
-from zo_dno.errors import ZoDnoError
+from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.files import write_text
 from zo_dno.ledger import Ledger, Query
 from zo_dno.run_folder import CONFIG, LEDGER
@@ -51,7 +54,7 @@ def run_trials(
         return
     from zo_dno.cluster import connect
 
-    connect(ray)
+    taken = takes(plan, connect(ray), ray)
     from ray import tune
     from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
@@ -65,9 +68,10 @@ def run_trials(
         _trainable(), plan=plan, out=str(out.resolve()), here=str(Path.cwd()), pauses=early_stopping
     )
     state = (out / STATE).resolve()
+    counter = _counter(len(plan.trials) - len(waiting), len(plan.trials), on_trial)
     with quiet_tune():
         tuner = tune.Tuner(
-            tune.with_resources(trainable, {"cpu": 1}),
+            tune.with_resources(trainable, taken),
             param_space=steps,
             tune_config=tune.TuneConfig(
                 metric=GAIN,
@@ -82,13 +86,27 @@ def run_trials(
                 storage_path=str(state),
                 verbose=0,
                 log_to_file=False,
-                callbacks=[_counter(len(plan.trials) - len(waiting), len(plan.trials), on_trial)],
+                callbacks=[counter],
             ),
         )
         tuner.fit()
     for trial in waiting if early_stopping else ():
-        if trial.folder(out).exists() and not is_over(trial, out):
+        if trial.number in counter.ended and not is_over(trial, out):
             (trial.folder(out) / STOPPED).touch()
+
+
+def takes(plan: Plan, ray: Any, address: str) -> dict[str, float]:
+    """Return what a trial takes of a machine: what its generator does, unless that has actors of its own.
+
+    Raises:
+        InputError: this machine does not have as much.
+    """
+    config = plan.trials[0].config
+    gpus = 0 if config.generators else config.generator_gpus
+    there = ray.cluster_resources().get("GPU", 0)
+    if address == LOCAL and gpus > there:
+        raise InputError(f"generator_gpus must be at most {there:g}, as many as there are here; got {gpus:g}.")
+    return {"cpu": config.generator_cpus, "gpu": gpus}
 
 
 def is_over(trial: Trial, out: Path) -> bool:
@@ -218,16 +236,18 @@ def _counter(done: int, total: int, on_trial: Done | None) -> Any:
     from ray import tune
 
     class Counter(tune.Callback):  # type: ignore[misc]
-        """Counts trials that are over."""
+        """Counts trials that are over, and remembers which ended by themselves or were stopped early."""
 
         def __init__(self, done: int, total: int, on_trial: Done | None) -> None:
             self.done, self.total, self.on_trial = done, total, on_trial
+            self.ended: list[int] = []
 
         def __getstate__(self) -> dict[str, Any]:
             return vars(self) | {"on_trial": None}  # Ray Tune stores callbacks, and a progress bar cannot be
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             self.done += 1
+            self.ended.append(trial.config["trial"])
             if self.on_trial is not None:
                 self.on_trial(self.done, self.total)
 
@@ -236,14 +256,17 @@ def _counter(done: int, total: int, on_trial: Done | None) -> Any:
 
 @contextmanager
 def quiet_tune() -> Iterator[None]:
-    """Keep Ray Tune's tables and remarks off the screen; our own progress says what matters."""
+    """Keep Ray Tune's tables and remarks off the screen, and its handler of Ctrl-C from staying when it is done."""
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # rewards and files are found from where this was started
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     logger = logging.getLogger("ray.tune")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     finally:
         logger.setLevel(level)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)

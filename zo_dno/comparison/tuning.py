@@ -11,7 +11,7 @@ from typing import Any
 
 from zo_dno.cluster import LOCAL
 from zo_dno.comparison.plan import BASELINE, Named, Plan
-from zo_dno.comparison.trials import GAIN, STATE, Trials, quiet_tune
+from zo_dno.comparison.trials import GAIN, STATE, Trials, quiet_tune, takes
 from zo_dno.errors import InputError
 from zo_dno.parts import name_of
 from zo_dno.spaces import DEFAULT_SPACE
@@ -83,10 +83,10 @@ def tune(
     folder = Path(out).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     plan_of = partial(_plan, strategy, prompts, rewards, seeds, space, queries, {"threads": 1, **settings})
-    plan_of({name: _middle(name, values) for name, values in ranges.items()})  # finds what does not fit
+    middle = plan_of({name: _middle(name, values) for name, values in ranges.items()})  # finds what does not fit
     from zo_dno.cluster import connect
 
-    connect(ray)
+    taken = takes(middle, connect(ray), ray)
     from ray import tune as ray_tune
 
     domain = {name: _domain(values) for name, values in ranges.items()}
@@ -99,7 +99,7 @@ def tune(
     )
     with quiet_tune():
         found: Any = ray_tune.Tuner(
-            ray_tune.with_resources(partial(_try, plan_of, folder, str(Path.cwd())), {"cpu": 1}),
+            ray_tune.with_resources(partial(_try, plan_of, folder, str(Path.cwd())), taken),
             param_space=domain,
             tune_config=config,
             run_config=ray_tune.RunConfig(

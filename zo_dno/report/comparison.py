@@ -227,9 +227,8 @@ def warnings(found: "Comparison") -> list[str]:
         )
     if found.stopped_early:
         notes.append("Runs that were behind were stopped early. That is for a first look, not for figures to show.")
-    unfinished = table_.loc[~table_["over"].astype(bool), "folder"].nunique()
-    if unfinished:
-        notes.append(f"{unfinished} runs are not finished.")
+    if found.unfinished:
+        notes.append(found.what_is_left)
     if found.failures:
         name, reason = next(iter(found.failures.items()))
         notes.append(f"{len(found.failures)} runs failed; {name}: {reason}")
