@@ -30,7 +30,7 @@ img { max-width: 100%; height: auto }
 h3 { font-size: .95rem; margin: 1.25rem 0 .4rem; font-weight: 600 }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
-td.n, th.n { text-align: right } .wide { overflow-x: auto }
+td.n, th.n { text-align: right } td.n { white-space: nowrap } .wide { overflow-x: auto }
 pre { background: var(--card); padding: .75rem; border-radius: .4rem; overflow-x: auto; font-size: .85rem }
 .warn { border-left: 4px solid #d1495b; padding: .3rem .75rem; background: var(--card) }
 """
