@@ -53,6 +53,7 @@ def test_each_prompt_finds_what_it_finds_alone(tmp_path):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_all_share_one_set_of_actors(tmp_path, monkeypatch):
     import ray
 
@@ -80,6 +81,7 @@ def test_one_that_fails_keeps_no_other_from_its_end(tmp_path):
     assert "None of 24 queries got a score" in lines[0].error
 
 
+@pytest.mark.slow
 def test_a_killed_run_of_many_goes_on_where_it_was(tmp_path):
     (tmp_path / "prompts.txt").write_text("# three\n" + "\n\n".join(PROMPTS) + "\n")
     command = [

@@ -179,12 +179,14 @@ class Fatal(Process):
         return super().__call__(images, prompts)
 
 
+@pytest.mark.slow
 def test_an_image_that_kills_whoever_looks_at_it_is_missing_and_the_others_are_not():
     answers = asked(Fatal(only=2), 5, attempts=3)
     assert [answer.score.value for answer in answers if not answer.score.missing] == [0, 1, 3, 4]
     assert answers[2].failures == ("worker died",) * 3
 
 
+@pytest.mark.slow
 def test_a_reward_that_kills_every_actor_is_reported_after_a_few():
     with pytest.raises(PauseError, match="workers die of whatever they are asked"):
         asked(Fatal(), 20, attempts=5)

@@ -198,8 +198,7 @@ def comparison_report(found: "Comparison") -> str:
         _plot(profile_figure(found, budget), "performance profiles"),
         "<h2>Every reward and prompt</h2>",
         f"<details><summary>Means</summary>{_means(found, budget)}</details>",
-        "<details><summary>Against best-of-N with as many seconds</summary>"
-        f"{_equal_seconds(found, budget)}</details>",
+        f"<details><summary>Against best-of-N with as many seconds</summary>{_equal_seconds(found, budget)}</details>",
         "<h2>To repeat it</h2>",
         f"<pre>{e(_recipe(found))}</pre>",
         f"<pre>{e(json.dumps(versions(), indent=1))}</pre>",
