@@ -107,13 +107,21 @@ def test_the_report_says_what_the_table_says(found):
     page.feed(text)
     assert all(address.startswith("data:") for address in page.addresses)
     assert len(text) < 5e6
-    rows = {row[0]: row[1:] for row in page.rows if len(row) == 9}
+    rows = {row[0]: row[1:] for row in page.rows if len(row) == 7}
+    costs = {row[0]: row[1:] for row in page.rows if len(row) == 6}
     for one in found.summary().to_dict("records"):
         cells = rows[one["entry"]]
         assert cells[0] == str(one["runs"])
-        assert cells[1].split(" ")[0] == f"{one['iqm']:.3f}"
-        assert cells[2].split(" ")[0] == f"{one['better_than_reference']:.3f}"
-        assert cells[5] == f"{one['log_prob']:.4g}"
+        assert cells[1:3] == [
+            f"{one[name]:.3f} [{one[low]:.3f}, {one[high]:.3f}]"
+            for name, low, high in (
+                ("iqm", "iqm_low", "iqm_high"),
+                ("better_than_reference", "better_low", "better_high"),
+            )
+        ]
+        assert cells[3:] == [f"{one['rank']:.4g}", f"{one['feasible']:.0%}", f"{one['log_prob']:.4g}"]
+        paid = ("seconds", "strategy_seconds", "nfe", "failed", "cost")
+        assert costs[one["entry"]] == [f"{one[name]:.4g}" for name in paid]
     at = found.table[found.table["budget"] == 48]
     means = {row[0]: row[1:] for row in page.rows if len(row) == 5}
     for entry, own in at.groupby("entry"):

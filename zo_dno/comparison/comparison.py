@@ -152,6 +152,8 @@ class Comparison:
                     "log_prob": float(own["log_prob"].astype(float).median()),
                     "seconds": float(own["seconds"].astype(float).mean()),
                     "strategy_seconds": float(own["strategy_seconds"].astype(float).mean()),
+                    "nfe": float(own["nfe"].mean()),
+                    "failed": float(own["failed"].mean()),
                     "cost": float(own["cost"].mean()),
                 }
             )

@@ -125,6 +125,7 @@ def hacking_figure(found: "Comparison", budget: int | None = None) -> "Figure":
         for place, entry in enumerate(found.entries):
             own = rows["entry"] == entry
             axes.scatter(values[own], rows["score"][own], s=14, color=_colour(place), lw=0, alpha=0.8, label=entry)
+        axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(label)
         _plain(axes)
     for axes in places[len(panels) :]:
@@ -194,6 +195,8 @@ def comparison_report(found: "Comparison") -> str:
         "<p>A search that breaks the model leaves the Gaussian's typical set: log P falls, the norm leaves 1, the "
         "spectrum is not white. Held-out rewards were never optimised.</p>",
         _plot(hacking_figure(found, budget), "plausibility"),
+        "<h2>What it cost</h2>",
+        _costs(found, budget),
         "<h2>How sure a good result is</h2>",
         _plot(profile_figure(found, budget), "performance profiles"),
         "<h2>Every reward and prompt</h2>",
@@ -245,23 +248,16 @@ def summary_table(found: "Comparison", budget: int) -> str:
             number(row["rank"]),
             f"{row['feasible']:.0%}",
             number(row["log_prob"]),
-            number(row["seconds"]),
-            number(row["strategy_seconds"]),
         )
         for row in found.summary(budget).to_dict("records")
     ]
-    head = (
-        "",
-        "runs",
-        "interquartile mean",
-        "beats best-of-N",
-        "mean rank",
-        "plausible",
-        "log P",
-        "s a run",
-        "ask+tell s",
-    )
-    return table(head, rows)
+    return table(("", "runs", "interquartile mean", "beats best-of-N", "mean rank", "plausible", "log P"), rows)
+
+
+def _costs(found: "Comparison", budget: int) -> str:
+    paid = ("seconds", "strategy_seconds", "nfe", "failed", "cost")
+    rows = [(row["entry"], *(number(row[name]) for name in paid)) for row in found.summary(budget).to_dict("records")]
+    return table(("of a run, on average", "s", "ask+tell s", "denoiser calls", "failed queries", "cost"), rows)
 
 
 def _means(found: "Comparison", budget: int) -> str:
