@@ -132,6 +132,7 @@ def rows(ledger):
             return 0
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_shown_and_gone_on_with(zo, tiny):
     """A real process, killed hard, of a free reward: at most the population under way is lost."""
     options = ("--reward", "my_rewards:slow", "--queries", 48, "--seed", 5)

@@ -100,6 +100,7 @@ ARGUMENTS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_command_searches_with_few_steps_and_can_be_gone_on_with(tmp_path):
     out = tmp_path / "run"
     shown = CliRunner().invoke(app, [*ARGUMENTS, "--draft", "2", "--out", str(out)])

@@ -66,6 +66,7 @@ def test_where_images_are_drawn_and_scored_changes_nothing(pool, here, actors, w
     assert comparable(zo_dno.optimize(pool(Blocks, actors), "jpeg_smaller", workers=workers, **OPTIONS)) == here
 
 
+@pytest.mark.slow
 def test_the_built_in_model_draws_the_same_in_an_actor(pool):
     make = partial(zo_dno.DiffusersGenerator.builtin, prompt="mountains at day", steps=2)
     options = {"queries": 40, "seed": 2, "strategy_options": {"population": 20}}
@@ -95,6 +96,7 @@ def test_a_generator_that_dies_is_replaced_and_nothing_is_lost(pool, here, tmp_p
     assert (tmp_path / "died").exists()
 
 
+@pytest.mark.slow
 def test_a_generator_that_always_dies_ends_the_run_after_a_few(pool):
     with pytest.raises(RunError, match=r"images could not be drawn: .*(died|die)"):
         zo_dno.optimize(pool(partial(Blocks, lambda: True)), "jpeg_smaller", **OPTIONS)

@@ -40,6 +40,7 @@ def test_a_short_search_keeps_the_prompt_and_the_prior(generator):
     assert (seen.place, seen.time) == (asked.place, asked.time)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_two_workers_give_the_same_result(tmp_path):
     config = {"prompt": PROMPT, "queries": 32, "threads": 1, "held_out": ["prompt_match"]}

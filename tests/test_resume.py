@@ -185,6 +185,7 @@ class Timed(zo_dno.Reward):
         return [zo_dno.Score(number / 10)]
 
 
+@pytest.mark.slow
 @given(
     delays=st.lists(st.integers(0, 4), min_size=1, max_size=5),
     crashes=st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=3),

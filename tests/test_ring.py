@@ -36,11 +36,13 @@ def test_the_reward_is_the_tutorials():
     assert ring.reward(x).tolist() == pytest.approx([2 - (0.125**2 - 0.125**2) / 5, 0.0], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_true_gradient_gets_as_far_as_the_tutorials(model):
     """1.55 after 100 iterations; 200 points' mean has a standard error of about 0.03."""
     assert float(ring.climb(model, "gradient", 100, particles=200)[100]) > 1.55 - TOLERANCE
 
 
+@pytest.mark.slow
 def test_hybrid_2_with_two_probes_gets_as_far_as_the_tutorials(model):
     """0.83, 0.90 and 1.08 after 50, 100 and 250 iterations; every point is a run with a seed of its own."""
     means = ring.climb(model, "hybrid2", 250, particles=60)

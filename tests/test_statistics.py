@@ -153,6 +153,7 @@ def test_a_claim_of_few_pairs_says_so():
     assert not claim.is_significant
 
 
+@pytest.mark.slow
 def test_claims_of_many_equal_entries_are_wrong_in_few_comparisons():
     """60 comparisons of 5 entries that are all alike: any false claim in at most 9 of them (99.9 % of 5 %)."""
     wrong = 0

@@ -225,6 +225,7 @@ def test_nothing_stands_around_the_autoencoder_either():
     assert set(modes) == {None}
 
 
+@pytest.mark.slow
 def test_a_compiled_denoiser_is_entered_without_a_mode():
     """`Module.compile` compiles a module's hooks as well, so the tape may not be one of them."""
     pipeline, entered = tiny(), []

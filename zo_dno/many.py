@@ -81,7 +81,8 @@ def run_many(
     """Run a config for many prompts, or go on with it. One that fails keeps no other from its end.
 
     The actors and the loaded model are shared, first come, first served; a search never has more than one population
-    (and those of its lag) under way, so none gets ahead of the others. `max_cost` and the rates are shared out among them.
+    (and those of its lag) under way, so none gets ahead of the others. `max_cost` and the rates are shared out among
+    them.
 
     Args:
         config: of every run; its prompt does not count.
