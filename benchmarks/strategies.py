@@ -194,7 +194,8 @@ def scores(lines: list[dict[str, Any]]) -> "pd.DataFrame":
         {**{name: line.get(name) for name in names}, "budget": int(budget), "best": best}
         for line in lines
         for budget, best in line["best"].items()
-        if int(budget) == line["queries"] or line["queries"] <= 256  # longer runs are planned otherwise
+        # longer runs are planned otherwise, and a noisy judge is asked again about the best at the end alone
+        if int(budget) == line["queries"] or (line["queries"] <= 256 and line["reward"] != "noisy_judge")
     ]
     frame = pd.DataFrame(rows).drop_duplicates(["entry", "reward", "prompt", "seed", "budget"], keep="last")
     return statistics.normalised(frame.reset_index(drop=True), BASELINE)
@@ -225,12 +226,36 @@ def table(frame: "pd.DataFrame", reward: str, budget: int) -> list[list[Any]]:
     return sorted(rows, key=lambda row: -row[1])
 
 
-def _difference(some: "pd.DataFrame", entry: str, other: str, budget: int) -> str:
+def _difference(some: "pd.DataFrame", entry: str, other: str, budget: int, digits: int = 3) -> str:
     cells = statistics.paired(some, entry, other, budget)
     if entry == other or not cells:
         return ""
     found = statistics.interval(cells, lambda values: float(values.mean()))
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return f"{found.value:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+
+
+def markdown(frame: "pd.DataFrame") -> str:
+    """Return the table of docs/strategies.md: a row an entry, a column a reward and budget, the best first."""
+    cells = sorted({(reward, int(budget)) for reward, budget in zip(frame["reward"], frame["budget"], strict=True)})
+    means = frame.groupby(["entry", "reward", "budget"])["score"].mean().unstack([1, 2])
+    lines = [f"| | {' | '.join(f'`{reward}`, {budget}' for reward, budget in cells)} | prompt match |"]
+    lines.append("|---" * (len(cells) + 2) + "|")
+    pairs = int(frame[frame["entry"] == BASELINE].groupby(["reward", "budget"])["seed"].count().max())
+    for entry in means.mean(axis=1).sort_values(ascending=False).index:
+        own = frame[frame["entry"] == entry]
+        row = []
+        for reward, budget in cells:
+            some = frame[(frame["reward"] == reward) & (frame["budget"] == budget)]
+            mine = some[some["entry"] == entry]
+            if mine.empty:
+                row.append("")
+                continue
+            lead = _difference(some, AUTO, entry, budget, digits=2) if entry != AUTO else ""
+            few = "" if len(mine) == pairs else f" ({len(mine)} runs)"
+            row.append(f"{mine['score'].mean():.2f} ({mine['best'].mean():.2f}){f'; {lead}' if lead else ''}{few}")
+        match = own[own["budget"] == own["budget"].max()]["prompt_match"].astype(float).mean()
+        lines.append(f"| {entry} | {' | '.join(row)} | {match:.2f} |")
+    return "\n".join(lines)
 
 
 def figure(frame: "pd.DataFrame") -> Any:
@@ -278,6 +303,7 @@ def main() -> None:
     parser.add_argument("--without-constraint", action="store_true", help="let any noise win")
     parser.add_argument("--noise", choices=("initial", "all"), default="initial", help="all: of every step, with eta 1")
     parser.add_argument("--show", action="store_true", help="run nothing: tables of what is in the file")
+    parser.add_argument("--markdown", action="store_true", help="print the table of docs/strategies.md as well")
     parser.add_argument("--picture", action="store_true", help=f"draw {PICTURE} of everything in the file")
     options = parser.parse_args()
     prompts = list(HELD_BACK) if options.held_back else options.prompts
@@ -302,7 +328,8 @@ def main() -> None:
             file.flush()
             lines.append(line)
     kind = (constrained, options.noise)
-    frame = scores([line for line in lines if line["prompt"] in prompts and _kind(line) == kind])
+    wanted = [line for line in lines if line["prompt"] in prompts and line["reward"] in options.rewards]
+    frame = scores([line for line in wanted if _kind(line) == kind])
     columns = ["entry", "normalised", "above best-of-N", "auto above it", "mean", "runs", "plausible", "log P"]
     columns += ["prompt match", "ask+tell s", "peak MB"]
     for reward in options.rewards:
@@ -311,6 +338,8 @@ def main() -> None:
             if rows:
                 title = f"{reward}, {budget} queries, {len(prompts)} prompts"
                 show(title, columns, rows, {"reward": reward, "budget": budget, "rows": rows})
+    if options.markdown:
+        print(markdown(frame))
     if options.picture:
         figure(frame).savefig(PICTURE, dpi=110)
 
