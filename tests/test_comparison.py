@@ -108,7 +108,8 @@ def test_the_report_says_what_the_table_says(found):
     assert all(address.startswith("data:") for address in page.addresses)
     assert len(text) < 5e6
     rows = {row[0]: row[1:] for row in page.rows if len(row) == 7}
-    costs = {row[0]: row[1:] for row in page.rows if len(row) == 6}
+    sixes = [row for row in page.rows if len(row) == 6]
+    costs = {row[0]: row[1:] for row in sixes if ": " not in row[1]}
     for one in found.summary().to_dict("records"):
         cells = rows[one["entry"]]
         assert cells[0] == str(one["runs"])
@@ -122,6 +123,17 @@ def test_the_report_says_what_the_table_says(found):
         assert cells[3:] == [f"{one['rank']:.4g}", f"{one['feasible']:.0%}", f"{one['log_prob']:.4g}"]
         paid = ("seconds", "strategy_seconds", "nfe", "failed", "cost")
         assert costs[one["entry"]] == [f"{one[name]:.4g}" for name in paid]
+    for one, row in zip(
+        found.at_equal_seconds().to_dict("records"), [row for row in sixes if ": " in row[1]], strict=True
+    ):
+        assert row[:4] == [
+            one["entry"],
+            f"{one['reward']}: {one['prompt']}",
+            f"{one['seconds']:.4g}",
+            str(one["draws"]),
+        ]
+        assert row[4] == f"{one['best']:.4g}"
+        assert row[5] in (f"{one['best_of_n']:.4g}", "more draws than there are")
     at = found.table[found.table["budget"] == 48]
     means = {row[0]: row[1:] for row in page.rows if len(row) == 5}
     for entry, own in at.groupby("entry"):
