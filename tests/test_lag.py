@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import zo_dno
-from tests.test_resume import PAID, brightness, content, resume, settled, stops
+from tests.test_resume import PAID, brightness, check_ctrl_c, content, resume, settled, stops
 from tests.toys import ToyGenerator
 from zo_dno.callables import FunctionReward
-from zo_dno.errors import InputError, RunError
+from zo_dno.errors import InputError
 from zo_dno.ledger import Ledger
 from zo_dno.rewards.combinations import WeightedSum
 
@@ -117,13 +117,7 @@ def test_a_larger_budget_goes_on_as_if_it_had_always_been_larger(tmp_path, askin
 @pytest.mark.parametrize("asking", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("at", [1, 8, 9, 20, 40, 64])
 def test_ctrl_c_and_resume(tmp_path, at, asking):
-    run(tmp_path / "whole", gamma=0.5, asking=asking)
-    try:
-        run(tmp_path / "parts", stops(at, KeyboardInterrupt()), gamma=0.5, asking=asking)
-    except RunError:
-        assert at == 1
-    resume(tmp_path / "parts", settled)
-    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+    check_ctrl_c(run, tmp_path, at, gamma=0.5, asking=asking)
 
 
 def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path):
@@ -165,7 +159,7 @@ def test_the_limits_hold(tmp_path):
     assert target.queries < 64
 
 
-def test_combinations_are_asked_several_populations_at_a_time(tmp_path):
+def test_combinations_may_have_a_lag(tmp_path):
     called = []
 
     def darkness(images, prompts):
@@ -180,15 +174,23 @@ def test_combinations_are_asked_several_populations_at_a_time(tmp_path):
     assert None not in told
 
 
-def test_generators_draw_several_populations_at_a_time(tmp_path):
-    blocks = []
+def test_five_populations_are_drawn_before_the_first_answer_is_there():
+    blocks, enough = [], threading.Event()
 
     class Noting(ToyGenerator):
         def __call__(self, z):
             blocks.append(len(z))
+            if len(blocks) == 5:
+                enough.set()
             return super().__call__(z)
 
-    zo_dno.optimize(Noting(), shuffled(6), "auto", queries=40, lag=4, strategy_options={"population": 8})
+    def judge(images, prompts):
+        assert enough.wait(60)
+        return brightness(images, prompts)
+
+    options = {"asking": {"in_flight": 64, "attempts": 1}, "strategy_options": {"population": 8}}
+    result = zo_dno.optimize(Noting(), judge, "auto", queries=40, lag=4, **options)
+    assert result.failed_queries == 0
     assert blocks == [8] * 5
 
 

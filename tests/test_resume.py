@@ -96,16 +96,21 @@ def test_a_larger_budget_goes_on_as_if_it_had_always_been_larger(tmp_path, strat
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("asking", [{}, PAID], ids=["free", "paid"])
-@pytest.mark.parametrize("at", [1, 3, 8, 9, 30, 48])
-def test_ctrl_c_and_resume(tmp_path, at, asking):
-    run(tmp_path / "whole", settled, gamma=0.5, asking=asking)
+def check_ctrl_c(run, tmp_path, at, **options):
+    """Stop a run of `settled` at a call, go on, and find what one finds that was not stopped."""
+    run(tmp_path / "whole", settled, **options)
     try:
-        run(tmp_path / "parts", stops(at, KeyboardInterrupt()), gamma=0.5, asking=asking)
+        run(tmp_path / "parts", stops(at, KeyboardInterrupt()), **options)
     except RunError:
         assert at == 1
     resume(tmp_path / "parts", settled)
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("asking", [{}, PAID], ids=["free", "paid"])
+@pytest.mark.parametrize("at", [1, 3, 8, 9, 30, 48])
+def test_ctrl_c_and_resume(tmp_path, at, asking):
+    check_ctrl_c(run, tmp_path, at, gamma=0.5, asking=asking)
 
 
 @pytest.mark.parametrize("asking", [{}, {"price": 0.01}], ids=["free", "paid"])

@@ -243,9 +243,7 @@ class Search:
 
     def _ask_about_hands(self) -> None:
         """Draw the populations in hand, and ask about them; while some may be untold, about those that follow, too."""
-        drawing = Drawing(self.drawer)
-        if self.lag:
-            drawing = Drawing(self.drawer, more=lambda: self._advance(drawing))
+        drawing = Drawing(self.drawer, more=(lambda: self._advance(drawing)) if self.lag else None)
         try:
             for hand in self.hands:
                 self._draw(hand, drawing)
