@@ -270,6 +270,9 @@ def figure(frame: "pd.DataFrame") -> Any:
     for row, reward in zip(panels, rewards, strict=True):
         for axes, budget in zip(row, budgets, strict=True):
             some = frame[(frame["reward"] == reward) & (frame["budget"] == budget)]
+            if some.empty:
+                axes.set_visible(False)
+                continue
             for place, entry in enumerate(entries):
                 cells_of = statistics.strata_of(some, entry, budget)
                 if cells_of:
