@@ -263,27 +263,22 @@ def figure(frame: "pd.DataFrame") -> Any:
     from matplotlib.figure import Figure
 
     cells = sorted({(reward, int(budget)) for reward, budget in zip(frame["reward"], frame["budget"], strict=True)})
-    rewards, budgets = sorted({reward for reward, _ in cells}), sorted({budget for _, budget in cells})
     entries = list(frame.groupby("entry")["score"].mean().sort_values().index)
-    made = Figure(figsize=(3.2 * len(budgets) + 1.5, 0.24 * len(entries) * len(rewards) + 1), layout="constrained")
-    panels = made.subplots(len(rewards), len(budgets), sharey=True, squeeze=False)
-    for row, reward in zip(panels, rewards, strict=True):
-        for axes, budget in zip(row, budgets, strict=True):
-            some = frame[(frame["reward"] == reward) & (frame["budget"] == budget)]
-            if some.empty:
-                axes.set_visible(False)
-                continue
-            for place, entry in enumerate(entries):
-                cells_of = statistics.strata_of(some, entry, budget)
-                if cells_of:
-                    found = statistics.interval(cells_of, lambda values: float(values.mean()))
-                    colour = "#d1495b" if entry == AUTO else "#8d99ae" if entry in OUTSIDE else "#30638e"
-                    axes.hlines(place, found.low, found.high, color=colour, lw=4, alpha=0.35)
-                    axes.plot(found.value, place, "o", color=colour, ms=4)
-            axes.set_yticks(range(len(entries)), entries, fontsize=7)
-            axes.set_title(f"{reward}, {budget} queries", fontsize=8, loc="left")
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.grid(alpha=0.2)
+    made = Figure(figsize=(2.3 * len(cells) + 1.5, 0.24 * len(entries) + 1), layout="constrained")
+    panels = made.subplots(1, len(cells), sharey=True, squeeze=False)[0]
+    for axes, (reward, budget) in zip(panels, cells, strict=True):
+        some = frame[(frame["reward"] == reward) & (frame["budget"] == budget)]
+        for place, entry in enumerate(entries):
+            cells_of = statistics.strata_of(some, entry, budget)
+            if cells_of:
+                found = statistics.interval(cells_of, lambda values: float(values.mean()))
+                colour = "#d1495b" if entry == AUTO else "#8d99ae" if entry in OUTSIDE else "#30638e"
+                axes.hlines(place, found.low, found.high, color=colour, lw=4, alpha=0.35)
+                axes.plot(found.value, place, "o", color=colour, ms=4)
+        axes.set_yticks(range(len(entries)), entries, fontsize=7)
+        axes.set_title(f"{reward}, {budget} queries", fontsize=8, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.2)
     made.supxlabel("normalised reward, 95 % intervals; grey: other packages", fontsize=8)
     return made
 
