@@ -138,7 +138,11 @@ def one_run(job: tuple[str, str, str, int, int, bool, str]) -> dict[str, Any]:
         winner = max(able, key=lambda row: row.value or 0.0).image if able else ""
         if budget == queries:
             winner = result.best.sha256
-        value = judge.truth.get(winner) if reward == "noisy_judge" else max((row.value for row in able), default=None)
+        value = (
+            judge.truth.get(winner)
+            if reward == "noisy_judge"
+            else max((row.value for row in able if row.value is not None), default=None)
+        )
         best[str(budget)] = value
     return {
         "entry": name,
