@@ -14,7 +14,7 @@ FEW_QUERIES = 512  # up to here a small population, which turns sooner, is ahead
 
 
 class Auto:
-    """Choose a strategy by the number of dimensions and the budget; docs/strategies.md has the measurements.
+    """Choose by dimensions, budget and noise; docs/strategies.md has the measurements.
 
     Args:
         problem: what to search.
@@ -25,13 +25,20 @@ class Auto:
 
     def __init__(self, problem: Problem, *, population: int = 0) -> None:
         few = problem.horizon <= FEW_QUERIES
-        size = population or max(4, min(8 if few else 16, problem.horizon // 4))
+        size = population or max(4, min(8 if few and not problem.noisy else 16, problem.horizon // 4))
         if problem.d < FEW_DIMENSIONS:
             self.reason = (
                 f"snes with a population of {size}: with {problem.d} dimensions, fewer than {FEW_DIMENSIONS}, its "
                 f"widths adapt within {problem.horizon} queries"
             )
             self.inner: Strategy = SNES(problem, population=size)
+            return
+        if problem.noisy:
+            self.reason = (
+                f"snes with a population of {size}: the reward is noisy, and what narrows by itself keeps to what was "
+                "found, where a lucky answer cannot lead far"
+            )
+            self.inner = SNES(problem, population=size)
             return
         turns = "which turns often, as queries are few" if few else "which averages, as queries are many"
         self.reason = (

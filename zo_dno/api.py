@@ -15,7 +15,7 @@ from zo_dno.config import read_yaml
 from zo_dno.generators import closed_after
 from zo_dno.notebook import ProgressCell, in_notebook
 from zo_dno.objective import DEFAULT_LEVEL, Gamma
-from zo_dno.options import KEEP_IMAGES, Options
+from zo_dno.options import KEEP_IMAGES, Options, is_noisy, with_screen
 from zo_dno.parts import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
 from zo_dno.pool import Pools
 from zo_dno.repeats import Repeats
@@ -68,7 +68,7 @@ def optimize(
     keep_images: int = KEEP_IMAGES,
     baseline: int | Literal["equal"] = 0,
     repeats: Repeats | None = None,
-    screen: int = 0,
+    screen: int | None = None,
     lag: int = 0,
     threads: int | None = None,
     on_step: Callable[[Step], None] | None = None,
@@ -117,7 +117,8 @@ def optimize(
             mean. "auto" keeps a fifth back, and gives the search what an exact judge does not need; that is the default
             of rewards that say that they are noisy.
         screen: images to draw for one query, where images are cheap and queries dear: the most promising are asked
-            about, and the strategy is told guesses of the others (docs/strategies.md). 0 asks about all.
+            about, and the strategy is told guesses of the others (docs/strategies.md). 0 asks about all. By default 4
+            with `auto` where `max_cost` says that queries are dear, and nothing that images are; else 0.
         lag: populations that need not be answered when the next is asked for, so that slow answers hold nobody up; the
             strategy then learns that much later (docs/strategies.md).
         threads: CPU threads to use, which are kept with the run since they may change the last bit of an image; by
@@ -165,6 +166,7 @@ def optimize(
         ray_env=None if ray_env is None else dict(ray_env),
         threads=threads or torch.get_num_threads(),
     )
+    options = with_screen(options, scorer)
     noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
     parts = _parts(
         options, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop, pools
@@ -255,9 +257,11 @@ def _parts(
 ) -> Parts:
     torch.set_num_threads(options.threads or torch.get_num_threads())
     reward = requiring(reward, options.require)
-    horizon = (options.horizon or options.queries) * max(1, options.screen)  # what the strategy will be told
+    horizon = (options.horizon or options.queries) * max(1, options.screen or 0)  # what the strategy will be told
     searched = (options.strategy_options, options.space, options.space_options, options.lag)
-    build = partial(make_strategy, strategy, generator, horizon, options.seed, init, *searched)
+    build = partial(
+        make_strategy, strategy, generator, horizon, options.seed, init, *searched, is_noisy(reward, options)
+    )
     settings: dict[str, Any] = getattr(generator, "settings", {"model": name_of(generator)})
     if on_step is None and in_notebook():
         on_step = ProgressCell().step

@@ -113,7 +113,11 @@ def run(
         str | None, _option("Of the queries, for asking again about the best: a number, or auto (0).", _SEARCH)
     ] = None,
     screen: Annotated[
-        int | None, _option("Images to draw for one query; the most promising are asked about (0: all).", _SEARCH)
+        int | None,
+        _option(
+            "Images to draw for one query; the most promising are asked about (0: all; 4: auto with --max-cost).",
+            _SEARCH,
+        ),
     ] = None,
     lag: Annotated[
         int | None, _option("Populations that may be unanswered when the next is asked for (0).", _SEARCH)

@@ -72,6 +72,11 @@ class Combination(Reward):
         """
 
     @property
+    def noisy(self) -> bool:  # type: ignore[override]
+        """One of the parts that count is."""
+        return any(part.reward.noisy for part in self.optimised)
+
+    @property
     def optimised(self) -> tuple[Part, ...]:
         """The parts that count, rather than being asked for a threshold alone."""
         return tuple(part for part in self.members if part.weight)

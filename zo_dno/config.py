@@ -57,7 +57,7 @@ class RunConfig(BaseModel):
     target: float | None = None
     baseline: int | Literal["equal"] = 0
     repeats: Annotated[int, Field(ge=0)] | Literal["auto"] | None = None
-    screen: int = Field(0, ge=0)
+    screen: int | None = Field(None, ge=0)
     lag: int = Field(0, ge=0)
     seed: int = 0
     gamma: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0

@@ -11,9 +11,11 @@ from zo_dno.objective import DEFAULT_LEVEL, Gamma
 from zo_dno.repeats import Repeats
 from zo_dno.reward import Reward
 from zo_dno.spaces import DEFAULT_SPACE
+from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.tables import checked_options
 
 KEEP_IMAGES = 16  # of free rewards, the image of every so-manieth candidate
+SCREENED = 4  # images for a query, where that is decided here
 _MONEY = ("price", "token_price", "max_tokens")
 
 
@@ -39,7 +41,7 @@ class Options:
     target: float | None = None
     baseline: int | Literal["equal"] = 0
     repeats: Repeats | None = None
-    screen: int = 0
+    screen: int | None = None
     lag: int = 0
     seed: int = 0
     gamma: Gamma = 0.0
@@ -61,6 +63,23 @@ class Options:
         for name, least in (("top", 1), ("keep_images", 1), ("workers", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+
+
+def is_noisy(reward: Reward, options: Options) -> bool:
+    """Whether the same image may get another score: the reward says so, or the run is to ask again."""
+    return reward.noisy or bool(options.repeats)
+
+
+def with_screen(options: Options, reward: Reward) -> Options:
+    """Decide how many images are drawn for a query where nobody did: `SCREENED` where money is all that is limited.
+
+    A noisy reward is not screened, since guesses do not help there (docs/strategies.md).
+    """
+    if options.screen is not None:
+        return options
+    money_alone = options.max_cost is not None and options.nfe is None and options.seconds is None
+    able = options.strategy == DEFAULT_STRATEGY and not options.lag and not is_noisy(reward, options)
+    return replace(options, screen=SCREENED if money_alone and able else 0)
 
 
 def terms(reward: Reward, changes: Mapping[str, Any]) -> Asking:

@@ -108,6 +108,7 @@ def make_strategy(
     space: str = DEFAULT_SPACE,
     space_options: Mapping[str, Any] | None = None,
     lag: int = 0,
+    noisy: bool = False,
 ) -> Strategy:
     """Build a strategy for the noise of a generator, or for a space in it.
 
@@ -117,7 +118,7 @@ def make_strategy(
     """
     noise = generator.space
     target, checked = find_strategy(strategy, options)
-    problem = Problem(noise.d, horizon, seed, noise.sizes, init, lag=lag)
+    problem = Problem(noise.d, horizon, seed, noise.sizes, init, lag=lag, noisy=noisy)
     build: Callable[[Problem], Strategy] = partial(target, **checked)
     if space == DEFAULT_SPACE:
         made = build(problem)

@@ -301,6 +301,14 @@ class Session:
         reason, count = search.failures.most_common(1)[0]
         return RunError(f"None of {search.queries} queries got a score. Most often ({count} times): {reason}")
 
+    def _chosen(self, strategy: Strategy) -> str | None:
+        """Say what `auto` chose, and whether more is drawn than asked about."""
+        reason: str | None = getattr(strategy, "reason", None)
+        if not reason or not self._options.screen:
+            return reason
+        dear = ", since max_cost makes queries dear" if self._options.max_cost is not None else ""
+        return f"{reason}; the most promising of {self._options.screen} images is asked about{dear}"
+
     @property
     def _scales(self) -> dict[str, tuple[float, float]]:
         scales = self._oracle.scales if isinstance(self._oracle, CombinedOracle) else {}
@@ -369,5 +377,5 @@ class Session:
             repeats=tuple(race.standings) if race else (),
             noise=race.noise if race else None,
             images=search.images,
-            chosen=getattr(search.strategy, "reason", None),
+            chosen=self._chosen(search.strategy),
         )

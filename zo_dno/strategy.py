@@ -27,6 +27,7 @@ class Problem:
         init: (d,), noise to start from; by default a draw from the prior.
         start: (d,), candidate 0 of a search of the whole prior; by default a draw of its own.
         lag: how many earlier populations may be untold, in whole or in part, when the next is asked for.
+        noisy: the same noise may get another score when it is asked about again.
     Raises:
         InputError: a number is below 1, the lag below 0, the sizes do not sum to d, or init is not (d,) and finite.
     """
@@ -38,6 +39,7 @@ class Problem:
     init: "Tensor | None" = None
     start: "Tensor | None" = None
     lag: int = 0
+    noisy: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("d", self.d), ("horizon", self.horizon)):

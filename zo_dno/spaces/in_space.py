@@ -1,6 +1,7 @@
 """Any strategy, in any space: it searches coordinates, and everybody else sees noise."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -65,6 +66,12 @@ class InSpace:
         step: float | None = getattr(self.inner, "step_size", None)
         return step
 
+    @property
+    def reason(self) -> str | None:
+        """Why the inner strategy chose what it chose."""
+        reason: str | None = getattr(self.inner, "reason", None)
+        return reason
+
     def ask(self) -> Candidates:
         """Propose the next population of the inner strategy, as noise."""
         if self._warming():
@@ -106,8 +113,9 @@ class InSpace:
         space = self.space
         init = space.origin if self._problem.init is not None else None
         horizon = max(1, self._problem.horizon - space.warm_up)
-        start, lag = None if init is not None else space.origin, self._problem.lag
-        return self._build(Problem(space.k, horizon, self._problem.seed, space.sizes, init, start, lag))
+        start = None if init is not None else space.origin
+        coordinates = replace(self._problem, d=space.k, horizon=horizon, sizes=space.sizes, init=init, start=start)
+        return self._build(coordinates)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to go on."""
