@@ -22,8 +22,9 @@ Points = np.ndarray  # (n, d)
 Values = np.ndarray  # (n,)
 Function = Callable[[Points], Values]
 BOUND = 5.0  # of methods that need one; a Gaussian entry lies outside once in two million
-MOST = {"nelder_mead": 2048, "powell": 2048, "dual_annealing": 20_000}
-"""Entries that a method can hold: Nelder-Mead and Powell keep d x d numbers for each of the population."""
+MOST = {"nelder_mead": 2048, "powell": 2048, "cobyqa": 128, "dual_annealing": 20_000}
+"""Entries that a method can hold: Nelder-Mead and Powell keep d x d numbers for each of the population, and
+COBYQA solves 3 d equations before every point."""
 OPTIMIZERS = ("differential_evolution", *MOST)
 
 
@@ -34,8 +35,8 @@ class SciPy(ReplayedStrategy):
     has members work side by side, from prior draws of their own (or around `init`), and start anew where they end.
 
     Args:
-        optimizer: "differential_evolution", "nelder_mead", "powell" or "dual_annealing". Not
-            COBYQA: SciPy lets one of them at a time run in a process, and waits for it.
+        optimizer: "differential_evolution", "nelder_mead", "powell", "cobyqa" or "dual_annealing". COBYQA is its own
+            package's (Ragonneau and Zhang 2024), of which SciPy has a copy that runs one at a time in a process.
         population: at least 5 for differential evolution.
     Raises:
         InputError: the method cannot hold so many dimensions; search a space.
@@ -179,6 +180,10 @@ def _work(optimizer: str, starts: Points, width: float, rng: np.random.Generator
                     no_local_search=True,
                     rng=rng,
                 )
+            elif optimizer == "cobyqa":
+                from cobyqa import minimize
+
+                minimize(of_one, x[0], options={"radius_init": width, "maxfev": 10**9, "maxiter": 10**9})
             else:
                 if optimizer == "nelder_mead":
                     options["initial_simplex"] = np.vstack([x, x + width * rng.standard_normal((d, d))])
