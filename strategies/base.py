@@ -120,7 +120,9 @@ class PopulationStrategy(ABC):
         if scores.shape != (len(candidates.ids),):
             raise AskTellError(f"scores must be ({len(candidates.ids)},), one a candidate; got {tuple(scores.shape)}.")
         if bool(((rows < 0) | (rows >= len(self._told))).any()) or len(set(candidates.ids)) != len(candidates.ids):
-            raise AskTellError(f"candidates must be rows of the last ask, each once; got ids {candidates.ids}.")
+            raise AskTellError(
+                f"candidates must be rows of one ask that waits for scores, each once; got ids {candidates.ids}."
+            )
         if bool(scores.isinf().any()):
             raise AskTellError(f"scores must be finite or NaN; got {scores.tolist()}. Tell NaN for a missing score.")
         if bool(self._told[rows].any()):

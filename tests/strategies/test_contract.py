@@ -135,7 +135,7 @@ def test_parts_may_be_told_in_any_order(name: str) -> None:
 @every
 def test_refuses_what_does_not_fit(name: str) -> None:
     strategy = make(name)
-    with pytest.raises(AskTellError, match="rows of the last ask"):
+    with pytest.raises(AskTellError, match="rows of one ask that waits for scores"):
         strategy.tell(Candidates(torch.zeros(1, 12), (0,)), torch.zeros(1))
     candidates = strategy.ask()
     n = len(candidates)
@@ -154,7 +154,7 @@ def test_refuses_what_does_not_fit(name: str) -> None:
         strategy.ask()
     strategy.tell(candidates[2:], torch.zeros(n - 2))
     strategy.ask()
-    with pytest.raises(AskTellError, match="rows of the last ask"):
+    with pytest.raises(AskTellError, match="rows of one ask that waits for scores"):
         strategy.tell(candidates, torch.zeros(n))
 
 

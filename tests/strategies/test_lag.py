@@ -50,7 +50,7 @@ def test_asks_no_more_than_its_lag_allows(name):
         strategy.ask()
     strategy.tell(hands[1], shifted_sphere(hands[1].z))  # another one than the first
     assert strategy.ask().ids[0] == hands[-1].ids[-1] + 1
-    with pytest.raises(AskTellError, match="rows of the last ask"):
+    with pytest.raises(AskTellError, match="rows of one ask that waits for scores"):
         strategy.tell(hands[1], shifted_sphere(hands[1].z))
 
 
