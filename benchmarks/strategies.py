@@ -189,8 +189,8 @@ def _generator(prompt: str, noise: str = "initial") -> Any:
     return zo_dno.DiffusersGenerator.builtin(prompt, steps=STEPS, search=noise, eta=float(noise == "all"))
 
 
-def scores(lines: list[dict[str, Any]]) -> "pd.DataFrame":
-    """Return a row for each line and budget, with its score."""
+def scores(lines: list[dict[str, Any]], most: int = max(BUDGETS)) -> "pd.DataFrame":
+    """Return a row for each line and budget up to `most`, with its score."""
     import pandas as pd
 
     names = ("entry", "reward", "prompt", "seed", "log_prob", "feasible", "prompt_match", "strategy_seconds", "peak_mb")
@@ -199,7 +199,8 @@ def scores(lines: list[dict[str, Any]]) -> "pd.DataFrame":
         for line in lines
         for budget, best in line["best"].items()
         # longer runs are planned otherwise, and a noisy judge is asked again about the best at the end alone
-        if int(budget) == line["queries"] or (line["queries"] <= 256 and line["reward"] != "noisy_judge")
+        if int(budget) <= most
+        and (int(budget) == line["queries"] or (line["queries"] <= 256 and line["reward"] != "noisy_judge"))
     ]
     frame = pd.DataFrame(rows).drop_duplicates(["entry", "reward", "prompt", "seed", "budget"], keep="last")
     return statistics.normalised(frame.reset_index(drop=True), BASELINE)
@@ -236,6 +237,35 @@ def _difference(some: "pd.DataFrame", entry: str, other: str, budget: int, digit
         return ""
     found = statistics.interval(cells, lambda values: float(values.mean()))
     return f"{found.value:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+
+
+def claims(frame: "pd.DataFrame") -> list[list[Any]]:
+    """Return what can be said of `auto` in every cell: how far it is ahead of the best other entry, and of best-of-N.
+
+    The first p-value is corrected for all entries of the cell (Holm), as the best of them was chosen by its result; the
+    lowest end is that of all the entries' intervals.
+    """
+    rows: list[list[Any]] = []
+    for (reward, budget), some in frame.groupby(["reward", "budget"]):
+        for reference in (AUTO, f"{AUTO}, screened"):
+            left_out = [name for name in (AUTO, f"{AUTO}, screened") if name != reference]
+            own = some[~some["entry"].isin(left_out)]
+            found = statistics.claims(own, reference, int(budget)) if (own["entry"] == reference).any() else []
+            if not found:
+                continue
+            best = found[0]  # the entry that is least behind
+            base = next(claim for claim in found if claim.entry == BASELINE)
+            lowest = min(-claim.difference.high for claim in found)
+            rows.append(
+                [reward, budget, reference, best.entry, _ahead(best), best.p, lowest, _ahead(base), base.p, base.pairs]
+            )
+    return rows
+
+
+def _ahead(claim: statistics.Claim) -> str:
+    """Return how far the reference of a claim is ahead."""
+    found = claim.difference
+    return f"{-found.value:+.3f} [{-found.high:+.3f}, {-found.low:+.3f}]"
 
 
 def markdown(frame: "pd.DataFrame") -> str:
@@ -306,6 +336,9 @@ def main() -> None:
     parser.add_argument("--noise", choices=("initial", "all"), default="initial", help="all: of every step, with eta 1")
     parser.add_argument("--show", action="store_true", help="run nothing: tables of what is in the file")
     parser.add_argument("--markdown", action="store_true", help="print the table of docs/strategies.md as well")
+    parser.add_argument(
+        "--budgets", type=int, nargs="+", default=list(BUDGETS), help="to show; 1 is the best up to them"
+    )
     parser.add_argument("--picture", action="store_true", help=f"draw {PICTURE} of everything in the file")
     options = parser.parse_args()
     prompts = list(HELD_BACK) if options.held_back else options.prompts
@@ -331,15 +364,20 @@ def main() -> None:
             lines.append(line)
     kind = (constrained, options.noise)
     wanted = [line for line in lines if line["prompt"] in prompts and line["reward"] in options.rewards]
-    frame = scores([line for line in wanted if _kind(line) == kind])
+    frame = scores([line for line in wanted if _kind(line) == kind], max(options.budgets))
+    frame = frame[frame["budget"].isin(options.budgets)]
     columns = ["entry", "normalised", "above best-of-N", "auto above it", "mean", "runs", "plausible", "log P"]
     columns += ["prompt match", "ask+tell s", "peak MB"]
     for reward in options.rewards:
-        for budget in BUDGETS:
+        for budget in options.budgets:
             rows = table(frame, reward, budget)
             if rows:
                 title = f"{reward}, {budget} queries, {len(prompts)} prompts"
                 show(title, columns, rows, {"reward": reward, "budget": budget, "rows": rows})
+    said = claims(frame)
+    if said:
+        headings = ["reward", "queries", "entry", "best other", "ahead of it", "p", "lowest end"]
+        show("claims", [*headings, "ahead of best-of-N", "p", "pairs"], said, {"rows": said})
     if options.markdown:
         print(markdown(frame))
     if options.picture:
