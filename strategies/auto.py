@@ -24,28 +24,24 @@ class Auto:
     """
 
     def __init__(self, problem: Problem, *, population: int = 0) -> None:
-        few = problem.horizon <= FEW_QUERIES
-        size = population or max(4, min(8 if few and not problem.noisy else 16, problem.horizon // 4))
-        if problem.d < FEW_DIMENSIONS:
+        d, queries = problem.d, problem.horizon
+        few = queries <= FEW_QUERIES
+        size = population or max(4, min(8 if few and not problem.noisy else 16, queries // 4))
+        if d >= FEW_DIMENSIONS and few and not problem.noisy:
             self.reason = (
-                f"snes with a population of {size}: with {problem.d} dimensions, fewer than {FEW_DIMENSIONS}, its "
-                f"widths adapt within {problem.horizon} queries"
+                f"normal_es with a population of {size}, which turns often, as queries are few: in {d} dimensions "
+                f"{queries} queries can find a direction, but no widths"
             )
-            self.inner: Strategy = SNES(problem, population=size)
+            self.inner: Strategy = NormalES(problem, population=size)
             return
         if problem.noisy:
-            self.reason = (
-                f"snes with a population of {size}: the reward is noisy, and what narrows by itself keeps to what was "
-                "found, where a lucky answer cannot lead far"
-            )
-            self.inner = SNES(problem, population=size)
-            return
-        turns = "which turns often, as queries are few" if few else "which averages, as queries are many"
-        self.reason = (
-            f"normal_es with a population of {size}, {turns}: in {problem.d} dimensions {problem.horizon} queries can "
-            "find a direction, but no widths"
-        )
-        self.inner = NormalES(problem, population=size)
+            why = "the reward is noisy, and this narrows by itself, so that a lucky answer does not lead far"
+        elif d < FEW_DIMENSIONS:
+            why = f"with {d} dimensions, fewer than {FEW_DIMENSIONS}, its widths adapt within {queries} queries"
+        else:
+            why = f"its widths adapt within {queries} queries, more than {FEW_QUERIES}"
+        self.reason = f"snes with a population of {size}: {why}"
+        self.inner = SNES(problem, population=size)
 
     def __getattr__(self, name: str) -> Any:
         if name == "inner":  # not made yet
