@@ -7,10 +7,10 @@ import argparse
 import json
 import multiprocessing
 import time
-from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks import memory
 from benchmarks.tables import show
 
 LIBRARIES = {"nevergrad", "scipy", "cmaes"}  # which have no form for this size, or take minutes
@@ -34,8 +34,8 @@ def measure(name: str, d: int, population: int, rounds: int) -> dict[str, Any]:
         drawing.append(time.perf_counter() - started)
     target, options = find_strategy(name, {"population": population})
     strategy = target(Problem(d, 1000 * population, 0, (d,)), **options)
-    _reset_peak()
-    before = _kilobytes("VmRSS")
+    memory.reset_peak()
+    before = memory.held()
     taken = []
     for _ in range(rounds):
         started = time.perf_counter()
@@ -46,22 +46,12 @@ def measure(name: str, d: int, population: int, rounds: int) -> dict[str, Any]:
         strategy.tell(candidates, scores)
         taken.append(asked + time.perf_counter() - started)
         del candidates
-    megabytes = (_kilobytes("VmHWM") - before) * 1024 / 1e6
     return {
         "strategy": name,
         "seconds": median(taken[1:]),
         "drawing": median(drawing),
-        "populations": megabytes / (4 * population * d / 1e6),
+        "populations": (memory.peak() - before) / (4 * population * d / 1e6),
     }
-
-
-def _kilobytes(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(field)).split()[1])
-
-
-def _reset_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import argparse
 import string
 import time
 from collections.abc import Callable
+from itertools import product
 from statistics import median
 from typing import Any
 
@@ -212,20 +213,23 @@ def measure(name: str, pipeline: Any, options: argparse.Namespace, dtype: torch.
         lambda n: pipeline(PROMPT, num_images_per_prompt=n, num_inference_steps=1, output_type="pt")[0]
     )
     images = batch * max(1, -(-options.images // batch))
+    label = f"{name}, {str(dtype).removeprefix('torch.')}{', compiled' if compiled else ''}"
     generator = zo_dno.DiffusersGenerator(pipeline, PROMPT, steps=options.steps, batch_size=batch)
     z = torch.randn(images, generator.space.d, generator=stream(0, "gpu benchmark"))
-    rates = [
-        rate(lambda: bare(pipeline, images, batch, options.steps), options.repetitions),
-        rate(lambda: len(generator(z)), options.repetitions),
-        rate(lambda: one_at_a_time(pipeline, min(8, images), options.steps), options.repetitions),
-    ]
+    rates = []
+    for what, draw in (
+        ("bare", lambda: bare(pipeline, images, batch, options.steps)),
+        ("zo-dno", lambda: len(generator(z))),
+        ("one by one", lambda: one_at_a_time(pipeline, min(4, images), options.steps)),
+    ):
+        rates.append(rate(draw, options.repetitions))
+        print(f"{label}, {batch} a batch: {what} {rates[-1]:.2f} images/s", flush=True)  # each of them takes a while
     try:
         seconds, peak = white_box_step(generator, 8)
     except (zo_dno.InputError, RuntimeError) as error:
         if not is_out_of_memory(error.__cause__ or error):
             raise
         seconds, peak = float("nan"), float("nan")
-    label = f"{name}, {str(dtype).removeprefix('torch.')}{', compiled' if compiled else ''}"
     found = [*rates, rates[1] / rates[0], rates[1] / rates[2], seconds, peak, strategy_seconds(generator.space)]
     return [label, batch, *found]
 
@@ -237,7 +241,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="by default the best that is found")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--models", nargs="+", default=["sd15", "sdxl"], choices=["sd15", "sdxl"])
-    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--dtypes", nargs="+", default=["float16", "bfloat16"], choices=["float16", "bfloat16"])
+    parser.add_argument("--compile", action="store_true", help="measure every one compiled as well")
     options = parser.parse_args()
     rows = []
     with quiet_libraries():
@@ -245,8 +250,8 @@ def main() -> None:
             hardware = torch.cuda.get_device_name()
             for model in options.models:
                 build = {"sd15": lambda: sd15(small=False), "sdxl": sdxl}[model]
-                for dtype, compiled in ((torch.float16, False), (torch.bfloat16, not options.no_compile)):
-                    rows.append(measure(model, build(), options, dtype, compiled=compiled))
+                for dtype, compiled in product(options.dtypes, (False, True) if options.compile else (False,)):
+                    rows.append(measure(model, build(), options, getattr(torch, dtype), compiled=compiled))
                     print(rows[-1], flush=True)
                     torch.cuda.empty_cache()
         else:

@@ -9,15 +9,15 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import time
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import memory
 from benchmarks.strategy_tables import AUTO, BASELINE, BUDGETS, SCREENED, claims, figure, markdown, scores, table
 from benchmarks.tables import show
 from zo_dno.images import image_hash
@@ -100,8 +100,20 @@ def _warmth(pixels: np.ndarray) -> float:
     return float(pixels[..., 0].mean() - pixels[..., 2].mean()) / 255
 
 
-def one_run(job: tuple[str, str, str, int, int, bool, str]) -> dict[str, Any]:
-    """Make one run; returns its line."""
+class Job(NamedTuple):
+    """One run to make; its fields are keys of the run's line."""
+
+    entry: str
+    reward: str
+    prompt: str
+    seed: int
+    queries: int
+    constrained: bool = True
+    noise: str = "initial"
+
+
+def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
+    """Make one run, with images drawn on a device; returns its line."""
     import torch
 
     import zo_dno
@@ -112,10 +124,12 @@ def one_run(job: tuple[str, str, str, int, int, bool, str]) -> dict[str, Any]:
     entry = {"strategy": name, **(ENTRIES | OUTSIDE)[name]}
     scorer: Any = reward
     with quiet_libraries():
-        generator = _generator(prompt, noise)
-        judge = NoisyJudge(seed, _usual(prompt))
+        generator = _generator(prompt, noise, device)
+        judge = NoisyJudge(seed, _usual(prompt, device))
         if reward == "noisy_judge":
             scorer = _named(judge)
+        memory.reset_peak()
+        before = memory.held()
         started = time.perf_counter()
         result = zo_dno.optimize(
             generator,
@@ -139,14 +153,8 @@ def one_run(job: tuple[str, str, str, int, int, bool, str]) -> dict[str, Any]:
             else max((row.value for row in able if row.value is not None), default=None)
         )
         best[str(budget)] = value
-    return {
-        "entry": name,
-        "reward": reward,
-        "prompt": prompt,
-        "seed": seed,
-        "queries": queries,
-        "constrained": constrained,
-        "noise": noise,
+    return job._asdict() | {
+        "hardware": torch.cuda.get_device_name() if device == "cuda" else device,
         "best": best,
         "log_prob": result.best.log_prob,
         "norm_ratio": result.best.norm_ratio,
@@ -154,7 +162,7 @@ def one_run(job: tuple[str, str, str, int, int, bool, str]) -> dict[str, Any]:
         "prompt_match": result.held_out["prompt_match"][1],
         "seconds": time.perf_counter() - started,
         "strategy_seconds": result.seconds["strategy"],
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "peak_mb": memory.peak() - before,
     }
 
 
@@ -167,25 +175,22 @@ def _named(judge: NoisyJudge) -> Any:
 
 
 @cache
-def _usual(prompt: str) -> tuple[float, float]:
+def _usual(prompt: str, device: str) -> tuple[float, float]:
     """Return mean and standard deviation of warmth among 64 prior draws, the same for all runs."""
     import torch
 
-    generator = _generator(prompt)
+    generator = _generator(prompt, "initial", device)
     z = torch.randn(64, generator.space.d, generator=torch.Generator().manual_seed(64))
     found = [_warmth(image.numpy()) for image in generator(z)]
     return float(np.mean(found)), float(np.std(found))
 
 
 @cache
-def _generator(prompt: str, noise: str = "initial") -> Any:
+def _generator(prompt: str, noise: str, device: str) -> Any:
     import zo_dno
 
-    return zo_dno.DiffusersGenerator.builtin(prompt, steps=STEPS, search=noise, eta=float(noise == "all"))
-
-
-def _kind(line: dict[str, Any]) -> tuple[bool, str]:
-    return line.get("constrained", True), line.get("noise", "initial")
+    eta = float(noise == "all")
+    return zo_dno.DiffusersGenerator.builtin(prompt, steps=STEPS, search=noise, eta=eta, device=device)
 
 
 def main() -> None:
@@ -197,6 +202,7 @@ def main() -> None:
     parser.add_argument("--held-back", action="store_true", help="take the prompts that nothing was tuned on")
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--queries", type=int, default=256)
+    parser.add_argument("--device", default="cpu", help="to draw images on")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--quick", action="store_true", help="one prompt, 2 seeds, 64 queries: about 10 minutes")
     parser.add_argument("--without-constraint", action="store_true", help="let any noise win")
@@ -214,24 +220,23 @@ def main() -> None:
     constrained = not options.without_constraint
     options.out.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
-    done = {(*(one[key] for key in ("entry", "reward", "prompt", "seed", "queries")), *_kind(one)) for one in lines}
+    done = {tuple(line[field] for field in Job._fields) for line in lines}
     jobs = [
         job
         for seed in range(options.seeds)
         for prompt in prompts
         for reward in options.rewards
         for name in ([] if options.show else options.entries)
-        if (job := (name, reward, prompt, seed, options.queries, constrained, options.noise)) not in done
+        if (job := Job(name, reward, prompt, seed, options.queries, constrained, options.noise)) not in done
     ]
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.processes) as pool, options.out.open("a") as file:
-        for line in pool.imap_unordered(partial(one_run), jobs):
+        for line in pool.imap_unordered(partial(one_run, device=options.device), jobs):
             file.write(json.dumps(line) + "\n")
             file.flush()
             lines.append(line)
-    kind = (constrained, options.noise)
-    wanted = [line for line in lines if line["prompt"] in prompts and line["reward"] in options.rewards]
-    frame = scores([line for line in wanted if _kind(line) == kind], max(options.budgets))
+    wanted = {"prompt": prompts, "reward": options.rewards, "constrained": [constrained], "noise": [options.noise]}
+    frame = scores([line for line in lines if all(line[k] in v for k, v in wanted.items())], max(options.budgets))
     frame = frame[frame["budget"].isin(options.budgets)]
     columns = ["entry", "normalised", "above best-of-N", "auto above it", "mean", "runs", "plausible", "log P"]
     columns += ["prompt match", "ask+tell s", "peak MB"]

@@ -49,7 +49,7 @@ def table(frame: "pd.DataFrame", reward: str, budget: int) -> list[list[Any]]:
                 float(own["log_prob"].median()),
                 float(own["prompt_match"].astype(float).mean()),
                 float(own["strategy_seconds"].mean()),
-                float(own["peak_mb"].max()),
+                float(own["peak_mb"].median()),
             ]
         )
     return sorted(rows, key=lambda row: -row[1])

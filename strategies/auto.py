@@ -10,7 +10,7 @@ from zo_dno.strategy import Problem, Strategy
 from zo_dno.types import Candidates
 
 FEW_DIMENSIONS = 48  # measured between 10 and 64 (docs/strategies.md)
-FEW_QUERIES = 512  # up to here a small population, which turns sooner, is ahead; measured at 256 and 1,024
+FEW_QUERIES = 512  # up to here a population of 8, where widths are to be learnt
 
 
 class Auto:
@@ -25,21 +25,20 @@ class Auto:
 
     def __init__(self, problem: Problem, *, population: int = 0) -> None:
         d, queries = problem.d, problem.horizon
-        few = queries <= FEW_QUERIES
-        size = population or max(4, min(8 if few and not problem.noisy else 16, queries // 4))
-        if d >= FEW_DIMENSIONS and few and not problem.noisy:
+        by_direction = d >= FEW_DIMENSIONS and not problem.noisy
+        small = by_direction or (queries <= FEW_QUERIES and not problem.noisy)
+        size = population or max(4, min(8 if small else 16, queries // 4))
+        if by_direction:
             self.reason = (
-                f"normal_es with a population of {size}, which turns often, as queries are few: in {d} dimensions "
-                f"{queries} queries can find a direction, but no widths"
+                f"normal_es with a population of {size}, which turns often: in {d} dimensions {queries} queries can "
+                "find a direction, but hardly any widths"
             )
             self.inner: Strategy = NormalES(problem, population=size)
             return
         if problem.noisy:
             why = "the reward is noisy, and this narrows by itself, so that a lucky answer does not lead far"
-        elif d < FEW_DIMENSIONS:
-            why = f"with {d} dimensions, fewer than {FEW_DIMENSIONS}, its widths adapt within {queries} queries"
         else:
-            why = f"its widths adapt within {queries} queries, more than {FEW_QUERIES}"
+            why = f"with {d} dimensions, fewer than {FEW_DIMENSIONS}, its widths adapt within {queries} queries"
         self.reason = f"snes with a population of {size}: {why}"
         self.inner = SNES(problem, population=size)
 

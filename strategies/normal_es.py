@@ -14,27 +14,28 @@ from zo_dno.strategy import Problem
 
 
 class NormalES(PopulationStrategy):
-    """Move a mean by all of a population's noise, weighted with the normal scores of its ranks.
+    """Move a mean by all noise that was asked about, weighted with the normal scores of its ranks.
 
     Those are the best weights of an evolution strategy in many dimensions (Arnold 2006, "Weighted multirecombination
     evolution strategies"): bad candidates say as much of where not to go as good ones of where to go. Candidates are
     the mean plus noise of width 1, put on the shell. Nothing else adapts: as the mean grows, candidates turn by ever
-    smaller angles. Noise of different populations is nearly orthogonal in many dimensions, so that the mean's norm
-    after n queries is about gain sqrt(n d / 8), whatever the reward.
+    smaller angles. Noise of different candidates is nearly orthogonal in many dimensions, so that the mean's norm is
+    known beforehand, whatever the reward, and steps can be as long as the planned number of queries needs.
 
     Args:
-        gain: length of a step for 8 candidates, in sqrt(d). Larger ones search closer to what was found, sooner.
+        reach: norm of the mean after all queries that are planned, in sqrt(d): the last candidates are turned by the
+            angle of cotangent `reach`, 10 degrees for 5.7. Larger ones search closer to what was found, sooner.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_mean", "_noise")
     OF_POPULATION: ClassVar[tuple[str, ...]] = ("_noise",)
     TAKES_LAG: ClassVar[bool] = True
 
-    def __init__(self, problem: Problem, *, population: int = 16, gain: float = 1.0) -> None:
+    def __init__(self, problem: Problem, *, population: int = 16, reach: float = 5.7) -> None:
         super().__init__(problem, population=population)
-        if not gain > 0:
-            raise InputError(f"gain must be above 0; got {gain}. 0.5 to 1.5 are usual.")
-        self._gain = gain * math.sqrt(population / 8)
+        if not reach > 0:
+            raise InputError(f"reach must be above 0; got {reach}. 4 to 8 are usual.")
+        self._step = reach * math.sqrt(population / problem.horizon)
         self._mean, self._width = first_gaussian(self.start, self.has_init)
         self._noise = torch.empty(0, self.d)
 
@@ -53,7 +54,7 @@ class NormalES(PopulationStrategy):
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
         weights = rank_values(scores, normal_scores)
-        step = self._gain * self._width / float(normal_scores(max(2, len(scores))).norm())
+        step = self._step * self._width / float(normal_scores(max(2, len(scores))).norm())
         self._mean = self._mean + step * (weights @ self._noise)  # with ties a shorter step: they say less
 
 

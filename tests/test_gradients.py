@@ -146,6 +146,14 @@ def test_dno_climbs_and_every_image_of_it_may_win():
     assert result.best.reward == max(values)
 
 
+@pytest.mark.parametrize("name", ["dno", "hybrid1", "hybrid2"])
+def test_a_pipeline_in_half_precision_is_climbed_through_as_well(name):
+    options = {"dno": {"lr": 0.2}}.get(name, {"population": 4})
+    result = zo_dno.optimize(builtin(dtype="float16"), "brightness", name, queries=16, strategy_options=options)
+    own = [query.value for query in result.history if not query.perturbed]
+    assert max(own) > own[0]
+
+
 @pytest.mark.parametrize("name", ["hybrid1", "hybrid2"])
 def test_a_run_is_gone_on_with_to_the_same_end(name, tmp_path):
     options = {"strategy_options": {"population": 4}, "seed": 2}

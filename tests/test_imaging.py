@@ -78,4 +78,16 @@ def test_a_batch_that_does_not_fit_is_backed_off_from():
         return torch.zeros(n)
 
     assert best_batch_size(draw, lambda: float(next(clock))) == 4
-    assert asked == [1, 1, 2, 4, 8]
+    assert asked == [1, 1, 1, 2, 2, 4, 4, 8]
+
+
+def test_what_a_gpu_does_once_for_each_new_shape_does_not_count():
+    seen, now = set(), 0.0
+
+    def draw(n):
+        nonlocal now
+        now += 1.0 if n in seen else 100.0 * n
+        seen.add(n)
+        return torch.zeros(n)
+
+    assert best_batch_size(draw, lambda: now) == 16  # the most that is tried on a CPU

@@ -211,7 +211,7 @@ class DiffusersGenerator:
 
         Args:
             z: (n, d).
-            cotangent: from the images (n, 3, H, W) of z to h, of the same shape.
+            cotangent: from the images (n, 3, H, W) of z, as float32, to h, of the same shape.
         Raises:
             InputError: memory does not suffice, or the gradient is not finite.
         """

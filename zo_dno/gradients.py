@@ -66,7 +66,7 @@ class Gradients:
         Args:
             z: (n, d).
             draw: z -> images (n, 3, H, W).
-            cotangent: images -> h.
+            cotangent: images, as float32 -> h.
             device: that the pipeline computes on.
         Raises:
             InputError: the gradient is not finite at any scale.
@@ -75,7 +75,7 @@ class Gradients:
         kind = None if self.dtype is None else torch_dtype(self.dtype)
         with torch.enable_grad(), torch.autocast(device.type, kind, enabled=kind is not None):
             images = draw(z)
-        h = cotangent(images.detach()).to(images.device, torch.float32)
+        h = cotangent(images.detach().float()).to(images.device, torch.float32)
         if bool(h.isnan().any()):
             return torch.full_like(z, torch.nan).detach().cpu()
         half = torch.float16 in (kind, images.dtype)

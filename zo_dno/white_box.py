@@ -54,17 +54,17 @@ class Opened:
         return self._shape
 
     def render(self, z: Tensor) -> Tensor:
-        """Draw z (n, d) as (n, 3, H, W) float in [0, 1], without a graph."""
-        return rendered(self._generator, z)
+        """Draw z (n, d) as (n, 3, H, W) float32 in [0, 1], without a graph."""
+        return rendered(self._generator, z).float()
 
     def pull_back(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return J(z)^T h, (n, d) on the CPU; `cotangent` gives h for the images of z."""
+        """Return J(z)^T h, (n, d) on the CPU; `cotangent` gives h for the float32 images of z."""
         if isinstance(self._generator, _PullsBack):
             return self._generator.pull_back(z, cotangent)
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             images: Tensor = self._generator.render(z)  # type: ignore[attr-defined]
-            (gradient,) = torch.autograd.grad(images, z, cotangent(images.detach()).to(images))
+            (gradient,) = torch.autograd.grad(images, z, cotangent(images.detach().float()).to(images))
         return gradient
 
     def restored(self, z: Tensor) -> Tensor:

@@ -17,8 +17,9 @@ from zo_dno.strategy import Problem
     [
         (47, 256, False, SNES, 8),
         (48, 256, False, NormalES, 8),
-        (48, 512, False, NormalES, 8),
-        (48, 513, False, SNES, 16),
+        (48, 4096, False, NormalES, 8),
+        (47, 512, False, SNES, 8),
+        (47, 513, False, SNES, 16),
         (4096, 24, False, NormalES, 6),
         (4096, 256, True, SNES, 16),
         (4096, 4, True, SNES, 4),
