@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 import torch
 
@@ -148,6 +149,26 @@ def test_ctrl_c_while_drawing_in_the_background_keeps_the_answers(tmp_path):
     gone_on = zo_dno.resume(tmp_path / "run", generator=Blocks(), reward=reward)
     assert gone_on.queries == 16
     assert reward.asked == 16
+
+
+def test_ctrl_c_while_answers_are_written_down_loses_none_of_them():
+    reward = Waiting()
+    oracle = Oracle(reward, Asking(in_flight=4))
+    images = [np.full((4, 4, 3), i, dtype=np.uint8) for i in range(16)]
+    begun, written = [], []
+
+    def write(answers):
+        begun.extend(answers)
+        if not written:
+            os.kill(os.getpid(), signal.SIGINT)  # a Python handler of it runs before the next line
+        written.extend(answers)
+
+    with pytest.raises(KeyboardInterrupt):
+        oracle.ask([Question(i, one, str(i), "p") for i, one in enumerate(images)], on_answered=write)
+    oracle.close()
+    assert written == begun
+    assert 4 <= len(written) == reward.answered < 16
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_equal_images_in_different_blocks_are_asked_about_once():

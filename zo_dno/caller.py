@@ -2,8 +2,11 @@
 
 import asyncio
 import random
+import signal
+import threading
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -127,6 +130,27 @@ class Caller:
         self._interrupted = True
         if self._background is not None:
             self._background.post(KeyboardInterrupt())
+
+    @contextmanager
+    def taking_ctrl_c(self) -> Iterator[None]:
+        """Let the first Ctrl-C come out of `finished`, lest answers that are being written down are lost by it.
+
+        A second one comes at once. So does every one where calls are made in this thread, or somebody else handles it.
+        """
+        ours = threading.current_thread() is threading.main_thread()
+        if not (ours and self.waits and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
+            yield
+            return
+
+        def pressed(signum: int, frame: object) -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.interrupt()
+
+        signal.signal(signal.SIGINT, pressed)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def finished(self) -> list[Job]:
         """Wait until a job is done, or somebody calls `wake`, and return all the jobs that are done."""

@@ -139,7 +139,16 @@ class Oracle:
                 not wait.
             Exception: an image could not be drawn. What was under way was waited for.
         """
-        drawing = drawing or Drawing()
+        with self._caller.taking_ctrl_c():
+            return self._ask(questions, drawing or Drawing(), on_asked, on_answered)
+
+    def _ask(
+        self,
+        questions: Sequence[Question],
+        drawing: Drawing,
+        on_asked: Callable[[list[Question]], None],
+        on_answered: Callable[[Placed], None],
+    ) -> list[Answer | None]:
         round_ = Round(self.key, self.cache, on_answered)
         round_.add(questions)
         running = 0
