@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise import rotate
+from zo_dno.noise import rotate_in_place
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.elites import keep_best
 from zo_dno.strategies.prior import first_draws
@@ -51,10 +51,11 @@ class CoSyNE(PopulationStrategy):
         parents = self._elites[: max(1, self.population // 4)]
         n = self.population - min(len(self._elites), self.population // 2)
         z = torch.empty(self.population, self.d)
-        for row, (mother, father) in enumerate(torch.randint(len(parents), (n, 2), generator=self.rng).tolist()):
-            own = torch.rand(self.d, generator=self.rng) < 0.5
-            mixed = torch.where(own, parents[mother], parents[father])
-            z[row] = rotate(mixed, self.randn(1)[0], self.step)
+        pairs = torch.randint(len(parents), (n, 2), generator=self.rng).tolist()
+        for child, (mother, father) in zip(z[:n], pairs, strict=True):
+            coins = self.randn(1)[0].lt_(0)  # normal numbers are drawn faster than uniform ones
+            torch.lerp(parents[father], parents[mother], coins, out=child)  # exactly one or the other
+            rotate_in_place(child, self.randn(1)[0], self.step)
         z[n:] = self._elites[: self.population - n]
         self._permute(z[n:])
         return self.retract(z)

@@ -68,3 +68,9 @@ def rotate(z: Tensor, noise: Tensor, step: float | Tensor) -> Tensor:
     """
     step = torch.as_tensor(step, dtype=z.dtype)
     return (1 - step * step).sqrt() * z + step * noise
+
+
+def rotate_in_place(z: Tensor, noise: Tensor, step: float) -> None:
+    """Make z what `rotate` returns, without further memory; the noise is spent."""
+    weight = torch.as_tensor(step, dtype=z.dtype)
+    z.mul_((1 - weight * weight).sqrt()).add_(noise.mul_(weight))
