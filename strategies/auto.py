@@ -25,10 +25,10 @@ class Auto:
 
     def __init__(self, problem: Problem, *, population: int = 0) -> None:
         d, queries = problem.d, problem.horizon
-        by_direction = d >= FEW_DIMENSIONS and not problem.noisy
-        small = by_direction or (queries <= FEW_QUERIES and not problem.noisy)
+        many = d >= FEW_DIMENSIONS
+        small = not problem.noisy and (many or queries <= FEW_QUERIES)
         size = population or max(4, min(8 if small else 16, queries // 4))
-        if by_direction:
+        if many and not problem.noisy:
             self.reason = (
                 f"normal_es with a population of {size}, which turns often: in {d} dimensions {queries} queries can "
                 "find a direction, but hardly any widths"

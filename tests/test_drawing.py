@@ -151,10 +151,11 @@ def test_ctrl_c_while_drawing_in_the_background_keeps_the_answers(tmp_path):
     assert reward.asked == 16
 
 
-def test_ctrl_c_while_answers_are_written_down_loses_none_of_them():
+@pytest.mark.parametrize("n", [16, 1], ids=["while others wait", "at the last one"])
+def test_ctrl_c_while_answers_are_written_down_loses_none_of_them(n):
     reward = Waiting()
     oracle = Oracle(reward, Asking(in_flight=4))
-    images = [np.full((4, 4, 3), i, dtype=np.uint8) for i in range(16)]
+    asked = [Question(i, np.full((4, 4, 3), i, dtype=np.uint8), str(i), "p") for i in range(n + 1)]
     begun, written = [], []
 
     def write(answers):
@@ -164,10 +165,11 @@ def test_ctrl_c_while_answers_are_written_down_loses_none_of_them():
         written.extend(answers)
 
     with pytest.raises(KeyboardInterrupt):
-        oracle.ask([Question(i, one, str(i), "p") for i, one in enumerate(images)], on_answered=write)
-    oracle.close()
+        oracle.ask(asked[:n], on_answered=write)
     assert written == begun
-    assert 4 <= len(written) == reward.answered < 16
+    assert min(n, 4) <= len(written) == reward.answered < 16
+    assert oracle.ask(asked[n:])[0].score.value == n  # nothing of it is left
+    oracle.close()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

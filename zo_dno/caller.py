@@ -135,20 +135,27 @@ class Caller:
     def taking_ctrl_c(self) -> Iterator[None]:
         """Let the first Ctrl-C come out of `finished`, lest answers that are being written down are lost by it.
 
-        A second one comes at once. So does every one where calls are made in this thread, or somebody else handles it.
+        One that `finished` was not called for any more comes at the end, and a second one at once. So does every one
+        where calls are made in this thread, or somebody else handles it.
         """
         ours = threading.current_thread() is threading.main_thread()
         if not (ours and self.waits and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
             yield
             return
 
-        def pressed(signum: int, frame: object) -> None:
+        pressed = False
+
+        def press(signum: int, frame: object) -> None:
+            nonlocal pressed
+            pressed = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self.interrupt()
 
-        signal.signal(signal.SIGINT, pressed)
+        signal.signal(signal.SIGINT, press)
         try:
             yield
+            if pressed:
+                self.finished()
         finally:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
