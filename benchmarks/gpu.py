@@ -18,14 +18,14 @@ from torch import Tensor
 
 import zo_dno
 from benchmarks.tables import show
-from zo_dno.batching import best_batch_size
-from zo_dno.display import quiet_libraries
-from zo_dno.imaging import is_out_of_memory
+from zo_dno.generators.batch_size import best_batch_size
+from zo_dno.generators.pixels import is_out_of_memory
 from zo_dno.rng import stream
+from zo_dno.search.white_box import Opened
 from zo_dno.strategies.hybrid import Hybrid2
 from zo_dno.strategies.snes import SNES
 from zo_dno.strategy import Problem
-from zo_dno.white_box import Opened
+from zo_dno.ui.display import quiet_libraries
 
 PROMPT = "a lighthouse at dusk"
 WORDS = ["<|startoftext|>", "<|endoftext|>", *string.ascii_lowercase, *(f"{c}</w>" for c in string.ascii_lowercase)]
@@ -187,7 +187,7 @@ def _reward() -> Any:
 
 
 def _objective(space: Any) -> Any:
-    from zo_dno.objective import Objective
+    from zo_dno.search.objective import Objective
 
     return Objective(space, permutations=0, min_log_prob=None)
 

@@ -24,10 +24,10 @@ from typing import Any
 import torch
 
 import zo_dno
-from zo_dno.asking import Asking
-from zo_dno.ledger import Ledger
-from zo_dno.noise import NoiseSpace
+from zo_dno.call_policy import Asking
+from zo_dno.noise.space import NoiseSpace
 from zo_dno.rng import stream
+from zo_dno.storage.ledger import Ledger
 from zo_dno.types import Score
 
 STRATEGIES = ("random_search", "zo_sgd", "hill_climb", "cmaes", "snes", "nevergrad")

@@ -18,10 +18,10 @@ from PIL import Image
 
 import zo_dno
 from benchmarks.tables import show
-from zo_dno.images import image_hash
-from zo_dno.noise import NoiseSpace
-from zo_dno.oracle import Oracle
+from zo_dno.noise.space import NoiseSpace
+from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.http import HTTP
+from zo_dno.storage.images import image_hash
 from zo_dno.types import Question
 
 SECONDS = 0.3

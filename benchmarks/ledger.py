@@ -11,8 +11,8 @@ import torch
 
 import zo_dno
 from benchmarks.tables import show
-from zo_dno.ledger import Ledger, Query
-from zo_dno.noise import NoiseSpace
+from zo_dno.noise.space import NoiseSpace
+from zo_dno.storage.ledger import Ledger, Query
 
 ROW_ALLOWED_MS, SHARE_ALLOWED, REPLAY_ALLOWED_SECONDS = 0.2, 0.05, 60
 REPLAYED = ("random_search", "zo_sgd", "hill_climb", "snes")

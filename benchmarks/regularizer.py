@@ -18,8 +18,8 @@ from scipy import fft, signal
 from torch import Tensor
 
 from zo_dno import rng
-from zo_dno.regularizer import GaussianProbability
-from zo_dno.whiteness import norm_p_value, whiteness
+from zo_dno.noise.regularizer import GaussianProbability
+from zo_dno.noise.whiteness import norm_p_value, whiteness
 
 LEVEL = 0.01
 SPACES: dict[int, tuple[tuple[int, ...], ...]] = {

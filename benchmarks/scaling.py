@@ -15,14 +15,14 @@ from PIL import Image
 
 import zo_dno
 from benchmarks.tables import show
-from zo_dno.asking import Asking
-from zo_dno.display import quiet_libraries
-from zo_dno.generators import GeneratorPool
-from zo_dno.images import image_hash
-from zo_dno.noise import NoiseSpace
-from zo_dno.oracle import Oracle
-from zo_dno.pool import RewardPool, Takes
+from zo_dno.call_policy import Asking
+from zo_dno.distributed.generator_actors import GeneratorPool
+from zo_dno.distributed.reward_actors import RewardPool, Takes
+from zo_dno.noise.space import NoiseSpace
+from zo_dno.oracle.oracle import Oracle
+from zo_dno.storage.images import image_hash
 from zo_dno.types import Question
+from zo_dno.ui.display import quiet_libraries
 
 SECONDS = 0.2
 SIDE = 64

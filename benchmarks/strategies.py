@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks import memory
 from benchmarks.strategy_tables import AUTO, BASELINE, BUDGETS, SCREENED, claims, figure, markdown, scores, table
 from benchmarks.tables import show
-from zo_dno.images import image_hash
+from zo_dno.storage.images import image_hash
 
 STEPS = 2
 TUNED = ("mountains at day, cloudy, with a house", "sea at dusk, with a sailboat")
@@ -117,7 +117,7 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
     import torch
 
     import zo_dno
-    from zo_dno.display import quiet_libraries
+    from zo_dno.ui.display import quiet_libraries
 
     name, reward, prompt, seed, queries, constrained, noise = job
     torch.set_num_threads(1)
@@ -167,7 +167,7 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
 
 
 def _named(judge: NoisyJudge) -> Any:
-    from zo_dno.callables import FunctionReward
+    from zo_dno.oracle.function_reward import FunctionReward
 
     made = FunctionReward(judge, "noisy_judge")
     made.noisy, made.unit, made.range = True, judge.unit, (1.0, 5.0)

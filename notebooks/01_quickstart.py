@@ -55,7 +55,7 @@ print(f"log P {best.log_prob:.2f}, norm ratio {best.norm_ratio:.3f}, whiteness p
 print(f"plausibly Gaussian: {best.feasible}; prompt match (first, best): {result.held_out['prompt_match']}")
 
 # %%
-from zo_dno.report.progress import progress_figure
+from zo_dno.results.progress_figure import progress_figure
 
 progress_figure(result)
 

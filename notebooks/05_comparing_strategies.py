@@ -53,7 +53,7 @@ for claim in found.claims():
 
 # %%
 # %matplotlib inline
-from zo_dno.report.comparison import hacking_figure, profile_figure
+from zo_dno.comparison.report import hacking_figure, profile_figure
 
 profile_figure(found)
 

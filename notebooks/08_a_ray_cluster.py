@@ -26,8 +26,8 @@ import time
 import torch
 
 import zo_dno
-from zo_dno.generators import GeneratorPool
-from zo_dno.pool import Takes
+from zo_dno.distributed.generator_actors import GeneratorPool
+from zo_dno.distributed.reward_actors import Takes
 
 torch.set_num_threads(1)
 PROMPT = "city at night"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from zo_dno.combination import Combination
-from zo_dno.part import Part, parts_of
+from zo_dno.oracle.combination.part import Part, parts_of
+from zo_dno.oracle.combination.reward import Combination
 
 
 @dataclass(frozen=True)

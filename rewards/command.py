@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zo_dno.asking import Asking
+from zo_dno.call_policy import Asking
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
 from zo_dno.reward import Reward

@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 from jsonpointer import JsonPointer, JsonPointerException
 
-from zo_dno.asking import Asking
-from zo_dno.client import Client, checked_url
+from zo_dno.call_policy import Asking
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError, Failure
-from zo_dno.images import png_bytes
+from zo_dno.oracle.http_client import Client, checked_url
 from zo_dno.reward import Reward
+from zo_dno.storage.images import png_bytes
 from zo_dno.types import Score
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zo_dno.asking import Asking
+from zo_dno.call_policy import Asking
 from zo_dno.errors import InputError
-from zo_dno.images import image_hash, png_bytes
-from zo_dno.preference import groups, placed, spread_out
-from zo_dno.ratings import RATINGS, Ratings
+from zo_dno.judges.plackett_luce import groups, placed, spread_out
+from zo_dno.judges.rating_store import RATINGS, Ratings
+from zo_dno.judges.rating_tasks import Mode, Said
 from zo_dno.reward import Reward
 from zo_dno.rng import numpy_stream
-from zo_dno.tasks import Mode, Said
+from zo_dno.storage.images import image_hash, png_bytes
 from zo_dno.types import Score
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ class Human(Reward):
 
     def _served(self, folder: Path | None) -> list[Callable[[], None]]:
         """Serve the page and say where it is: in a notebook it opens in the cell. Returns what ends that."""
-        from zo_dno.notebook import in_notebook, show_page
-        from zo_dno.web.page import Page
+        from zo_dno.results.progress_cell import in_notebook, show_page
+        from zo_dno.web.rating_page import Page
 
         assert self._ratings is not None
         page = Page(self._ratings, folder, host=self.host, port=self.port)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from zo_dno.asking import Asking
-from zo_dno.chat import encoded
+from zo_dno.call_policy import Asking
 from zo_dno.errors import InputError
-from zo_dno.judges import JudgeReward, listed
-from zo_dno.judging import Decision, Expected, Mode, Rubric, Verdict, Yes
-from zo_dno.panel import Panel, Seat
+from zo_dno.judges.chat_completions import encoded
+from zo_dno.judges.judge_reward import JudgeReward, listed
+from zo_dno.judges.modes import Decision, Expected, Mode, Rubric, Verdict, Yes
+from zo_dno.judges.panel import Panel, Seat
 from zo_dno.types import Score
 
 if TYPE_CHECKING:

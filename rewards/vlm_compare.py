@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zo_dno.asking import Asking
-from zo_dno.chat import Usage, encoded
-from zo_dno.comparing import Prefer, compare
+from zo_dno.call_policy import Asking
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError, Failure
-from zo_dno.images import image_hash, png_bytes
-from zo_dno.judges import JudgeReward
-from zo_dno.pairwise import Pairwise
-from zo_dno.preference import groups, placed, spread_out
-from zo_dno.ratings import Ratings
+from zo_dno.judges.chat_completions import Usage, encoded
+from zo_dno.judges.judge_reward import JudgeReward
+from zo_dno.judges.pairwise import Pairwise
+from zo_dno.judges.pairwise_round import Prefer, compare
+from zo_dno.judges.plackett_luce import groups, placed, spread_out
+from zo_dno.judges.rating_store import Ratings
+from zo_dno.judges.rating_tasks import Mode, Said
 from zo_dno.rng import numpy_stream
-from zo_dno.tasks import Mode, Said
+from zo_dno.storage.images import image_hash, png_bytes
 from zo_dno.types import Score
 
 if TYPE_CHECKING:

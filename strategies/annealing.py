@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError, unknown_name
-from zo_dno.noise import rotate
+from zo_dno.noise.space import rotate
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.elites import spread_of
 from zo_dno.strategies.prior import first_draws

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import AskTellError, InputError
-from zo_dno.noise import retract
+from zo_dno.noise.space import retract
 from zo_dno.rng import stream
 from zo_dno.strategy import Problem
 from zo_dno.types import Candidates

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise import rotate_in_place
+from zo_dno.noise.space import rotate_in_place
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.elites import keep_best
 from zo_dno.strategies.prior import first_draws

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise import rotate
+from zo_dno.noise.space import rotate
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.prior import INIT_STEP
 from zo_dno.strategy import Problem

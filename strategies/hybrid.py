@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise import rotate
+from zo_dno.noise.space import rotate
 from zo_dno.strategies.cotangents import image_differences, noise_differences
 from zo_dno.strategies.gradient_ascent import GradientAscent, Scale
 from zo_dno.strategy import Problem

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise import rotate
+from zo_dno.noise.space import rotate
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.estimators import central_difference
 from zo_dno.strategies.ranking import centred_ranks, rank_values

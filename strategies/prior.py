@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zo_dno.noise import rotate
+from zo_dno.noise.space import rotate
 
 if TYPE_CHECKING:
     from zo_dno.strategies.base import PopulationStrategy

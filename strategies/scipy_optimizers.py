@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError, RunError, unknown_name
-from zo_dno.noise import rotate
+from zo_dno.noise.space import rotate
 from zo_dno.rng import numpy_stream
 from zo_dno.strategies.numpy_global import OwnGlobalNumpy
 from zo_dno.strategies.prior import INIT_STEP

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from zo_dno import calibration
 from zo_dno.errors import InputError
+from zo_dno.noise import calibration
 
 
 @pytest.mark.parametrize("k", [2, 4, 8, 16])

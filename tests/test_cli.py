@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from zo_dno import cli
+from zo_dno.ui.cli import main as cli
 
 REWARD = """
 import time
@@ -96,7 +96,7 @@ def test_a_runs_config_runs_again_to_the_same_result(zo, tiny):
 
 def test_another_process_gives_the_same_result(zo, tiny):
     assert zo("run", *tiny, "--out", "one")[0] == 0
-    command = [sys.executable, "-m", "zo_dno.cli", "run", *map(str, tiny), "--out", "two"]
+    command = [sys.executable, "-m", "zo_dno.ui.cli.main", "run", *map(str, tiny), "--out", "two"]
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run(command, check=True, env=environment, capture_output=True)
     one, two = (json.loads(Path(name, "result.json").read_text()) for name in ("one", "two"))
@@ -106,7 +106,7 @@ def test_another_process_gives_the_same_result(zo, tiny):
 
 def test_ctrl_c_in_a_real_process_keeps_everything(zo, tiny):
     options = ("--reward", "my_rewards:slow", "--queries", 10_000, "--out", "here")
-    command = [sys.executable, "-m", "zo_dno.cli", "run", *map(str, (*tiny, *options))]
+    command = [sys.executable, "-m", "zo_dno.ui.cli.main", "run", *map(str, (*tiny, *options))]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 60
@@ -137,7 +137,7 @@ def test_a_killed_run_is_shown_and_gone_on_with(zo, tiny):
     """A real process, killed hard, of a free reward: at most the population under way is lost."""
     options = ("--reward", "my_rewards:slow", "--queries", 48, "--seed", 5)
     assert zo("run", *tiny, *options, "--out", "whole")[0] == 0
-    command = [sys.executable, "-m", "zo_dno.cli", "run", *map(str, (*tiny, *options)), "--out", "here"]
+    command = [sys.executable, "-m", "zo_dno.ui.cli.main", "run", *map(str, (*tiny, *options)), "--out", "here"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60

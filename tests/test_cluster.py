@@ -19,12 +19,12 @@ import pytest
 
 import zo_dno
 from tests.toys import ToyGenerator
-from zo_dno import crew
-from zo_dno.cluster import connect
+from zo_dno.distributed import actor_pool as crew
+from zo_dno.distributed.cluster import connect
+from zo_dno.distributed.generator_actors import GeneratorPool
+from zo_dno.distributed.reward_actors import RewardPool, Takes
 from zo_dno.errors import InputError
-from zo_dno.generators import GeneratorPool
-from zo_dno.parts import make_reward
-from zo_dno.pool import RewardPool, Takes
+from zo_dno.run.build import make_reward
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 OPTIONS = {"queries": 48, "seed": 1, "strategy_options": {"population": 24}, "top": 2}
@@ -233,7 +233,7 @@ import os, sys
 os.environ["RAY_AUTH_TOKEN"] = {token!r}
 import ray
 ray.__version__ = {version!r}
-from zo_dno.cluster import connect
+from zo_dno.distributed.cluster import connect
 from zo_dno.errors import InputError
 try:
     connect({address!r})
@@ -302,7 +302,7 @@ def test_the_driver_is_killed_and_the_run_goes_on(cluster, tmp_path):
     assert {**there, "seconds": None} == {**here, "seconds": None}
 
 
-_ZO_DNO = (sys.executable, "-m", "zo_dno.cli")
+_ZO_DNO = (sys.executable, "-m", "zo_dno.ui.cli.main")
 
 
 def _answered(ledger):

@@ -16,15 +16,15 @@ import yaml
 import zo_dno
 from tests.test_resume import Crash, content, crashing
 from tests.toys import ToyGenerator
-from zo_dno import cli
-from zo_dno.asking import Asking
+from zo_dno.call_policy import Asking
 from zo_dno.errors import InputError, RunError
-from zo_dno.ledger import Ledger
-from zo_dno.overview import overview
-from zo_dno.parts import make_reward
+from zo_dno.oracle.combination.scales import Scale
+from zo_dno.results.overview import overview
 from zo_dno.rewards.combinations import Constrained, Min, Product, WeightedSum
-from zo_dno.scales import Scale
+from zo_dno.run.build import make_reward
+from zo_dno.storage.ledger import Ledger
 from zo_dno.types import Score
+from zo_dno.ui.cli import main as cli
 
 CHEAP, DEAR = 0.01, 0.05
 
@@ -424,7 +424,7 @@ class TestGoingOn:
 
 
 def test_a_run_of_parts_is_shown(tmp_path, capsys):
-    from zo_dno import display
+    from zo_dno.ui import display
 
     result = optimize("jpeg_smaller", require=["darkness >= 0.45"], out=tmp_path / "run")
     kept = json.loads((tmp_path / "run" / "result.json").read_text())

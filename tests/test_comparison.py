@@ -18,9 +18,9 @@ from tests.test_report import Cells
 from tests.toys import ToyGenerator
 from zo_dno import InputError
 from zo_dno.comparison.plan import Plan, read_plan
+from zo_dno.comparison.report import comparison_report
 from zo_dno.comparison.table import COLUMNS
 from zo_dno.comparison.trials import Trials, answered
-from zo_dno.report.comparison import comparison_report
 
 TOY = {"model": "tests.toys:ToyGenerator", "threads": 1}
 PLAN = {

@@ -5,11 +5,11 @@ import torch
 
 import zo_dno
 from tests.toys import ToyGenerator
-from zo_dno.callables import FunctionReward
 from zo_dno.errors import InputError
-from zo_dno.noise import NoiseSpace
-from zo_dno.objective import Objective
+from zo_dno.noise.space import NoiseSpace
+from zo_dno.oracle.function_reward import FunctionReward
 from zo_dno.rng import stream
+from zo_dno.search.objective import Objective
 
 SPACE = NoiseSpace(((400,),))
 

@@ -18,15 +18,15 @@ from PIL import Image
 import zo_dno
 from tests.sockets import listening
 from tests.toys import ToyGenerator
-from zo_dno.asking import Asking
+from zo_dno.call_policy import Asking
 from zo_dno.deployment import Application, application, reward_deployment, serve_reward
 from zo_dno.errors import InputError
-from zo_dno.images import image_hash, png_bytes
-from zo_dno.oracle import Oracle
-from zo_dno.parts import make_reward
+from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.http import HTTP
-from zo_dno.serving import MAX_BODY
+from zo_dno.run.build import make_reward
+from zo_dno.storage.images import image_hash, png_bytes
 from zo_dno.types import Question
+from zo_dno.web.reward_app import MAX_BODY
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -213,7 +213,17 @@ def test_a_serve_config_says_the_same_as_the_arguments():
 def test_from_the_command_line(tmp_path):
     """A reward of the current folder, on a port that is free."""
     (tmp_path / "mine.py").write_text("def height(images, prompts):\n    return [image.height for image in images]\n")
-    command = [sys.executable, "-m", "zo_dno.cli", "serve-reward", "mine:height", "--replicas", "1", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "zo_dno.ui.cli.main",
+        "serve-reward",
+        "mine:height",
+        "--replicas",
+        "1",
+        "--port",
+        "0",
+    ]
     environment = {**os.environ, "ZO_DNO_TOKEN": TOKEN, "PYTHONPATH": str(Path(zo_dno.__file__).parents[1])}
     environment = {name: text for name, text in environment.items() if not name.startswith("RAY_")}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}

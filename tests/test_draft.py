@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 import zo_dno
 from tests.toys import ToyGenerator
-from zo_dno.cli import app
-from zo_dno.draft import optimize_draft, resume_draft
 from zo_dno.errors import InputError
-from zo_dno.files import write_whole
+from zo_dno.run.draft import optimize_draft, resume_draft
+from zo_dno.storage.atomic import write_whole
 from zo_dno.strategies.listed import Listed
 from zo_dno.strategy import Problem
+from zo_dno.ui.cli.main import app
 
 
 class Blurred(ToyGenerator):

@@ -11,10 +11,10 @@ import torch
 
 import zo_dno
 from tests.toys import ToyGenerator
-from zo_dno.asking import Asking
-from zo_dno.drawing import Drawing, Here
+from zo_dno.call_policy import Asking
 from zo_dno.errors import InputError
-from zo_dno.oracle import Oracle
+from zo_dno.generators.renderer import Drawing, Here
+from zo_dno.oracle.oracle import Oracle
 from zo_dno.types import Question
 
 

@@ -11,9 +11,9 @@ import zo_dno
 from tests import flaky_server
 from tests.flaky_server import FOR_GOOD, KINDS, WAYS, name_of, score_of
 from tests.toys import ToyGenerator
-from zo_dno.asking import Asking
-from zo_dno.images import read_png
-from zo_dno.overview import overview
+from zo_dno.call_policy import Asking
+from zo_dno.results.overview import overview
+from zo_dno.storage.images import read_png
 
 ATTEMPTS = 3
 

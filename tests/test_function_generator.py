@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import zo_dno
-from zo_dno.config import validated
 from zo_dno.errors import InputError
-from zo_dno.parts import generator_from, load_model
+from zo_dno.run.build import generator_from, load_model
+from zo_dno.run.config import validated
 
 SHAPE = (3, 4, 4)
 
@@ -29,7 +29,7 @@ def my_models(tmp_path, monkeypatch):
         textwrap.dedent("""
             import torch
             import zo_dno
-            from zo_dno.noise import NoiseSpace
+            from zo_dno.noise.space import NoiseSpace
 
             def floats(z):
                 return z.reshape(-1, 3, 4, 4).sigmoid()

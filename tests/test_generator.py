@@ -6,8 +6,8 @@ import torch
 from torch.overrides import _get_current_function_mode
 
 from zo_dno.errors import InputError
-from zo_dno.generator import DiffusersGenerator
-from zo_dno.tape import TapeError
+from zo_dno.generators.diffusers_generator import DiffusersGenerator
+from zo_dno.generators.tape import TapeError
 
 STEPS = 4
 

@@ -7,9 +7,9 @@ import pytest
 
 import zo_dno
 from tests.toys import ToyGenerator
-from zo_dno import generators
+from zo_dno.distributed import generator_actors as generators
+from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.errors import InputError, RunError
-from zo_dno.generators import GeneratorPool
 
 pytestmark = pytest.mark.ray
 OPTIONS = {"queries": 48, "seed": 1, "strategy_options": {"population": 12}, "top": 2}

@@ -7,15 +7,15 @@ from torch.overrides import _get_current_function_mode
 import zo_dno
 from tests.zoo import families
 from tests.zoo.schedulers import SCHEDULERS
+from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.errors import InputError
-from zo_dno.generator import DiffusersGenerator
-from zo_dno.generators import GeneratorPool
-from zo_dno.objective import Objective
+from zo_dno.generators.diffusers_generator import DiffusersGenerator
 from zo_dno.rewards.brightness import Brightness, Darkness
 from zo_dno.rewards.contrast import Contrast
 from zo_dno.rewards.prompt_match import PromptMatch
 from zo_dno.rewards.saturation import Saturation
 from zo_dno.rng import stream
+from zo_dno.search.objective import Objective
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # diffusers'
 PROMPT = "sea at dusk, with a sailboat"

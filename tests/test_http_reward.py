@@ -23,15 +23,15 @@ from PIL import Image
 import zo_dno
 from tests.answering import Answer, answering
 from tests.toys import ToyGenerator
-from zo_dno import serving
-from zo_dno.asking import Asking
-from zo_dno.client import MAX_ANSWER, Client
+from zo_dno.call_policy import Asking
 from zo_dno.errors import InputError, RunError
-from zo_dno.oracle import Oracle
-from zo_dno.parts import make_reward
+from zo_dno.oracle.http_client import MAX_ANSWER, Client
+from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.http import HTTP, fill
-from zo_dno.serving import reward_app
+from zo_dno.run.build import make_reward
 from zo_dno.types import Question
+from zo_dno.web import reward_app as serving
+from zo_dno.web.reward_app import reward_app
 
 KEY = "sk-very-secret-0123456789"
 FAST = {"attempts": 2, "first_wait": 0.01}
@@ -51,7 +51,7 @@ def key(monkeypatch):
 
 def ask(reward, n=1, prompt="sea at dusk", **terms):
     """Ask about n grey images, on a reward's terms but for those given."""
-    from zo_dno.options import terms as changed
+    from zo_dno.run.options import terms as changed
 
     oracle = Oracle(reward, changed(reward, {**FAST, **terms}))
     images = [np.full((8, 8, 3), 100 + number, dtype=np.uint8) for number in range(n)]
@@ -300,7 +300,7 @@ def test_a_client_opens_again_after_it_was_closed(tmp_path):
 @pytest.fixture(scope="module")
 def served():
     """`zo-dno serve-reward brightness` in a process of its own, with a token."""
-    command = [sys.executable, "-m", "zo_dno.cli", "serve-reward", "brightness", "--port", "0"]
+    command = [sys.executable, "-m", "zo_dno.ui.cli.main", "serve-reward", "brightness", "--port", "0"]
     environment = {**os.environ, "ZO_DNO_TOKEN": KEY}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         url = process.stdout.readline().split()[-1]
@@ -341,7 +341,7 @@ class TestServedReward:
 
     def test_others_need_a_token(self):
         environment = {name: text for name, text in os.environ.items() if name != "ZO_DNO_TOKEN"}
-        command = [sys.executable, "-m", "zo_dno.cli", "serve-reward", "brightness", "--host", "0.0.0.0"]
+        command = [sys.executable, "-m", "zo_dno.ui.cli.main", "serve-reward", "brightness", "--host", "0.0.0.0"]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 2
         assert "a token must be set" in done.stderr

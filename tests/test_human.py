@@ -15,10 +15,10 @@ import zo_dno
 from tests.browser import chromium, tab
 from tests.toys import ToyGenerator
 from zo_dno.errors import InputError
-from zo_dno.ledger import Ledger
-from zo_dno.ratings import RATINGS, Ratings
+from zo_dno.judges.rating_store import RATINGS, Ratings
+from zo_dno.judges.rating_tasks import SKIPPED, RatingError
 from zo_dno.rewards.human import Human
-from zo_dno.tasks import SKIPPED, RatingError
+from zo_dno.storage.ledger import Ledger
 
 SMALL = {"queries": 16, "strategy_options": {"population": 8}}
 
@@ -178,7 +178,7 @@ def test_options_that_do_not_fit_are_refused(options, message):
 
 
 def cli(*arguments, **popen):
-    command = [sys.executable, "-m", "zo_dno.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "zo_dno.ui.cli.main", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, **popen

@@ -6,9 +6,9 @@ import torch
 import zo_dno
 from tests.zoo import families
 from tests.zoo.schedulers import SCHEDULERS
-from zo_dno.batching import best_batch_size
 from zo_dno.errors import InputError
-from zo_dno.generator import DiffusersGenerator
+from zo_dno.generators.batch_size import best_batch_size
+from zo_dno.generators.diffusers_generator import DiffusersGenerator
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # diffusers'
 

@@ -11,10 +11,10 @@ import pytest
 import zo_dno
 from tests.test_resume import PAID, brightness, check_ctrl_c, content, resume, settled, stops
 from tests.toys import ToyGenerator
-from zo_dno.callables import FunctionReward
 from zo_dno.errors import InputError
-from zo_dno.ledger import Ledger
+from zo_dno.oracle.function_reward import FunctionReward
 from zo_dno.rewards.combinations import WeightedSum
+from zo_dno.storage.ledger import Ledger
 
 LAG = 2
 

@@ -29,14 +29,14 @@ from tests.tiny_models import (
     save_clip,
 )
 from zo_dno.errors import InputError
-from zo_dno.oracle import Oracle
-from zo_dno.parts import make_reward
+from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.aesthetic import Aesthetic
 from zo_dno.rewards.clip import ClipScore, PickScore, load_clip
 from zo_dno.rewards.hps import HPS
 from zo_dno.rewards.image_reward import ImageReward, load_blip
 from zo_dno.rewards.reading import read_once
 from zo_dno.rewards.weights import fingerprint
+from zo_dno.run.build import make_reward
 
 PROMPTS = ["a cat", "dogs on ice", "a cat", "x", ""]
 NAMES = ["clip_score", "pick_score", "aesthetic", "hps", "hps_folder", "image_reward"]

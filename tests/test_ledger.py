@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from zo_dno.errors import InputError, StorageError
-from zo_dno.ledger import Artefact, Ledger, PopulationRow, Query
-from zo_dno.schema import MIGRATIONS
+from zo_dno.storage.ledger import Artefact, Ledger, PopulationRow, Query
+from zo_dno.storage.schema import MIGRATIONS
 
 QUERY = Query(
     stage="search",
@@ -206,7 +206,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path, read_only
 def test_a_migration_that_is_cut_short_leaves_the_old_version(tmp_path, monkeypatch):
     first_version(tmp_path / "ledger.db")
     monkeypatch.setattr(
-        "zo_dno.schema.MIGRATIONS", (*MIGRATIONS[:2], MIGRATIONS[2] + "INSERT INTO nowhere VALUES (1);")
+        "zo_dno.storage.schema.MIGRATIONS", (*MIGRATIONS[:2], MIGRATIONS[2] + "INSERT INTO nowhere VALUES (1);")
     )
     with pytest.raises(StorageError):
         Ledger(tmp_path / "ledger.db")

@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from tests.test_rewards import pictures
-from zo_dno.asking import Asking
+from zo_dno.call_policy import Asking
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError
-from zo_dno.images import image_hash
-from zo_dno.oracle import Oracle
-from zo_dno.parts import make_reward
+from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.perceptual import lpips_network
 from zo_dno.rewards.ssim import ssim
+from zo_dno.run.build import make_reward
+from zo_dno.storage.images import image_hash
 from zo_dno.types import Question
 
 COLOURS = st.tuples(*[st.integers(0, 255)] * 3)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import zo_dno
-from zo_dno.config import validated
 from zo_dno.errors import InputError, PromptError
-from zo_dno.runs import run as run_config
+from zo_dno.run.config import validated
+from zo_dno.run.from_config import run as run_config
 from zo_dno.scenes.grammar import parse
 from zo_dno.scenes.judge import Judge
 

@@ -11,10 +11,10 @@ import time
 import pytest
 
 import zo_dno
-from zo_dno.config import validated
+from zo_dno.distributed.reward_actors import RewardPool
 from zo_dno.errors import InputError
-from zo_dno.many import read_prompts, resume_many, run_many
-from zo_dno.pool import RewardPool
+from zo_dno.run.config import validated
+from zo_dno.run.many_prompts import read_prompts, resume_many, run_many
 
 PROMPTS = ["mountains at day", "sea at dusk, clear", "hills at night"]
 
@@ -58,7 +58,7 @@ def test_all_share_one_set_of_actors(tmp_path, monkeypatch):
     import ray
 
     made = []
-    monkeypatch.setattr("zo_dno.pool.RewardPool.__init__", _noting(made))
+    monkeypatch.setattr("zo_dno.distributed.reward_actors.RewardPool.__init__", _noting(made))
     lines = run_many(config(workers=2, generators=1, steps=1), PROMPTS, tmp_path / "out")
     ray.shutdown()
     assert made == [2]
@@ -85,7 +85,16 @@ def test_one_that_fails_keeps_no_other_from_its_end(tmp_path):
 def test_a_killed_run_of_many_goes_on_where_it_was(tmp_path):
     (tmp_path / "prompts.txt").write_text("# three\n" + "\n\n".join(PROMPTS) + "\n")
     command = [
-        *(sys.executable, "-m", "zo_dno.cli", "run", "--prompts", str(tmp_path / "prompts.txt"), "--steps", "1"),
+        *(
+            sys.executable,
+            "-m",
+            "zo_dno.ui.cli.main",
+            "run",
+            "--prompts",
+            str(tmp_path / "prompts.txt"),
+            "--steps",
+            "1",
+        ),
         *("--queries", "96", "--threads", "1", "--seed", "3", "--strategy-option", "population=8"),
         *("--at-once", "3", "--out", str(tmp_path / "out")),
     ]
@@ -97,7 +106,7 @@ def test_a_killed_run_of_many_goes_on_where_it_was(tmp_path):
         os.kill(process.pid, signal.SIGKILL)
     assert not (tmp_path / "out" / "summary.csv").exists()
     found = subprocess.run(
-        [sys.executable, "-m", "zo_dno.cli", "resume", str(tmp_path / "out")],
+        [sys.executable, "-m", "zo_dno.ui.cli.main", "resume", str(tmp_path / "out")],
         capture_output=True,
         text=True,
         check=True,

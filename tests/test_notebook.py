@@ -13,10 +13,10 @@ from tests.answering import Answer, answering
 from tests.browser import chromium, tab
 from tests.kernel import kernel
 from tests.test_rating_page import FILES, NAMES, TOKEN, form_of
-from zo_dno.notebook import in_notebook, page_cell
-from zo_dno.ratings import Ratings
-from zo_dno.web.guard import Guard
-from zo_dno.web.page import Page, page_app
+from zo_dno.judges.rating_store import Ratings
+from zo_dno.results.progress_cell import in_notebook, page_cell
+from zo_dno.web.rating_page import Page, page_app
+from zo_dno.web.rating_sessions import Guard
 
 RUN = """
 import zo_dno

@@ -9,15 +9,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from zo_dno.asking import Asking
-from zo_dno.budget import Purse
-from zo_dno.cache import Cache
-from zo_dno.callables import FunctionReward
+from zo_dno.call_policy import Asking
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError, Failure
-from zo_dno.images import image_hash
-from zo_dno.oracle import Oracle, PauseError
+from zo_dno.oracle.cache import Cache
+from zo_dno.oracle.function_reward import FunctionReward
+from zo_dno.oracle.oracle import Oracle, PauseError
 from zo_dno.reward import Reward
+from zo_dno.search.budget import Purse
+from zo_dno.storage.images import image_hash
 from zo_dno.types import Question, Score
 
 BUSY = Failure("busy", "come back later", transient=True, billed=False)

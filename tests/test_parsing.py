@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from zo_dno.parsing import UnreadableError, read_choice, read_score
+from zo_dno.judges.parsing import UnreadableError, read_choice, read_score
 
 SCORES = {
     '{"explanation": "Sharp, with a boat.", "score": 7}': 7,

@@ -8,13 +8,13 @@ import pytest
 
 import zo_dno
 from tests.light_reward import Loaded
-from zo_dno.asking import Asking
+from zo_dno.call_policy import Asking
+from zo_dno.distributed.reward_actors import RewardPool
 from zo_dno.errors import InputError
-from zo_dno.images import image_hash
-from zo_dno.oracle import Oracle, PauseError
-from zo_dno.parts import make_reward
-from zo_dno.pool import RewardPool
+from zo_dno.oracle.oracle import Oracle, PauseError
 from zo_dno.rewards.combinations import WeightedSum
+from zo_dno.run.build import make_reward
+from zo_dno.storage.images import image_hash
 from zo_dno.types import Question
 
 pytestmark = pytest.mark.ray

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from zo_dno.preference import Order, agreement, groups, strengths
+from zo_dno.judges.plackett_luce import Order, agreement, groups, strengths
 
 NAMES = [f"image {number}" for number in range(12)]
 

@@ -12,10 +12,10 @@ from tests.kernel import kernel
 from tests.test_human import number_of, rated_run, reward
 from tests.toys import ToyGenerator
 from zo_dno.errors import InputError, RunError
-from zo_dno.images import png_bytes
-from zo_dno.ratings import RATINGS, Ratings
-from zo_dno.tasks import SKIPPED
-from zo_dno.widget import RatingWidget
+from zo_dno.judges.rating_store import RATINGS, Ratings
+from zo_dno.judges.rating_tasks import SKIPPED
+from zo_dno.storage.images import png_bytes
+from zo_dno.ui.rating_widget import RatingWidget
 
 SMALL = {"queries": 16, "strategy_options": {"population": 8}}
 

@@ -12,10 +12,10 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser import DESKTOP, PHONE, chromium, tab
-from zo_dno.images import image_hash, png_bytes
-from zo_dno.ratings import Ratings
-from zo_dno.web.guard import Guard
-from zo_dno.web.page import Page, page_app
+from zo_dno.judges.rating_store import Ratings
+from zo_dno.storage.images import image_hash, png_bytes
+from zo_dno.web.rating_page import Page, page_app
+from zo_dno.web.rating_sessions import Guard
 
 TOKEN = "a-token"
 COOKIE = Guard(TOKEN).cookie
@@ -310,7 +310,7 @@ class TestInTheBrowser:
         ratings.take(ratings.post(FILES.items(), "", []))
         with tab(browser, page.link) as rater:
             expect(rater.get_by_text("Thank you.")).to_be_visible()
-            rater.route("**/page.js", lambda route: (time.sleep(0.5), route.continue_()))
+            rater.route("**/rating_page.js", lambda route: (time.sleep(0.5), route.continue_()))
             rater.reload(wait_until="commit")
             ratings.post(pictures(7).items(), "", [("compare", NAMES[4:6])])
             expect(rater.get_by_text("Population 2")).to_be_visible()

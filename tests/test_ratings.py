@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from zo_dno.ratings import Ratings
-from zo_dno.tasks import SKIPPED, RatingError
+from zo_dno.judges.rating_store import Ratings
+from zo_dno.judges.rating_tasks import SKIPPED, RatingError
 
 IMAGES = [(letter * 64, f"file {letter}".encode()) for letter in "abcd"]
 A, B, C, D = (name for name, _ in IMAGES)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from zo_dno import regularizer, rng
+from zo_dno import rng
 from zo_dno.errors import InputError
-from zo_dno.regularizer import GaussianProbability
-from zo_dno.whiteness import norm_p_value, whiteness
+from zo_dno.noise import regularizer
+from zo_dno.noise.regularizer import GaussianProbability
+from zo_dno.noise.whiteness import norm_p_value, whiteness
 
 SHAPES = {1024: ((4, 16, 16),), 16_384: ((4, 64, 64),)}
 

@@ -8,7 +8,7 @@ import pytest
 
 import zo_dno
 from zo_dno import InputError
-from zo_dno.repeats import Race, kept_back
+from zo_dno.search.reranking import Race, kept_back
 from zo_dno.types import Score
 
 SEEDS = range(200)

@@ -10,7 +10,7 @@ import zo_dno
 from tests.browser import chromium
 from tests.toys import ToyGenerator
 from zo_dno.errors import InputError
-from zo_dno.report.page import hacking_figure, run_report, write_run_report
+from zo_dno.results.report import hacking_figure, run_report, write_run_report
 
 
 @pytest.fixture(scope="module")

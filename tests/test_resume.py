@@ -21,11 +21,11 @@ import zo_dno
 from benchmarks.kills import STRATEGIES, trials
 from tests.test_ledger import first_version
 from tests.toys import ToyGenerator
-from zo_dno.asking import Asking
+from zo_dno.call_policy import Asking
 from zo_dno.errors import InputError, RunError
-from zo_dno.ledger import Ledger
-from zo_dno.overview import overview
-from zo_dno.run_folder import RunFolder
+from zo_dno.results.overview import overview
+from zo_dno.storage.ledger import Ledger
+from zo_dno.storage.run_folder import RunFolder
 
 PICTURES = ("first.png", "best.png", "strip.png", "progress.png")
 PAID = {"price": 0.01, "attempts": 1}
@@ -439,7 +439,7 @@ LIMITED = """
 import os, resource, sys
 import torch, zo_dno
 from tests.test_resume import run, resume, settled
-import PIL.PngImagePlugin, matplotlib.figure, zo_dno.report.progress, zo_dno.session
+import PIL.PngImagePlugin, matplotlib.figure, zo_dno.results.progress_figure, zo_dno.run.session
 from pathlib import Path
 torch.set_num_threads(1)
 folder, what = Path(sys.argv[1]), sys.argv[2]

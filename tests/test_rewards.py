@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from zo_dno.parts import make_reward
 from zo_dno.rewards import REWARDS
+from zo_dno.run.build import make_reward
 
 PROMPT = "mountains at dusk"
 OPTIONS = {  # for the rewards that need some; {folder} holds reference.png

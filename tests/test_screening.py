@@ -6,9 +6,9 @@ import pytest
 import zo_dno
 from tests.toys import ToyGenerator
 from zo_dno import InputError
-from zo_dno.ledger import Ledger
-from zo_dno.screening import FIRST, Screen
-from zo_dno.surrogate import GaussianProcess, image_features
+from zo_dno.search.screening import FIRST, Screen
+from zo_dno.search.surrogate import GaussianProcess, image_features
+from zo_dno.storage.ledger import Ledger
 
 
 def images(n, seed=0, side=16):

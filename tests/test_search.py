@@ -60,7 +60,7 @@ def test_without_a_constraint_anything_wins(toy):
 
 
 def test_gamma_adds_the_regulariser(toy):
-    from zo_dno.objective import Objective
+    from zo_dno.search.objective import Objective
 
     result = run(toy, strategy="random_search", queries=64, gamma=2.0, min_log_prob=None)
     plain = run(toy, strategy="random_search", queries=64, gamma=0.0, min_log_prob=None)
@@ -262,8 +262,8 @@ def test_folders_that_cannot_be_used(toy, tmp_path):
 
 def test_the_run_folder_says_what_was_asked_for(stable_diffusion_folder, tmp_path):
     """A run from Python leaves a config that the command line runs again, to the same result."""
-    from zo_dno.config import read_yaml, validated
-    from zo_dno.runs import run as run_config
+    from zo_dno.run.config import read_yaml, validated
+    from zo_dno.run.from_config import run as run_config
 
     options = {"steps": 2, "guidance_scale": 1.0, "batch_size": 8, "eta": 1.0, "search": "all", "seed": 5}
     generator = zo_dno.DiffusersGenerator(stable_diffusion_folder, "a cat", **options)

@@ -9,10 +9,10 @@ import zo_dno
 from tests.strategies.play import NAMES, WHITE_BOX, load, play, same_candidates
 from tests.toys import ToyGenerator
 from zo_dno.errors import InputError
-from zo_dno.noise import NoiseSpace
-from zo_dno.objective import Objective
-from zo_dno.parts import find_space
+from zo_dno.noise.space import NoiseSpace
 from zo_dno.rng import stream
+from zo_dno.run.build import find_space
+from zo_dno.search.objective import Objective
 from zo_dno.spaces import SPACES
 from zo_dno.spaces.in_space import InSpace, in_space
 from zo_dno.spaces.low_band import LowBand

@@ -10,8 +10,8 @@ import pytest
 
 import zo_dno
 from tests.test_drawing import Waiting
-from zo_dno.ledger import Ledger
-from zo_dno.ratings import RATINGS
+from zo_dno.judges.rating_store import RATINGS
+from zo_dno.storage.ledger import Ledger
 
 
 def in_thread(**options):

@@ -15,8 +15,8 @@ from tests.zoo import families, more_families
 from tests.zoo.families import MASK, PICTURE
 from tests.zoo.schedulers import SCHEDULERS
 from zo_dno.errors import InputError
-from zo_dno.generator import DiffusersGenerator
-from zo_dno.tape import TapeError
+from zo_dno.generators.diffusers_generator import DiffusersGenerator
+from zo_dno.generators.tape import TapeError
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # diffusers'
 STEPS = 2
@@ -120,7 +120,7 @@ def test_a_number_of_draws_that_changes_is_found(more):
     ],
 )
 def test_outputs_that_are_no_images_are_refused(output, got):
-    from zo_dno.pipeline_call import images_of
+    from zo_dno.generators.pipeline_call import images_of
 
     with pytest.raises(InputError, match=f"AudioPipeline must give 3 images; .*{got}.*FunctionGenerator"):
         images_of(output, 3, 4, "AudioPipeline")
@@ -146,7 +146,7 @@ def test_a_pipeline_whose_tensors_and_arrays_differ_is_refused():
 
 
 def test_every_kind_of_output_is_read_alike():
-    from zo_dno.pipeline_call import images_of
+    from zo_dno.generators.pipeline_call import images_of
 
     images = (torch.rand(2, 3, 4, 5) * 255).round() / 255
     array = images.movedim(1, -1).numpy()

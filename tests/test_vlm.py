@@ -21,12 +21,12 @@ from tests.judge_server import transformers_serve
 from tests.tiny_judge import build, grey, level_of
 from tests.toys import ToyGenerator
 from zo_dno.errors import InputError, RunError
-from zo_dno.ledger import Ledger
-from zo_dno.options import terms
-from zo_dno.oracle import Oracle
-from zo_dno.parts import make_reward
+from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.vlm import VLM
 from zo_dno.rewards.vlm_compare import VLMCompare
+from zo_dno.run.build import make_reward
+from zo_dno.run.options import terms
+from zo_dno.storage.ledger import Ledger
 from zo_dno.types import Question
 
 KEY = 'sk-very"secret-0123456789'

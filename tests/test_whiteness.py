@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy import fft, stats
 
-from zo_dno import rng, whiteness
+from zo_dno import rng
 from zo_dno.errors import InputError
-from zo_dno.whiteness import norm_p_value, norm_ratio, p_values
+from zo_dno.noise import whiteness
+from zo_dno.noise.whiteness import norm_p_value, norm_ratio, p_values
 
 SPACES = {
     "one line": ((256,),),

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from zo_dno.noise import NoiseSpace
+from zo_dno.noise.space import NoiseSpace
 from zo_dno.rng import stream
 
 

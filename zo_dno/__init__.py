@@ -7,45 +7,45 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zo_dno.api import optimize as optimize
-    from zo_dno.api import resume as resume
-    from zo_dno.asking import Asking as Asking
-    from zo_dno.comparison.comparison import Comparison as Comparison
-    from zo_dno.comparison.comparison import compare as compare
+    from zo_dno.call_policy import Asking as Asking
+    from zo_dno.comparison.compare import Comparison as Comparison
+    from zo_dno.comparison.compare import compare as compare
     from zo_dno.comparison.tuning import tune as tune
     from zo_dno.errors import InputError as InputError
     from zo_dno.errors import RunError as RunError
     from zo_dno.errors import ZoDnoError as ZoDnoError
-    from zo_dno.function_generator import FunctionGenerator as FunctionGenerator
-    from zo_dno.generator import DiffusersGenerator as DiffusersGenerator
-    from zo_dno.imaging import NoImageError as NoImageError
-    from zo_dno.loaded import load as load
-    from zo_dno.rating_cell import RatingCell as RatingCell
-    from zo_dno.result import Result as Result
+    from zo_dno.generators.diffusers_generator import DiffusersGenerator as DiffusersGenerator
+    from zo_dno.generators.function_generator import FunctionGenerator as FunctionGenerator
+    from zo_dno.generators.pixels import NoImageError as NoImageError
+    from zo_dno.results.load import load as load
+    from zo_dno.results.result import Result as Result
     from zo_dno.reward import Reward as Reward
-    from zo_dno.stopping import Stop as Stop
+    from zo_dno.run.cancellation import Stop as Stop
+    from zo_dno.run.optimize import optimize as optimize
+    from zo_dno.run.optimize import resume as resume
     from zo_dno.types import Score as Score
+    from zo_dno.ui.rating_cell import RatingCell as RatingCell
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "optimize": "zo_dno.api",
-    "resume": "zo_dno.api",
-    "compare": "zo_dno.comparison.comparison",
+    "optimize": "zo_dno.run.optimize",
+    "resume": "zo_dno.run.optimize",
+    "compare": "zo_dno.comparison.compare",
     "tune": "zo_dno.comparison.tuning",
-    "Asking": "zo_dno.asking",
-    "Comparison": "zo_dno.comparison.comparison",
-    "DiffusersGenerator": "zo_dno.generator",
-    "FunctionGenerator": "zo_dno.function_generator",
+    "Asking": "zo_dno.call_policy",
+    "Comparison": "zo_dno.comparison.compare",
+    "DiffusersGenerator": "zo_dno.generators.diffusers_generator",
+    "FunctionGenerator": "zo_dno.generators.function_generator",
     "InputError": "zo_dno.errors",
-    "load": "zo_dno.loaded",
-    "NoImageError": "zo_dno.imaging",
-    "RatingCell": "zo_dno.rating_cell",
-    "Result": "zo_dno.result",
+    "load": "zo_dno.results.load",
+    "NoImageError": "zo_dno.generators.pixels",
+    "RatingCell": "zo_dno.ui.rating_cell",
+    "Result": "zo_dno.results.result",
     "Reward": "zo_dno.reward",
     "RunError": "zo_dno.errors",
     "Score": "zo_dno.types",
-    "Stop": "zo_dno.stopping",
+    "Stop": "zo_dno.run.cancellation",
     "ZoDnoError": "zo_dno.errors",
 }
 __all__ = list(_HOMES)

@@ -1,5 +1,5 @@
 """`python -m zo_dno`, the same as `zo-dno`."""
 
-from zo_dno.cli import main
+from zo_dno.ui.cli.main import main
 
 main()

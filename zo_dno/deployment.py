@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from zo_dno.cluster import LOCAL, connect
+from zo_dno.distributed.cluster import LOCAL, connect
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
-from zo_dno.listening import TOKEN, free_port, is_loopback, token_for, url_of
+from zo_dno.web.server import TOKEN, free_port, is_loopback, token_for, url_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -45,7 +45,7 @@ def reward_deployment(
     """
     if replicas < 1:
         raise InputError(f"replicas must be at least 1; got {replicas}.")
-    from zo_dno.serving import MAX_WAITING
+    from zo_dno.web.reward_app import MAX_WAITING
 
     serve = _serve()
     made = serve.deployment(
@@ -105,7 +105,7 @@ class _RewardServer:
     def __init__(
         self, reward: Any, options: dict[str, Any], most_images: int, in_flight: int | None, loopback: bool
     ) -> None:
-        from zo_dno.parts import make_reward
+        from zo_dno.run.build import make_reward
 
         self._reward = make_reward(reward, options)
         self._most_images, self._in_flight = most_images, in_flight
@@ -115,8 +115,8 @@ class _RewardServer:
     def __serve_build_asgi_app__(self) -> "FastAPI":
         from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-        from zo_dno.listening import OWN_NAMES
-        from zo_dno.serving import reward_app
+        from zo_dno.web.reward_app import reward_app
+        from zo_dno.web.server import OWN_NAMES
 
         app = reward_app(self._reward, token=self._token, most_images=self._most_images, in_flight=self._in_flight)
         if self._loopback:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from zo_dno.asking import Asking
+from zo_dno.call_policy import Asking
 
 if TYPE_CHECKING:
     from pathlib import Path

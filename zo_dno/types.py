@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from zo_dno.failures import Failure
-    from zo_dno.noise import NoiseSpace
+    from zo_dno.noise.space import NoiseSpace
 
 
 @dataclass(frozen=True, slots=True)

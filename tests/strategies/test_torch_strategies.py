@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests.strategies.play import make, play, shifted_sphere
 from zo_dno.errors import InputError
-from zo_dno.noise import retract
+from zo_dno.noise.space import retract
 from zo_dno.strategies.directions import DIRECTIONS
 from zo_dno.strategies.zo_sgd import ZOSGD
 from zo_dno.strategy import UsesRegularizer

@@ -13,9 +13,9 @@ from torch.overrides import _get_current_function_mode
 
 from tests.zoo.schedulers import ETA, SCHEDULERS
 from tests.zoo.table import FAMILIES
-from zo_dno.generator import DiffusersGenerator
-from zo_dno.recording import frozen
-from zo_dno.tape import denoisers_of
+from zo_dno.generators.diffusers_generator import DiffusersGenerator
+from zo_dno.generators.tape import denoisers_of
+from zo_dno.generators.trace import frozen
 
 BATCH = 3
 

@@ -7,9 +7,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from zo_dno.config import RunConfig, validated
 from zo_dno.errors import InputError, unknown_name
-from zo_dno.parts import find_space, find_strategy, make_reward, name_of
+from zo_dno.run.build import find_space, find_strategy, make_reward, name_of
+from zo_dno.run.config import RunConfig, validated
 from zo_dno.spaces import DEFAULT_SPACE
 
 BASELINE = "random_search"  # best-of-N is in every comparison

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError
-from zo_dno.ledger import Ledger, Query
-from zo_dno.run_folder import LEDGER, check_is_run
+from zo_dno.storage.ledger import Ledger, Query
+from zo_dno.storage.run_folder import LEDGER, check_is_run
 
 if TYPE_CHECKING:
     import pandas as pd

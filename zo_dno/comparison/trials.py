@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from zo_dno import api
-from zo_dno.cluster import LOCAL
 from zo_dno.comparison.plan import BASELINE, Plan, Trial
+from zo_dno.distributed.cluster import LOCAL
 from zo_dno.errors import InputError, ZoDnoError
-from zo_dno.files import write_text
-from zo_dno.ledger import Ledger, Query
-from zo_dno.run_folder import CONFIG, LEDGER
+from zo_dno.run import optimize as api
+from zo_dno.storage.atomic import write_text
+from zo_dno.storage.ledger import Ledger, Query
+from zo_dno.storage.run_folder import CONFIG, LEDGER
 
 STATE = "tune"  # folder of Ray Tune's own state
 FAILED, STOPPED = "failed.txt", "stopped-early.txt"
@@ -52,7 +52,7 @@ def run_trials(
     waiting = [trial for trial in plan.trials if not is_over(trial, out)]
     if not waiting:
         return
-    from zo_dno.cluster import connect
+    from zo_dno.distributed.cluster import connect
 
     taken = takes(plan, connect(ray), ray)
     from ray import tune
@@ -169,7 +169,7 @@ class Trials:
         api.optimize(generator, out=folder, **arguments)
 
     def _generator(self, trial: Trial) -> Any:
-        from zo_dno.parts import make_generator
+        from zo_dno.run.build import make_generator
 
         if trial.prompt not in self._generators:
             if len(self._generators) >= _KEPT_GENERATORS:
@@ -213,7 +213,7 @@ def _trainable() -> type:
             return True
 
         def step(self) -> dict[str, Any]:
-            from zo_dno.display import quiet_libraries
+            from zo_dno.ui.display import quiet_libraries
 
             stages = self._plan.budgets if self._pauses else self._plan.budgets[-1:]
             with quiet_libraries():

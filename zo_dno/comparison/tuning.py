@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zo_dno.cluster import LOCAL
 from zo_dno.comparison.plan import BASELINE, Named, Plan
 from zo_dno.comparison.trials import GAIN, STATE, Trials, quiet_tune, takes
+from zo_dno.distributed.cluster import LOCAL
 from zo_dno.errors import InputError
-from zo_dno.parts import name_of
+from zo_dno.run.build import name_of
 from zo_dno.spaces import DEFAULT_SPACE
 
 _SEARCHERS = ("nevergrad", "optuna", "random")
@@ -84,7 +84,7 @@ def tune(
     folder.mkdir(parents=True, exist_ok=True)
     plan_of = partial(_plan, strategy, prompts, rewards, seeds, space, queries, {"threads": 1, **settings})
     middle = plan_of({name: _middle(name, values) for name, values in ranges.items()})  # finds what does not fit
-    from zo_dno.cluster import connect
+    from zo_dno.distributed.cluster import connect
 
     taken = takes(middle, connect(ray), ray)
     from ray import tune as ray_tune
@@ -133,7 +133,7 @@ def _try(plan_of: Any, folder: Path, here: str, options: dict[str, Any]) -> dict
 
     import torch
 
-    from zo_dno.display import quiet_libraries
+    from zo_dno.ui.display import quiet_libraries
 
     torch.set_num_threads(1)
     if here not in sys.path:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise import NoiseSpace
+from zo_dno.noise.space import NoiseSpace
 from zo_dno.spaces.space import Space
 
 

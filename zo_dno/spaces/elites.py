@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise import NoiseSpace, retract
+from zo_dno.noise.space import NoiseSpace, retract
 from zo_dno.spaces.space import Space
 
 

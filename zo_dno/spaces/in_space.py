@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise import NoiseSpace
+from zo_dno.noise.space import NoiseSpace
 from zo_dno.rng import stream
 from zo_dno.spaces.space import Space, SpaceFactory
 from zo_dno.strategy import Problem, Regularizer, Strategy, UsesRegularizer, WhiteBox

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError, unknown_name
-from zo_dno.noise import NoiseSpace
+from zo_dno.noise.space import NoiseSpace
 from zo_dno.spaces.space import LinearSpace
 
 Transform = Literal["dct", "haar"]

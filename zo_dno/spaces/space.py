@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise import NoiseSpace
+from zo_dno.noise.space import NoiseSpace
 
 
 class Space(ABC):

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from zo_dno.noise import NoiseSpace
+from zo_dno.noise.space import NoiseSpace
 from zo_dno.spaces.space import Space
 
 

@@ -1,0 +1,1 @@
+"""Ray: clusters, and the actors that score and render."""

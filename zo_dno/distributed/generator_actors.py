@@ -1,0 +1,251 @@
+"""The same generator in several Ray actors, on this machine or on a cluster's."""
+
+import copy
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zo_dno.distributed.actor_pool import Crew, CrewError
+from zo_dno.distributed.cluster import LOCAL, connect, starting
+from zo_dno.distributed.reward_actors import Takes
+from zo_dno.errors import InputError, RunError
+from zo_dno.failures import one_line
+from zo_dno.generators.renderer import Block, draw
+from zo_dno.noise.space import NoiseSpace
+from zo_dno.oracle.call import call
+from zo_dno.types import Drawn, Generator, array_of, slices
+
+if TYPE_CHECKING:
+    from zo_dno.reward import Reward
+
+_PROMPTS = 16  # whose encodings an actor keeps
+_TRIES = 4  # actors that may die of one block
+
+
+class GeneratorPool:
+    """Draws in Ray actors, each with the model loaded once. To everybody else it is one generator.
+
+    An image stays where it was drawn until somebody needs it. An actor that dies is replaced, and its block drawn anew.
+
+    Args:
+        make: loads the generator; called in every actor.
+        actors: number of them.
+        takes: what each of them takes.
+        threads: of every actor; the same number gives the same bits. By default this process's.
+        address: of Ray; "local" starts one.
+        runtime_env: Ray's description of what workers need.
+    Raises:
+        InputError: a number is out of range, no actor could be started, or the generator could not be made.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Generator],
+        actors: int,
+        *,
+        takes: Takes | None = None,
+        threads: int | None = None,
+        address: str = LOCAL,
+        runtime_env: dict[str, Any] | None = None,
+    ) -> None:
+        if actors < 1:
+            raise InputError(f"generators must be at least 1; got {actors}.")
+        takes = takes or Takes()
+        ray = connect(address, runtime_env=runtime_env)
+        actor = ray.remote(**takes.options)(_GeneratorActor)
+        arguments = (ray.put(make), threads or torch.get_num_threads())
+        self.ray = ray
+        self.crew = Crew(ray, lambda: actor.remote(*arguments), actors, what="generators", at_once=starting(address))
+        self.ahead = 2 * actors  # so that no actor waits to be given work
+        self._busy = _Busy()
+        self._reward: Any = None
+        try:
+            described = self._wait_for(self._described())
+        except BaseException:
+            self.close()
+            raise
+        self.space = NoiseSpace(described["shapes"])
+        self.nfe: int = described["nfe"]
+        self.prompt: str = described["prompt"]
+        self.model: str = described["model"]
+        if described["settings"] is not None:
+            crew = {"generators": actors, "generator_cpus": takes.cpus, "generator_gpus": takes.gpus}
+            self.settings: dict[str, Any] = described["settings"] | crew
+        self.batch_size: int | None = described["batch_size"]
+
+    @property
+    def busy(self) -> float:
+        """Seconds in which something was being drawn."""
+        return self._busy.seconds
+
+    def with_prompt(self, prompt: str) -> "GeneratorPool":
+        """Return a generator of the same actors that draws another prompt."""
+        other = copy.copy(self)
+        other.prompt, other._busy, other._reward = prompt, _Busy(), None
+        if hasattr(self, "settings"):
+            other.settings = self.settings | {"prompt": prompt}
+        return other
+
+    def scoring_with(self, reward: "Reward | None") -> None:
+        """Let the actors ask a reward that costs microseconds about what they draw, so that no image need travel."""
+        self._reward = None if reward is None else self.ray.put(reward)
+
+    def begin(self, z: Tensor, image_noise: Tensor | None = None) -> Block:
+        """Begin to draw the images of `z` (n, d), of at most a batch.
+
+        Raises:
+            InputError: noise is to be added to them.
+        """
+        if image_noise is not None:
+            raise InputError("generators must be 0 for a strategy that perturbs images; got more.")
+        self._busy.change(+1)
+        block: Block = self.crew.run(self._drawn(z))
+        block.add_done_callback(lambda _: self._busy.change(-1))
+        return block
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8."""
+        blocks = [self.begin(z[rows]) for rows in slices(len(z), self.batch_size or len(z))]
+        images = [one.image for block in blocks for one in block.result()]
+        return torch.stack([torch.from_numpy(array_of(image).copy()) for image in images])
+
+    def close(self) -> None:
+        """Stop the actors."""
+        self.crew.close()
+
+    async def _drawn(self, z: Tensor) -> list[Drawn]:
+        noise, reward = z.contiguous().numpy(), self._reward
+
+        async def work(actor: Any) -> list[Drawn]:
+            told, *images = actor.draw.options(num_returns=1 + len(z)).remote(noise, self.prompt, reward)
+            outcomes = await told
+            return [
+                Drawn(sha256, _Remote(self, reference, z, row), outcome, no_image)
+                for row, ((sha256, outcome, no_image), reference) in enumerate(zip(outcomes, images, strict=True))
+            ]
+
+        for left in range(_TRIES - 1, -1, -1):
+            try:
+                return await self.crew.use(work, of=z.data_ptr())
+            except CrewError as error:
+                if error.hopeless or not left:
+                    raise RunError(f"images could not be drawn: {one_line(str(error))}") from error
+        raise AssertionError
+
+    async def _described(self) -> dict[str, Any]:
+        async def work(actor: Any) -> dict[str, Any]:
+            described: dict[str, Any] = await actor.describe.remote()
+            return described
+
+        return await self.crew.use(work, of="loading")
+
+    def _wait_for(self, coroutine: Any) -> Any:
+        try:
+            return self.crew.run(coroutine).result()
+        except CrewError as error:
+            raise InputError(f"generators could not load the model: {one_line(str(error))}") from error
+
+
+@contextmanager
+def closed_after(generator: Generator) -> Iterator[Generator]:
+    """Stop the actors of a generator that has any."""
+    try:
+        yield generator
+    finally:
+        if isinstance(generator, GeneratorPool):
+            generator.close()
+
+
+class _Remote:
+    """An image that lies where it was drawn; when it is lost with its machine, its block is drawn again."""
+
+    def __init__(self, pool: GeneratorPool, reference: Any, z: Tensor, row: int) -> None:
+        self._pool, self._z, self._row = pool, z, row
+        self.reference = reference
+
+    def fetch(self) -> np.ndarray:
+        ray = self._pool.ray
+        try:
+            image: np.ndarray = ray.get(self.reference)
+        except ray.exceptions.ObjectLostError:
+            self.renew()
+            image = ray.get(self.reference)
+        return image
+
+    def renew(self) -> None:
+        """Draw it again."""
+        again: Any = self._pool.begin(self._z).result()[self._row].image
+        self.reference = again.reference
+
+
+class _GeneratorActor:
+    def __init__(self, make: Callable[[], Generator], threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._make, self._others = make, dict[str, Generator]()
+
+    def ready(self) -> None:
+        """Answer once the actor has started."""
+
+    @cached_property
+    def _loaded(self) -> Generator:
+        return self._make()
+
+    def _drawing(self, prompt: str) -> Generator:
+        if prompt == getattr(self._loaded, "prompt", ""):
+            return self._loaded
+        if prompt not in self._others:
+            if len(self._others) >= _PROMPTS:
+                self._others.pop(next(iter(self._others)))
+            loaded: Any = self._loaded
+            self._others[prompt] = loaded.with_prompt(prompt)
+        return self._others[prompt]
+
+    def describe(self) -> dict[str, Any]:
+        """Say what the run has to know of the generator."""
+        made = self._loaded
+        return {
+            "shapes": made.space.shapes,
+            "nfe": made.nfe,
+            "prompt": getattr(made, "prompt", ""),
+            "model": getattr(made, "model", type(made).__name__),
+            "settings": getattr(made, "settings", None),
+            "batch_size": getattr(made, "batch_size", None),
+        }
+
+    def draw(self, noise: np.ndarray, prompt: str, reward: "Reward | None") -> tuple[Any, ...]:
+        """Return the names of the images and what the reward says of each, and then the images, each by itself."""
+        drawn = draw(self._drawing(prompt), torch.from_numpy(noise.copy()))
+        images = [array_of(one.image) for one in drawn]
+        outcomes = [
+            None if reward is None or one.no_image else call(reward, [image], [prompt])
+            for one, image in zip(drawn, images, strict=True)
+        ]
+        told = [(one.sha256, outcome, one.no_image) for one, outcome in zip(drawn, outcomes, strict=True)]
+        return told, *map(np.copy, images)
+
+
+class _Busy:
+    """Seconds in which anything was under way."""
+
+    def __init__(self) -> None:
+        self._lock, self._count, self._since, self._seconds = threading.Lock(), 0, 0.0, 0.0
+
+    def change(self, by: int) -> None:
+        """Note that something began, +1, or ended, -1."""
+        with self._lock:
+            now = time.perf_counter()
+            self._seconds += now - self._since if self._count else 0.0
+            self._count, self._since = self._count + by, now
+
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        with self._lock:
+            return self._seconds + (time.perf_counter() - self._since if self._count else 0.0)

@@ -1,0 +1,209 @@
+"""The same reward in several Ray actors, on this machine or on a cluster's."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from zo_dno.distributed.actor_pool import Crew, CrewError
+from zo_dno.distributed.cluster import LOCAL, connect, starting
+from zo_dno.errors import InputError
+from zo_dno.failures import Failure, failure_of, one_line, too_late
+from zo_dno.oracle.call import Outcome, call, call_async
+from zo_dno.types import AnyImage, RemoteImage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zo_dno.reward import Reward
+
+
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """What one actor takes of a machine.
+
+    Args:
+        cpus: that it counts as; 0 lets any number of them share one.
+        gpus: that it has to itself, or a part of one.
+        resources: of a cluster's own, by name.
+    """
+
+    cpus: float = 1
+    gpus: float = 0
+    resources: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in (("cpus", self.cpus), ("gpus", self.gpus), *self.resources.items()):
+            if not value >= 0:
+                raise InputError(f"{name} of an actor must be at least 0; got {value}.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same as Ray's options."""
+        return {"num_cpus": self.cpus, "num_gpus": self.gpus, "resources": self.resources}
+
+
+class RewardPool:
+    """Calls a reward in Ray actors; one that dies or hangs is replaced, and the call may be made again elsewhere.
+
+    Args:
+        reward: anything that can be sent to another process.
+        workers: number of actors.
+        takes: what each of them takes.
+        slots: calls that one actor has at once; more than 1 is for asynchronous rewards.
+        address: of Ray; "local" starts one.
+        runtime_env: Ray's description of what workers need.
+    Raises:
+        InputError: a number is out of range, the reward cannot be sent, or no actor could be started.
+
+    Attributes:
+        spare: calls that can wait at the actors for their turn.
+    """
+
+    def __init__(
+        self,
+        reward: "Reward",
+        workers: int,
+        *,
+        takes: Takes | None = None,
+        slots: int = 1,
+        address: str = LOCAL,
+        runtime_env: dict[str, Any] | None = None,
+    ) -> None:
+        if workers < 1:
+            raise InputError(f"workers must be at least 1; got {workers}.")
+        if not reward.travels:
+            raise InputError(
+                f"workers must be 0 with {reward.name!r}, which keeps what it is told in the folder of the run; got "
+                f"{workers}."
+            )
+        takes = takes or Takes()
+        ray = connect(address, runtime_env=runtime_env)
+        sent = _sent(ray, reward, by_value=address != LOCAL)
+        kind = _AsyncRewardActor if reward.is_async else _RewardActor
+        actor = ray.remote(**takes.options, max_concurrency=slots)(kind)
+        self.crew = Crew(
+            ray, lambda: actor.remote(sent), workers, slots=slots, what="workers", at_once=starting(address)
+        )
+        self.spare = workers if slots == 1 else 0
+        self._ray = ray
+
+    @property
+    def queued(self) -> int:
+        """How many calls wait at the actors for their turn."""
+        return self.crew.queued
+
+    async def call(
+        self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None = None
+    ) -> Outcome:
+        """Call the reward in the next actor that is free; `timeout` counts from when that actor has it."""
+        return await asyncio.wrap_future(self.crew.run(self._call(images, prompts, keys, timeout)))
+
+    def close(self) -> None:
+        """Stop the actors."""
+        self.crew.close()
+
+    async def _call(
+        self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None
+    ) -> Outcome:
+        async def ask(actor: Any) -> Outcome:
+            # Ray brings what is passed by itself, not in a list, from where it lies to the actor
+            places = [getattr(image, "reference", image) for image in images]
+            answer: Outcome = await actor.call.remote(list(prompts), list(keys), *places)
+            return answer
+
+        async def asked() -> Outcome:
+            return await self.crew.use(ask, of=id(images[0]), timeout=timeout)
+
+        try:
+            try:
+                return await asked()
+            except self._ray.exceptions.ObjectLostError:  # with the machine that an image was drawn on
+                await asyncio.gather(*(asyncio.to_thread(image.renew) for image in images if _is_remote(image)))
+                return await asked()
+        except TimeoutError:
+            return too_late(timeout)
+        except CrewError as error:
+            return Failure(error.kind, one_line(str(error)), transient=not error.hopeless, billed=True)
+        except Exception as error:
+            return failure_of(error)
+
+
+def _is_remote(image: AnyImage) -> TypeGuard[RemoteImage]:
+    return hasattr(image, "fetch")
+
+
+class Pools:
+    """The pools of rewards that runs share; each is made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._lock, self._made = threading.Lock(), dict[str, RewardPool]()
+
+    def get(self, reward: "Reward", workers: int, **options: Any) -> RewardPool:
+        """Return the pool of a reward; `options` are those of `RewardPool`."""
+        key = repr((reward.identity, workers, options))
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = RewardPool(reward, workers, **options)
+            return self._made[key]
+
+    @property
+    def crews(self) -> list[Crew]:
+        """The actors of all of them."""
+        with self._lock:
+            return [pool.crew for pool in self._made.values()]
+
+    def close(self) -> None:
+        """Stop all actors."""
+        with self._lock:
+            for pool in self._made.values():
+                pool.close()
+            self._made.clear()
+
+
+class _RewardActor:
+    def __init__(self, reward: "Reward") -> None:
+        self._reward = reward
+
+    def ready(self) -> None:
+        """Answer once the actor has started."""
+
+    def call(self, prompts: Sequence[str], keys: Sequence[str], *images: "np.ndarray") -> Outcome:
+        return call(self._reward, images, prompts, keys)
+
+
+class _AsyncRewardActor:
+    def __init__(self, reward: "Reward") -> None:
+        self._reward = reward
+
+    async def ready(self) -> None:
+        """Answer once the actor has started."""
+
+    async def call(self, prompts: Sequence[str], keys: Sequence[str], *images: "np.ndarray") -> Outcome:
+        return await call_async(self._reward, images, prompts, keys)
+
+
+def _sent(ray: Any, reward: "Reward", *, by_value: bool) -> Any:
+    """Put a reward where actors find it.
+
+    Raises:
+        InputError: it holds what cannot be sent to another process.
+    """
+    module = sys.modules.get(type(reward).__module__)
+    if by_value and module is not None and _is_the_users(module):
+        ray.cloudpickle.register_pickle_by_value(module)  # a cluster's machines do not have the user's file
+    try:
+        return ray.put(reward)
+    except Exception as error:  # whatever pickling raises
+        raise InputError(
+            f"reward {reward.name!r} must be something that can be sent to workers; {one_line(str(error))} Make what "
+            "it holds when it is first called, or set workers to 0."
+        ) from error
+
+
+def _is_the_users(module: Any) -> bool:
+    path = getattr(module, "__file__", None)
+    return path is not None and Path(path).resolve().is_relative_to(Path.cwd())

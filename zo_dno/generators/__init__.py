@@ -1,0 +1,1 @@
+"""Generators: a diffusion pipeline, or any function, as a deterministic map from noise to images."""

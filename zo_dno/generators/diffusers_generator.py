@@ -1,0 +1,299 @@
+"""Any diffusers pipeline as a deterministic black box z -> images."""
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError
+from zo_dno.generators.batch_size import best_batch_size, checked_batch_size
+from zo_dno.generators.gradients import Gradients, frozen_weights
+from zo_dno.generators.loading import BUILTIN, Offload, Speed, load_pipeline, torch_dtype
+from zo_dno.generators.pipeline_call import PipelineCall, plain_arguments
+from zo_dno.generators.pixels import NOT_NUMBERS, joined, memory_named
+from zo_dno.generators.tape import Around, DrawSource, Playback, Tape, TapeError
+from zo_dno.generators.trace import frozen, influential, record
+from zo_dno.noise.space import NoiseSpace
+from zo_dno.types import slices
+
+Search = Literal["initial", "all"]
+
+
+class DiffusersGenerator:
+    """Draws images with a frozen diffusers pipeline whose Gaussian draws are replaced by z.
+
+    A safety checker is not run, and the pipeline's progress bar is switched off.
+
+    Args:
+        pipeline: a loaded pipeline, or a folder or hub name to load one from.
+        prompt: what to draw; of pipelines that take no prompt, what the rewards are told.
+        steps: denoising steps; by default the pipeline's.
+        guidance_scale: of classifier-free guidance; by default the pipeline's.
+        search: "initial" searches what is drawn outside of scheduler steps, "all" every scheduler step's noise too.
+            Draws that are not searched are fixed by `seed`, the same for all candidates.
+        batch_size: images drawn at once; "auto" takes the one that draws most images a second and fits into memory.
+            Every call is padded to it, so that an image does not depend on how many were asked for.
+        seed: of the draws that are not searched.
+        frames: of a video, that are put side by side as one image.
+        dtype: to load the pipeline with, such as "float16".
+        device: to draw on.
+        compile: compile the denoiser.
+        channels_last: memory format of the denoiser and the autoencoder.
+        attention: a back end, by diffusers' name for it; "sdpa" or "eager" for U-Nets.
+        vae_slicing: decode one image of a batch after the other.
+        vae_tiling: decode large images in tiles.
+        offload: keep what is not in use in the CPU's memory: a "model" at a time, or "sequential", layer by layer.
+        gradient_checkpointing: in `pull_back`, keep what goes into each network, and compute the rest again.
+        gradient_dtype: that networks compute in there (autocast), such as "bfloat16".
+        gradient_calls: denoiser calls that gradients pass through, the last ones; by default all.
+        call_arguments: further arguments of the pipeline's call, such as height, width, negative_prompt, eta, image.
+            Images may be given as files.
+    Raises:
+        InputError: a value is out of range, or the pipeline cannot be loaded or called, or does not draw images.
+        TapeError: the image is not fixed by the pipeline's Gaussian draws.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        prompt: str = "",
+        *,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        search: Search = "initial",
+        batch_size: int | Literal["auto"] = 8,
+        seed: int = 0,
+        frames: int = 4,
+        dtype: str | torch.dtype | None = None,
+        device: str | torch.device | None = None,
+        compile: bool = False,
+        channels_last: bool = False,
+        attention: str | None = None,
+        vae_slicing: bool = False,
+        vae_tiling: bool = False,
+        offload: Offload | None = None,
+        gradient_checkpointing: bool = True,
+        gradient_dtype: str | None = None,
+        gradient_calls: int | None = None,
+        **call_arguments: Any,
+    ) -> None:
+        fixed_size = checked_batch_size(batch_size)
+        for name, value in (("steps", steps), ("frames", frames)):
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1; got {value}.")
+        if search not in ("initial", "all"):
+            raise InputError(f"search must be 'initial' or 'all'; got {search!r}.")
+        speed = Speed(dtype, device, compile, channels_last, attention, vae_slicing, vae_tiling, offload)
+        self.model = str(pipeline) if isinstance(pipeline, str | Path) else type(pipeline).__name__
+        self.prompt = prompt
+        self._seed = seed
+        self._gradients = Gradients(gradient_checkpointing, gradient_dtype, gradient_calls)
+        self._pipeline = _prepared(pipeline, speed)
+        given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
+        self._call = PipelineCall(self._pipeline, prompt, given, frames=frames)
+        self._tape = Tape(self._pipeline)
+        self._recording = record(self._draw, self._call.settle, self.model)
+        self._searched: list[int] = []
+        self.batch_size = fixed_size or best_batch_size(self._draw_frozen)
+        speed.compile_denoiser(self._pipeline)
+        self._searched = self._choose(search)
+        self._call.forget()
+        self.space = NoiseSpace(tuple(self._recording.draws[i].shape for i in self._searched))
+        self._settings = {
+            "prompt": prompt,
+            "steps": steps,
+            "guidance": guidance_scale,
+            "search": search,
+            "batch_size": self.batch_size,
+            "frames": None if frames == 4 else frames,
+            "generator_options": plain_arguments(call_arguments),
+            "generator_seed": seed,
+            **({} if gradient_checkpointing else {"gradient_checkpointing": False}),
+            **({} if gradient_dtype is None else {"gradient_dtype": gradient_dtype}),
+            **({} if gradient_calls is None else {"gradient_calls": gradient_calls}),
+            **speed.settings,
+        }
+
+    @classmethod
+    def builtin(
+        cls, prompt: str, *, steps: int | None = None, guidance_scale: float | None = None, **options: Any
+    ) -> "DiffusersGenerator":
+        """Draw with the model that ships with zo-dno: 64x64 landscapes, d = 1,024, on a CPU.
+
+        Raises:
+            PromptError: the prompt is outside the model's small grammar.
+            InputError: a negative prompt was given without guidance.
+        """
+        from zo_dno import scenes
+        from zo_dno.scenes.grammar import parse
+
+        parse(prompt)
+        steps = scenes.DEFAULT_STEPS if steps is None else steps
+        guidance_scale = scenes.DEFAULT_GUIDANCE if guidance_scale is None else guidance_scale
+        if options.get("negative_prompt") is not None and guidance_scale <= 1:
+            raise InputError(
+                f"negative_prompt must come with guidance above 1; got guidance {guidance_scale}, at which it has no "
+                "effect. 1.25 suits the built-in model."
+            )
+        generator = cls(scenes.PIPELINE_FOLDER, prompt, steps=steps, guidance_scale=guidance_scale, **options)
+        generator.model = BUILTIN
+        return generator
+
+    def with_prompt(self, prompt: str) -> "DiffusersGenerator":
+        """Return a generator of the same loaded pipeline that draws another prompt. One of them can draw at a time.
+
+        Raises:
+            PromptError: the prompt is outside the built-in model's small grammar.
+        """
+        if self.model == BUILTIN:
+            from zo_dno.scenes.grammar import parse
+
+            parse(prompt)
+        other = copy.copy(self)
+        other.prompt, other._call = prompt, self._call.with_prompt(prompt)
+        other._settings = self._settings | {"prompt": prompt}
+        return other
+
+    def with_settings(self, prompt: str, **settings: Any) -> "DiffusersGenerator":
+        """Return a generator of the same loaded pipeline with arguments of its own. One of them can draw at a time."""
+        other = DiffusersGenerator(self._pipeline, prompt, **settings)
+        other.model = self.model
+        return other
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides an image beside z, by the names that a config has for it."""
+        return {"model": self.model, **self._settings}
+
+    @property
+    def _device(self) -> torch.device:
+        found: torch.device = getattr(self._pipeline, "_execution_device", None) or self._pipeline.device
+        return found
+
+    @property
+    def nfe(self) -> int:
+        """Denoiser calls per image; classifier-free guidance counts two."""
+        return self._recording.nfe
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8 on the CPU.
+
+        Raises:
+            NoImageError: some are not numbers, as where half precision overflows; the others are in the error.
+            InputError: memory does not suffice.
+        """
+        self.space.check(z)
+        images: list[Tensor] = []
+        wrong: list[Tensor] = []
+        dtype, device = torch.float32, torch.device("cpu")
+        with torch.no_grad():
+            for rows in slices(len(z), self.batch_size):
+                block = self._render_block(z[rows])
+                dtype, device = block.dtype, block.device
+                wrong.append(_to_cpu(block.isnan().flatten(1).any(1)))
+                pixels = (block.float().nan_to_num() * 255).round().to(torch.uint8)
+                images.append(_to_cpu(pixels.permute(0, 2, 3, 1).contiguous()))
+            _arrived(device)
+        precision = str(dtype).removeprefix("torch.")
+        reason = f"{NOT_NUMBERS}: {precision} overflows. Use dtype bfloat16 or float32"
+        return joined(images, dict.fromkeys(torch.cat(wrong).nonzero().flatten().tolist(), reason))
+
+    def render(self, z: Tensor) -> Tensor:
+        """Draw the images of `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where autograd can pass."""
+        self.space.check(z)
+        return torch.cat([self._render_block(z[rows]) for rows in slices(len(z), self.batch_size)])
+
+    def pull_back(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return J(z)^T h, the gradient (n, d) of <h, images> for a constant h, on the CPU.
+
+        Args:
+            z: (n, d).
+            cotangent: from the images (n, 3, H, W) of z, as float32, to h, of the same shape.
+        Raises:
+            InputError: memory does not suffice, or the gradient is not finite.
+        """
+        self.space.check(z)
+        n = len(z)
+
+        def draw(z: Tensor) -> Tensor:
+            rows = dict(zip(self._searched, self.space.split(z), strict=True))
+            around = self._gradients.around(self._recording.calls)
+            images, playback = self._draw(n, self._source(rows, n), around)
+            self._recording.check_count(len(playback.shapes))
+            return images
+
+        with memory_named(self), frozen_weights(self._tape.networks):
+            return self._gradients.pull_back(z, draw, cotangent, self._device)
+
+    def draws(self, z: Tensor) -> list[Tensor]:
+        """Cut z (n, d) into the pipeline's own draws, each (n, *shape); the first are the initial latents."""
+        return self.space.split(z)
+
+    def _render_block(self, z: Tensor) -> Tensor:
+        n = len(z)
+        padded = torch.cat([z, z[-1:].expand(self.batch_size - n, -1)])
+        rows = dict(zip(self._searched, self.space.split(padded), strict=True))
+        with memory_named(self):
+            images, playback = self._draw(self.batch_size, self._source(rows, self.batch_size))
+        self._recording.check_count(len(playback.shapes))
+        return images[:n]
+
+    def _draw(self, n: int, source: DrawSource, around: Around | None = None) -> tuple[Tensor, Playback]:
+        """Call the pipeline once, with its draws taken from `source`."""
+        with self._tape.playing(source, around) as playback:
+            images = self._call(n)
+        return images, playback
+
+    def _draw_frozen(self, n: int) -> Tensor:
+        with torch.no_grad():
+            return self._draw(n, self._source({}, n))[0]
+
+    def _source(self, rows: Mapping[int, Tensor], n: int) -> DrawSource:
+        """Give draws from `rows`, by their numbers, and the others from the seed."""
+
+        def source(number: int, shape: tuple[int, ...]) -> Tensor:
+            self._recording.check(number, shape, n)
+            found = rows.get(number)
+            if found is None:
+                return frozen(self._recording.draws[number], number, shape, self._seed)
+            return found.reshape(shape)
+
+        return source
+
+    def _choose(self, search: Search) -> list[int]:
+        """List the draws that are searched: each changes the image."""
+        draws = self._recording.draws
+        wanted = [i for i, draw in enumerate(draws) if not draw.shared and (search == "all" or not draw.in_step)]
+        with memory_named(self):
+            kept = influential(self._draw, self._recording, wanted, self.batch_size, self._seed, self.model)
+        if not kept:
+            what = "draws no noise" if not draws else "draws no noise that is searched and changes its image"
+            remedy = "" if search == "all" or not draws else " Try search='all'."
+            raise TapeError(f"{self.model} {what}, so there is nothing to search.{remedy}")
+        return kept
+
+
+def _prepared(pipeline: Any, speed: Speed) -> Any:
+    if isinstance(pipeline, str | Path):
+        pipeline = load_pipeline(pipeline, speed.dtype)
+    elif speed.dtype is not None:
+        pipeline.to(torch_dtype(speed.dtype))
+    speed.apply(pipeline)
+    return pipeline
+
+
+def _to_cpu(values: Tensor) -> Tensor:
+    """Begin to copy to the CPU; the next block is drawn meanwhile."""
+    if values.device.type != "cuda":
+        return values.cpu()
+    pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return pinned.copy_(values, non_blocking=True)
+
+
+def _arrived(device: torch.device) -> None:
+    """Wait until what was copied is there."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,163 @@
+"""A plain function z -> images as a generator: a GAN, a one-step generator, a video, a sound, a server elsewhere."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError, unknown_name
+from zo_dno.generators.pixels import NoImageError, bytes_of, joined, memory_named
+from zo_dno.noise.space import NoiseSpace
+from zo_dno.oracle.function_reward import n_positional
+from zo_dno.storage.images import checked_images
+from zo_dno.types import slices
+
+Shape = Sequence[int]
+_ROOM = 1e-3  # outside of [0, 1], for what half precision rounds
+
+
+class FunctionGenerator:
+    """A plain function z -> images as a generator.
+
+    Args:
+        function: (n, d) float32 -> (n, H, W, 3) uint8, or (n, 3, H, W) float in [0, 1]; the same z must give the same
+            images. With a second parameter it is given the prompt. Rows of floats that are not numbers have no image;
+            `NoImageError` says the same of bytes.
+        shape: of one candidate's noise, such as (512,) or (4, 64, 64), or of its several draws, one after the other in
+            z. How plausible noise is, is tested by these shapes.
+        nfe: network calls per image, for the accounts.
+        prompt: what to draw, which rewards are told too.
+        batch_size: candidates that the function is given at once, the last block padded, so that an image does not
+            depend on how many were asked for. By default all that are asked for.
+    Raises:
+        InputError: a shape or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        shape: Shape | Sequence[Shape],
+        *,
+        nfe: int = 1,
+        prompt: str = "",
+        batch_size: int | None = None,
+    ) -> None:
+        self.space = NoiseSpace(_shapes(shape))
+        for name, number in (("nfe", nfe), ("batch_size", batch_size)):
+            if number is not None and number < 1:
+                raise InputError(f"{name} must be at least 1; got {number}.")
+        self.nfe, self.prompt, self.batch_size = nfe, prompt, batch_size
+        self.model = str(getattr(function, "__name__", type(function).__name__))
+        self._function = function
+        self._takes_prompt = n_positional(function) > 1
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides an image beside z, by the names that a config has for it."""
+        target: Any = self._function if hasattr(self._function, "__qualname__") else type(self._function)
+        return {
+            "model": f"{target.__module__}:{target.__qualname__}",
+            "prompt": self.prompt,
+            "generator_options": {"shape": [list(shape) for shape in self.space.shapes], "nfe": self.nfe},
+        } | ({} if self.batch_size is None else {"batch_size": self.batch_size})
+
+    def with_prompt(self, prompt: str, batch_size: int | None = None) -> "FunctionGenerator":
+        """Return a generator of the same function that draws another prompt, and if given in other batches."""
+        shapes, size = self.space.shapes, batch_size or self.batch_size
+        return FunctionGenerator(self._function, shapes, nfe=self.nfe, prompt=prompt, batch_size=size)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8.
+
+        Raises:
+            NoImageError: some candidates have none.
+            InputError: what the function gives is not images, or memory does not suffice.
+        """
+        self.space.check(z)
+        images: list[Tensor] = []
+        reasons: dict[int, str] = {}
+        with torch.no_grad():
+            for rows in self._blocks(len(z)):
+                try:
+                    block = self._bytes(self._draw(z[rows]))
+                except NoImageError as error:
+                    block = error.images
+                    reasons |= {row + rows.start: reason for row, reason in error.reasons.items()}
+                images.append(block[: rows.stop - rows.start])
+        return joined(images, {row: reason for row, reason in reasons.items() if row < len(z)})
+
+    def render(self, z: Tensor) -> Tensor:
+        """Draw the images of `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where the function is.
+
+        Raises:
+            InputError: the function gives bytes.
+        """
+        self.space.check(z)
+        images = []
+        for rows in self._blocks(len(z)):
+            block = self._draw(z[rows])
+            if not block.is_floating_point():
+                raise InputError(f"{self.model} must give floats for its gradient; got {block.dtype}.")
+            images.append(self._checked(block)[: rows.stop - rows.start])
+        return torch.cat(images)
+
+    def _blocks(self, n: int) -> Sequence[slice]:
+        return slices(n, self.batch_size or n)
+
+    def _draw(self, z: Tensor) -> Tensor:
+        size = self.batch_size or len(z)
+        padded = torch.cat([z, z[-1:].expand(size - len(z), -1)])
+        with memory_named(self):
+            images = self._function(padded, self.prompt) if self._takes_prompt else self._function(padded)
+        if isinstance(images, Tensor) and len(images) != size:
+            raise InputError(f"{self.model} must give an image for each of {size} rows; got {tuple(images.shape)}.")
+        return images
+
+    def _checked(self, images: Tensor) -> Tensor:
+        """Check floats (n, 3, H, W)."""
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise InputError(
+                f"{self.model} must give images as (n, H, W, 3) of uint8, or as (n, 3, H, W) of floats in [0, 1]; got "
+                f"{tuple(images.shape)} of {images.dtype}."
+            )
+        low, high = (float(edge) for edge in images.detach().nan_to_num().aminmax())
+        if low < -_ROOM or high > 1 + _ROOM:
+            raise InputError(
+                f"{self.model} must give floats in [0, 1]; got {low:.3g} to {high:.3g}. Of a network that gives "
+                "[-1, 1] take (x / 2 + 0.5).clamp(0, 1)."
+            )
+        return images
+
+    def _bytes(self, images: Tensor) -> Tensor:
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            checked_images(images, len(images))
+            return images.cpu()
+        return bytes_of(self._checked(images))
+
+
+def _shapes(shape: Shape | Sequence[Shape]) -> tuple[tuple[int, ...], ...]:
+    several = bool(shape) and all(isinstance(one, Sequence) for one in shape)
+    shapes = [tuple(one) for one in cast(Sequence[Shape], shape)] if several else [tuple(cast(Shape, shape))]
+    if any(not one or any(not isinstance(size, int) or size < 1 for size in one) for one in shapes):
+        raise InputError(f"shape must be sizes of at least 1, such as (4, 64, 64), or several shapes; got {shape}.")
+    return tuple(shapes)
+
+
+def options_from(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a FunctionGenerator: those given, or the function's attributes `shape` and `nfe`.
+
+    Raises:
+        InputError: one is unknown, or there is no shape.
+    """
+    own = {name: getattr(function, name) for name in ("shape", "nfe") if hasattr(function, name)}
+    for name in options:
+        if name not in ("shape", "nfe"):
+            raise unknown_name("generator option", name, ("shape", "nfe"))
+    found = own | dict(options)
+    if "shape" not in found:
+        name = getattr(function, "__name__", repr(function))
+        raise InputError(
+            f"{name} must have a shape of noise: set {name}.shape = (512,), or give --generator-option 'shape=[512]'."
+        )
+    return found

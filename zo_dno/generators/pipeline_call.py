@@ -1,0 +1,240 @@
+"""How any diffusers pipeline is called for n images of one prompt, and how its output becomes images."""
+
+import copy
+import hashlib
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zo_dno.errors import InputError, unknown_name
+from zo_dno.generators.tape import replaced
+
+_COUNTS = ("num_images_per_prompt", "num_videos_per_prompt", "batch_size")
+_ENCODERS = ("encode_prompt", "_encode_prompt")
+_RESERVED = {
+    "prompt": "Give it as the prompt",
+    "generator": "Noise comes from z, and what is not searched from the seed",
+    "output_type": "Images are always taken as numbers",
+    "return_dict": "The first output is always taken",
+    **dict.fromkeys(_COUNTS, "Set batch_size of the generator"),
+}
+_NEAR = 0.05  # of a grey scale from 0 to 1: further apart than half precision gets, nearer than another scale
+_OBJECT = "object"  # how a config calls what it cannot hold
+log = logging.getLogger(__name__)
+
+
+class PipelineCall:
+    """Calls a pipeline for n images, with everything that is the same for all candidates worked out once.
+
+    The prompt is encoded once for every n. A safety checker is not run: it would paint images black, which no search
+    can learn from. Of a video, evenly spaced frames are put side by side.
+
+    Args:
+        pipeline: of diffusers.
+        prompt: what to draw; not passed to pipelines that take none.
+        arguments: of the call.
+        frames: that are taken of a video.
+    Raises:
+        InputError: an argument is unknown to the pipeline, or not the caller's to set.
+    """
+
+    def __init__(self, pipeline: Any, prompt: str, arguments: Mapping[str, Any], *, frames: int = 4) -> None:
+        self._pipeline, self._prompt, self._frames = pipeline, prompt, frames
+        self._name = type(pipeline).__name__
+        self._arguments = {n: _opened(n, value) for n, value in arguments.items() if value is not None}
+        self._known = inspect.signature(pipeline.__call__).parameters
+        for name in self._arguments:
+            if name in _RESERVED:
+                raise InputError(f"{name} must not be given for {self._name}. {_RESERVED[name]}.")
+            if name not in self._known:  # pipelines swallow what they do not know
+                raise unknown_name(f"{self._name} argument", name, self._known)
+        self._function = inspect.unwrap(type(pipeline).__call__)  # without diffusers' no_grad
+        self._count = next((name for name in _COUNTS if name in self._known), None)
+        self._output_type, self._signed = "pt", False
+        self._encoded: dict[str, Any] = {}
+        pipeline.set_progress_bar_config(disable=True)
+        if getattr(pipeline, "safety_checker", None) is not None:
+            log.warning("the safety checker of %s is not run in the search; check what you publish", self._name)
+
+    def __call__(self, n: int) -> Tensor:
+        """Draw n images, (n, 3, H, W) float.
+
+        Raises:
+            InputError: the output is not n images.
+        """
+        with self._prepared():
+            output = self._function(self._pipeline, **self._arguments_for(n))
+        images = images_of(output[0], n, self._frames, self._name)
+        return (images / 2 + 0.5).clamp(0, 1) if self._signed and self._output_type == "pt" else images
+
+    def settle(self, draw: Callable[[int], Tensor], n: int) -> None:
+        """Find out what no signature tells: some pipelines do not heed the number of images, or scale tensors oddly.
+
+        Args:
+            draw: calls this, always with the same noise.
+            n: images to draw for it.
+        Raises:
+            InputError: the pipeline does not draw images.
+        """
+        self._output_type = "np"
+        try:
+            shown = draw(n)
+        except InputError as error:
+            self._count = None
+            try:
+                shown = draw(n)
+            except InputError:
+                raise error from None
+        self._output_type = "pt"
+        given = draw(n)
+        if _apart(given, shown) <= _NEAR or not torch.equal(given, draw(n)):
+            return  # where not even two calls are the same, whoever probes the draws says so
+        self._signed = True
+        if _apart((given / 2 + 0.5).clamp(0, 1), shown) > _NEAR:
+            raise InputError(f"{self._name} draws other images as tensors than as arrays, so neither can be trusted.")
+
+    def forget(self) -> None:
+        """Let go of encoded prompts."""
+        self._encoded.clear()
+
+    def with_prompt(self, prompt: str) -> "PipelineCall":
+        """Return the same call for another prompt."""
+        other = copy.copy(self)
+        other._prompt, other._encoded = prompt, {}
+        return other
+
+    def _arguments_for(self, n: int) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"prompt": self._prompt} if "prompt" in self._known else {}
+        arguments |= self._arguments
+        if "output_type" in self._known:
+            arguments["output_type"] = self._output_type
+        if self._count is not None:
+            return {**arguments, self._count: n}
+        return {name: _repeated(name, value, n) for name, value in arguments.items()}
+
+    @contextmanager
+    def _prepared(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for pipeline in _stages(self._pipeline):
+                for name in _ENCODERS:
+                    encode = getattr(pipeline, name, None)
+                    if encode is not None:
+                        stack.enter_context(replaced(pipeline, name, _remembering(encode, self._encoded)))
+                if getattr(pipeline, "safety_checker", None) is not None:
+                    stack.enter_context(replaced(pipeline, "safety_checker", None))
+            yield
+
+
+def plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return call arguments as a config can hold them; of other objects, a text that tells them apart."""
+    return {name: _plain(value) for name, value in arguments.items() if value is not None}
+
+
+def images_of(output: Any, n: int, frames: int, name: str) -> Tensor:
+    """Read what a pipeline gave as n images, (n, 3, H, W) float; grey ones get three equal colours.
+
+    Raises:
+        InputError: it is something else.
+    """
+    images = _as_tensor(output)
+    if images is not None and images.ndim == 5 and len(images) == n:
+        images = _side_by_side(images, frames)
+    if images is None or images.ndim != 4 or len(images) != n or images.shape[1] not in (1, 3):
+        got = type(output).__name__ if images is None else f"numbers of shape {tuple(images.shape)}"
+        raise InputError(
+            f"{name} must give {n} images; got {got}. Wrap it in a function z -> images and give that to "
+            "FunctionGenerator, for instance one that draws a spectrogram of a sound."
+        )
+    return images.expand(-1, 3, -1, -1)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple) and all(isinstance(one, str | int | float) for one in value):
+        return list(value)
+    if isinstance(value, Image.Image):
+        value = np.asarray(value)
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().float().numpy()
+    content = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+    return f"{_OBJECT} {type(value).__name__} {hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def _opened(name: str, value: Any) -> Any:
+    """Read an image that was given as a file."""
+    if "image" not in name or "prompt" in name or not isinstance(value, str | Path):
+        return value
+    if str(value).startswith(_OBJECT):
+        raise InputError(f"{name} was given as a Python object. Go on from Python: zo_dno.resume(run, generator=...).")
+    try:
+        with Image.open(value) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise InputError(f"{name} must be an image file; {value} could not be read: {error}.") from error
+
+
+def _as_tensor(output: Any) -> Tensor | None:
+    """Read an output as (n, colours, H, W) or (n, frames, colours, H, W)."""
+    if isinstance(output, Tensor):
+        return output if output.is_floating_point() else None
+    if isinstance(output, Sequence) and output and all(isinstance(one, Tensor) for one in output):
+        alike = all(one.shape == output[0].shape for one in output)
+        return torch.stack(list(output)) if alike else None
+    if isinstance(output, Sequence) and output and all(isinstance(one, Image.Image) for one in output):
+        output = np.stack([np.asarray(one.convert("RGB"), np.float32) / 255 for one in output])
+    if isinstance(output, np.ndarray) and output.ndim in (4, 5) and np.issubdtype(output.dtype, np.floating):
+        return torch.from_numpy(output).movedim(-1, -3)
+    return None
+
+
+def _side_by_side(videos: Tensor, frames: int) -> Tensor:
+    """Put evenly spaced frames of (n, frames, colours, H, W) side by side: (n, colours, H, frames * W)."""
+    length = videos.shape[1]
+    places = torch.linspace(0, length - 1, min(frames, length)).round().long()
+    return torch.cat([videos[:, place] for place in places.tolist()], dim=3)
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    """Return how far apart images are at most; what is not a number is not looked at."""
+    return float((one.detach().cpu().float() - other.detach().cpu().float()).abs().nan_to_num().max())
+
+
+def _stages(pipeline: Any) -> list[Any]:
+    """List a pipeline and those that it is made of."""
+    inner = [part for part in vars(pipeline).values() if callable(getattr(part, "set_progress_bar_config", None))]
+    return [pipeline, *inner]
+
+
+def _repeated(name: str, value: Any, n: int) -> Any:
+    """Give every candidate its own copy, for pipelines that draw one image for each prompt of a list."""
+    if isinstance(value, Image.Image) or (isinstance(value, str) and "prompt" in name):
+        return [value] * n
+    if isinstance(value, Tensor) and value.ndim > 1 and len(value) == 1:
+        return value.expand(n, *value.shape[1:])
+    return value
+
+
+def _remembering(function: Callable[..., Any], memory: dict[str, Any]) -> Callable[..., Any]:
+    """Remember what an encoder answered to the same arguments; tensors among them are not looked into."""
+
+    def remembered(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
+            return function(*args, **kwargs)
+        key = repr((getattr(function, "__qualname__", ""), args, sorted(kwargs.items())))
+        if key not in memory:
+            with torch.no_grad():
+                memory[key] = function(*args, **kwargs)
+        return memory[key]
+
+    return remembered

@@ -1,0 +1,177 @@
+"""Which Gaussian draws a pipeline makes, and which of them change its image."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError
+from zo_dno.generators.pixels import is_out_of_memory, memory_named
+from zo_dno.generators.tape import Draw, DrawSource, Playback, TapeError
+from zo_dno.rng import stream
+
+PlayedCall = Callable[[int, DrawSource], tuple[Tensor, Playback]]
+"""Number of images, and where draws come from -> images (n, 3, H, W), and what was played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What one call of a pipeline draws.
+
+    Attributes:
+        draws: in the order in which they are made.
+        nfe: denoiser calls per image; classifier-free guidance counts two.
+        calls: of the denoiser in one pipeline call; guidance and batch do not count.
+    """
+
+    draws: tuple[Draw, ...]
+    nfe: int
+    calls: int
+
+    def check(self, number: int, shape: tuple[int, ...], n: int) -> None:
+        """Refuse a draw of a call for n images that is not the recorded one.
+
+        Raises:
+            TapeError: it is another.
+        """
+        if number >= len(self.draws) or shape != drawn_shape(self.draws[number], n):
+            raise TapeError(
+                f"The pipeline's draws changed: there were {len(self.draws)}, and draw {number} is now {shape}. "
+                "It cannot be replayed."
+            )
+
+    def check_count(self, played: int) -> None:
+        """Refuse a call with another number of draws.
+
+        Raises:
+            TapeError: it had another.
+        """
+        if played != len(self.draws):
+            raise TapeError(
+                f"The pipeline's draws changed: there were {len(self.draws)}, and now {played}. It cannot be replayed."
+            )
+
+
+def drawn_shape(draw: Draw, n: int) -> tuple[int, ...]:
+    """Return the shape that a draw has in a call for n images, where several rows of a candidate follow each other."""
+    if draw.shared:
+        return draw.shape
+    return (n * draw.rows, *draw.shape[draw.rows > 1 :])
+
+
+def frozen(draw: Draw, number: int, shape: tuple[int, ...], seed: int) -> Tensor:
+    """Return the noise that a draw has when it is not searched, the same for all candidates."""
+    noise = torch.randn(draw.shape, generator=stream(seed, "frozen draw", number))
+    return noise if draw.shared else noise.expand(shape[0] // draw.rows, *draw.shape).reshape(shape)
+
+
+def record(call: PlayedCall, settle: Callable[[Callable[[int], Tensor], int], None], name: str) -> Recording:
+    """List a pipeline's draws by calling it for two images and for three.
+
+    Where not even that many fit into memory it is called for one, and every draw counts as the candidate's own.
+
+    Args:
+        call: of the pipeline.
+        settle: is told a call that always has the same noise, and how many images it may ask for, before anything else.
+        name: of the pipeline.
+    Raises:
+        InputError: it cannot be called, or does not draw images, or not even one fits into memory.
+        TapeError: a draw does not grow with the number of images as it should.
+    """
+    try:
+        played = _tried(call, settle, (2, 3))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        with memory_named(None):
+            played = _tried(call, settle, (1,))
+    except InputError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{name} cannot be called like this: {error}") from error
+    shapes = [playback.shapes for _, playback in played]
+    if len({len(one) for one in shapes}) > 1:
+        raise TapeError(f"{name} makes {len(shapes[0])} draws for two images and {len(shapes[1])} for three.")
+    n, first = played[0]
+    draws = []
+    for number, in_step in enumerate(first.in_step):
+        own = _own(in_step, [(n, playback.shapes[number]) for n, playback in played])
+        if own is None:
+            seen = " and ".join(str(one[number]) for one in shapes)
+            raise TapeError(f"{name} draws noise without a batch axis ({seen}); it cannot be searched.")
+        draws.append(own)
+    return Recording(tuple(draws), first.denoiser_rows // n, first.denoiser_calls)
+
+
+def _tried(
+    call: PlayedCall, settle: Callable[[Callable[[int], Tensor], int], None], sizes: Sequence[int]
+) -> list[tuple[int, Playback]]:
+    def noise(number: int, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape[1:], generator=stream(0, "recording", number)).expand(shape)
+
+    with torch.no_grad():
+        settle(lambda n: call(n, noise)[0], sizes[0])
+        return [(n, call(n, noise)[1]) for n in sizes]
+
+
+def _own(in_step: bool, seen: Sequence[tuple[int, tuple[int, ...]]]) -> Draw | None:
+    """Say how a draw that had these shapes for these numbers of images belongs to the candidates."""
+    shapes = {shape for _, shape in seen}
+    if len(seen) > 1 and len(shapes) == 1:
+        return Draw(shapes.pop(), in_step, shared=True)
+    if any(not shape or shape[0] % n for n, shape in seen):
+        return None
+    parts = {(shape[0] // n, *shape[1:]) for n, shape in seen}
+    if len(parts) > 1:
+        return None
+    rows, *rest = parts.pop()
+    return Draw((rows, *rest) if rows > 1 else tuple(rest), in_step, rows=rows)
+
+
+def influential(
+    call: PlayedCall, recording: Recording, numbers: Sequence[int], batch_size: int, seed: int, name: str
+) -> list[int]:
+    """Keep the draws that change the image.
+
+    Row i of a call has one of the draws replaced; a last row that has none shows that candidates do not mix.
+
+    Raises:
+        TapeError: the image is not fixed by the draws, or candidates mix.
+        InputError: there is no image to compare.
+    """
+    with torch.no_grad():
+        before, again = (call(batch_size, _probe(recording, (), seed))[0] for _ in range(2))
+        if bool(before.isnan().any()):
+            raise InputError(
+                f"{name} draws images that are not numbers (NaN) from plain Gaussian noise: its numbers overflow in "
+                f"{str(before.dtype).removeprefix('torch.')}. Use dtype bfloat16 or float32."
+            )
+        if not torch.equal(before, again):
+            raise TapeError(
+                f"{name} gives two images for the same noise: something other than its Gaussian draws decides the "
+                "image. Use a scheduler whose noise comes from torch.randn."
+            )
+        kept: list[int] = []
+        size = max(1, batch_size - 1)
+        for start in range(0, len(numbers), size):
+            some = numbers[start : start + size]
+            after = call(batch_size, _probe(recording, some, seed))[0]
+            if not torch.equal(before[len(some) :], after[len(some) :]):
+                raise TapeError(f"{name} mixes the noise of the images of a batch; use batch_size 1.")
+            kept += [number for row, number in enumerate(some) if not torch.equal(before[row], after[row])]
+    return kept
+
+
+def _probe(recording: Recording, numbers: Sequence[int], seed: int) -> DrawSource:
+    def source(number: int, shape: tuple[int, ...]) -> Tensor:
+        draw = recording.draws[number]
+        noise = frozen(draw, number, shape, seed)
+        if number in numbers:
+            noise = noise.clone()
+            row = slice(numbers.index(number) * draw.rows, (numbers.index(number) + 1) * draw.rows)
+            other = torch.randn(draw.shape, generator=stream(seed, "probe", number))
+            noise[row] = other.reshape(noise[row].shape)
+        return noise
+
+    return source

@@ -1,0 +1,1 @@
+"""Judges: vision-language models and people, and how their responses become scores."""

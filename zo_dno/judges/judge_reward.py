@@ -1,0 +1,171 @@
+"""Vision-language models that judge images: where they are, how they are called, and what they cost."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+from zo_dno.errors import InputError
+from zo_dno.failures import CallError
+from zo_dno.judges.chat_completions import checked_base
+from zo_dno.judges.panel import Prices
+from zo_dno.oracle.http_client import Client
+from zo_dno.reward import Reward
+from zo_dno.rng import stream_seed
+
+_NO_MATTER = {"key_env", "key_header", "key_prefix", "ca", "input_price", "output_price", "max_question"}
+_OURS = {"model", "messages", "stream", "n", "seed", "temperature", "response_format", "state", "questions", "assets"}
+_MOST = ("max_tokens", "max_completion_tokens")
+
+
+@dataclass(frozen=True)
+class JudgeReward(Reward):
+    """What models say of images, through a server with OpenAI's chat-completions API.
+
+    Args:
+        url: base of the API, such as http://127.0.0.1:8000/v1; pages such as /chat/completions are added to it.
+        model: that is asked; several, in a list or with commas between, are asked each.
+        question: what to judge; {prompt} in it stands for the image's prompt, in quotation marks.
+        image_size: longer side that larger images are made smaller to, in pixels.
+        temperature: of what is written; 0 writes the likeliest.
+        max_answer: tokens that may be written.
+        seed: of what is written, where the server takes one; by default none is sent.
+        structured: ask the server to hold the answer to a JSON schema; some servers refuse that.
+        extra: further fields of the request, as an object or its JSON; null takes a field away.
+        input_price: money for a million tokens of questions, images included; of several models, the dearest one's.
+        output_price: money for a million tokens of answers.
+        max_question: most tokens of one question, for the worst case that a budget reserves.
+        key_env: environment variable with the key.
+        key_header: that carries it.
+        key_prefix: before it.
+        ca: file of the authorities to trust; by default the system's.
+    Raises:
+        InputError: an option does not fit, or the key is not there.
+    """
+
+    is_async = True
+    at_once = 8  # calls
+    url: str
+    model: str | list[str]
+    question: str = ""
+    image_size: int = 1024
+    temperature: float = 0.0
+    max_answer: int = 512
+    seed: int | None = None
+    structured: bool = True
+    extra: dict[str, Any] | str = field(default_factory=dict)
+    input_price: float | None = None
+    output_price: float | None = None
+    max_question: int = 8192
+    key_env: str = ""
+    key_header: str = "Authorization"
+    key_prefix: str = "Bearer "
+    ca: str = ""
+
+    def __post_init__(self) -> None:
+        for name, least in (("image_size", 16), ("temperature", 0), ("max_answer", 1), ("max_question", 1)):
+            if not least <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+        if not self.judges or len(set(self.judges)) < len(self.judges):
+            raise InputError(f"model must name a model, or several that differ; got {self.model!r}.")
+        _ = self._base, self._extra, self._prices, self._client
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        names = [one.name for one in fields(self) if one.init and one.name not in _NO_MATTER]
+        given = {name: getattr(self, name) for name in names}
+        return given | {"url": self._base, "model": self.judges, "extra": self._extra}
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    @property
+    def judges(self) -> list[str]:
+        """Names of the models."""
+        return listed(self.model)
+
+    async def ask(self, judge: str, path: str, body: Mapping[str, Any], key: str = "", sample: int = 0) -> Any:
+        """Make one call.
+
+        Args:
+            judge: name of the model.
+            path: page of the API, below its base.
+            body: the question.
+            key: of the question, for servers that can tell a call that is made again.
+            sample: how often the same judge is asked this.
+        Returns:
+            the answer as JSON, without the key in any of its strings.
+
+        Raises:
+            CallError: there is none.
+        """
+        seed = None if self.seed is None else stream_seed(self.seed, key, sample) % 2**31
+        writes = {"max_tokens": self.max_answer, "temperature": self.temperature, "seed": seed}
+        body = {"model": judge, **body, **(writes | self._extra if "messages" in body else {})}
+        headers = {"Idempotency-Key": hashlib.sha256(f"{key}/{judge}/{sample}".encode()).hexdigest()} if key else {}
+        posted = {name: value for name, value in body.items() if value is not None}
+        try:
+            answer = await self._client.send("POST", f"{self._base}/{path}", json=posted, headers=headers)
+        except CallError as error:
+            if len(self.judges) == 1:
+                raise
+            raise CallError(replace(error.failure, message=f"{judge}: {error.failure.message}")) from None
+        return _scrubbed(answer, self._client)
+
+    @cached_property
+    def _base(self) -> str:
+        return checked_base(self.url)
+
+    @cached_property
+    def _extra(self) -> dict[str, Any]:
+        try:
+            extra = json.loads(self.extra) if isinstance(self.extra, str) else self.extra
+        except ValueError as error:
+            raise InputError(f"extra must be JSON; {error}; got {self.extra!r}.") from error
+        if not isinstance(extra, dict):
+            raise InputError(f"extra must be an object of further fields; got {extra!r}.")
+        for name in _OURS & extra.keys():
+            if extra[name] is not None or name in ("model", "messages"):
+                raise InputError(f"extra must not set {name!r}, which the reward sets itself; got {extra[name]!r}.")
+        for name in _MOST:
+            if extra.get(name) not in (None, self.max_answer):
+                raise InputError(f"extra must give {name} as max_answer, {self.max_answer}; got {extra[name]!r}.")
+        return extra
+
+    @cached_property
+    def _prices(self) -> Prices | None:
+        prices = (self.input_price, self.output_price)
+        if prices == (None, None):
+            return None
+        if self.input_price is None or self.output_price is None:
+            raise InputError(f"input_price and output_price must be given together; got {prices[0]} and {prices[1]}.")
+        if not (0 <= self.input_price < math.inf and 0 <= self.output_price < math.inf):
+            raise InputError(f"input_price and output_price must be at least 0; got {prices[0]} and {prices[1]}.")
+        if self._extra.get("max_tokens", self.max_answer) is None and not self._extra.get("max_completion_tokens"):
+            raise InputError("extra must give max_completion_tokens where it takes max_tokens away and prices are set.")
+        return Prices(self.input_price, self.output_price, self.max_question, self.max_answer)
+
+    @cached_property
+    def _client(self) -> Client:
+        return Client(self.key_env, self.key_header, self.key_prefix, self.ca)
+
+
+def listed(names: str | list[str]) -> list[str]:
+    """Split names at commas, unless they come as a list."""
+    return [name.strip() for name in (names.split(",") if isinstance(names, str) else names) if name.strip()]
+
+
+def _scrubbed(value: Any, client: Client) -> Any:
+    """Take the key out of all strings of an answer."""
+    if isinstance(value, str):
+        return client.scrub(value)
+    if isinstance(value, list):
+        return [_scrubbed(one, client) for one in value]
+    return (
+        {client.scrub(name): _scrubbed(one, client) for name, one in value.items()}
+        if isinstance(value, dict)
+        else value
+    )

@@ -1,0 +1,1 @@
+"""Gaussian noise: its layout, the regularizer, and the tests of plausibility."""

@@ -1,0 +1,1 @@
+"""Combinations: several rewards asked and weighed as one."""

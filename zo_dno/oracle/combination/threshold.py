@@ -1,0 +1,68 @@
+"""What a winner must have of one reward: at least, or at most, a number."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from zo_dno.errors import InputError
+from zo_dno.storage.ledger import Query
+
+_TEXT = re.compile(r"\s*(?P<part>\S.*?)\s*(?P<sign>>=|<=)\s*(?P<limit>\S+)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A part's value must be `at_least` the limit, or else at most the limit."""
+
+    part: str
+    limit: float
+    at_least: bool = True
+
+    @classmethod
+    def parse(cls, text: str) -> "Threshold":
+        """Read text such as "prompt_match >= 0.9".
+
+        Raises:
+            InputError: it is not NAME >= NUMBER or NAME <= NUMBER.
+        """
+        found = _TEXT.fullmatch(text) if isinstance(text, str) else None
+        try:
+            limit = float(found["limit"]) if found else math.nan
+        except ValueError:
+            limit = math.nan
+        if found is None or not math.isfinite(limit):
+            raise InputError(
+                f"require must be NAME >= NUMBER or NAME <= NUMBER; got {text!r}. Such as 'prompt_match >= 0.9'."
+            )
+        return cls(found["part"], limit, found["sign"] == ">=")
+
+    def __str__(self) -> str:
+        return f"{self.part} {'>=' if self.at_least else '<='} {repr(self.limit).removesuffix('.0')}"
+
+    def shortfall(self, value: float) -> float:
+        """Return how far a value is from the limit, in the part's unit; 0 where it meets it."""
+        return max(0.0, self.limit - value if self.at_least else value - self.limit)
+
+    def can_be_met(self, low: float, high: float) -> bool:
+        """Whether some value from low to high meets it."""
+        return self.limit <= high if self.at_least else self.limit >= low
+
+
+def unmet(thresholds: Iterable[Threshold], rows: Sequence[Query]) -> dict[str, int]:
+    """Count, for each threshold, the scored rows that do not meet it."""
+    known = [row.parts for row in rows if row.value is not None and row.parts is not None]
+    return {
+        str(one): sum(one.shortfall(parts[one.part]) > 0 for parts in known if one.part in parts) for one in thresholds
+    }
+
+
+def why_none_may_win(rows: Sequence[Query], missed: Mapping[str, int], *, constrained: bool) -> str:
+    """Say what the scored rows lack, and how often; `constrained`: plausible noise was asked for too."""
+    scored = [row for row in rows if row.value is not None]
+    short = sum(row.shortfall > 0 for row in scored)
+    counts = {f"miss {text}": count for text, count in missed.items()} or {"miss what the reward requires": short}
+    if constrained:
+        counts["are not plausibly Gaussian"] = sum(not row.feasible for row in scored)
+    reasons = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"No candidate may win: of {len(scored)} with a score, {', '.join(reasons)}."

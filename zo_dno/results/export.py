@@ -1,0 +1,49 @@
+"""A run's queries as a table in a file."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from zo_dno.errors import InputError
+from zo_dno.storage.atomic import write_whole
+from zo_dno.storage.ledger import Ledger, Query
+from zo_dno.storage.run_folder import LEDGER, check_is_run
+
+ENDINGS = (".parquet", ".csv")
+
+
+def export(folder: Path, out: Path) -> int:
+    """Write every query of a run to `out`, a row each, with the ledger's columns; returns how many.
+
+    Raises:
+        InputError: the folder is not a run's, or `out` is neither .parquet nor .csv.
+        StorageError: `out` cannot be written.
+    """
+    if out.suffix not in ENDINGS:
+        raise InputError(f"out must end in {' or '.join(ENDINGS)}; got {out}.")
+    check_is_run(folder)
+    ledger = Ledger(folder / LEDGER, read_only=True)
+    rows = ledger.all_queries()
+    ledger.close()
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    schema = pyarrow.schema([(field.name, _type(field.type)) for field in fields(Query)])
+    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(Query)}
+    columns["parts"] = [None if row.parts is None else json.dumps(row.parts, ensure_ascii=False) for row in rows]
+    table = pyarrow.table(columns, schema=schema)
+    write = pyarrow.parquet.write_table if out.suffix == ".parquet" else pyarrow.csv.write_csv
+    write_whole(out, lambda unfinished: write(table, unfinished))
+    return len(rows)
+
+
+def _type(annotation: Any) -> Any:
+    import pyarrow
+
+    kinds = {int: "int64", float: "float64", bool: "bool"}
+    for kind, name in kinds.items():
+        if annotation in (kind, kind | None):
+            return getattr(pyarrow, {"bool": "bool_"}.get(name, name))()
+    return pyarrow.string()

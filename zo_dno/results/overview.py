@@ -1,0 +1,103 @@
+"""What a ledger says of a run, whether it is finished, under way or was killed."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zo_dno.oracle.combination.threshold import Threshold, unmet
+from zo_dno.storage.ledger import PART, Ledger, Query
+from zo_dno.storage.run_folder import LEDGER, RunFolder, check_is_run
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A run at a glance.
+
+    Attributes:
+        state: "finished" or what else its result says, "under way", or "stopped" without a result.
+        planned: queries that it may ask for.
+        counts: stage, and part of a combination -> status -> queries; "cached" counts apart, and is part of "scored".
+        first: where the search started; None if it is not answered.
+        best: the highest reward of the search that may win, with its candidate's id.
+        unmet: threshold -> scored candidates of the search that do not meet it.
+        failed_calls: kind -> calls that failed, whether or not a later one succeeded.
+        missing: kind -> queries without a score.
+        lost_files: files that the ledger names and that are gone.
+    """
+
+    folder: Path
+    state: str
+    config: dict[str, Any]
+    planned: int
+    counts: dict[str, Counter[str]]
+    first: Query | None
+    best: Query | None
+    unmet: dict[str, int]
+    failed_calls: Counter[str]
+    missing: Counter[str]
+    attempts: int
+    cost: float
+    tokens: int
+    seconds: float
+    files: Counter[str]
+    lost_files: list[str]
+    drift: list[str]
+
+
+def overview(folder: Path) -> Overview:
+    """Look at a run's folder without changing anything in it.
+
+    Raises:
+        InputError: it is not a run's, or its ledger is damaged.
+    """
+    check_is_run(folder)
+    ledger = Ledger(folder / LEDGER, read_only=True)
+    rows, artefacts = ledger.all_queries(), ledger.artefacts()
+    config = ledger.get("config") or {}
+    populations = ledger.populations()
+    drift = (ledger.get("drift") or {}).get("notes", [])
+    ledger.close()
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        what = f"{row.stage.removesuffix(PART)}: {row.oracle}" if row.of_part else row.stage
+        counts.setdefault(what, Counter())[row.status] += 1
+        counts[what]["cached"] += row.cached
+    constrained = config.get("min_log_prob", "1%") is not None
+    search = [row for row in rows if row.stage == "search"]
+    winners = [row for row in search if row.may_win(constrained=constrained)]
+    return Overview(
+        folder=folder,
+        state=_state(folder),
+        config=config,
+        planned=int(config.get("queries", 0)),
+        counts=counts,
+        first=next((row for row in search if row.id == 0 and row.value is not None), None),
+        best=max(winners, key=lambda row: row.value or 0.0, default=None),
+        unmet=unmet(_thresholds(config), search),
+        failed_calls=Counter(kind for row in rows for kind in row.failures.split("; ") if kind),
+        missing=Counter(row.kind or "no reason given" for row in rows if row.status == "missing" and not row.of_part),
+        attempts=sum(row.attempts for row in rows),
+        cost=sum(row.cost for row in rows),
+        tokens=sum(row.tokens for row in rows),
+        seconds=max((population.seconds for population in populations), default=0.0),
+        files=Counter(artefact.kind for artefact in artefacts),
+        lost_files=[artefact.path for artefact in artefacts if not (folder / artefact.path).is_file()],
+        drift=drift,
+    )
+
+
+def _thresholds(config: dict[str, Any]) -> list[Threshold]:
+    own = (config.get("reward_options") or {}).get("require") or []
+    texts = [*([own] if isinstance(own, str) else own), *(config.get("require") or [])]
+    return [Threshold.parse(text) for text in texts]
+
+
+def _state(folder: Path) -> str:
+    if RunFolder.is_held(folder):
+        return "under way"
+    try:
+        return str(json.loads((folder / "result.json").read_text())["status"])
+    except (OSError, ValueError, KeyError):
+        return "stopped"

@@ -1,0 +1,104 @@
+"""What a ledger says that a run is, and whether what is to go on with it is still the same."""
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from zo_dno.errors import InputError
+from zo_dno.results.environment import differences, environment
+from zo_dno.storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from zo_dno.run.spec import Parts
+
+CHANGEABLE = {
+    *("queries", "nfe", "seconds", "max_cost", "asking", "cache", "held_out", "target", "baseline", "repeats", "top"),
+    *("keep_images", "workers", "worker_cpus", "worker_gpus", "worker_resources"),
+    *("generators", "generator_cpus", "generator_gpus", "ray", "ray_env"),
+}
+"""Options that may differ from session to session: they say how far a run goes and what is kept, not what it does."""
+
+
+class Record:
+    """The facts of a run in its ledger, written when it begins and compared when it goes on.
+
+    Args:
+        ledger: of the run, which may be empty.
+        parts: what is to carry it on.
+        accept_drift: go on although something differs, and take note of it.
+    Raises:
+        InputError: something differs, or the ledger is too old to go on with.
+    """
+
+    def __init__(self, ledger: Ledger, parts: "Parts", *, accept_drift: bool = False) -> None:
+        self._ledger = ledger
+        facts = {"config": parts.config, "reward": parts.reward.identity, "environment": environment()}
+        facts = json.loads(json.dumps(facts, default=str))
+        self._environment = facts["environment"]
+        recorded = {name: ledger.get(name) for name in facts}
+        if recorded["config"] is not None:
+            self._compare(recorded, facts, accept_drift)
+        elif ledger.all_queries():
+            raise InputError(
+                "run must have been written by version 0.2 of zo-dno or later, which keeps what going on needs. It can "
+                "be shown and exported."
+            )
+        answered = sum(row.answered for row in ledger.queries())
+        if answered > parts.options.queries:
+            raise InputError(f"queries must be at least the {answered} answered already; got {parts.options.queries}.")
+        self._recorded_environment = recorded["environment"] or self._environment
+        for name, fact in facts.items():
+            if name != "environment" or recorded[name] is None:
+                ledger.set(name, fact)
+        self._settle_lost_calls(parts)
+
+    @property
+    def drift(self) -> str | None:
+        """What of this run cannot be repeated exactly."""
+        notes = self._ledger.get("drift")
+        return "; ".join(notes["notes"]) if notes else None
+
+    @property
+    def adopted(self) -> bool:
+        """The strategy went on from a snapshot, so that its beginning cannot be replayed."""
+        return bool((self._ledger.get("drift") or {}).get("adopted"))
+
+    def note_drift(self, note: str, *, adopted: bool = False) -> None:
+        """Keep, for good, that something differs."""
+        notes = self._ledger.get("drift") or {"notes": [], "adopted": False}
+        notes["notes"] = list(dict.fromkeys([*notes["notes"], note, *self._changes()]))
+        notes["adopted"] = notes["adopted"] or adopted
+        self._ledger.set("drift", notes)
+        self._ledger.set("environment", self._environment)
+
+    def refusal(self, reasons: list[str]) -> InputError:
+        """Build the error for a run that does not go on as it was."""
+        changes = self._changes()
+        why = f" What changed: {', '.join(changes)}." if changes else " No version and no setting is known to differ."
+        return InputError(
+            f"the run cannot go on as it began: {'; '.join(reasons)}.{why} Undo it, or accept it with --accept-drift: "
+            "then the result says so."
+        )
+
+    def _changes(self) -> list[str]:
+        return differences(self._recorded_environment, self._environment)
+
+    def _compare(self, recorded: dict[str, Any], facts: dict[str, Any], accept_drift: bool) -> None:
+        self._recorded_environment = recorded["environment"]
+        old, new = ({k: v for k, v in one["config"].items() if k not in CHANGEABLE} for one in (recorded, facts))
+        reasons = differences(old, new)
+        reasons += [f"reward {line}" for line in differences(recorded["reward"], facts["reward"])]
+        if reasons and not accept_drift:
+            raise self.refusal(reasons)
+        for reason in reasons:
+            self.note_drift(reason)
+
+    def _settle_lost_calls(self, parts: "Parts") -> None:
+        """Take calls that a killed session was waiting for as charged in full, since nobody can know."""
+        for row in self._ledger.all_queries():
+            terms = parts.terms_of(row)
+            if row.status == "asked" and row.error is None and terms is not None:
+                worst = terms.worst_case(1)
+                row = replace(row, cost=row.cost + worst, attempts=row.attempts + 1, error="the run was stopped")
+                self._ledger.put([row])
+            parts.purse.settle(0.0, row.cost)

@@ -1,0 +1,261 @@
+"""Many prompts at once: a search each, in a thread and a folder each, over one set of actors."""
+
+import csv
+import io
+import json
+import math
+import re
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zo_dno.distributed.generator_actors import GeneratorPool, closed_after
+from zo_dno.distributed.reward_actors import Pools
+from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.run import optimize as api
+from zo_dno.run.build import make_generator, make_reward, requiring
+from zo_dno.run.cancellation import Stop
+from zo_dno.run.config import RunConfig, read_yaml, validated
+from zo_dno.run.options import all_terms
+from zo_dno.search.loop import Step
+from zo_dno.storage.atomic import write_text
+from zo_dno.storage.run_folder import CONFIG
+from zo_dno.types import Generator
+
+PROMPTS, SUMMARY = "prompts.json", "summary.csv"
+_AT_ONCE = 4  # searches, where some of them would have to wait
+_COLUMNS = ("prompt", "status", "queries", "first", "best", "unit", "log P", "cost", "folder")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What came of one prompt; `error` says why nothing did."""
+
+    prompt: str
+    folder: Path
+    result: dict[str, Any] | None
+    error: str | None = None
+
+    @property
+    def cells(self) -> tuple[Any, ...]:
+        """By the columns of the summary."""
+        if self.result is None:
+            return (self.prompt, self.error or "not begun", 0, "", "", "", "", "", self.folder.name)
+        found = self.result
+        best = found["best"]
+        values = (found["status"], found["queries"], found["first"]["reward"], best["reward"], found["unit"])
+        return (self.prompt, *values, best["log_prob"], found["cost"], self.folder.name)
+
+
+def read_prompts(path: Path) -> list[str]:
+    """Read prompts, one a line; empty lines and those that begin with # do not count.
+
+    Raises:
+        InputError: the file cannot be read, holds none, or holds one twice.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"prompts must be a text file with a prompt a line; {path}: {error}.") from error
+    prompts = [line for line in lines if line and not line.startswith("#")]
+    twice = next((prompt for prompt in prompts if prompts.count(prompt) > 1), None)
+    if not prompts or twice is not None:
+        got = f"{twice!r} twice" if prompts else "none"
+        raise InputError(f"prompts must hold each prompt once, one a line; {path} has {got}.")
+    return prompts
+
+
+def run_many(
+    config: RunConfig,
+    prompts: Sequence[str],
+    out: Path,
+    on_step: Callable[[str, Step], None] | None = None,
+    *,
+    at_once: int | None = None,
+) -> list[Line]:
+    """Run a config for many prompts, or go on with it. One that fails keeps no other from its end.
+
+    The actors and the loaded model are shared, first come, first served; a search never has more than one population
+    (and those of its lag) under way, so none gets ahead of the others. `max_cost` and the rates are shared out among
+    them.
+
+    Args:
+        config: of every run; its prompt does not count.
+        prompts: one run each.
+        out: a folder for the folders of the runs.
+        on_step: called with a prompt and its run's progress after every population.
+        at_once: searches; by default 4 where rewards or images are waited for, else 1.
+    Raises:
+        InputError: something does not fit any prompt, or one of them.
+    """
+    _keep(config, prompts, out)
+    reward = requiring(make_reward(config.reward, config.reward_options), config.require)
+    waits = (
+        config.workers
+        or config.generators
+        or any(part.is_async for part in [reward, *(one.reward for one in getattr(reward, "members", ()))])
+    )
+    at_once = min(len(prompts), at_once or (_AT_ONCE if waits else 1))
+    config = config.model_copy(update=_shared_out(config, at_once, len(prompts), all_terms(reward, config.asking)))
+    stop, pools = Stop(), Pools()
+    with closed_after(make_generator(config)) as generator, ThreadPoolExecutor(at_once, "zo-dno search") as threads:
+        queue = _Queue()
+        drawers = [_drawing(generator, prompt, queue) for prompt in prompts]  # every prompt is looked at first
+        folders = [out / _name(number, prompt) for number, prompt in enumerate(prompts, 1)]
+        runs = [
+            threads.submit(_run, config, prompt, drawer, folder, on_step, stop, pools)
+            for prompt, drawer, folder in zip(prompts, drawers, folders, strict=True)
+        ]
+        try:
+            lines = _all(runs, stop)
+        finally:
+            pools.close()
+    file = io.StringIO()
+    table = csv.writer(file)
+    table.writerow(_COLUMNS)
+    table.writerows(line.cells for line in lines)
+    write_text(out / SUMMARY, file.getvalue())
+    return lines
+
+
+def resume_many(out: Path, on_step: Callable[[str, Step], None] | None = None, **changes: Any) -> list[Line]:
+    """Go on with what `run_many` left in a folder; the changes are its config's.
+
+    Raises:
+        InputError: the folder holds nothing of the kind.
+    """
+    kept = json.loads((out / PROMPTS).read_text())
+    config = validated({**read_yaml(out / CONFIG), **{name: value for name, value in changes.items() if value}})
+    return run_many(config, kept, out, on_step)
+
+
+def _run(
+    config: RunConfig,
+    prompt: str,
+    generator: Generator,
+    folder: Path,
+    on_step: Callable[[str, Step], None] | None,
+    stop: Stop,
+    pools: Pools,
+) -> Line:
+    def tell(step: Step) -> None:
+        if on_step is not None:
+            on_step(prompt, step)
+
+    if stop.called and not folder.exists():
+        return Line(prompt, folder, None)
+    try:
+        shared: dict[str, Any] = {"on_step": tell, "stop": stop, "pools": pools}
+        if (folder / CONFIG).exists():
+            done = _finished(folder, config.queries)
+            if done is not None:
+                return Line(prompt, folder, done)
+            budget = {"queries": config.queries, "max_cost": config.max_cost}
+            shared |= {**budget, "workers": config.workers, "ray": config.ray}
+            found = api.resume(folder, generator=generator, **shared)
+        else:
+            found = api.optimize(generator, out=folder, **config.search_arguments, **shared)
+    except ZoDnoError as error:
+        return Line(prompt, folder, None, str(error))
+    return Line(prompt, folder, found.to_dict())
+
+
+def _finished(folder: Path, queries: int) -> dict[str, Any] | None:
+    """Read the result of a run that asked all it was to ask."""
+    path = folder / "result.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    over = found.get("status") == "target" or (found and found["stopped_by"] is not None)
+    return found if over and found["queries"] >= queries else None
+
+
+def _all(runs: Sequence[Any], stop: Stop) -> list[Line]:
+    """Wait for all; Ctrl-C stops them as it stops one."""
+    while True:
+        try:
+            return [run.result() for run in runs]
+        except KeyboardInterrupt:
+            stop()
+
+
+def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
+    """Write down what is to be run, or find that it is what is there.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+    import yaml
+
+    text = json.dumps(list(prompts), indent=1, ensure_ascii=False) + "\n"
+    path = out / PROMPTS
+    if path.exists() and path.read_text() != text:
+        raise InputError(f"out must be a new folder, or hold the same prompts; {out} has others. Name another.")
+    if not path.exists() and out.exists() and any(out.iterdir()):
+        raise InputError(f"out must be a new folder; {out} exists. Name another, or remove it.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    write_text(path, text)
+
+
+def _shared_out(config: RunConfig, at_once: int, n: int, terms: dict[str, Any]) -> dict[str, Any]:
+    """Share money among all runs, and what is asked at once and a minute among those that run at the same time."""
+    asking = dict(config.asking)
+    for name in ("requests_per_minute", "tokens_per_minute"):
+        if asking.get(name):
+            asking[name] = asking[name] / at_once
+    if not config.workers and at_once > 1:
+        asking["in_flight"] = max(1, math.ceil(max(one.in_flight for one in terms.values()) / at_once))
+    return {"asking": asking, "max_cost": config.max_cost and config.max_cost / n}
+
+
+class _Queue:
+    """A lock that those who wait get in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._changed, self._next, self._serving = threading.Condition(), 0, 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            mine, self._next = self._next, self._next + 1
+            self._changed.wait_for(lambda: self._serving == mine)
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._serving += 1
+            self._changed.notify_all()
+
+
+class _InTurn:
+    """A generator that shares its model with others, of which one can draw at a time."""
+
+    def __init__(self, generator: Any, queue: _Queue) -> None:
+        self._generator, self._queue = generator, queue
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._generator, name)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        with self._queue:
+            images: Tensor = self._generator(z)
+        return images
+
+
+def _drawing(generator: Any, prompt: str, queue: _Queue) -> Generator:
+    """Make what draws one prompt.
+
+    Raises:
+        InputError: it cannot be drawn.
+    """
+    made: Any = generator.with_prompt(prompt)
+    if not isinstance(made, GeneratorPool):
+        made = _InTurn(made, queue)
+    return made  # type: ignore[no-any-return]
+
+
+def _name(number: int, prompt: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")
+    return f"{number:03d}-{words[:40].rstrip('-')}".rstrip("-")

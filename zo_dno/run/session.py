@@ -1,0 +1,381 @@
+"""One session of a run: its parts put together, the recorded beginning replayed, the rest searched and written down."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from zo_dno.distributed.actor_pool import Crew
+from zo_dno.distributed.generator_actors import GeneratorPool
+from zo_dno.distributed.reward_actors import Pools
+from zo_dno.errors import RunError
+from zo_dno.generators.renderer import Drawer, Here
+from zo_dno.oracle.cache import Cache
+from zo_dno.oracle.combination.oracle import CombinedOracle, PartOracle
+from zo_dno.oracle.combination.reward import Combination
+from zo_dno.oracle.combination.scales import measured_scales
+from zo_dno.oracle.combination.threshold import unmet, why_none_may_win
+from zo_dno.oracle.oracle import PauseError
+from zo_dno.oracle.question_queue import Placed
+from zo_dno.results.result import Baseline, Result
+from zo_dno.reward import Reward
+from zo_dno.rng import stream_seed
+from zo_dno.run.manifest import Record
+from zo_dno.run.oracles import Oracles
+from zo_dno.run.spec import Parts
+from zo_dno.search import best_of_n as best_of_n
+from zo_dno.search.archive import Archive, Found
+from zo_dno.search.budget import Budget
+from zo_dno.search.loop import DriftError, Search
+from zo_dno.search.replay import adopt, replay
+from zo_dno.search.reranking import MOST, Race
+from zo_dno.search.screening import Screen
+from zo_dno.storage.artifacts import Artefacts
+from zo_dno.storage.ledger import BASELINE, HELD_OUT, REPEAT, WARM_UP, Ledger
+from zo_dno.storage.rows import query_row
+from zo_dno.storage.run_folder import RunFolder
+from zo_dno.strategy import Problem, Strategy
+from zo_dno.types import Answer, Question
+
+log = logging.getLogger(__name__)
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+Closes = TypeVar("Closes", bound=_Closes)
+
+
+class Session:
+    """Carries a run out, from its beginning or from where its ledger ends.
+
+    Args:
+        parts: of the run.
+        folder: of the run; None keeps everything in memory.
+        accept_drift: go on although the recorded beginning cannot be repeated exactly.
+    """
+
+    def __init__(self, parts: Parts, folder: RunFolder | None = None, *, accept_drift: bool = False) -> None:
+        self._parts, self._options, self._folder, self._accept_drift = parts, parts.options, folder, accept_drift
+        self._prompt = str(getattr(parts.generator, "prompt", ""))
+        self._stack = ExitStack()
+
+    def run(self) -> Result:
+        """Carry it out.
+
+        Raises:
+            InputError: what is recorded does not fit; the message says what differs.
+            RunError: nothing has a score yet.
+            StorageError: the folder cannot be written. What was written before is safe.
+        """
+        options, durable = self._options, self._parts.keeps_everything
+        with self._stack:
+            if self._folder is not None and self._folder.is_new:
+                self._folder.write_config(self._parts.config)  # first of all: what has no config is no run
+            self._cache = self._closing(Cache(Path(options.cache) if options.cache else None))
+            path = self._folder.ledger if self._folder else None
+            self._ledger = self._closing(Ledger(path, durable=durable))
+            self._record = Record(self._ledger, self._parts, accept_drift=self._accept_drift)
+            if self._folder is not None:
+                self._folder.write_config(self._parts.config)
+            self._parts.reward.begin(self._folder.path if self._folder else None)
+            self._pools = self._parts.pools or self._closing(Pools())
+            self._oracles = Oracles(self._parts, self._ledger, self._cache, self._pools)
+            self._oracle = self._closing(self._oracles.main())
+            self._drawer = self._drawing()
+            self._artefacts = self._closing(
+                Artefacts(
+                    self._folder.path if self._folder else None,
+                    every=options.keep_images,
+                    durable=durable,
+                    known=self._ledger.artefacts(),
+                )
+            )
+            try:
+                self._warm_up()
+                return self._search()
+            except DriftError as drift:
+                raise self._record.refusal([str(drift)]) from drift
+
+    def _search(self) -> Result:
+        budget, kept_back = self._parts.budget, self._parts.kept_back
+        before_repeats = replace(budget, queries=budget.queries - kept_back)
+        search = self._prepared("search", self._parts.build_strategy, before_repeats, self._options.top)
+        search.run()
+        race = self._repeat(search, kept_back)
+        if search.drift:
+            self._record.note_drift(search.drift)
+        if search.archive.best is None:
+            raise self._nothing_scored(search)
+        compared = self._baseline(search)
+        held_out = {reward.name: self._held_out(reward, search.archive) for reward in self._parts.held_out}
+        result = self._result(search, held_out, compared, race)
+        if self._folder is not None:
+            self._folder.write(result, search.objective.threshold if search.objective.constrained else None)
+        return result
+
+    def _repeat(self, search: Search, budget: int) -> Race | None:
+        """Ask again about the best, let the one with the best mean win, and give back what is not needed."""
+        if search.stopped_by != "queries" or len(search.archive.contenders) < 2:
+            return None
+        found = {one.id: one for one in search.archive.contenders}
+        race = Race({one.id: one.reward for one in found.values() if one.reward is not None}, budget)
+        asked: Counter[int] = Counter()
+        try:
+            while wanted := race.wanted():
+                asked.update(wanted)
+                questions = [
+                    Question(id_, found[id_].image, found[id_].sha256, self._prompt, repeat=asked[id_])
+                    for id_ in wanted
+                ]
+                answers = self._ask_again(questions, found)
+                race.tell(
+                    {one.id: answer.score.value for one, answer in zip(questions, answers, strict=True) if answer}
+                )
+                if None in answers:
+                    search.stopped_by = "cost"
+                    break
+        except PauseError as pause:
+            search.status, search.pause = "paused", pause
+        except KeyboardInterrupt:
+            search.status = "interrupted"
+        if race.is_exact and search.status == "finished":
+            search.stopped_by = None
+            search.budget = replace(search.budget, queries=search.budget.queries + budget - race.spent)
+            search.run()
+        elif race.standings:
+            first = race.standings[0]
+            search.archive.crown(replace(found[first.id], reward=first.mean, answers=first.answers, error=first.error))
+        return race
+
+    def _ask_again(self, questions: list[Question], found: dict[int, Found]) -> list[Answer | None]:
+        """Ask, and keep what leaves and what comes back."""
+
+        def write(placed: Iterable[tuple[Question, Answer | None]]) -> None:
+            rows = [
+                query_row(REPEAT, -1, self._parts.reward, found[question.id], question, answer)
+                for question, answer in placed
+                if answer is None or not answer.cached
+            ]
+            self._ledger.put(rows)
+
+        def on_asked(questions: list[Question], part: PartOracle | None = None) -> None:
+            if self._parts.keeps_everything:
+                write((question, None) for question in questions)
+
+        def on_answered(placed: Placed, part: PartOracle | None = None) -> None:
+            write(placed)
+
+        return self._oracle.ask(questions, on_asked=on_asked, on_answered=on_answered)
+
+    def _drawing(self) -> Drawer:
+        """Draw here, or where the generator does; there rewards that cost microseconds are asked as well."""
+        generator, reward = self._parts.generator, self._parts.reward
+        if not isinstance(generator, GeneratorPool):
+            return self._closing(Here(generator, in_background=self._oracle.waits))
+        cheap = not isinstance(reward, Combination) and not self._oracle.waits and not self._parts.keeps_everything
+        cheap = cheap and not self._options.screen
+        generator.scoring_with(reward if cheap and reward.travels else None)
+        return generator
+
+    @property
+    def _crews(self) -> tuple[Crew, ...]:
+        generator = self._parts.generator
+        return (*([generator.crew] if isinstance(generator, GeneratorPool) else ()), *self._pools.crews)
+
+    def _closing(self, part: Closes) -> Closes:
+        self._stack.callback(part.close)
+        return part
+
+    def _warm_up(self) -> None:
+        """Measure the scales that a combination needs on prior draws of their own; from then on they are fixed."""
+        oracle = self._oracle
+        wanted = oracle.reward.unscaled if isinstance(oracle, CombinedOracle) else ()
+        if not isinstance(oracle, CombinedOracle) or not wanted:
+            return
+        n = oracle.reward.warm_up
+        if sum(row.answered for row in self._ledger.queries(WARM_UP)) < n:
+            search = self._prior_draws(WARM_UP, n)
+            search.run()
+            if search.drift:
+                self._record.note_drift(search.drift)
+            if search.queries < n:
+                raise self._cut_short(search, n)
+        measured = measured_scales(self._ledger.queries(WARM_UP), wanted, divide=oracle.reward.standardised)
+        oracle.scales = {**oracle.scales, **measured}
+
+    def _prior_draws(self, stage: str, n: int) -> Search:
+        """Make a search that is n draws from the prior, the same for every strategy."""
+        from zo_dno.strategies.random_search import RandomSearch
+
+        space, seed = self._parts.generator.space, stream_seed(self._options.seed, stage)
+        build = partial(RandomSearch, Problem(space.d, n, seed, space.sizes))
+        return self._prepared(stage, build, Budget(n), top=1)
+
+    def _prepared(self, stage: str, build: Callable[[], Strategy], budget: Budget, top: int) -> Search:
+        """Make a search and bring it to where its ledger ends."""
+        options = self._options
+        contenders = MOST if stage == "search" and self._parts.kept_back else 0
+
+        def fresh() -> Search:
+            return Search(
+                *(self._parts.generator, self._drawer, self._oracle, build(), self._parts.objective(), budget),
+                *(self._ledger, Archive(top, contenders=contenders), self._artefacts, self._prompt),
+                target=options.target if stage == "search" else None,
+                stage=stage,
+                snapshot=self._folder.snapshot if self._folder is not None and stage == "search" else None,
+                accept_drift=self._accept_drift,
+                on_step=self._parts.on_step,
+                crews=self._crews,
+                screen=Screen(options.screen, options.seed) if options.screen and stage == "search" else None,
+            )
+
+        search = fresh()
+        if self._parts.stop is not None:
+            self._parts.stop.tell(lambda: search.interrupt())
+        try:
+            if self._record.adopted and search.snapshot is not None:
+                adopt(search, search.snapshot)
+            else:
+                replay(search)
+        except DriftError as drift:
+            path = search.snapshot
+            if not self._accept_drift or path is None:
+                raise
+            search = fresh()
+            adopt(search, path)
+            self._record.note_drift(str(drift), adopted=True)
+        return search
+
+    def _baseline(self, search: Search) -> Baseline | None:
+        n = search.queries if self._options.baseline == "equal" else self._options.baseline
+        if n == 0 or search.status in ("interrupted", "paused"):
+            return best_of_n.estimated(self._ledger.queries()[: getattr(search.strategy, "n_prior", 0)], search.queries)
+        self._prior_draws(BASELINE, n).run()
+        return best_of_n.measured(self._ledger.queries(BASELINE), constrained=search.objective.constrained)
+
+    def _held_out(self, reward: Reward, archive: Archive) -> tuple[float | None, float | None]:
+        """Ask about first and best; what was asked in an earlier session is remembered."""
+        assert archive.first is not None
+        assert archive.best is not None
+        both = {found.id: found for found in (archive.first, archive.best)}
+        questions = [Question(found.id, found.image, found.sha256, self._prompt) for found in both.values()]
+
+        def write(placed: Placed) -> None:
+            for question, answer in placed:
+                if answer.score.missing:
+                    what = "held-out reward %s has no score for candidate %d: %s"
+                    log.warning(what, reward.name, question.id, answer.score.error)
+            rows = [
+                query_row(HELD_OUT, -1, reward, both[question.id], question, answer)
+                for question, answer in placed
+                if not answer.cached
+            ]
+            self._ledger.put(rows)
+
+        reward.begin(self._folder.path if self._folder else None)
+        answers = self._closing(self._oracles.held_out(reward)).ask(questions, on_answered=write)
+        if None in answers:
+            log.warning("held-out reward %s was not asked: max_cost does not allow for it", reward.name)
+        values = {
+            question.id: None if answer is None or answer.score.missing else answer.score.value
+            for question, answer in zip(questions, answers, strict=True)
+        }
+        return values[archive.first.id], values[archive.best.id]
+
+    def _nothing_scored(self, search: Search) -> RunError:
+        if search.pause is not None:
+            return RunError(self._pause(search))
+        if search.stopped_by == "cost":
+            return RunError(
+                f"Nothing was asked: max_cost is {self._options.max_cost:g}, and one query can cost "
+                f"{self._parts.worst_case:g} with all its attempts. Raise max_cost, or lower attempts."
+            )
+        if not search.queries:
+            return RunError("The run ended before its first query was answered.")
+        reason, count = search.failures.most_common(1)[0]
+        return RunError(f"None of {search.queries} queries got a score. Most often ({count} times): {reason}")
+
+    def _chosen(self, strategy: Strategy) -> str | None:
+        """Say what `auto` chose, and whether more is drawn than asked about."""
+        reason: str | None = getattr(strategy, "reason", None)
+        if not reason or not self._options.screen:
+            return reason
+        dear = ", since max_cost makes queries dear" if self._options.max_cost is not None else ""
+        return f"{reason}; the most promising of {self._options.screen} images is asked about{dear}"
+
+    @property
+    def _scales(self) -> dict[str, tuple[float, float]]:
+        scales = self._oracle.scales if isinstance(self._oracle, CombinedOracle) else {}
+        return {name: (scale.mean, scale.deviation) for name, scale in scales.items()}
+
+    def _cut_short(self, search: Search, n: int) -> RunError:
+        """Say why there are no scales yet."""
+        if search.pause is not None:
+            return RunError(self._pause(search))
+        spent = search.stopped_by == "cost"
+        why = f"max_cost of {self._options.max_cost:g} does not suffice for" if spent else "The run was stopped in"
+        on = (
+            " Give `out` to be able to go on." if self._folder is None else f" Go on: zo-dno resume {self._folder.path}"
+        )
+        return RunError(f"{why} the warm-up, {search.queries} of {n} queries that scales are measured on.{on}")
+
+    def _pause(self, search: Search) -> str:
+        after = f"Paused after {search.queries} answered queries: {search.pause}."
+        if self._folder is None:
+            return f"{after} Nothing more was asked. Give `out` to be able to go on."
+        return f"{after} Nothing more was asked. Mend it, then: zo-dno resume {self._folder.path}"
+
+    def _result(
+        self,
+        search: Search,
+        held_out: dict[str, tuple[float | None, float | None]],
+        baseline: Baseline | None,
+        race: Race | None,
+    ) -> Result:
+        first, best = search.archive.first, search.archive.best
+        assert first is not None
+        assert best is not None
+        every = self._ledger.all_queries()
+        history = tuple(row for row in every if row.stage == "search" and row.answered)
+        missed, constrained = unmet(self._parts.thresholds, history), search.objective.constrained
+        return Result(
+            status=search.status,
+            stopped_by=search.stopped_by,
+            pause=self._pause(search) if search.pause is not None else None,
+            drift=self._record.drift,
+            prompt=self._prompt,
+            model=str(getattr(search.generator, "model", type(search.generator).__name__)),
+            reward=self._parts.reward.name,
+            unit=self._parts.reward.unit,
+            strategy=self._options.strategy,
+            seed=self._options.seed,
+            queries=search.queries + (race.spent if race else 0),
+            cached_queries=sum(row.cached for row in history),
+            nfe=search.nfe,
+            cost=self._parts.purse.spent,
+            tokens=sum(row.tokens for row in every),
+            failed_queries=search.failed,
+            failures=dict(search.failures),
+            first=first,
+            best=best,
+            top=tuple(search.archive.top),
+            improvements=tuple(search.archive.improvements),
+            history=history,
+            held_out=held_out,
+            seconds={name: search.seconds[name] for name in ("total", "generate", "score", "strategy", "other")},
+            baseline=baseline,
+            folder=self._folder.path if self._folder else None,
+            infeasible=None if best.eligible else why_none_may_win(history, missed, constrained=constrained),
+            unmet=missed,
+            scales=self._scales,
+            repeats=tuple(race.standings) if race else (),
+            noise=race.noise if race else None,
+            images=search.images,
+            chosen=self._chosen(search.strategy),
+        )

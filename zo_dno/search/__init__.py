@@ -1,0 +1,1 @@
+"""The search: ask for noise, render, score, record, tell."""

@@ -1,0 +1,121 @@
+"""The files of a run that its ledger names: images by their content, and the noise of the candidates worth keeping."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from zo_dno.storage.atomic import write_whole
+from zo_dno.storage.images import image_hash, noise_hash, read_png, write_png
+from zo_dno.storage.ledger import Artefact
+
+_MOST_WAITING = 64  # images in memory that wait to be written
+
+
+class Artefacts:
+    """Writes files first, and hands out the rows that name them afterwards.
+
+    Args:
+        folder: of the run; None keeps nothing.
+        every: keep the image of every candidate whose id this divides, beside those that the search asks for.
+        durable: every file is on the disk when its call returns; otherwise they are written in the background.
+        known: files that are there already.
+    """
+
+    def __init__(
+        self, folder: Path | None, *, every: int = 1, durable: bool = False, known: Iterable[Artefact] = ()
+    ) -> None:
+        self.every = 1 if durable else every
+        self.durable = durable
+        self._folder = folder
+        self._known = {artefact.path: artefact for artefact in known}
+        self._writing: list[tuple[Artefact, Future[None]]] = []
+        self._thread = None if folder is None or durable else ThreadPoolExecutor(1, "zo-dno images")
+
+    def has_image(self, sha256: str) -> bool:
+        """The image was kept, though the file may be gone."""
+        return self._folder is None or f"images/{sha256}.png" in self._known
+
+    def keep_image(self, stage: str, id_: int, image: np.ndarray, sha256: str) -> None:
+        """Write an image (H, W, 3) uint8."""
+        self._keep(Artefact(f"images/{sha256}.png", "image", sha256, stage, id_), partial(write_png, image=image))
+
+    def keep_noise(self, stage: str, id_: int, z: Tensor) -> None:
+        """Write a candidate's noise (d,)."""
+        from safetensors.torch import save_file
+
+        z = z.detach().clone()
+        artefact = Artefact(f"noise/{stage}-{id_:06d}.safetensors", "noise", noise_hash(z), stage, id_)
+        self._keep(artefact, lambda path: save_file({"z": z}, path))
+
+    def written(self) -> list[Artefact]:
+        """Return the files finished since the last time, whose rows can now be written.
+
+        Raises:
+            StorageError: one could not be written.
+        """
+        done = [(artefact, future) for artefact, future in self._writing if future.done()]
+        self._writing = [pair for pair in self._writing if not pair[1].done()]
+        for _, future in done:
+            future.result()
+        return [artefact for artefact, _ in done]
+
+    def flush(self) -> list[Artefact]:
+        """Wait for all files, and return those that `written` has not."""
+        for _, future in self._writing:
+            future.exception()
+        return self.written()
+
+    def image(self, sha256: str) -> np.ndarray | None:
+        """Read an image back; None if it was not kept, or the file is gone or damaged."""
+        path = f"images/{sha256}.png"
+        if self._folder is None or path not in self._known:
+            return None
+        self._wait_for(path)
+        try:
+            image = read_png(self._folder / path)
+        except (OSError, SyntaxError):  # what Pillow raises for broken PNG
+            return None
+        return image if image_hash(image) == sha256 else None
+
+    def noise(self, stage: str, id_: int) -> Tensor | None:
+        """Read a candidate's noise (d,) back; None if it was not kept or is gone."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = f"noise/{stage}-{id_:06d}.safetensors"
+        if self._folder is None or path not in self._known:
+            return None
+        try:
+            z: Tensor = load_file(self._folder / path)["z"]
+        except (OSError, SafetensorError):
+            return None
+        return z
+
+    def close(self) -> None:
+        """Wait for the files under way."""
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _keep(self, artefact: Artefact, write: Callable[[Path], object]) -> None:
+        if self._folder is None:
+            return
+        self._known[artefact.path] = artefact
+        finish = partial(write_whole, self._folder / artefact.path, write, durable=self.durable)
+        if self._thread is None:
+            finish()
+            future: Future[None] = Future()
+            future.set_result(None)
+        else:
+            if len(self._writing) >= _MOST_WAITING:
+                self._writing[-_MOST_WAITING][1].exception()
+            future = self._thread.submit(finish)
+        self._writing.append((artefact, future))
+
+    def _wait_for(self, path: str) -> None:
+        for artefact, future in self._writing:
+            if artefact.path == path:
+                future.exception()

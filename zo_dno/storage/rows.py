@@ -1,0 +1,94 @@
+"""One query as a row of the ledger, and back."""
+
+import math
+from typing import Protocol
+
+from zo_dno.storage.ledger import Query
+from zo_dno.types import Answer, Question, Score
+
+
+class Named(Protocol):
+    """What was asked: a reward, or a part of one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+
+
+class Tested(Protocol):
+    """How plausible one candidate's noise is; the fields are those of `objective.Plausibility`."""
+
+    @property
+    def log_prob(self) -> float: ...
+    @property
+    def norm_ratio(self) -> float: ...
+    @property
+    def whiteness(self) -> float: ...
+    @property
+    def violation(self) -> float: ...
+    @property
+    def feasible(self) -> bool: ...
+
+
+def query_row(
+    stage: str,
+    population: int,
+    reward: Named,
+    tested: Tested,
+    question: Question,
+    answer: Answer | None = None,
+    earlier: Query | None = None,
+) -> Query:
+    """Make the row of a question that leaves, or of its answer.
+
+    Calls and costs go on counting from `earlier`, the row of the same question from an earlier session.
+    """
+    score = answer.score if answer is not None else None
+    missing = score is not None and score.missing
+    calls, failures = (answer.attempts, answer.failures) if answer is not None else (0, ())
+    return Query(
+        stage=stage,
+        id=question.id,
+        population=population,
+        image=question.sha256,
+        prompt=question.prompt,
+        oracle=reward.name,
+        version=reward.version,
+        repeat=question.repeat,
+        rater=question.rater,
+        status="asked" if score is None else "missing" if missing else "scored",
+        value=None if score is None or missing else score.value,
+        told=None,
+        told_seq=None,
+        log_prob=tested.log_prob,
+        norm_ratio=tested.norm_ratio,
+        whiteness=tested.whiteness,
+        violation=tested.violation,
+        feasible=tested.feasible,
+        cached=answer is not None and answer.cached,
+        attempts=calls + (earlier.attempts if earlier else 0),
+        failures="; ".join([*([earlier.failures] if earlier and earlier.failures else []), *failures]),
+        kind=score.kind if score else None,
+        error=score.error if score else None,
+        seconds=score.seconds if score else 0.0,
+        tokens=(score.tokens if score else 0) + (earlier.tokens if earlier else 0),
+        cost=(answer.cost if answer else 0.0) + (earlier.cost if earlier else 0.0),
+        raw=score.raw if score else None,
+        spread=score.spread if score else None,
+        shortfall=score.shortfall if score else 0.0,
+        parts=score.parts if score else None,
+    )
+
+
+def score_of(row: Query) -> Score:
+    """Return the score that an answered row keeps, without its price and time."""
+    return Score(
+        value=math.nan if row.value is None else row.value,
+        error=row.error,
+        raw=row.raw,
+        kind=row.kind,
+        parts=row.parts,
+        spread=row.spread,
+        shortfall=row.shortfall,
+    )

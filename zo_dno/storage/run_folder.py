@@ -1,0 +1,182 @@
+"""The folder of a run: what is written where, by one process at a time, and reading a noise back."""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from zo_dno.errors import InputError
+from zo_dno.storage import snapshot
+from zo_dno.storage.atomic import write_text, write_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zo_dno.results.result import Result
+
+CONFIG = "config.yaml"
+LEDGER = "ledger.db"
+INIT_FILE = "init.safetensors"
+NOISE_FILE = "best.safetensors"
+_LOCK = ".lock"
+
+
+class RunFolder:
+    """The folder of one run, held by one process from `with` to its end, even if that process is killed.
+
+    Args:
+        path: of the folder.
+        new: it must not exist, or be empty; otherwise it must hold a run.
+    Raises:
+        InputError: it does not fit, cannot be written to, or another process holds it.
+    """
+
+    def __init__(self, path: Path, *, new: bool = True) -> None:
+        if new and path.exists() and (not path.is_dir() or any(_counts(one) for one in path.iterdir())):
+            unfinished = f", or go on with it: zo-dno resume {path}" if (path / CONFIG).exists() else ""
+            raise InputError(f"out must be a new folder; {path} exists. Name another, or remove it{unfinished}.")
+        if not new:
+            check_is_run(path)
+        self.path = path
+        self._lock: IO[str] | None = None
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / ".writable").touch()
+            (path / ".writable").unlink()
+        except OSError as error:
+            raise InputError(
+                f"{self._role(new)} must be a folder that can be written to; {path}: {error.strerror}."
+            ) from error
+
+    @classmethod
+    def check(cls, path: Path) -> None:
+        """Find out whether a new run could have this folder, and leave nothing behind.
+
+        Raises:
+            InputError: it could not.
+        """
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
+        cls(path)
+        for folder in new:
+            folder.rmdir()
+
+    @staticmethod
+    def is_held(path: Path) -> bool:
+        """Whether some process is working on a run."""
+        try:
+            with (path / _LOCK).open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    def __enter__(self) -> "RunFolder":
+        lock = (self.path / _LOCK).open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            lock.close()
+            raise InputError(
+                f"run {self.path} is being worked on by {holder}. Wait for it, or stop it with Ctrl-C."
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def is_new(self) -> bool:
+        """Nothing was begun here."""
+        return not (self.path / CONFIG).exists()
+
+    @property
+    def ledger(self) -> Path:
+        """The table of queries."""
+        return self.path / LEDGER
+
+    @property
+    def snapshot(self) -> Path:
+        """The strategy's last state, of runs that keep it."""
+        return self.path / snapshot.NAME
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Keep what the run was asked to do, in a form that `zo-dno run` takes."""
+        import yaml
+
+        known = {key: value for key, value in config.items() if value is not None or key == "min_log_prob"}
+        write_text(self.path / CONFIG, yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
+
+    def write_init(self, z: "Tensor") -> None:
+        """Keep the noise (d,) that the search starts from."""
+        _write_noise(self.path / INIT_FILE, z.detach().float().cpu())
+
+    def write(self, result: "Result", threshold: float | None) -> None:
+        """Keep everything that a run found; files of an earlier session are replaced."""
+        from PIL import Image
+
+        from zo_dno.results.progress_figure import progress_figure
+        from zo_dno.results.strip import strip
+
+        write_whole(self.path / "first.png", result.first_image.save)
+        write_whole(self.path / "best.png", result.best_image.save)
+        write_whole(self.path / "strip.png", strip(result.improvements, result.unit).save)
+        figure = progress_figure(result, threshold)
+        write_whole(self.path / "progress.png", lambda path: figure.savefig(path, dpi=130))
+        _write_noise(self.path / NOISE_FILE, result.best.z)
+        for place, found in enumerate(result.top if len(result.top) > 1 else (), 1):
+            write_whole(self.path / "top" / f"{place:02d}.png", Image.fromarray(found.image).save)
+            _write_noise(self.path / "top" / f"{place:02d}.safetensors", found.z)
+        text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(self.path / "result.json", text + "\n")
+
+    @staticmethod
+    def _role(new: bool) -> str:
+        return "out" if new else "run"
+
+
+def _counts(file: Path) -> bool:
+    """Whether a file makes a folder a used one; what a run killed before it had a config left behind does not."""
+    return not file.name.startswith(".") and file.name != INIT_FILE
+
+
+def check_is_run(path: Path) -> None:
+    """Refuse what is not the folder of a run.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not (path / CONFIG).is_file():
+        raise InputError(f"run must be the folder of a run; {path} has no {CONFIG}.")
+
+
+def load_noise(path: Path) -> "Tensor":
+    """Read z (d,) from a file that a run wrote.
+
+    Raises:
+        InputError: there is no such file, or it holds no noise.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = path / NOISE_FILE if path.is_dir() else path
+    try:
+        z: Tensor = load_file(path)["z"]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise InputError(f"init must be a {NOISE_FILE} that a run wrote; got {path} ({error}).") from error
+    return z
+
+
+def _write_noise(path: Path, z: "Tensor") -> None:
+    from safetensors.torch import save_file
+
+    write_whole(path, lambda unfinished: save_file({"z": z.contiguous().clone()}, unfinished))

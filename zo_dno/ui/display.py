@@ -1,0 +1,302 @@
+"""What the command line shows: the live progress, the summary, lists."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from zo_dno.comparison.compare import Comparison
+from zo_dno.comparison.statistics import Interval
+from zo_dno.results.overview import Overview
+from zo_dno.results.result import Result
+from zo_dno.reward import Reward
+from zo_dno.run.draft import Drafted
+from zo_dno.run.many_prompts import Line
+from zo_dno.search.loop import Step
+
+console = Console()
+_LIMITS = {
+    "cost": "its money is spent, or the next query could exceed it",
+    "nfe": "its denoiser calls are spent",
+    "seconds": "its time is up",
+}
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep the remarks of diffusers and transformers about their own files off the screen."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # which would announce every retry
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module="diffusers|transformers|torch")
+        for library in (diffusers, transformers):
+            library.utils.logging.set_verbosity_error()
+            library.utils.logging.disable_progress_bar()
+        yield
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[Step], None]]:
+    """Show a bar while a run goes on; what is yielded takes the run's steps."""
+    bar = Progress(*_columns(), console=console)
+    tasks: dict[str, TaskID] = {}
+
+    def on_step(step: Step) -> None:
+        if step.stage not in tasks:
+            tasks[step.stage] = bar.add_task(step.stage, total=step.planned, figures="")
+        bar.update(tasks[step.stage], completed=step.queries, figures=Live(step))
+
+    with bar:
+        yield on_step
+
+
+class Live:
+    """The figures of a step, and of its actors as they are whenever this is looked at."""
+
+    def __init__(self, step: Step) -> None:
+        self._step, self._figures = step, figures(step)
+
+    def __str__(self) -> str:
+        return f"{self._figures}  {_crews(self._step)}".rstrip()
+
+
+def _crews(step: Step) -> str:
+    """Say how many actors are alive, how many calls they have, and how busy they were."""
+    return "  ".join(
+        f"{crew.what} {crew.alive}/{crew.size}, {crew.in_flight} calls, {crew.utilisation:.0%} busy"
+        for crew in step.crews
+    )
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    text = TextColumn("{task.fields[figures]}")
+    return TextColumn("{task.description:>8}"), BarColumn(bar_width=6), MofNCompleteColumn(), text, TimeElapsedColumn()
+
+
+@contextmanager
+def progress_of_many() -> Iterator[Callable[[str, Step], None]]:
+    """Show a bar over many prompts while their runs go on; what is yielded takes a prompt and its run's steps."""
+    asked: dict[str, tuple[int, int]] = {}
+    with Progress(*_columns(), console=console) as bar:
+        task = bar.add_task("prompts", total=None, figures="")
+
+        def on_step(prompt: str, step: Step) -> None:
+            asked[prompt] = (step.queries, step.planned)
+            done, planned = (sum(values) for values in zip(*asked.values(), strict=True))
+            bar.update(task, completed=done, total=planned, figures=f"{len(asked)} begun  {_crews(step)}")
+
+        yield on_step
+
+
+@contextmanager
+def progress_of_trials() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar over the runs of a comparison; what is yielded takes how many are over, and of how many."""
+    bar = Progress(*_columns(), console=console)
+    task = bar.add_task("runs", total=None, figures="")
+
+    def on_trial(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+
+    with bar:
+        yield on_trial
+
+
+def comparison(found: Comparison) -> None:
+    """Show what a comparison says: a line an entry, and the claims."""
+    budget = found.budgets[-1]
+    table = Table(title=f"{budget} queries, rewards on one scale", title_justify="left")
+    for column in ("", "runs", "interquartile mean", f"beats {found.reference}", "mean rank", "plausible"):
+        table.add_column(column, justify="right" if column else "left")
+    for row in found.summary(budget).to_dict("records"):
+        table.add_row(
+            escape(row["entry"]),
+            str(row["runs"]),
+            str(Interval(row["iqm"], row["iqm_low"], row["iqm_high"])),
+            f"{row['better_than_reference']:.0%}",
+            _text(row["rank"]),
+            f"{row['feasible']:.0%}",
+        )
+    console.print(table)
+    for claim in found.claims(budget=budget):
+        console.print(str(claim), markup=False, soft_wrap=True)
+    for name, reason in found.failures.items():
+        console.print(f"[red]{escape(name)} failed:[/] {escape(reason)}", soft_wrap=True)
+    if found.unfinished:
+        console.print(f"[yellow]{escape(found.what_is_left)}[/]", soft_wrap=True)
+
+
+def many(lines: Sequence[Line], out: Path) -> None:
+    """Show what came of many prompts, a line each."""
+    table = Table(title=f"{len(lines)} prompts", title_justify="left")
+    for i, column in enumerate(("prompt", "status", "queries", "first", "best", "log P")):
+        table.add_column(column, justify="right" if i > 1 else "left")
+    for line in lines:
+        prompt, status, queries, first, best, unit, log_prob, *_ = line.cells
+        numbers = [value if value == "" else _text(value) for value in (first, best, log_prob)]
+        table.add_row(escape(prompt), escape(status), str(queries), numbers[0], f"{numbers[1]} {unit}", numbers[2])
+    console.print(table)
+    files(out, {"summary.csv": "the same as a table"})
+    left = sum(line.result is None or line.result["status"] in ("interrupted", "paused") for line in lines)
+    if left:
+        console.print(f"{left} not finished; go on with: zo-dno resume {out}", markup=False, soft_wrap=True)
+
+
+def figures(step: Step) -> str:
+    """Put the figures of a step into one line."""
+    best = step.best.reward if step.best else None
+    parts = ["best -" if best is None else f"best {best:.4g}"]
+    if step.sigma is not None:
+        parts.append(f"sigma {step.sigma:.2f}")
+    parts.append(f"log P {step.median_log_prob:.2f}")
+    parts.append(f"{step.images_per_second:.0f} img/s")
+    if step.cost:
+        parts.append(f"cost {step.cost:.3g}")
+    if step.failed:
+        parts.append(f"[red]{step.failed} missing[/]")
+    return "  ".join(parts)
+
+
+def drafted(found: Drafted) -> None:
+    """Show how well few steps told what full steps are."""
+    console.print(escape(str(found)), soft_wrap=True)
+
+
+def summary(result: Result) -> None:
+    """Show first and best side by side, what the noise looks like, and where the pictures are."""
+    table = Table(title=f"{result.prompt or result.model}: {result.status}", title_justify="left")
+    for column in ("", "first", "best"):
+        table.add_column(column, justify="right" if column else "left")
+    winner = f"[bold]{_text(result.best.reward)}[/]"
+    if result.best.error is not None:
+        winner += f" ± {result.best.error:.2g}, mean of {result.best.answers} answers"
+    table.add_row(f"{result.reward} ({result.unit})", _text(result.first.reward), winner)
+    for name in [name for name in result.best.parts or () if name != result.reward]:
+        both = ((found.parts or {}).get(name) for found in (result.first, result.best))
+        table.add_row(f"  {name}", *map(_text, both))
+    for name, (first, best) in result.held_out.items():
+        table.add_row(f"{name} (held out)", _text(first), _text(best))
+    for label, field in (("log P(z)", "log_prob"), ("norm ratio", "norm_ratio"), ("whiteness (p)", "whiteness")):
+        table.add_row(label, *(_text(getattr(found, field)) for found in (result.first, result.best)))
+    table.add_row("plausibly Gaussian", *("yes" if found.feasible else "no" for found in (result.first, result.best)))
+    if result.baseline is not None:
+        how = "" if result.baseline.measured else ", estimated"
+        table.add_row(f"best of {result.baseline.queries}{how}", "", _text(result.baseline.reward))
+    console.print(table)
+    if result.chosen:
+        console.print(f"{result.strategy} chose {result.chosen}", markup=False, soft_wrap=True)
+    seconds = result.seconds
+    remembered = f" ({result.cached_queries} remembered)" if result.cached_queries else ""
+    drawn = f", {result.images} images" if result.images > result.queries else ""
+    console.print(
+        f"{result.queries} queries{remembered}{drawn}, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
+        f"(images {seconds['generate']:.1f}, reward {seconds['score']:.1f}, strategy {seconds['strategy']:.1f})"
+    )
+    if result.cost or result.tokens:
+        console.print(_spent(result.cost, result.tokens))
+    if result.stopped_by in ("cost", "nfe", "seconds"):
+        console.print(f"stopped: {_LIMITS[result.stopped_by]}")
+    if result.infeasible is not None:
+        console.print(f"[red]infeasible:[/] {escape(result.infeasible)}", soft_wrap=True)
+    else:
+        _unmet(result.unmet)
+    if result.drift:
+        console.print(f"[red]cannot be repeated exactly:[/] {escape(result.drift)}", soft_wrap=True)
+    if result.failed_queries:
+        console.print(f"[red]{result.failed_queries} queries got no score:[/]")
+        for reason, count in result.failures.items():
+            console.print(f"  {count} x {reason}", markup=False, soft_wrap=True)
+    if result.folder is not None:
+        pictures = {
+            "first.png": "what the pipeline draws",
+            "best.png": "what it draws from the noise found",
+            "strip.png": "from first to best",
+            "progress.png": "rewards and log P against queries",
+        }
+        files(result.folder, pictures)
+
+
+def overview(run: Overview) -> None:
+    """Show a run as its ledger has it."""
+    config = run.config
+    table = Table(title=f"{config.get('prompt') or config.get('model', '')}: {run.state}", title_justify="left")
+    for column in ("", "answered", "scored", "missing", "remembered", "waiting"):
+        table.add_column(column, justify="right" if column else "left")
+    for stage, counts in run.counts.items():
+        answered = counts["scored"] + counts["missing"]
+        of = f" of {run.planned}" if stage == "search" else ""
+        cells = (f"{answered}{of}", counts["scored"], counts["missing"], counts["cached"], counts["asked"])
+        table.add_row(stage, *map(str, cells))
+    console.print(table)
+    console.print(f"{config.get('reward')}, {config.get('strategy')}, seed {config.get('seed')}", markup=False)
+    if run.best is not None:
+        console.print(f"best {run.best.value:.6g}, query {run.best.id + 1}, log P {run.best.log_prob:.2f}")
+    for what, row in (("first", run.first), ("best", run.best)):
+        if row is not None and row.parts:
+            made_of = ", ".join(f"{name} {value:.4g}" for name, value in row.parts.items())
+            console.print(f"  {what}: {made_of}", markup=False, soft_wrap=True)
+    _unmet(run.unmet)
+    console.print(f"{run.attempts} calls, {_spent(run.cost, run.tokens)}, {run.seconds:.1f} s")
+    for title, counter in (("calls that failed", run.failed_calls), ("queries without a score", run.missing)):
+        for kind, count in counter.most_common():
+            console.print(f"  {count} x {kind}  [dim]{title}[/]", soft_wrap=True)
+    kept = ", ".join(f"{count} {kind} files" for kind, count in sorted(run.files.items()))
+    if kept:
+        console.print(kept)
+    if run.lost_files:
+        console.print(f"[red]{len(run.lost_files)} of them are gone[/], such as {run.lost_files[0]}", soft_wrap=True)
+    for note in run.drift:
+        console.print(f"[red]cannot be repeated exactly:[/] {escape(note)}", soft_wrap=True)
+    if run.state not in ("finished", "target", "infeasible", "under way"):
+        console.print(f"go on with: zo-dno resume {run.folder}", markup=False, soft_wrap=True)
+
+
+def served(url: str, reward: Reward, *, token_needed: bool) -> None:
+    """Say where a reward is served, and how to ask it."""
+    console.print(f"{reward.name} ({reward.unit}) at {url}", markup=False, highlight=False, soft_wrap=True)
+    key = " --reward-option key_env=ZO_DNO_TOKEN" if token_needed else ""
+    ask = f"zo-dno run ... --reward http --reward-option url={url}{key}"
+    console.print(f"ask it with: {ask}", markup=False, highlight=False, soft_wrap=True)
+
+
+def files(folder: Path, names: Mapping[str, str]) -> None:
+    """List files of a folder with what they are."""
+    for name, what in names.items():
+        console.print(f"  {folder / name}  [dim]{what}[/]", soft_wrap=True)
+
+
+def listing(title: str, lines: Mapping[str, str]) -> None:
+    """List names with a line on each."""
+    console.print(f"[bold]{title}[/]")
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        console.print(f"  {name:<{width}}  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _unmet(thresholds: Mapping[str, int]) -> None:
+    for threshold, count in thresholds.items():
+        console.print(f"  {threshold}: not met by {count} candidates", markup=False, soft_wrap=True)
+
+
+def _spent(cost: float, tokens: int) -> str:
+    return f"cost {cost:.4g}" + (f", {tokens} tokens" if tokens else "")
+
+
+def _text(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.4g}"

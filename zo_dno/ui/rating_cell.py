@@ -1,0 +1,162 @@
+"""Rating by hand in a notebook, without a server: a search in a thread, and buttons that tell it what is liked."""
+
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zo_dno.errors import InputError, RunError
+from zo_dno.oracle.combination.reward import Combination
+from zo_dno.reward import Reward
+from zo_dno.rewards.human import Human
+from zo_dno.run.cancellation import Stop
+from zo_dno.run.config import read_yaml
+from zo_dno.storage.run_folder import CONFIG, check_is_run
+from zo_dno.types import Generator
+from zo_dno.ui.rating_widget import RatingWidget
+
+if TYPE_CHECKING:
+    from zo_dno.results.result import Result
+    from zo_dno.run.optimize import AnyReward
+    from zo_dno.search.loop import Step
+
+
+class RatingCell:
+    """A search whose images are rated in a cell of a notebook. It begins at once, in a thread of its own.
+
+    Show it by naming it at the end of a cell. Other cells can be run meanwhile. If the kernel ends, the run's folder is
+    as after a kill. Others can rate the same run on the page of `zo-dno rate RUN`.
+
+    Args:
+        run: the generator of a new run, or the folder of one to go on with.
+        mode: "best" picks the best of several, "compare" one of two, "rank" puts several in order, "rate" each 0 to 10;
+            by default the reward's own.
+        reward: a combination with people in it; by default `human` alone, or what the folder's run had.
+        reward_options: further ones of the reward.
+        rater: name of the one who clicks, the same in every session of a run.
+        width: of an image, in pixels; by default as several fit beside each other.
+        options: as `zo_dno.optimize` takes them, or `zo_dno.resume` for a folder.
+    Raises:
+        InputError: ipywidgets is not installed, or an argument does not fit. Nothing was run.
+        RunError: the run ended before anything could be asked.
+    """
+
+    def __init__(
+        self,
+        run: Generator | str | Path,
+        *,
+        mode: str | None = None,
+        reward: "AnyReward | None" = None,
+        reward_options: Mapping[str, Any] | None = None,
+        rater: str = "notebook",
+        width: int | None = None,
+        **options: Any,
+    ) -> None:
+        from zo_dno.run.optimize import optimize, resume
+
+        folder = Path(run) if isinstance(run, str | Path) else None
+        self._view = RatingWidget(rater, width)
+        self._view.stop = self._stop = options.pop("stop", None) or Stop()
+        made = _reward(folder, mode, reward, reward_options or {})
+        _human(made).show = self._view.show
+        call: Callable[..., Result] = optimize if folder is None else resume
+        on_step = _both(self._view.step, options.pop("on_step", None))
+        begin = partial(
+            call, run if folder is None else folder, reward=made, stop=self._stop, on_step=on_step, **options
+        )
+        inspect.signature(call).bind(*begin.args, **begin.keywords)
+        self._result: Result | None = None
+        self._error: BaseException | None = None
+        self._search = threading.Thread(target=self._run, args=(begin,), name="zo-dno search", daemon=True)
+        self._search.start()
+        self._wait_for_the_first_question()
+
+    @property
+    def widget(self) -> Any:
+        """What a notebook shows of it."""
+        return self._view.box
+
+    @property
+    def running(self) -> bool:
+        """The search goes on."""
+        return self._search.is_alive()
+
+    @property
+    def result(self) -> "Result":
+        """What was found.
+
+        Raises:
+            RunError: it is not over yet, or nothing was rated.
+            Exception: whatever the search has raised.
+        """
+        if self.running:
+            raise RunError(f"The search is not over: {self._view.how_far()}. Rate the images, or call stop().")
+        if isinstance(self._error, KeyboardInterrupt):
+            raise RunError("The search was stopped before there was a result.") from self._error
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+    def stop(self) -> None:
+        """End the search without the answers that it waits for. What was rated counts, and is kept in the folder.
+
+        Calls of other rewards that are under way are waited for, unless this is interrupted and called again.
+        """
+        self._stop()
+        self._search.join()
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self.widget._repr_mimebundle_(**options)
+
+    def _run(self, begin: "Callable[[], Result]") -> None:
+        try:
+            self._result = begin()
+        except BaseException as error:  # raised again where the result is asked for
+            self._error = error
+        self._view.end(self._result, self._error)
+
+    def _wait_for_the_first_question(self) -> None:
+        """Return once there may be one. What does not fit shows before that, and is raised here."""
+        try:
+            self._view.begun.wait()
+        except KeyboardInterrupt:
+            self._stop()
+            raise
+        if self._error is not None:
+            self._search.join()
+            _ = self.result
+
+
+def _reward(folder: Path | None, mode: str | None, reward: "AnyReward | None", options: Mapping[str, Any]) -> Reward:
+    from zo_dno.run.build import make_reward
+
+    if folder is not None and reward is None:
+        check_is_run(folder)
+        config = read_yaml(folder / CONFIG)
+        reward, options = config["reward"], {**config.get("reward_options", {}), **options}
+    return make_reward("human" if reward is None else reward, {**options, **({} if mode is None else {"mode": mode})})
+
+
+def _human(reward: Reward) -> Human:
+    """Find the one part of a reward that asks people."""
+    members = [part.reward for part in reward.members] if isinstance(reward, Combination) else [reward]
+    found = [one for one in members if isinstance(one, Human)]
+    if len(found) != 1:
+        name = type(reward).name if isinstance(reward, Combination) else reward.name
+        raise InputError(
+            f"reward must be human, or a combination with it once; {name!r} has it {len(found)} times. "
+            "zo_dno.optimize takes any reward."
+        )
+    return found[0]
+
+
+def _both(first: "Callable[[Step], None]", second: "Callable[[Step], None] | None") -> "Callable[[Step], None]":
+    def on_step(step: "Step") -> None:
+        first(step)
+        if second is not None:
+            second(step)
+
+    return on_step

@@ -1,0 +1,233 @@
+"""The rating page: what is asked, how much is left, the first image beside the best."""
+
+import json
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, FastAPI, Form, HTTPException, Request
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from zo_dno.judges.plackett_luce import agreement
+from zo_dno.judges.rating_store import Ratings
+from zo_dno.judges.rating_tasks import QUESTIONS, SKIPPED, RatingError
+from zo_dno.storage.run_folder import RunFolder
+from zo_dno.web.rating_sessions import Guard, page_token
+from zo_dno.web.server import WebServer
+
+_HERE = Path(__file__).parent
+_MAX_FORM = 16 * 2**10  # bytes
+_MAX_NAME = 40  # characters
+_A_YEAR = 365 * 24 * 3600
+_IMAGE = re.compile(r"[0-9a-f]{64}")
+_OWN = re.compile(r"https?://(localhost|127\.0\.0\.1)(:\d+)?")  # origins of this machine
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",  # a notebook's cell
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # "no-referrer" would take the origin from our own forms, too
+    "Cache-Control": "no-store",
+}
+
+
+class Page:
+    """Serves a run's rating page from this process.
+
+    Args:
+        ratings: of the run.
+        folder: of the run; None if it has none.
+        host: address to listen on.
+        port: to listen on; 0 takes any that is free.
+    Attributes:
+        link: with the token.
+        mark: tells this server from others; it is no secret.
+    Raises:
+        InputError: the address cannot be listened on.
+    """
+
+    def __init__(self, ratings: Ratings, folder: Path | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        token, self.mark = page_token(folder), secrets.token_hex(8)
+        is_searching = (lambda: RunFolder.is_held(folder)) if folder else (lambda: True)
+        self._server = WebServer(page_app(ratings, token, is_searching, self.mark), host, port)
+        self.link = f"{self._server.url}/?token={token}"
+        self.run, self.start, self.stop = self._server.run, self._server.start, self._server.stop
+
+
+def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = lambda: True, mark: str = "") -> FastAPI:
+    """Build the page.
+
+    Args:
+        ratings: to show and to add to.
+        token: of the link.
+        is_searching: whether the search is there to take the answers.
+        mark: that a notebook on this machine may know the server by.
+    """
+    app = FastAPI(openapi_url=None)
+    guard = Guard(token)
+    templates = Environment(loader=PackageLoader("zo_dno.web", "."), autoescape=select_autoescape(), trim_blocks=True)
+
+    @app.middleware("http")
+    async def protect(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await _refusal(request, guard) or await call_next(request)
+        response.headers.update(_HEADERS)
+        return response
+
+    def rater_of(request: Request) -> str:
+        rater = guard.rater(request.cookies.get(guard.cookie))
+        if rater is None:
+            raise HTTPException(401, "Open the page by the link that the search printed: it holds the token.")
+        return rater
+
+    def state_of(rater: str) -> str:
+        progress = ratings.progress(rater)
+        return json.dumps([progress.round, progress.answered, ratings.has_task(rater), is_searching()])
+
+    def render(rater: str, message: str = "", status: int = 200) -> HTMLResponse:
+        name, serial = ratings.greet(rater)
+        state = state_of(rater)  # first of all: what changes from here on makes a waiting page load again
+        page = templates.get_template("rating_page.html").render(
+            state=state,
+            task=ratings.next_task(rater),
+            questions=QUESTIONS,
+            progress=ratings.progress(rater),
+            proof=guard.proof(rater, serial),
+            rater=name,
+            message=message,
+            searching=is_searching(),
+            agreement=_agreement(ratings),
+            **dict(zip(("first", "best"), ratings.before_and_best(), strict=True)),
+        )
+        return HTMLResponse(page, status)
+
+    def genuine(rater: str, proof: str) -> int:
+        serial = guard.serial(rater, proof)
+        if serial is None:
+            raise HTTPException(403, "This form was not made by this page.")
+        return serial
+
+    @app.get("/", response_model=None)
+    def show(request: Request, token: str = "", name: str = "") -> Response:
+        if not token:
+            return render(rater_of(request))
+        if not guard.admits(token):
+            raise HTTPException(401, "The token in this link is not this run's.")
+        session = request.cookies.get(guard.cookie)
+        session = session if session and guard.rater(session) else guard.new_session()
+        ratings.greet(guard.rater(session) or "", name[:_MAX_NAME].strip())
+        response = RedirectResponse("/", 303)  # so that the token does not stay in the address
+        response.set_cookie(guard.cookie, session, max_age=_A_YEAR, httponly=True, samesite="lax")
+        return response
+
+    @app.post("/answer", response_model=None)
+    async def answer(request: Request, rater: Annotated[str, Depends(rater_of)]) -> Response:
+        form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
+        serial = genuine(rater, form.get("proof", ""))
+        try:
+            ratings.answer(rater, _whole(form.get("task", "")), _what(form), serial)
+        except RatingError as error:
+            return render(rater, str(error), 409)
+        return RedirectResponse("/", 303)
+
+    @app.post("/undo", response_model=None)
+    def undo(rater: Annotated[str, Depends(rater_of)], proof: Annotated[str, Form()] = "") -> Response:
+        try:
+            ratings.undo(rater, genuine(rater, proof))
+        except RatingError as error:
+            return render(rater, str(error), 409)
+        return RedirectResponse("/", 303)
+
+    @app.post("/name", response_model=None)
+    def rename(
+        rater: Annotated[str, Depends(rater_of)], proof: Annotated[str, Form()] = "", name: Annotated[str, Form()] = ""
+    ) -> Response:
+        genuine(rater, proof)
+        ratings.greet(rater, name[:_MAX_NAME].strip())
+        return RedirectResponse("/", 303)
+
+    @app.get("/state")
+    def state(rater: Annotated[str, Depends(rater_of)]) -> PlainTextResponse:
+        """Say what a waiting page has to be loaded again for."""
+        return PlainTextResponse(state_of(rater))
+
+    @app.get("/here")
+    def here(request: Request) -> PlainTextResponse:
+        """Tell pages of this machine, a notebook's among them, that this is the server they look for."""
+        origin = request.headers.get("origin", "")
+        allowed = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"} if _OWN.fullmatch(origin) else {}
+        return PlainTextResponse(mark, headers=allowed)
+
+    @app.get("/image/{name}.png")
+    def image(name: str, rater: Annotated[str, Depends(rater_of)]) -> Response:
+        png = ratings.png(name) if _IMAGE.fullmatch(name) else None
+        if png is None:
+            raise HTTPException(404, "There is no such image.")
+        return Response(png, media_type="image/png")
+
+    for file in ("rating_page.css", "rating_page.js"):
+        app.get(f"/{file}")(lambda path=_HERE / file: FileResponse(path))
+
+    @app.exception_handler(HTTPException)
+    def refuse(_: Request, error: HTTPException) -> HTMLResponse:
+        return HTMLResponse(templates.get_template("refused.html").render(reason=error.detail), error.status_code)
+
+    return app
+
+
+async def _refusal(request: Request, guard: Guard) -> Response | None:
+    """Refuse what is too much, or comes from another page, before anything looks at it."""
+    if request.method != "POST":
+        return None
+    host = request.client.host if request.client else ""
+    if not guard.allows(guard.rater(request.cookies.get(guard.cookie)) or host):
+        return HTMLResponse("Too many answers; wait a moment.", 429, {"Retry-After": "1"})
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        return HTMLResponse("This form was sent from another page.", 403)
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > _MAX_FORM:
+            return HTMLResponse(f"A form is at most {_MAX_FORM} bytes.", 413)
+    request._body = bytes(content)  # where Starlette keeps a body that was read
+    return None
+
+
+def _what(form: Mapping[str, str]) -> str | float | list[str]:
+    """Read what a form says: a skip, a rating, a choice or an order."""
+    if "skip" in form:
+        return SKIPPED
+    if "rating" in form:
+        return float(_whole(form["rating"]))
+    if "choice" in form:
+        return form["choice"]
+    if "order" in form:
+        return form["order"].split()
+    places = sorted((value, key.removeprefix("place-")) for key, value in form.items() if key.startswith("place-"))
+    if len({value for value, _ in places}) < len(places):
+        raise RatingError("Every image needs a place of its own.")
+    return [name for _, name in places]
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise RatingError("This form is not complete.")
+    return int(text)
+
+
+def _agreement(ratings: Ratings) -> str:
+    """Say how far the raters agree."""
+    everything = ratings.everything()
+    agree, several = agreement((one.rater, one.order) for one in everything if one.order is not None)
+    if several:
+        return f"raters agree on {agree} of {several} pairs that several of them judged"
+    votes: dict[int, list[float]] = {}
+    for one in everything:
+        if one.value is not None:
+            votes.setdefault(one.task, []).append(one.value)
+    spreads = [max(values) - min(values) for values in votes.values() if len(values) > 1]
+    return f"raters differ by {sum(spreads) / len(spreads):.1f} on average" if spreads else ""

@@ -1,0 +1,192 @@
+"""Any reward behind a URL: the other end of the `http` reward, so that a reward can live in its own environment."""
+
+import base64
+import binascii
+import hmac
+import io
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import anyio
+import anyio.to_thread
+import numpy as np
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from zo_dno import __version__
+from zo_dno.failures import Failure
+from zo_dno.oracle.call import Outcome, call, call_async
+from zo_dno.reward import Reward
+
+MAX_BODY = 64 * 2**20  # bytes of a request, unpacked
+MAX_PIXELS = 2**24  # of one image: 4,096 x 4,096
+MAX_WAITING = 256  # calls that wait for the reward before further ones are sent away
+_FORMATS = ("PNG", "JPEG", "WEBP")
+_OPEN = ("/health", "/docs", "/openapi.json")  # to everybody
+
+
+class Asked(BaseModel):
+    """What `POST /score` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+    images: Annotated[list[str], Field(min_length=1, description="PNG, JPEG or WebP files in base64")]
+    prompts: Annotated[list[str], Field(description="what each image was drawn for")]
+
+
+class Scored(BaseModel):
+    """The score of one image; without a value it is missing, and `error` says why."""
+
+    value: float | None
+    error: str | None = None
+    kind: str | None = None
+    raw: str | None = None
+    cost: float | None = None
+    tokens: int = 0
+
+
+class Answered(BaseModel):
+    """What `POST /score` answers: a score for each image, in order."""
+
+    scores: list[Scored]
+
+
+class About(BaseModel):
+    """Which reward this is."""
+
+    name: str
+    unit: str
+    version: str
+    settings: dict[str, Any]
+    most_images: int
+    zo_dno: str = __version__
+
+
+def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_flight: int | None = None) -> FastAPI:
+    """Build the server of a reward.
+
+    Args:
+        reward: to serve.
+        token: that every call for scores must bring as `Authorization: Bearer ...`; "" asks for none.
+        most_images: in one call.
+        in_flight: calls of the reward at once; by default as its terms say.
+    Returns:
+        an ASGI application: `POST /score`, `GET /version`, `GET /health`, and `/openapi.json`, which describes them.
+    """
+    app = FastAPI(title=f"zo-dno reward {reward.name}", version=__version__, description=f"Scores in {reward.unit}.")
+    places, waiting = anyio.CapacityLimiter(in_flight or reward.asking.in_flight), 0
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Any]]) -> Any:
+        sent = request.headers.get("authorization", "").encode()
+        if token and request.url.path not in _OPEN and not hmac.compare_digest(sent, f"Bearer {token}".encode()):
+            return JSONResponse({"detail": "the token is missing or wrong"}, 401)
+        refusal = await _read(request)
+        return refusal or await call_next(request)
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Answer as soon as the reward can be asked."""
+        return {"status": "ok"}
+
+    @app.get("/version")
+    async def version() -> About:
+        """Say which reward this is."""
+        settings = {name: _plain(value) for name, value in reward.settings.items()}
+        return About(
+            name=reward.name, unit=reward.unit, version=reward.version, settings=settings, most_images=most_images
+        )
+
+    @app.post("/score")
+    async def score(asked: Asked) -> Answered:
+        """Score images. 503 and 429 are worth trying again; a score that is missing for good comes with 200."""
+        nonlocal waiting
+        if not len(asked.images) == len(asked.prompts) <= most_images:
+            expected = f"expected as many prompts as images, at most {most_images}"
+            raise HTTPException(422, f"{expected}; got {len(asked.images)} images and {len(asked.prompts)} prompts")
+        if waiting >= MAX_WAITING:
+            raise HTTPException(503, "too many calls are waiting", headers={"Retry-After": "1"})
+        waiting += 1
+        try:
+            async with places:
+                images = await anyio.to_thread.run_sync(lambda: [*map(_image, asked.images)])
+                outcome = await _outcome(reward, images, asked.prompts)
+        finally:
+            waiting -= 1
+        return _answered(outcome, len(images))
+
+    return app
+
+
+async def _outcome(reward: Reward, images: list[np.ndarray], prompts: list[str]) -> Outcome:
+    parts: list[Any] = []
+    for start in range(0, len(images), reward.batch):
+        some, words = images[start : start + reward.batch], prompts[start : start + reward.batch]
+        outcome = await _call(reward, some, words)
+        if isinstance(outcome, Failure):
+            return outcome
+        parts += outcome
+    return parts
+
+
+async def _call(reward: Reward, images: list[np.ndarray], prompts: list[str]) -> Outcome:
+    try:
+        with anyio.fail_after(reward.asking.timeout):
+            if reward.is_async:
+                return await call_async(reward, images, prompts)
+            return await anyio.to_thread.run_sync(call, reward, images, prompts, abandon_on_cancel=True)
+    except TimeoutError:
+        return Failure("timeout", f"no answer within {reward.asking.timeout:g} s", transient=True, billed=True)
+
+
+def _answered(outcome: Outcome, n: int) -> Answered:
+    if isinstance(outcome, Failure):
+        if outcome.transient:
+            wait = {} if outcome.retry_after is None else {"Retry-After": f"{outcome.retry_after:.0f}"}
+            raise HTTPException(503, f"{outcome.kind}: {outcome.message}", headers=wait)
+        return Answered(scores=[Scored(value=None, error=outcome.message, kind=outcome.kind)] * n)
+    return Answered(
+        scores=[
+            Scored(
+                value=None if one.missing else one.value,
+                **{name: getattr(one, name) for name in ("error", "kind", "raw", "cost", "tokens")},
+            )
+            for one in outcome
+        ]
+    )
+
+
+async def _read(request: Request) -> JSONResponse | None:
+    """Read a request up to the limit, unpacked where it is packed, or refuse it; its headers are not believed."""
+    content = bytearray()
+    packed = request.headers.get("content-encoding", "identity").lower()
+    if packed not in ("identity", "gzip"):
+        return JSONResponse({"detail": f"expected gzip or no encoding; got {packed[:40]}"}, 415)
+    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS) if packed == "gzip" else None
+    try:
+        async for chunk in request.stream():
+            content += unpack.decompress(chunk, MAX_BODY + 1 - len(content)) if unpack else chunk
+            if len(content) > MAX_BODY:
+                return JSONResponse({"detail": f"the request is larger than {MAX_BODY // 2**20} MiB"}, 413)
+    except zlib.error:
+        return JSONResponse({"detail": "the request is not gzip"}, 400)
+    if unpack and not unpack.eof:
+        return JSONResponse({"detail": "the request is cut off, or not gzip"}, 400)
+    request._body = bytes(content)  # where Starlette keeps a body that was read
+    return None
+
+
+def _image(text: str) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise HTTPException(422, f"an image has {image.width}x{image.height} pixels; at most {MAX_PIXELS}")
+            return np.array(image.convert("RGB"))
+    except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise HTTPException(422, "an image is not a PNG, JPEG or WebP file in base64") from error
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)

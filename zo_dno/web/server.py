@@ -1,0 +1,112 @@
+"""A web server in this process: on loopback unless told otherwise, and never open to others without a token."""
+
+import ipaddress
+import os
+import socket
+import threading
+from typing import Any
+
+from zo_dno.errors import InputError
+from zo_dno.oracle.http_client import key_from
+
+TOKEN = "ZO_DNO_TOKEN"
+OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"]  # that a server on loopback answers to
+
+
+class WebServer:
+    """Serves an ASGI application.
+
+    Args:
+        app: to serve.
+        host: address to listen on.
+        port: to listen on; 0 takes any that is free.
+    Raises:
+        InputError: the address cannot be listened on.
+    """
+
+    def __init__(self, app: Any, host: str = "127.0.0.1", port: int = 0) -> None:
+        import uvicorn
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+        self._socket = _listening(host, port)  # from now on nobody is sent away, though the server only starts
+        self.host, self.port = host, int(self._socket.getsockname()[1])
+        if is_loopback(host):  # a page of another name that was made to point here is refused
+            app = TrustedHostMiddleware(app, OWN_NAMES, www_redirect=False)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False
+        )
+        self._server: uvicorn.Server = uvicorn.Server(config)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, such as http://127.0.0.1:8000."""
+        return url_of(self.host, self.port)
+
+    def run(self) -> None:
+        """Serve until Ctrl-C."""
+        self._server.run(sockets=[self._socket])
+
+    def start(self) -> None:
+        """Serve in a thread of its own until `stop`."""
+        self._thread = threading.Thread(target=self.run, name="zo-dno web", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End what `start` began."""
+        if self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(timeout=5)
+        self._socket.close()
+
+
+def url_of(host: str, port: int) -> str:
+    """Write the address that others reach a server by, such as http://127.0.0.1:8000."""
+    name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def free_port(host: str, port: int) -> int:
+    """Return the port, for servers that take no socket; any that is free for 0.
+
+    Raises:
+        InputError: the address cannot be listened on.
+    """
+    with _listening(host, port) as found:
+        return int(found.getsockname()[1])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+        found.listen(1024)
+    except (OSError, OverflowError) as error:
+        found.close()
+        raise InputError(f"host and port must be free to listen on; {host}:{port}: {error}.") from error
+    return found
+
+
+def is_loopback(host: str) -> bool:
+    """Only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def token_for(host: str, variable: str = TOKEN) -> str:
+    """Read the token that clients must bring; on loopback there need be none.
+
+    Raises:
+        InputError: others can reach the address, and there is no token.
+    """
+    if os.environ.get(variable):
+        return key_from(variable)
+    if not is_loopback(host):
+        raise InputError(
+            f"host {host} can be reached from other machines, so a token must be set; got none. Set it here and "
+            f"where the reward is asked: export {variable}=$(openssl rand -hex 32)"
+        )
+    return ""
