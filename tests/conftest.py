@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.pipelines import tiny_stable_diffusion
-from tests.toys import ToyGenerator
+from tests.support.pipelines import tiny_stable_diffusion
+from tests.support.toys import ToyGenerator
 
 torch.set_num_threads(1)
 

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 import zo_dno
-from tests.sockets import listening
-from tests.toys import ToyGenerator
+from tests.support.sockets import listening
+from tests.support.toys import ToyGenerator
 from zo_dno.call_policy import Asking
 from zo_dno.deployment import Application, application, reward_deployment, serve_reward
 from zo_dno.errors import InputError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import zo_dno
-from tests.toys import ToyGenerator
+from tests.support.toys import ToyGenerator
 from zo_dno.rewards.combinations import Min
 from zo_dno.strategies.auto import Auto
 from zo_dno.strategies.normal_es import NormalES

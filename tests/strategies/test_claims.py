@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.strategies.play import NAMES, WHITE_BOX, best, make, toy_image_reward
+from tests.support.play import NAMES, WHITE_BOX, best, make, toy_image_reward
 
 D, QUERIES, SEEDS = 256, 320, 20
 NO_CLAIM = {"random_search", "scipy", "turbo"}  # those of the last two are in small spaces, in files of their own

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.strategies.play import NAMES, WHITE_BOX, load, make, play, shifted_sphere
+from tests.support.play import NAMES, WHITE_BOX, load, make, play, shifted_sphere
 from zo_dno.errors import AskTellError, InputError
 from zo_dno.rng import stream
 from zo_dno.strategy import Strategy
@@ -37,7 +37,7 @@ MANY = {"turbo": 1000}  # what some take for many dimensions
 
 PROCESS = """
 import sys, torch
-from tests.strategies.play import NAMES, load
+from tests.support.play import NAMES, load
 from tests.strategies.test_contract import digest
 torch.set_num_threads(1)
 classes = [load(name) for name in NAMES]

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.strategies.play import NAMES, make, play, shifted_sphere
+from tests.support.play import NAMES, make, play, shifted_sphere
 
 GOLDEN = Path(__file__).parent / "golden" / "shifted_sphere.json"
 RELATIVE = 1e-3  # sums in another order (BLAS, numpy) may change the last digits and with them a rank
-ELSEWHERE = {"turbo": 0.15}  # the fit of its model ends elsewhere on another processor
+MODELLED = {"turbo": 2}  # populations before its model proposes, whose fit ends elsewhere on another processor
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,6 +23,7 @@ def test_curve_is_the_recorded_one(name: str) -> None:
     if os.environ.get("UPDATE_GOLDEN") == "1":
         recorded[name] = curve
         GOLDEN.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
-    assert recorded[name] == pytest.approx(curve, rel=ELSEWHERE.get(name, RELATIVE)), (
-        "UPDATE_GOLDEN=1 records the new curve"
-    )
+    same = MODELLED.get(name, len(curve))
+    assert recorded[name][:same] == pytest.approx(curve[:same], rel=RELATIVE), "UPDATE_GOLDEN=1 records the new curve"
+    gain, recorded_gain = curve[-1] - curve[0], recorded[name][-1] - recorded[name][0]
+    assert gain == pytest.approx(recorded_gain, rel=0.5), "UPDATE_GOLDEN=1 records the new curve"

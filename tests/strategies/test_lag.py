@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.strategies.play import NAMES, WHITE_BOX, load, play, same_candidates, shifted_sphere
+from tests.support.play import NAMES, WHITE_BOX, load, play, same_candidates, shifted_sphere
 from zo_dno.errors import AskTellError, InputError
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategy import Problem

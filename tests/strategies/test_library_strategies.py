@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.strategies.play import make, play, shifted_sphere
 from tests.strategies.test_contract import holes, same
+from tests.support.play import make, play, shifted_sphere
 from zo_dno.errors import InputError, RunError
 from zo_dno.strategies.cmaes import CMAES
 from zo_dno.strategies.numpy_global import OwnGlobalNumpy

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.strategies.play import play
+from tests.support.play import play
 from zo_dno import InputError
 from zo_dno.rng import stream
 from zo_dno.strategies.normal_es import NormalES

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.strategies.play import make, play, shifted_sphere
+from tests.support.play import make, play, shifted_sphere
 from zo_dno.errors import InputError
 from zo_dno.noise.space import retract
 from zo_dno.strategies.directions import DIRECTIONS

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.strategies.play import best, make, shifted_sphere
+from tests.support.play import best, make, shifted_sphere
 from zo_dno.errors import InputError
 from zo_dno.strategies.turbo import TuRBO
 from zo_dno.strategy import Problem

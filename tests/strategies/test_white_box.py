@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.strategies.play import load, make
+from tests.support.play import load, make
 from zo_dno.errors import AskTellError, InputError
 from zo_dno.rng import stream
 from zo_dno.strategies.cotangents import image_differences, noise_differences, normalised

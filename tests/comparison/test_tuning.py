@@ -1,0 +1,42 @@
+"""Searching a strategy's options: the better ones are found, and what does not fit is named."""
+
+import pytest
+
+import zo_dno
+from zo_dno import InputError
+
+GIVEN = {"rewards": ["brightness"], "queries": 48, "model": "tests.support.toys:ToyGenerator"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("searcher", ["nevergrad", "random"])
+def test_good_options_are_told_from_bad_ones(tmp_path, searcher):
+    """A reach of 0.05 hardly moves: the half of the sets with the larger reaches has the larger mean."""
+    found = zo_dno.tune(
+        tmp_path, "normal_es", {"reach": (0.05, 4.0)}, ["one"], seeds=4, trials=8, searcher=searcher, at_once=2, **GIVEN
+    )
+    assert len(found.options) == 8
+    assert list(found.gains) == sorted(found.gains, reverse=True)
+    assert found.best == found.options[0]
+    ordered = sorted(zip(found.options, found.gains, strict=True), key=lambda one: one[0]["reach"])
+    low, high = (sum(gain for _, gain in half) for half in (ordered[:4], ordered[4:]))
+    assert high > low
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ranges": {"raech": (0.1, 1.0)}}, "normal_es option 'raech' is unknown"),
+        (
+            {"ranges": {"reach": (1.0, 0.1)}},
+            r"range of reach must be \(low, high\) or a list of choices; got \(1.0, 0.1\)",
+        ),
+        ({"ranges": {"reach": []}}, "range of reach must be"),
+        ({"searcher": "grid"}, "searcher must be one of nevergrad, optuna, random; got 'grid'"),
+        ({"trials": 0}, "trials must be at least 1; got 0"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, changes, message):
+    given = {"ranges": {"reach": (0.1, 1.0)}, **GIVEN, **changes}
+    with pytest.raises(InputError, match=message):
+        zo_dno.tune(tmp_path, "normal_es", given.pop("ranges"), ["one"], **given)

@@ -1,0 +1,313 @@
+"""A real Ray of several nodes on this machine: the same result as in one process, whatever dies."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+import zo_dno
+from tests.support.toys import ToyGenerator
+from zo_dno.distributed import actor_pool as crew
+from zo_dno.distributed.cluster import connect
+from zo_dno.distributed.generator_actors import GeneratorPool
+from zo_dno.distributed.reward_actors import RewardPool, Takes
+from zo_dno.errors import InputError
+from zo_dno.run.build import make_reward
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+OPTIONS = {"queries": 48, "seed": 1, "strategy_options": {"population": 24}, "top": 2}
+_CHECKS = {  # how soon a node that is gone is missed, in ms
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 200,
+    "health_check_timeout_ms": 500,
+    "health_check_failure_threshold": 3,
+}
+
+
+class Large(ToyGenerator):
+    """Draws images that Ray keeps where they were drawn, as it does from 100 kB on."""
+
+    batch_size = 4
+
+    def __call__(self, z):
+        return super().__call__(z).repeat(1, 32, 32, 1)
+
+
+class Slow(zo_dno.Reward):
+    """Mean grey level, after a while; notes in which process it was asked."""
+
+    name, unit = "slow", "grey"
+
+    def __init__(self, log=None):
+        self.log = log
+
+    @property
+    def settings(self):
+        return {}
+
+    def __call__(self, images, prompts):
+        with self.log.open("a") as log:
+            log.write(f"call {os.getpid()}\n")
+        time.sleep(0.15)
+        return [float(np.asarray(image).mean()) for image in images]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads them when it is imported
+    os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    from ray.cluster_utils import Cluster
+
+    node = {"include_dashboard": False, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1"}
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a short path, for the names of sockets
+        head = {**node, "num_cpus": 1, "temp_dir": folder, "_system_config": _CHECKS}
+        made = Cluster(initialize_head=True, head_node_args=head)
+        made.named = defaultdict(list)
+
+        def add(name, amount):
+            made.named[name].append(made.add_node(**node, num_cpus=4, resources={name: amount}))
+
+        made.add = add
+        yield made
+        import ray
+
+        ray.shutdown()
+        made.shutdown()
+
+
+def comparable(result):
+    return {key: value for key, value in result.to_dict().items() if key not in ("seconds", "model")}
+
+
+class Timeless(Slow):
+    def __call__(self, images, prompts):
+        return [float(np.asarray(image).mean()) for image in images]
+
+
+@pytest.fixture(scope="module")
+def here():
+    """What one process finds."""
+    return comparable(zo_dno.optimize(Large(), Timeless(), **OPTIONS))
+
+
+class Trouble(threading.Thread):
+    """Makes trouble once the images of the first population are drawn and are being asked about."""
+
+    def __init__(self, drawer, reward_log, make):
+        super().__init__()
+        self.drawer, self.log, self.make, self.at = drawer, reward_log, make, None
+
+    def run(self):
+        while len(self.log.read_text().splitlines() if self.log.exists() else ()) < 5:
+            time.sleep(0.02)
+        self.at = time.monotonic()
+        self.make()
+
+
+@pytest.fixture
+def run(cluster, here, tmp_path):
+    """Run with one actor that draws and three that score, make trouble in its middle, and compare."""
+
+    def with_trouble(title, make, **asking):
+        log = tmp_path / "log"
+        takes = Takes(resources={"drawing": 1})
+        drawer = GeneratorPool(Large, 1, takes=takes, address=cluster.address)
+        trouble = Trouble(drawer, log, make)
+        trouble.start()
+        try:
+            result = zo_dno.optimize(
+                *(drawer, Slow(log=log)),
+                workers=3,
+                worker_resources={"scoring": 1},
+                ray=cluster.address,
+                asking=asking,
+                **OPTIONS,
+            )
+        finally:
+            drawer.close()
+            trouble.join()
+        print(f"\n{title}: over {time.monotonic() - trouble.at:.1f} s after it began")
+        assert comparable(result) == here
+        scored = [row.image for row in result.history if not row.cached]
+        assert len(scored) == len(set(scored))
+        return result
+
+    return with_trouble
+
+
+def pids(log):
+    return sorted({int(line.split()[1]) for line in log.read_text().splitlines()})
+
+
+def test_nothing_happens(run, cluster):
+    cluster.add("drawing", 1)
+    cluster.add("scoring", 3)
+    run("nothing", lambda: None)
+
+
+def test_an_actor_is_killed(run, tmp_path):
+    result = run("an actor killed", lambda: os.kill(pids(tmp_path / "log")[0], signal.SIGKILL))
+    assert [row.failures for row in result.history if row.failures] == ["worker died"]
+
+
+def test_an_actor_hangs(run, tmp_path):
+    stopped = []
+
+    def hang():
+        stopped.append(pids(tmp_path / "log")[0])
+        os.kill(stopped[0], signal.SIGSTOP)
+
+    result = run("an actor hung, given up after 2 s", hang, timeout=2)
+    assert [row.failures for row in result.history if row.failures] == ["timeout"]
+    os.kill(stopped[0], signal.SIGCONT)
+
+
+def test_a_node_is_lost_that_scores(run, cluster):
+    cluster.add("scoring", 3)
+
+    def lose():
+        cluster.remove_node(cluster.named["scoring"].pop(0), allow_graceful=False)
+
+    run("a node lost that scores", lose)
+
+
+def test_the_node_is_lost_that_draws_and_holds_the_images(run, cluster):
+    cluster.add("drawing", 1)
+
+    def lose():
+        cluster.remove_node(cluster.named["drawing"].pop(0), allow_graceful=False)
+
+    run("the node lost that draws", lose)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(crew, "PATIENCE", 3.0)
+
+
+def test_more_gpus_than_there_are(cluster, impatient):
+    with pytest.raises(InputError, match=r"workers could not be started within 3 s\. Ray has .* of .* CPU.* free"):
+        RewardPool(Timeless(), 1, takes=Takes(gpus=1), address=cluster.address)
+
+
+def test_workers_without_the_package(cluster, tmp_path):
+    import ray
+
+    ray.shutdown()  # what workers find is settled when a process joins
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['zo_dno'] = None\n")
+    lacking = {"py_modules": None, "env_vars": {"PYTHONPATH": str(tmp_path)}}
+    with pytest.raises(
+        InputError, match=r"workers could not be started: .*zo_dno.* Install it on every machine, or let"
+    ):
+        RewardPool(make_reward("brightness"), 1, address=cluster.address, runtime_env=lacking)
+    ray.shutdown()
+
+
+def test_nobody_and_somebody_else_at_the_address():
+    with pytest.raises(InputError, match=r"nobody answers at 127\.0\.0\.1:1: .*Start one with `ray start --head`"):
+        connect("127.0.0.1:1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(InputError, match="what answers at 127.0.0.1:.* is something else"):
+            connect(f"127.0.0.1:{server.server_port}")
+        server.shutdown()
+    with pytest.raises(InputError, match="ray must be local, auto, HOST:PORT or ray://HOST:PORT; got 'localhost'"):
+        connect("localhost")
+
+
+_OTHER_DRIVER = """
+import os, sys
+os.environ["RAY_AUTH_TOKEN"] = {token!r}
+import ray
+ray.__version__ = {version!r}
+from zo_dno.distributed.cluster import connect
+from zo_dno.errors import InputError
+try:
+    connect({address!r})
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("token", "version", "said"),
+    [
+        ("1" * 64, None, "It must be a Ray cluster whose token, if it has one, is in RAY_AUTH_TOKEN"),
+        (None, "2.59.0", "ray must run the same versions at .* as here: Version mismatch"),
+    ],
+    ids=["token", "version"],
+)
+def test_a_driver_that_does_not_fit_the_cluster(cluster, token, version, said):
+    import ray
+
+    values = {"token": token or os.environ["RAY_AUTH_TOKEN"], "version": version or ray.__version__}
+    code = _OTHER_DRIVER.format(address=cluster.address, **values)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert re.search(said, found.stdout)
+    assert len(found.stdout.splitlines()) == 1
+
+
+def test_rays_metrics_show_the_actors(cluster):
+    import httpx2
+    import ray
+
+    pool = RewardPool(Timeless(), 2, takes=Takes(cpus=0), address=cluster.address)
+    try:
+        found = ""
+        for _ in range(200):
+            asyncio.run(pool.call([np.zeros((8, 8, 3), np.uint8)], [""], []))
+            pages = [f"http://127.0.0.1:{node['MetricsExportPort']}/metrics" for node in ray.nodes() if node["Alive"]]
+            found = "".join(httpx2.get(page).text for page in pages)
+            if "zo_dno_alive" in found:
+                break
+            time.sleep(0.3)
+    finally:
+        pool.close()
+    (line,) = [line for line in found.splitlines() if line.startswith("ray_zo_dno_alive{")]
+    assert 'crew="workers"' in line
+    assert line.endswith(" 2.0")
+
+
+def test_the_driver_is_killed_and_the_run_goes_on(cluster, tmp_path):
+    """The search's own process dies in the middle; its actors end with it, and another one carries the run on."""
+    options = ["--steps", "1", "--threads", "1", "--strategy-option", "population=16"]
+    actors = ["--ray", cluster.address, "--workers", "2", "--worker-cpus", "0", "--generators", "1"]
+    run = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "160", *options, *actors, "--generator-cpus", "0"]
+    with subprocess.Popen([*run, "--out", str(tmp_path / "run")], stdout=subprocess.DEVNULL) as process:
+        ledger = tmp_path / "run" / "ledger.db"
+        while process.poll() is None and _answered(ledger) < 32:
+            time.sleep(0.1)
+        assert process.poll() is None
+        process.kill()
+    killed_at = time.monotonic()
+    done = subprocess.run([*_ZO_DNO, "resume", str(tmp_path / "run")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    print(f"\nthe driver killed: over {time.monotonic() - killed_at:.1f} s after it, its start included")
+    again = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "160", *options, "--out", str(tmp_path / "here")]
+    subprocess.run(again, check=True, stdout=subprocess.DEVNULL)
+    there, here = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("run", "here"))
+    assert {**there, "seconds": None} == {**here, "seconds": None}
+
+
+_ZO_DNO = (sys.executable, "-m", "zo_dno.ui.cli.main")
+
+
+def _answered(ledger):
+    try:
+        with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as file:
+            return file.execute("SELECT COUNT(*) FROM query WHERE status = 'scored'").fetchone()[0]
+    except sqlite3.Error:
+        return 0

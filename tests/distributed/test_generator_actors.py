@@ -1,0 +1,121 @@
+"""Drawing in Ray actors gives what drawing here gives, and goes on when one of them dies."""
+
+import os
+from functools import partial
+
+import pytest
+
+import zo_dno
+from tests.support.toys import ToyGenerator
+from zo_dno.distributed import generator_actors as generators
+from zo_dno.distributed.generator_actors import GeneratorPool
+from zo_dno.errors import InputError, RunError
+
+pytestmark = pytest.mark.ray
+OPTIONS = {"queries": 48, "seed": 1, "strategy_options": {"population": 12}, "top": 2}
+
+
+class Blocks(ToyGenerator):
+    """Draws blocks of 4; dies of the first one that it draws while `fatal` says so."""
+
+    batch_size = 4
+
+    def __init__(self, fatal=lambda: False):
+        super().__init__()
+        self.fatal = fatal
+
+    def __call__(self, z):
+        if self.fatal():
+            os._exit(1)
+        return super().__call__(z)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_stops():
+    yield
+    import ray
+
+    ray.shutdown()
+
+
+@pytest.fixture
+def pool():
+    made = []
+
+    def start(make, actors=2, **options):
+        made.append(GeneratorPool(make, actors, **options))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def comparable(result):
+    return {key: value for key, value in result.to_dict().items() if key not in ("seconds", "model")}
+
+
+@pytest.fixture(scope="module")
+def here():
+    return comparable(zo_dno.optimize(Blocks(), "jpeg_smaller", **OPTIONS))
+
+
+@pytest.mark.parametrize("actors", [1, 3])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_where_images_are_drawn_and_scored_changes_nothing(pool, here, actors, workers):
+    assert comparable(zo_dno.optimize(pool(Blocks, actors), "jpeg_smaller", workers=workers, **OPTIONS)) == here
+
+
+@pytest.mark.slow
+def test_the_built_in_model_draws_the_same_in_an_actor(pool):
+    make = partial(zo_dno.DiffusersGenerator.builtin, prompt="mountains at day", steps=2)
+    options = {"queries": 40, "seed": 2, "strategy_options": {"population": 20}}
+    there = zo_dno.optimize(pool(make, 1, threads=1), "jpeg_smaller", **options)
+    assert comparable(there) == comparable(zo_dno.optimize(make(), "jpeg_smaller", threads=1, **options))
+    assert there.model == "scenes"
+
+
+def test_only_images_that_are_kept_come_here(pool, tmp_path, monkeypatch):
+    fetched, fetch = [], generators._Remote.fetch
+    monkeypatch.setattr(generators._Remote, "fetch", lambda self: fetched.append(self.reference) or fetch(self))
+    result = zo_dno.optimize(pool(Blocks), "jpeg_smaller", keep_images=16, out=tmp_path / "run", **OPTIONS)
+    kept = len(list((tmp_path / "run" / "images").glob("*.png")))
+    assert len(set(fetched)) == kept < result.queries / 2
+
+
+def test_a_generator_that_dies_is_replaced_and_nothing_is_lost(pool, here, tmp_path):
+    def once():
+        mark = tmp_path / "died"
+        died = mark.exists()
+        if not died and (tmp_path / "begun").exists():
+            mark.touch()
+        (tmp_path / "begun").touch()
+        return mark.exists() and not died
+
+    assert comparable(zo_dno.optimize(pool(partial(Blocks, once)), "jpeg_smaller", **OPTIONS)) == here
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.slow
+def test_a_generator_that_always_dies_ends_the_run_after_a_few(pool):
+    with pytest.raises(RunError, match=r"images could not be drawn: .*(died|die)"):
+        zo_dno.optimize(pool(partial(Blocks, lambda: True)), "jpeg_smaller", **OPTIONS)
+
+
+def test_what_a_generator_raises_is_raised_here(pool):
+    class Wrong(Blocks):
+        def __call__(self, z):
+            return super().__call__(z).float()
+
+    with pytest.raises(InputError, match=r"generator must return 4 images .* got torch.float32"):
+        zo_dno.optimize(pool(Wrong), "jpeg_smaller", **OPTIONS)
+
+
+def test_a_model_that_is_not_there_is_named():
+    with pytest.raises(InputError, match="model 'no/such' could not be loaded"):
+        GeneratorPool(partial(zo_dno.DiffusersGenerator, "no/such", "a prompt"), 1)
+
+
+def test_bad_number_of_generators():
+    with pytest.raises(InputError, match="generators must be at least 1; got 0"):
+        GeneratorPool(Blocks, 0)

@@ -1,0 +1,249 @@
+import asyncio
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import zo_dno
+from tests.support.light_reward import Loaded
+from zo_dno.call_policy import Asking
+from zo_dno.distributed.reward_actors import RewardPool
+from zo_dno.errors import InputError
+from zo_dno.oracle.oracle import Oracle, PauseError
+from zo_dno.rewards.combinations import WeightedSum
+from zo_dno.run.build import make_reward
+from zo_dno.storage.images import image_hash
+from zo_dno.types import Question
+
+pytestmark = pytest.mark.ray
+
+
+def brightness(images, prompts):
+    return [float(np.asarray(image).mean()) for image in images]
+
+
+def number_and_process(images):
+    return [zo_dno.Score(float(np.asarray(image).flat[0]), raw=str(os.getpid())) for image in images]
+
+
+class Process(zo_dno.Reward):
+    """Scores an image by its own number, and says in which process."""
+
+    name, unit = "process", "n"
+
+    def __call__(self, images, prompts):
+        return number_and_process(images)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_stops():
+    yield
+    import ray
+
+    ray.shutdown()
+
+
+def questions(n):
+    images = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), dtype=np.uint8)
+    return [Question(i, image, image_hash(image), "p") for i, image in enumerate(images)]
+
+
+def asked(reward, n, workers=2, **terms):
+    return asked_in(RewardPool(reward, workers), reward, n, in_flight=workers, first_wait=0.01, **terms)
+
+
+def asked_in(pool, reward, n, **terms):
+    oracle = Oracle(reward, Asking(**terms), elsewhere=pool)
+    try:
+        return oracle.ask(questions(n))
+    finally:
+        oracle.close()
+        pool.close()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_scores_come_back_in_order_from_several_processes(n):
+    scores = [answer.score for answer in asked(Process(), n)]
+    assert [score.value for score in scores] == list(range(n))
+    assert len({score.raw for score in scores}) == min(n, 2)
+    assert str(os.getpid()) not in {score.raw for score in scores}
+
+
+class Deadly(Process):
+    """Kills the process that first scores image 1, and hangs on image 2 once."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, images, prompts):
+        number = int(np.asarray(images[0]).flat[0])
+        mark = self.folder / str(number)
+        if number in (1, 2) and not mark.exists():
+            mark.touch()
+            if number == 1:
+                os._exit(1)
+            time.sleep(60)
+        return super().__call__(images, prompts)
+
+
+def test_an_actor_that_dies_or_hangs_is_replaced(tmp_path):
+    answers = asked(Deadly(tmp_path), 5, timeout=8)
+    assert [answer.score.value for answer in answers] == [0, 1, 2, 3, 4]
+    assert answers[1].failures == ("worker died",)
+    assert answers[2].failures == ("timeout",)
+
+
+class Waiting(zo_dno.Reward):
+    """Waits until it is asked about as many images at once as `together`."""
+
+    name, unit, is_async = "waiting", "n", True
+
+    def __init__(self, together):
+        self.together, self.asked = together, 0
+
+    async def __call__(self, images, prompts):
+        self.asked += 1
+        while self.asked < self.together:
+            await asyncio.sleep(0.01)
+        return number_and_process(images)
+
+
+def test_many_queries_of_an_asynchronous_reward_are_under_way_in_one_actor():
+    reward = Waiting(together=8)
+    answers = asked_in(RewardPool(reward, 1, slots=8), reward, 8, in_flight=8, timeout=20)
+    assert [answer.score.value for answer in answers] == list(range(8))
+    assert len({answer.score.raw for answer in answers}) == 1
+
+
+def test_a_late_answer_of_an_asynchronous_reward_costs_that_query_alone():
+    class Late(zo_dno.Reward):
+        name, unit, is_async = "late", "n", True
+
+        async def __call__(self, images, prompts):
+            number = int(np.asarray(images[0]).flat[0])
+            await asyncio.sleep(60 if number == 3 else 0.01)
+            return number_and_process(images)
+
+    reward = Late()
+    answers = asked_in(RewardPool(reward, 1, slots=4), reward, 8, in_flight=4, timeout=1, attempts=1)
+    scores = [answer.score for answer in answers]
+    assert [score.value for score in scores if not score.missing] == [0, 1, 2, 4, 5, 6, 7]
+    assert scores[3].kind == "timeout"
+    assert len({score.raw for score in scores} - {None}) == 1  # nobody was replaced
+
+
+def test_a_reward_that_keeps_its_answers_in_the_run_folder_stays_here():
+    with pytest.raises(InputError, match="workers must be 0 with 'human', which keeps what it is told in the folder"):
+        RewardPool(make_reward("human"), workers=2)
+
+
+def test_a_reward_that_cannot_be_sent_is_refused():
+    class Locked(Process):
+        def __init__(self):
+            self.lock = threading.Lock()
+
+    with pytest.raises(
+        InputError, match="'process' must be something that can be sent.*lock.*set workers to 0"
+    ) as error:
+        RewardPool(Locked(), workers=2)
+    assert "\n" not in str(error.value)
+
+
+class Broken(Process):
+    """Cannot be made in another process."""
+
+    def __reduce__(self):
+        return _fails, ()
+
+
+def _fails():
+    raise RuntimeError("no such model here")
+
+
+def test_a_reward_that_cannot_start_says_why():
+    with pytest.raises(InputError, match="workers could not be started: .*no such model here"):
+        RewardPool(Broken(), workers=1)
+
+
+class Fatal(Process):
+    """Kills whoever it is asked in; with `only`, of that image."""
+
+    def __init__(self, only=None):
+        self.only = only
+
+    def __call__(self, images, prompts):
+        if self.only is None or int(np.asarray(images[0]).flat[0]) == self.only:
+            os._exit(1)
+        return super().__call__(images, prompts)
+
+
+@pytest.mark.slow
+def test_an_image_that_kills_whoever_looks_at_it_is_missing_and_the_others_are_not():
+    answers = asked(Fatal(only=2), 5, attempts=3)
+    assert [answer.score.value for answer in answers if not answer.score.missing] == [0, 1, 3, 4]
+    assert answers[2].failures == ("worker died",) * 3
+
+
+@pytest.mark.slow
+def test_a_reward_that_kills_every_actor_is_reported_after_a_few():
+    with pytest.raises(PauseError, match="workers die of whatever they are asked"):
+        asked(Fatal(), 20, attempts=5)
+
+
+def test_actors_of_a_reward_without_torch_do_not_load_it():
+    (answer,) = asked(Loaded(), 1, workers=1)
+    assert answer.score.raw == "False"
+    assert answer.score.value < 90
+
+
+@pytest.mark.parametrize("reward", ["jpeg_smaller", brightness])
+def test_workers_do_not_change_the_result(toy, reward):
+    def result(workers):
+        found = zo_dno.optimize(toy, reward, "snes", queries=48, seed=1, workers=workers)
+        return {key: value for key, value in found.to_dict().items() if key != "seconds"}
+
+    assert result(2) == result(0)
+
+
+def test_workers_ask_the_parts_of_a_combination(toy):
+    class Waiting(zo_dno.Reward):
+        name, unit, is_async = "waiting", "n", True
+
+        async def __call__(self, images, prompts):
+            return brightness(images, prompts)
+
+    def result(workers):
+        reward = WeightedSum(["jpeg_smaller", Process(), Waiting()], standardise=False)
+        found = zo_dno.optimize(toy, reward, "snes", queries=24, seed=1, workers=workers)
+        return {key: value for key, value in found.to_dict().items() if key != "seconds"}
+
+    assert result(2) == result(0)
+
+
+def test_a_failing_reward_fails_the_same_in_actors(toy):
+    def picky(images, prompts):
+        if brightness(images, prompts)[0] > 130:
+            raise RuntimeError("too bright")
+        return brightness(images, prompts)
+
+    here, there = (zo_dno.optimize(toy, picky, "snes", queries=48, seed=1, workers=n) for n in (0, 2))
+    assert here.failed_queries == there.failed_queries > 0
+    assert here.best.id == there.best.id
+
+
+def test_everything_listens_on_loopback():
+    import ray
+
+    pool = RewardPool(Process(), workers=1)
+    try:
+        assert ray.util.get_node_ip_address() == "127.0.0.1"
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+    finally:
+        pool.close()
+
+
+def test_bad_number_of_workers():
+    with pytest.raises(InputError, match="workers must be at least 1; got 0"):
+        RewardPool(Process(), workers=0)

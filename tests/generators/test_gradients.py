@@ -1,0 +1,235 @@
+"""Gradients through pipelines, and runs of the strategies that take them."""
+
+import pytest
+import torch
+from torch.overrides import _get_current_function_mode
+
+import zo_dno
+from tests.support.zoo import families
+from tests.support.zoo.schedulers import SCHEDULERS
+from zo_dno.distributed.generator_actors import GeneratorPool
+from zo_dno.errors import InputError
+from zo_dno.generators.diffusers_generator import DiffusersGenerator
+from zo_dno.rewards.brightness import Brightness, Darkness
+from zo_dno.rewards.contrast import Contrast
+from zo_dno.rewards.prompt_match import PromptMatch
+from zo_dno.rewards.saturation import Saturation
+from zo_dno.rng import stream
+from zo_dno.search.objective import Objective
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # diffusers'
+PROMPT = "sea at dusk, with a sailboat"
+
+
+def tiny(scheduler="DDIM eta=1", **options):
+    pipeline = families.stable_diffusion(SCHEDULERS[scheduler.partition(" eta")[0]]("epsilon"))
+    eta = {"eta": 1.0} if "eta" in scheduler else {}
+    return DiffusersGenerator(pipeline, "a cat", **{"steps": 3, "batch_size": 2, "search": "all", **eta, **options})
+
+
+def noise(generator, n=2):
+    return torch.randn(n, generator.space.d, generator=stream(1, "noise"))
+
+
+def weights_of(images):
+    return torch.randn(images.shape, generator=stream(2, "weights"))
+
+
+def test_a_gradient_is_what_autograd_gives_without_recomputing():
+    generator = tiny(gradient_checkpointing=False)
+    z = noise(generator).requires_grad_()
+    images = generator.render(z)
+    (wanted,) = torch.autograd.grad((images * weights_of(images)).sum(), z)
+    for made in (generator, tiny()):
+        found = made.pull_back(z, weights_of)
+        assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-5 * float(wanted.abs().max()))
+        assert found.dtype == torch.float32
+
+
+def test_a_gradient_predicts_how_the_image_changes():
+    """A central difference along a random direction, in double precision of the sums; 1 % of its size."""
+    generator = tiny()
+    z = noise(generator, 1)
+    direction = torch.randn(z.shape, generator=stream(3, "direction"))
+    step = 1e-2
+    moved = [generator.render(z + sign * step * direction).detach().double() for sign in (1, -1)]
+    slope = ((moved[0] - moved[1]) * weights_of(moved[0])).sum() / (2 * step)
+    found = (generator.pull_back(z, weights_of).double() * direction).sum()
+    assert float(found) == pytest.approx(float(slope), rel=0.01)
+
+
+def test_recomputing_keeps_less():
+    """Bytes that autograd holds between forward and backward."""
+
+    def held(generator):
+        total = 0
+
+        def pack(tensor):
+            nonlocal total
+            total += tensor.numel() * tensor.element_size()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            generator.pull_back(noise(generator), weights_of)
+        return total
+
+    assert held(tiny()) < 0.6 * held(tiny(gradient_checkpointing=False))
+
+
+def test_no_mode_is_active_in_a_network_either_way():
+    generator = tiny()
+    seen = []
+    generator._pipeline.unet.register_forward_pre_hook(lambda *_: seen.append(_get_current_function_mode()))
+    generator.pull_back(noise(generator), weights_of)
+    assert len(seen) > 3  # and again in the backward pass
+    assert set(seen) == {None}
+
+
+def test_weights_ask_for_gradients_again_afterwards():
+    generator = tiny()
+    weight = next(generator._pipeline.unet.parameters())
+    weight.requires_grad_(True)
+    generator.pull_back(noise(generator), weights_of)
+    assert weight.requires_grad
+    assert weight.grad is None
+
+
+def test_the_last_calls_alone_can_be_passed_through():
+    generator = tiny(gradient_checkpointing=False)
+    z = noise(generator)
+    whole, three, one = (
+        made.pull_back(z, weights_of) for made in (generator, tiny(gradient_calls=3), tiny(gradient_calls=1))
+    )
+    assert torch.allclose(three, whole, rtol=1e-3, atol=1e-5 * float(whole.abs().max()))
+    assert not torch.allclose(one, whole, rtol=1e-2)
+    last = generator.space.split(torch.stack([whole[0], one[0]]))[-1]  # comes in after the last but one call
+    assert float(torch.cosine_similarity(last[0].flatten(), last[1].flatten(), dim=0)) > 0.9
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_lower_precision_comes_near(dtype):
+    generator = tiny()
+    z = noise(generator)
+    found, wanted = tiny(gradient_dtype=dtype).pull_back(z, weights_of), generator.pull_back(z, weights_of)
+    assert float(torch.cosine_similarity(found.flatten(), wanted.flatten(), dim=0)) > 0.95
+    assert not torch.equal(found, wanted)
+
+
+def test_a_cotangent_that_is_missing_is_a_gradient_that_is():
+    generator = tiny()
+    assert bool(generator.pull_back(noise(generator), lambda x: x * torch.nan).isnan().all())
+
+
+@pytest.mark.parametrize("reward", [Brightness(), Darkness(), Contrast(), Saturation(), PromptMatch()])
+def test_a_differentiable_reward_is_the_reward_of_the_displayed_image(reward):
+    from PIL import Image
+
+    generator = DiffusersGenerator.builtin(PROMPT, steps=2, batch_size=2)
+    z = noise(generator)
+    images = generator.render(z).detach()
+    shown = [Image.fromarray(image.numpy()) for image in generator(z)]
+    found = reward.differentiable(images.requires_grad_(), [PROMPT] * 2)
+    assert found.tolist() == pytest.approx(reward(shown, [PROMPT] * 2), abs=4e-3)
+    found.sum().backward()
+    assert bool(images.grad.any())
+
+
+def builtin(**options):
+    return DiffusersGenerator.builtin(PROMPT, **{"steps": 2, "batch_size": 4, **options})
+
+
+def test_dno_climbs_and_every_image_of_it_may_win():
+    result = zo_dno.optimize(builtin(batch_size=1), "brightness", "dno", queries=12, strategy_options={"lr": 0.2})
+    values = [query.value for query in result.history]
+    assert values[-1] > values[0] + 0.03
+    assert all(query.feasible for query in result.history)
+    assert result.best.reward == max(values)
+
+
+@pytest.mark.parametrize("name", ["dno", "hybrid1", "hybrid2"])
+def test_a_pipeline_in_half_precision_is_climbed_through_as_well(name):
+    options = {"dno": {"lr": 0.2}}.get(name, {"population": 4})
+    result = zo_dno.optimize(builtin(dtype="float16"), "brightness", name, queries=16, strategy_options=options)
+    own = [query.value for query in result.history if not query.perturbed]
+    assert max(own) > own[0]
+
+
+@pytest.mark.parametrize("name", ["hybrid1", "hybrid2"])
+def test_a_run_is_gone_on_with_to_the_same_end(name, tmp_path):
+    options = {"strategy_options": {"population": 4}, "seed": 2}
+    whole = zo_dno.optimize(builtin(), "jpeg_smaller", name, queries=24, **options)
+    first = zo_dno.optimize(builtin(), "jpeg_smaller", name, queries=10, horizon=24, out=tmp_path / "run", **options)
+    rest = zo_dno.resume(tmp_path / "run", queries=24)
+    assert first.queries == 10
+    assert [(q.id, q.value, q.image) for q in rest.history] == [(q.id, q.value, q.image) for q in whole.history]
+
+
+def test_images_with_noise_are_asked_about_and_never_win():
+    result = zo_dno.optimize(
+        builtin(), "brightness", "hybrid1", queries=24, min_log_prob=None, strategy_options={"population": 4, "mu": 0.3}
+    )
+    own, noisy = ([q for q in result.history if (q.id % 4 == 0) == is_own] for is_own in (True, False))
+    assert not any(query.perturbed for query in own)
+    assert all(query.perturbed and query.value is not None for query in noisy)
+    assert len({query.image for query in result.history}) == 24
+    assert max(query.value for query in noisy) > result.best.reward  # as clipping at black makes noise bright
+    assert result.best.id % 4 == 0
+
+
+def test_noise_that_is_not_plausible_is_moved_to_where_it_is():
+    generator = builtin()
+    objective = Objective(generator.space)
+    z = torch.randn(3, generator.space.d, generator=stream(5, "odd"))
+    z[0] += 0.4  # a shift
+    z.view(3, 4, 16, 16)[1, :, :, 1:] += 0.5 * z.view(3, 4, 16, 16)[1, :, :, :-1]  # neighbours that repeat
+    before, after = objective.plausibility(z), objective.restored(z)
+    assert before.feasible.tolist() == [False, False, True]
+    assert objective.plausibility(after).feasible.all()
+    assert float((after - z)[:2].norm(dim=1).max()) < 0.6 * z.norm(dim=1).max()
+    assert float(torch.cosine_similarity(after[2], z[2], dim=0)) > 0.99  # it had little to spare
+    assert torch.equal(Objective(generator.space, min_log_prob=None).restored(z), z)
+
+
+def refusals():
+    plain = zo_dno.FunctionGenerator(lambda z: (z[:, :192].sigmoid() * 255).byte().reshape(-1, 8, 8, 3), (192,))
+    yield "hybrid2", plain, "brightness", "must give floats for its gradient; got torch.uint8"
+    yield "dno", builtin(), "jpeg_smaller", r"'jpeg_smaller' has no differentiable\(images, prompts\). Take hybrid2"
+
+    class Bare:
+        space, nfe = plain.space, 1
+
+        def __call__(self, z):
+            return plain(z)
+
+    yield "hybrid2", Bare(), "brightness", r"Bare has no render\(z\)"
+
+
+@pytest.mark.parametrize(("name", "generator", "reward", "message"), refusals())
+def test_what_no_gradient_passes_through_is_refused(name, generator, reward, message):
+    with pytest.raises(InputError, match=message):
+        zo_dno.optimize(generator, reward, name, queries=8)
+
+
+def test_generators_in_actors_are_refused():
+    pool = GeneratorPool(builtin, 1)
+    try:
+        with pytest.raises(InputError, match="generators must be 0 with Hybrid2"):
+            zo_dno.optimize(pool, "brightness", "hybrid2", queries=8)
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gradient_calls": 0}, "gradient_calls must be at least 1; got 0"),
+        ({"gradient_dtype": "half"}, None),
+        ({"gradient_dtype": "float17"}, "dtype must be the name of a torch type"),
+    ],
+)
+def test_settings_out_of_range_are_refused(options, message):
+    if message is None:
+        assert builtin(**options).settings["gradient_dtype"] == "half"
+        return
+    with pytest.raises(InputError, match=message):
+        builtin(**options)

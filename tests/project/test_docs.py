@@ -1,0 +1,41 @@
+"""The site builds without a complaint, every page is in it, and nothing in it points to nowhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", str(ROOT / "docs"), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_every_page_is_in_the_site(site):
+    index = (site / "index.html").read_text()
+    for page in PAGES:
+        assert (site / f"{page.stem}.html").exists()
+        assert page.stem == "index" or f'href="{page.stem}.html"' in index
+
+
+def test_what_is_public_is_in_the_reference(site):
+    import zo_dno
+
+    reference = (site / "api.html").read_text()
+    for name in zo_dno.__all__:
+        assert f'id="zo_dno.{name}"' in reference, name
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_files_that_are_linked_are_there(page):
+    for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target

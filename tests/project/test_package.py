@@ -1,0 +1,117 @@
+"""The wheel holds everything and runs from anywhere; importing is light; the tables agree with what is there."""
+
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from zo_dno.registry import load
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(code: str, *path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
+    command = [sys.executable, "-P", "-c", code]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Build the wheel of a copy that holds only what git tracks, so that nothing untracked slips in."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        if not (ROOT / name).is_symlink() and not (ROOT / name).exists():
+            continue
+        target = source / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_symlink():
+            target.symlink_to(os.readlink(ROOT / name))
+        else:
+            target.write_bytes((ROOT / name).read_bytes())
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
+    done = subprocess.run(build, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (path,) = out.glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in listed:
+        top = name.split("/")[0]
+        if top in ("rewards", "strategies") and name.endswith(".py"):
+            assert f"zo_dno/{name}" in names
+        elif top == "zo_dno" and (ROOT / name).is_file() and not (ROOT / name).is_symlink():
+            assert name in names
+    assert not [name for name in names if name.startswith(("rewards/", "strategies/", "tests/"))]
+
+
+def test_the_wheel_runs_from_another_folder(wheel, tmp_path):
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    code = """
+import torch, zo_dno, zo_dno.rewards, zo_dno.strategies
+assert "site" in zo_dno.__file__ and "site" in zo_dno.rewards.__file__, zo_dno.__file__
+generator = zo_dno.FunctionGenerator(lambda z: (z.sigmoid() * 255).to(torch.uint8).reshape(-1, 4, 4, 3), (48,))
+print(zo_dno.optimize(generator, "jpeg_smaller", queries=32).best.reward)
+"""
+    done = python(code, site, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0
+
+
+@pytest.mark.parametrize("name", ["rewards", "strategies"])
+def test_the_bare_import_names_are_refused(name, tmp_path):
+    done = python(f"import {name}", ROOT, cwd=tmp_path)
+    assert f"as zo_dno.{name}, not as '{name}'" in done.stderr
+
+
+def test_a_bare_checkout_imports(tmp_path):
+    done = python("import zo_dno.rewards.jpeg, zo_dno.strategies.snes", ROOT, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_is_light(tmp_path):
+    code = "import sys, zo_dno, zo_dno.rewards, zo_dno.strategies, zo_dno.ui.cli.main\n"
+    code += "print([name for name in ('torch', 'diffusers', 'ray', 'numpy', 'scipy', 'cma') if name in sys.modules])"
+    assert python(code, ROOT, cwd=tmp_path).stdout.strip() == "[]"
+
+
+def test_a_reward_needs_no_torch(tmp_path):
+    code = "import sys, zo_dno.oracle.oracle, zo_dno.rewards.jpeg, zo_dno.rewards.brightness\n"
+    code += "print('torch' in sys.modules)"
+    assert python(code, ROOT, cwd=tmp_path).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("kind", ["rewards", "strategies"])
+def test_every_file_is_in_the_table_and_every_entry_loads(kind):
+    module = __import__(f"zo_dno.{kind}", fromlist=["x"])
+    table = getattr(module, kind.upper())
+    for name in table:
+        assert load(kind, table, name).__doc__
+
+
+def test_constraints_pin_every_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + [one for extra in project["optional-dependencies"].values() for one in extra]
+    pinned = {
+        line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().split("\n")
+    }
+    for requirement in wanted:
+        name = requirement.split("[")[0].split("=")[0].split(">")[0].strip().lower().replace("_", "-")
+        assert name == "zo-dno" or name in pinned, requirement
+
+
+def test_nothing_of_the_machine_is_in_a_file():
+    text = (ROOT / "constraints.txt").read_text() + (ROOT / "pyproject.toml").read_text()
+    assert "file:" not in text
+    assert "http://" not in text
+    assert "torch==2.13.0\n" in text

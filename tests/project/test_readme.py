@@ -1,0 +1,161 @@
+"""The README's code blocks do what they say: Python as it stands, commands as they stand but for smaller figures."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import zo_dno
+from tests.support.answering import Answer, answering
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+SMALLER = {"--queries": "8", "--steps": "2", "--workers": "2", "--generators": "1", "--gpus-per-generator": "0"}
+"""What a command's own figures become; queries and steps also where it names none."""
+
+REWARDS = """
+import time
+import numpy as np
+
+def warm(images, prompts):
+    return [float(np.asarray(image)[..., 0].mean()) for image in images]
+
+def slow(images, prompts):
+    time.sleep(0.05)
+    return warm(images, prompts)
+
+score = slow
+"""
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    lines = [line for block in blocks(README, "sh") for line in block.splitlines() if line.strip()]
+    return [shlex.split(line, comments=True) for line in lines if not line.startswith("#")]
+
+
+def smaller(words):
+    """Return a command with small figures."""
+    made = list(words)
+    for place, word in enumerate(made[:-1]):
+        if word in SMALLER:
+            made[place + 1] = SMALLER[word]
+        if word == "--ray":
+            made[place + 1] = "local"
+    if words[1] == "run":
+        made += [word for name in ("--queries", "--steps") if name not in words for word in (name, SMALLER[name])]
+    return [sys.executable, "-m", "zo_dno", *made[1:]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("my_rewards.py", "my_api.py"):
+        (folder / name).write_text(REWARDS)
+    (folder / "prompts.txt").write_text("sea at dusk\nsea at night\n")
+    plan = {"strategies": ["snes"], "prompts": ["sea at dusk"], "seeds": 1, "queries": 8, "steps": 2}
+    (folder / "comparison.yaml").write_text(json.dumps(plan))
+    return folder
+
+
+@pytest.mark.slow
+def test_python_blocks_run_as_they_stand(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    names = {}
+    for block in blocks(README, "python"):
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["result"].best.reward > names["result"].first.reward
+    assert (folder / "best.png").exists()
+    shorter = zo_dno.optimize(names["generator"].with_settings("sea", steps=2), names["warm"], queries=8)
+    assert shorter.best.reward >= shorter.first.reward
+
+
+def waits_for(process, text):
+    """Read what a process prints until a text is there."""
+    said, ends = "", time.monotonic() + 120
+    while text not in said and time.monotonic() < ends and process.poll() is None:
+        said += process.stdout.readline()
+    assert text in said, said
+    return said
+
+
+def begun(words, folder, text):
+    process = subprocess.Popen(
+        smaller(words), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
+    )
+    waits_for(process, text)
+    return process
+
+
+def environment():
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+def ended(process):
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+
+
+@pytest.mark.slow
+def test_commands_run_in_their_order(folder):
+    """Those that wait for people or serve are ended once they do; the judge is a stand-in."""
+    said = {"explanation": "It is a sea.", "score": 7}
+    choice = {"index": 0, "message": {"role": "assistant", "content": json.dumps(said)}, "finish_reason": "stop"}
+    judge = Answer(json.dumps({"choices": [choice]}).encode(), headers={"Content-Type": "application/json"})
+    serving, ran = [], 0
+    with answering(lambda asked: judge) as (address, _):
+        for number, words in enumerate(commands()):
+            if words[0] == "make":
+                assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+                continue
+            assert words[0] == "zo-dno"
+            words = [word.replace("http://127.0.0.1:11434", address) for word in words]
+            if words[1] == "run" and "--out" not in words:
+                words += ["--out", f"runs/{number}"]
+            if "human" in words:
+                ended(begun(words, folder, "http://"))
+            elif words[1] == "serve-reward":
+                serving.append(begun(words, folder, "http://"))
+            else:
+                done = subprocess.run(
+                    smaller(words),
+                    cwd=folder,
+                    capture_output=True,
+                    text=True,
+                    env=environment(),
+                    timeout=300,
+                    check=False,
+                )
+                assert done.returncode == 0, (words, done.stdout, done.stderr)
+            ran += 1
+    for process in serving:
+        ended(process)
+    assert ran >= 15
+    assert (folder / "queries.parquet").exists()
+    assert (folder / "runs" / "comparison" / "report.html").exists()
+    with socket.socket() as free:  # the served reward is gone
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", 8011))
+
+
+def test_what_the_page_on_adding_shows_works(tmp_path, monkeypatch, toy):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks((ROOT / "docs" / "adding.md").read_text(), "python"):
+        exec(compile(block, "adding.md", "exec"), names)
+    result = zo_dno.optimize(toy, names["warm"], names["Follow"], queries=48, threads=1, strategy_options={"step": 0.3})
+    assert result.unit == "grey levels"
+    assert result.best.reward > result.first.reward
+    blue = zo_dno.optimize(toy, names["Channel"](which=2), queries=16, threads=1)
+    assert blue.reward == "channel"

@@ -1,0 +1,114 @@
+"""The report of a run: one file that needs nothing else, with the run's own numbers."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+import zo_dno
+from tests.support.browser import chromium
+from tests.support.toys import ToyGenerator
+from zo_dno.errors import InputError
+from zo_dno.results.report import hacking_figure, run_report, write_run_report
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report") / "run"
+    generator = ToyGenerator()
+    generator.prompt = "a <script>alert(1)</script> & more"
+    zo_dno.optimize(generator, "brightness", queries=48, seed=1, held_out=["contrast"], out=folder)
+    return folder
+
+
+class Cells(HTMLParser):
+    """Collects table rows and the addresses of images."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.addresses, self._cell = [], [], False
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._cell = True
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        self._cell = self._cell and tag not in ("td", "th")
+
+    def handle_data(self, data):
+        if self._cell:
+            self.rows[-1][-1] += data
+
+
+def test_numbers_are_the_results(folder):
+    page, result = Cells(), json.loads((folder / "result.json").read_text())
+    page.feed(run_report(folder))
+    rows = {row[0]: row[1:] for row in page.rows}
+    assert rows["brightness (of white)"] == [f"{result[w]['reward']:.4g}" for w in ("first", "best")]
+    held_out = result["held_out"]["contrast"]
+    assert rows["contrast (held out)"] == [f"{held_out[w]:.4g}" for w in ("first", "best")]
+    assert rows["log P(z)"][1] == f"{result['best']['log_prob']:.4g}"
+    assert rows["queries"] == ["48"]
+    assert rows["denoiser calls"] == [str(result["nfe"])]
+
+
+def test_it_needs_nothing_else_and_is_small(folder):
+    page = Cells()
+    text = run_report(folder)
+    page.feed(text)
+    assert len(page.addresses) >= 6
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert len(text) < 5e6
+    assert "http" not in re.sub(r"data:[^\"]*", "", text)
+
+
+def test_names_are_escaped(folder):
+    text = run_report(folder)
+    assert "<script>" not in text
+    assert "a &lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text
+
+
+def test_what_has_no_result_is_refused(folder, tmp_path):
+    with pytest.raises(InputError, match="run"):
+        write_run_report(tmp_path)
+    (tmp_path / "config.yaml").write_bytes((folder / "config.yaml").read_bytes())
+    (tmp_path / "ledger.db").write_bytes((folder / "ledger.db").read_bytes())
+    with pytest.raises(InputError, match=r"has no result yet.*zo-dno resume"):
+        write_run_report(tmp_path)
+
+
+def test_a_result_shows_itself_in_a_notebook():
+    generator = ToyGenerator()
+    generator.prompt = "<b>bold</b>"
+    result = zo_dno.optimize(generator, "brightness", queries=32)
+    shown = result._repr_html_()
+    assert "&lt;b&gt;bold&lt;/b&gt;" in shown
+    assert f"best: {result.best.reward:.4g} of white" in shown
+    assert shown.count("data:image/png;base64,") == 3
+
+
+def test_a_figure_has_a_point_for_every_candidate():
+    result = zo_dno.optimize(ToyGenerator(), "brightness", queries=32)
+    figure = hacking_figure(result.history)
+    assert [len(axes.collections[0].get_offsets()) for axes in figure.axes[:3]] == [32, 32, 32]
+
+
+@pytest.mark.browser
+def test_a_browser_shows_it_without_complaints_on_a_phone_too(folder):
+    path = write_run_report(folder)
+    with chromium() as browser:
+        for width, height in ((1280, 900), (390, 844)):
+            page = browser.new_page(viewport={"width": width, "height": height})
+            said = []
+            page.on("console", lambda message, said=said: said.append(message.text))
+            page.on("pageerror", lambda error, said=said: said.append(str(error)))
+            page.goto(path.as_uri())
+            assert said == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+            page.close()

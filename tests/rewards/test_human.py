@@ -1,0 +1,261 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import expect
+
+import zo_dno
+from tests.support.browser import chromium, tab
+from tests.support.toys import ToyGenerator
+from zo_dno.errors import InputError
+from zo_dno.judges.rating_store import RATINGS, Ratings
+from zo_dno.judges.rating_tasks import SKIPPED, RatingError
+from zo_dno.rewards.human import Human
+from zo_dno.storage.ledger import Ledger
+
+SMALL = {"queries": 16, "strategy_options": {"population": 8}}
+
+
+class Rater(threading.Thread):
+    """Answers whatever is asked in a run's folder, by a function of the task."""
+
+    def __init__(self, folder: Path, say, name="ada"):
+        super().__init__(daemon=True)
+        self.folder, self.say, self.id, self.stop, self.said = folder, say, name, threading.Event(), 0
+
+    def run(self):
+        while not (self.folder / RATINGS).exists():
+            time.sleep(0.01)
+        ratings = Ratings(self.folder / RATINGS)
+        ratings.greet(self.id, self.id)
+        while not self.stop.is_set():
+            task = ratings.next_task(self.id)
+            if task is None:
+                time.sleep(0.005)
+                continue
+            try:
+                ratings.answer(self.id, task.id, self.say(task))
+            except RatingError:
+                continue
+            self.said += 1
+        ratings.close()
+
+
+def rated_run(folder, say, reward, raters=("ada",), **options):
+    threads = [Rater(folder, say, name) for name in raters]
+    for thread in threads:
+        thread.start()
+    try:
+        return zo_dno.optimize(ToyGenerator(), reward, "snes", out=folder, **{**SMALL, **options})
+    finally:
+        for thread in threads:
+            thread.stop.set()
+            thread.join()
+
+
+def number_of(name):
+    """Like an image for no reason but its name."""
+    return int(name[:6], 16)
+
+
+def reward(mode, **options):
+    return Human(mode=mode, serve=False, patience=0, **options)
+
+
+def test_ratings_are_the_scores(tmp_path):
+    result = rated_run(tmp_path / "run", lambda task: number_of(task.shown[0]) % 11, reward("rate"))
+    assert all(row.value == number_of(row.image) % 11 for row in result.history)
+    assert result.history[0].parts == {"ada": result.history[0].value}
+    assert result.unit == "of 10"
+
+
+def test_several_raters_are_averaged_and_their_spread_is_kept(tmp_path):
+    votes = []
+
+    def say(task):
+        votes.append(task.id)
+        return 4.0 if votes.count(task.id) > 1 else 8.0
+
+    result = rated_run(tmp_path / "run", say, reward("rate", votes=2), ("ada", "bob"), queries=8)
+    assert {(row.value, row.spread) for row in result.history} == {(6.0, 2.0)}
+    assert all(set(row.parts) == {"ada", "bob"} for row in result.history)
+
+
+def test_a_skipped_image_is_missing_and_not_bad(tmp_path):
+    result = rated_run(
+        tmp_path / "run", lambda task: SKIPPED if number_of(task.shown[0]) % 2 else 5.0, reward("rate"), queries=8
+    )
+    missing = [row for row in result.history if row.value is None]
+    assert 0 < len(missing) < 8
+    assert {row.kind for row in missing} == {"skipped"}
+    assert all(number_of(row.image) % 2 for row in missing)
+
+
+@pytest.mark.parametrize(("mode", "least"), [("compare", 22), ("best", 19), ("rank", 25)])
+def test_choices_become_strengths(tmp_path, mode, least):
+    """A rater without doubt: most of a population's 28 pairs are in the rater's order, and the first image has 0."""
+
+    def say(task):
+        ranked = sorted(task.shown, key=number_of, reverse=True)
+        return ranked if mode == "rank" else ranked[0]
+
+    result = rated_run(tmp_path / "run", say, reward(mode, rounds=6))
+    assert result.history[0].value == 0.0
+    assert result.unit == "log-odds"
+    for population in (result.history[:8], result.history[8:]):
+        ranked = sorted(population, key=lambda row: -row.value)
+        liked = [number_of(row.image) for row in ranked]
+        concordant = sum(liked[i] > liked[j] for i in range(8) for j in range(i + 1, 8))
+        assert concordant >= least
+        assert all(row.spread is not None for row in population)
+    best = max(result.history, key=lambda row: number_of(row.image))
+    assert best.value >= sorted(row.value for row in result.history)[-3]
+
+
+def test_populations_are_linked_by_anchors(tmp_path):
+    """The second population is liked less than the first as a whole, and its scores say so."""
+    seen = []
+
+    def say(task):
+        seen.extend(name for name in task.shown if name not in seen)
+        return min(task.shown, key=seen.index)  # what was seen first
+
+    result = rated_run(tmp_path / "run", say, reward("compare", rounds=4, anchors=3))
+    first, second = ([row.value for row in result.history[start:][:8]] for start in (0, 8))
+    assert sum(first) / 8 > sum(second) / 8 + 0.5
+
+
+def test_a_run_that_is_killed_goes_on_and_asks_nothing_twice(tmp_path):
+    def say(task):
+        return max(task.shown, key=number_of)
+
+    whole = rated_run(tmp_path / "whole", say, reward("compare"))
+    script = (
+        "import sys, zo_dno; from tests.rewards.test_human import *\n"
+        "zo_dno.optimize(ToyGenerator(), reward('compare'), 'snes', out=sys.argv[1], **SMALL)"
+    )
+    folder = tmp_path / "killed"
+    with subprocess.Popen([sys.executable, "-c", script, str(folder)]) as process:
+        while not (folder / RATINGS).exists():
+            time.sleep(0.01)
+        ratings = Ratings(folder / RATINGS)
+        ratings.greet("ada")
+        for _ in range(11):  # 8 of the first population, 3 of the 10 of the second
+            while (task := ratings.next_task("ada")) is None:
+                time.sleep(0.01)
+            ratings.answer("ada", task.id, say(task))
+        process.kill()
+    before = ratings.clicks()
+    rater = Rater(folder, say)
+    rater.start()
+    result = zo_dno.resume(folder, generator=ToyGenerator(), reward=reward("compare"))
+    rater.stop.set()
+    rater.join()
+    assert (before, rater.said) == (11, 7)
+    assert [row.value for row in result.history] == [row.value for row in whole.history]
+    assert result.best.z.equal(whole.best.z)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"votes": 0}, "votes must be at least 1; got 0"),
+        ({"mode": "compare", "together": 1}, "together must be at least 2; got 1"),
+        ({"patience": -1}, "patience must be at least 0"),
+        ({"mode": "rate", "rounds": 2}, "left out with mode rate"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Human(**options)
+
+
+def cli(*arguments, **popen):
+    command = [sys.executable, "-m", "zo_dno.ui.cli.main", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, **popen
+    )
+
+
+def link_of(process):
+    for line in process.stdout:
+        if found := re.search(r"http://\S+token=\S+", line.replace("\n", "")):
+            return found[0]
+    raise AssertionError("no link was printed")
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
+    """Command line to browser: the page's server dies between two clicks, then the search; nothing is lost."""
+    folder = tmp_path / "run"
+    options = ("serve=false", "patience=0.2", "mode=compare", "rounds=2")
+    arguments = ["--prompt", "sea at dusk", "--reward", "human", "--queries", 12, "--threads", 1, "--out", folder]
+    arguments += [word for option in options for word in ("--reward-option", option)]
+    search = cli("run", *arguments, "--strategy-option", "population=6")
+    while not (folder / RATINGS).exists():
+        time.sleep(0.1)
+        assert search.poll() is None, search.stdout.read()
+    server = cli("rate", folder, "--port", 0)
+    link = link_of(server)
+    port = re.search(r":(\d+)/", link)[1]
+    ratings = Ratings(folder / RATINGS)
+    with chromium() as browser, tab(browser, link) as rater:
+
+        def click():
+            before = ratings.clicks()
+            expect(rater.get_by_text("Which is better?")).to_be_visible(timeout=60_000)
+            rater.wait_for_load_state()
+            rater.get_by_label("choose image 1").click()
+            expect(rater.get_by_role("alert")).to_have_count(0)
+            while ratings.clicks() == before:
+                time.sleep(0.02)
+
+        click()
+        click()
+        server.kill()
+        server.wait()
+        assert ratings.clicks() == 2
+        server = cli("rate", folder, "--port", port)
+        assert link_of(server) == link  # the old one is still good
+        click()  # in the tab that was open all the time
+        search.kill()
+        search.wait()
+        for _ in range(3):
+            click()
+        expect(rater.get_by_text("The search is not running now")).to_be_visible()
+        search = cli("resume", folder)
+        for _ in range(8):
+            click()
+        output = search.stdout.read()
+        assert search.wait() == 0, output
+        expect(rater.get_by_text("best so far")).to_be_visible()
+        rater.reload()
+        expect(rater.get_by_text("best so far")).to_be_visible()
+    server.send_signal(signal.SIGINT)
+    server.wait(timeout=10)
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(link, trust_env=False)
+    rows = Ledger(folder / "ledger.db", read_only=True).queries()
+    assert [row.status for row in rows] == ["scored"] * 12
+    assert ratings.clicks() == 14
+
+
+def test_rate_says_what_is_wrong(tmp_path):
+    for arguments, message in (
+        ([tmp_path / "nothing"], "Error: "),
+        ([tmp_path, "--host", "256.1.1.1"], "Error: "),
+    ):
+        process = cli("rate", *arguments)
+        output = process.stdout.read()
+        assert process.wait() == 2
+        assert output.startswith(message)
+        assert len(output.strip().splitlines()) == 1

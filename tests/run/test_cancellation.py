@@ -1,0 +1,85 @@
+"""A run in a thread is stopped from another one."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import zo_dno
+from tests.oracle.test_render_queue import Waiting
+from zo_dno.judges.rating_store import RATINGS
+from zo_dno.storage.ledger import Ledger
+
+
+def in_thread(**options):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(zo_dno.optimize(**options)))
+    thread.start()
+    return thread, found
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_is_under_way_is_waited_for(toy, waits, tmp_path):
+    stop, reward = zo_dno.Stop(), Waiting()
+    options = {"queries": 1_000_000, "stop": stop, "strategy_options": {"population": 8}, "out": tmp_path / "run"}
+    thread, found = in_thread(generator=toy, reward=reward if waits else "jpeg_smaller", **options)
+    while not (tmp_path / "run" / "ledger.db").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    stop()
+    thread.join(20)
+    assert found[0].status == "interrupted"
+    assert all(row.answered for row in found[0].history)
+
+
+def test_the_second_stop_does_not_wait(toy):
+    stop = zo_dno.Stop()
+    reward = Waiting(until=lambda: False)
+    error = []
+
+    def run():
+        with pytest.raises(zo_dno.RunError, match="ended before its first query was answered") as raised:
+            zo_dno.optimize(toy, reward, queries=16, stop=stop)
+        error.append(raised.value)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not reward.asked:
+        time.sleep(0.01)
+    stop()
+    thread.join(0.3)
+    assert thread.is_alive()
+    stop()
+    thread.join(10)
+    assert error
+
+
+def test_a_run_that_is_stopped_before_it_begins_asks_nothing(toy):
+    stop = zo_dno.Stop()
+    stop()
+    with pytest.raises(zo_dno.RunError, match="ended before its first query was answered"):
+        zo_dno.optimize(toy, "jpeg_smaller", queries=16, stop=stop)
+
+
+def test_one_ctrl_c_ends_a_run_that_waits_for_people(tmp_path):
+    """Their answers are kept, so there is nothing to wait for; the questions that were open are asked again."""
+    script = (
+        "import sys, zo_dno; from tests.support.toys import ToyGenerator; from zo_dno.rewards.human import Human\n"
+        "zo_dno.optimize(ToyGenerator(), Human(serve=False), 'snes', queries=8, out=sys.argv[1])"
+    )
+    folder = tmp_path / "run"
+    with subprocess.Popen([sys.executable, "-c", script, str(folder)], stderr=subprocess.PIPE, text=True) as process:
+        while not (folder / RATINGS).exists() or not Ledger(folder / "ledger.db", read_only=True).queries():
+            time.sleep(0.05)
+            assert process.poll() is None, process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        try:
+            error = process.communicate(timeout=20)[1]
+        finally:
+            process.kill()
+    assert "The run ended before its first query was answered" in error
+    rows = Ledger(folder / "ledger.db", read_only=True).queries()
+    assert {row.status for row in rows} == {"asked"}

@@ -1,0 +1,170 @@
+"""Many prompts at once find what each finds by itself."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import zo_dno
+from zo_dno.distributed.reward_actors import RewardPool
+from zo_dno.errors import InputError
+from zo_dno.run.config import validated
+from zo_dno.run.many_prompts import read_prompts, resume_many, run_many
+
+PROMPTS = ["mountains at day", "sea at dusk, clear", "hills at night"]
+
+
+def config(**changes):
+    values = {"prompt": PROMPTS[0], "steps": 1, "queries": 24, "threads": 1, "seed": 3, **changes}
+    return validated({"strategy_options": {"population": 8}, **values})
+
+
+def comparable(found):
+    return {key: value for key, value in found.items() if key != "seconds"}
+
+
+def alone(prompt, **changes):
+    generator = zo_dno.DiffusersGenerator.builtin(prompt, steps=1, seed=3)
+    options = {"queries": 24, "threads": 1, "seed": 3, "strategy_options": {"population": 8}, **changes}
+    return comparable(zo_dno.optimize(generator, "jpeg_smaller", **options).to_dict())
+
+
+def test_each_prompt_finds_what_it_finds_alone(tmp_path):
+    steps = []
+    lines = run_many(config(), PROMPTS, tmp_path / "out", lambda prompt, step: steps.append(prompt), at_once=3)
+    assert [line.prompt for line in lines] == PROMPTS
+    for line in lines:
+        assert comparable(line.result) == alone(line.prompt)
+        assert (line.folder / "best.png").exists()
+    assert set(steps) == set(PROMPTS)
+    assert [line.folder.name for line in lines] == [
+        "001-mountains-at-day",
+        "002-sea-at-dusk-clear",
+        "003-hills-at-night",
+    ]
+    with (tmp_path / "out" / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["best"]) for row in rows] == [line.result["best"]["reward"] for line in lines]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_all_share_one_set_of_actors(tmp_path, monkeypatch):
+    import ray
+
+    made = []
+    monkeypatch.setattr("zo_dno.distributed.reward_actors.RewardPool.__init__", _noting(made))
+    lines = run_many(config(workers=2, generators=1, steps=1), PROMPTS, tmp_path / "out")
+    ray.shutdown()
+    assert made == [2]
+    assert [comparable(line.result) for line in lines] == [alone(prompt) for prompt in PROMPTS]
+
+
+def _noting(made):
+    init = RewardPool.__init__
+
+    def noting(self, reward, workers, **options):
+        made.append(workers)
+        init(self, reward, workers, **options)
+
+    return noting
+
+
+def test_one_that_fails_keeps_no_other_from_its_end(tmp_path):
+    lines = run_many(config(reward="tests.support.light_reward:of_the_sea"), PROMPTS, tmp_path / "out", at_once=2)
+    assert [line.result is None for line in lines] == [True, False, True]
+    assert "None of 24 queries got a score" in lines[0].error
+
+
+@pytest.mark.slow
+def test_a_killed_run_of_many_goes_on_where_it_was(tmp_path):
+    (tmp_path / "prompts.txt").write_text("# three\n" + "\n\n".join(PROMPTS) + "\n")
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "zo_dno.ui.cli.main",
+            "run",
+            "--prompts",
+            str(tmp_path / "prompts.txt"),
+            "--steps",
+            "1",
+        ),
+        *("--queries", "96", "--threads", "1", "--seed", "3", "--strategy-option", "population=8"),
+        *("--at-once", "3", "--out", str(tmp_path / "out")),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while not (tmp_path / "out" / "003-hills-at-night" / "ledger.db").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.3)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not (tmp_path / "out" / "summary.csv").exists()
+    found = subprocess.run(
+        [sys.executable, "-m", "zo_dno.ui.cli.main", "resume", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "3 prompts" in found.stdout
+    results = [json.loads((folder / "result.json").read_text()) for folder in sorted((tmp_path / "out").glob("00*"))]
+    assert [comparable(one) for one in results] == [alone(prompt, queries=96) for prompt in PROMPTS]
+
+
+def test_ctrl_c_stops_all_and_keeps_what_was_answered(tmp_path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom tests.run.test_many_prompts import *\n"
+        f"lines = run_many(config(queries=100_000), PROMPTS, Path({str(tmp_path / 'out')!r}), at_once=2)\n"
+        "print([line.result and line.result['status'] for line in lines])"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "out" / "002-sea-at-dusk-clear" / "ledger.db").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(1)
+        os.kill(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    assert said.strip() == "['interrupted', 'interrupted', None]"
+
+
+def test_money_and_rates_are_shared_out(tmp_path):
+    asking = {"price": 0.01, "requests_per_minute": 60_000, "attempts": 1}
+    lines = run_many(config(asking=asking, max_cost=0.3), PROMPTS, tmp_path / "out", at_once=3)
+    assert [line.result["queries"] for line in lines] == [10, 10, 10]
+    assert sum(line.result["cost"] for line in lines) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has none"),
+        ("# only a remark\n\n", "has none"),
+        ("sea at day\nsea at day\n", "has 'sea at day' twice"),
+        (None, "prompts must be a text file with a prompt a line"),
+    ],
+)
+def test_bad_files_of_prompts(tmp_path, text, said):
+    path = tmp_path / "prompts.txt"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_prompts(path)
+
+
+def test_a_prompt_that_cannot_be_drawn_is_found_before_anything_runs(tmp_path):
+    with pytest.raises(InputError, match="zebra"):
+        run_many(config(), [PROMPTS[0], "a zebra"], tmp_path / "out")
+    assert not list((tmp_path / "out").glob("00*"))
+
+
+def test_a_folder_of_other_prompts_is_refused(tmp_path):
+    run_many(config(queries=8), PROMPTS[:1], tmp_path / "out")
+    with pytest.raises(InputError, match="has others. Name another"):
+        run_many(config(queries=8), PROMPTS[:2], tmp_path / "out")
+    (line,) = resume_many(tmp_path / "out", queries=16)
+    assert line.result["queries"] == 16

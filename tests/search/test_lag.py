@@ -1,0 +1,213 @@
+"""Runs that go on asking while the last populations are not answered."""
+
+import asyncio
+import random
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import zo_dno
+from tests.end_to_end.test_resume import PAID, brightness, check_ctrl_c, content, resume, settled, stops
+from tests.support.toys import ToyGenerator
+from zo_dno.errors import InputError
+from zo_dno.oracle.function_reward import FunctionReward
+from zo_dno.rewards.combinations import WeightedSum
+from zo_dno.storage.ledger import Ledger
+
+LAG = 2
+
+
+def run(folder, reward=settled, strategy="auto", **options):
+    options = {"queries": 64, "seed": 3, "strategy_options": {"population": 8}, "lag": LAG, **options}
+    return zo_dno.optimize(ToyGenerator(), reward, strategy, out=folder, **options)
+
+
+def shuffled(seed):
+    """The reward `settled`, with answers that take their time."""
+    rng = random.Random(seed)
+
+    async def reward(images, prompts):
+        await asyncio.sleep(rng.choice([0, 0, 0.001, 0.03]))
+        return brightness(images, prompts)
+
+    reward.__name__ = reward.__qualname__ = "settled"
+    vars(reward).update(version="1")
+    return reward
+
+
+@pytest.mark.parametrize("strategy", ["auto", "snes", "genetic"])
+@pytest.mark.parametrize("options", [{}, {"gamma": "auto"}], ids=["reward", "regularised"])
+def test_timing_does_not_change_the_run(tmp_path, strategy, options):
+    run(tmp_path / "0", strategy=strategy, **options)
+    for seed, in_flight in ((1, 3), (2, 32)):
+        folder = tmp_path / str(seed)
+        run(folder, shuffled(seed), strategy, asking={"in_flight": in_flight}, **options)
+        assert content(folder) == content(tmp_path / "0")
+
+
+def test_a_slow_answer_holds_up_nobody_but_who_has_to_know_it(tmp_path):
+    """The first answer is not given before the last candidate of the third population was asked about."""
+    asked, enough = [], threading.Event()
+
+    async def judge(images, prompts):
+        asked.append(images)
+        first = len(asked) == 1
+        if len(asked) == 3 * 8:
+            enough.set()
+        while first and not enough.is_set():
+            await asyncio.sleep(0.001)
+        if first:
+            await asyncio.sleep(0.2)
+            assert len(asked) == 3 * 8, "the fourth population has to know the first"
+        return brightness(images, prompts)
+
+    result = run(tmp_path / "run", judge, asking={"in_flight": 64, "timeout": 60, "attempts": 1})
+    assert result.queries == len(asked) == 64
+    assert result.failed_queries == 0
+
+
+def test_every_population_is_asked_for_after_those_that_it_may_know(tmp_path):
+    calls = []
+
+    class Written:
+        lag = LAG
+
+        def __init__(self, problem):
+            from zo_dno.strategies.random_search import RandomSearch
+
+            self.inner = RandomSearch(problem, population=4)
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def ask(self):
+            candidates = self.inner.ask()
+            calls.append(("ask", candidates.ids[0] // 4))
+            return candidates
+
+        def tell(self, candidates, scores):
+            calls.append(("tell", candidates.ids[0] // 4))
+            self.inner.tell(candidates, scores)
+
+        def state_dict(self):
+            return self.inner.state_dict()
+
+        def load_state_dict(self, state):
+            self.inner.load_state_dict(state)
+
+    run(None, shuffled(1), Written, queries=24, strategy_options={})
+    told_before = {
+        number: [n for what, n in calls[: calls.index(("ask", number))] if what == "tell"] for number in range(6)
+    }
+    assert told_before == {0: [], 1: [], 2: [], 3: [0], 4: [0, 1], 5: [0, 1, 2]}
+    assert [n for what, n in calls if what == "tell"] == list(range(6))
+
+
+@pytest.mark.parametrize("asking", [{}, PAID], ids=["free", "paid"])
+def test_a_larger_budget_goes_on_as_if_it_had_always_been_larger(tmp_path, asking):
+    run(tmp_path / "whole", horizon=21, top=3, asking=asking)
+    run(tmp_path / "parts", queries=21, top=3, asking=asking)
+    resume(tmp_path / "parts", settled, queries=41)
+    resume(tmp_path / "parts", settled, queries=64)
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("asking", [{}, PAID], ids=["free", "paid"])
+@pytest.mark.parametrize("at", [1, 8, 9, 20, 40, 64])
+def test_ctrl_c_and_resume(tmp_path, at, asking):
+    check_ctrl_c(run, tmp_path, at, gamma=0.5, asking=asking)
+
+
+def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path):
+    asking = {"breaker": 3, "attempts": 1, "price": 0.01}
+    run(tmp_path / "whole", settled, asking=asking)
+    dies = stops(20, ConnectionError("no route to the judge"), after=True)
+    paused = run(tmp_path / "parts", dies, asking=asking)
+    assert paused.status == "paused"
+    assert paused.failed_queries == 0
+    resume(tmp_path / "parts", settled)
+    (result, rows, *others), (expected, expected_rows, *expected_others) = (
+        content(tmp_path / name) for name in ("parts", "whole")
+    )
+    assert (result, others) == (expected, expected_others)
+    assert [replace(row, failures="") for row in rows] == expected_rows  # those that are kept
+
+
+def test_a_run_whose_model_draws_otherwise_goes_on_from_the_state_that_was_kept(tmp_path):
+    run(tmp_path / "run", stops(30, KeyboardInterrupt()), asking=PAID)
+    before = [row.image for row in Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries() if row.answered]
+
+    class Other(ToyGenerator):
+        def __call__(self, z):
+            return 255 - super().__call__(z)
+
+    result = resume(tmp_path / "run", settled, Other(), accept_drift=True)
+    assert result.queries == 64
+    assert len(before) == 29
+    images = [row.image for row in Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries()]
+    assert images[:24] == before[:24]
+
+
+def test_the_limits_hold(tmp_path):
+    assert run(None, shuffled(4), queries=61).queries == 61
+    costly = run(None, settled, asking={"price": 1.0, "attempts": 1}, max_cost=30)
+    assert (costly.queries, costly.stopped_by) == (30, "cost")
+    target = run(None, shuffled(5), target=140.0)
+    assert target.status == "target"
+    assert target.queries < 64
+
+
+def test_combinations_may_have_a_lag(tmp_path):
+    called = []
+
+    def darkness(images, prompts):
+        called.append(len(images))
+        return [-value for value in brightness(images, prompts)]
+
+    rewards = ["contrast", FunctionReward(darkness)]
+    run(tmp_path / "run", WeightedSum(rewards, warm_up=4), queries=40)
+    assert called == [1] * 44
+    told = [row.told for row in Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries()]
+    assert len(told) == 40
+    assert None not in told
+
+
+def test_five_populations_are_drawn_before_the_first_answer_is_there():
+    blocks, enough = [], threading.Event()
+
+    class Noting(ToyGenerator):
+        def __call__(self, z):
+            blocks.append(len(z))
+            if len(blocks) == 5:
+                enough.set()
+            return super().__call__(z)
+
+    def judge(images, prompts):
+        assert enough.wait(60)
+        return brightness(images, prompts)
+
+    options = {"asking": {"in_flight": 64, "attempts": 1}, "strategy_options": {"population": 8}}
+    result = zo_dno.optimize(Noting(), judge, "auto", queries=40, lag=4, **options)
+    assert result.failed_queries == 0
+    assert blocks == [8] * 5
+
+
+def test_what_cannot_have_a_lag_says_so():
+    with pytest.raises(InputError, match="lag must be 0 with CMAES, which has to know every score first; got 2"):
+        run(None, strategy="cmaes")
+    with pytest.raises(InputError, match="lag must be 0 with screen"):
+        run(None, screen=4)
+    with pytest.raises(InputError, match="lag must be 0 in this space, which is made from the scores of"):
+        run(None, strategy="snes", space="elites")
+    assert np.isfinite(run(None, strategy="snes", space="low_band", space_options={"dims": 12}).best.reward)
+
+
+def test_a_strategy_that_declares_no_lag_is_refused():
+    class Plain:
+        def __init__(self, problem):
+            self.problem = problem
+
+    with pytest.raises(InputError, match="lag must be 0 with .*Plain, which declares none; got 2"):
+        run(None, strategy=Plain, strategy_options={})

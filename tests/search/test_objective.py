@@ -1,0 +1,107 @@
+"""What a search is told so that its winner is plausible: below all that may win, and a gamma that follows."""
+
+import pytest
+import torch
+
+import zo_dno
+from tests.support.toys import ToyGenerator
+from zo_dno.errors import InputError
+from zo_dno.noise.space import NoiseSpace
+from zo_dno.oracle.function_reward import FunctionReward
+from zo_dno.rng import stream
+from zo_dno.search.objective import Objective
+
+SPACE = NoiseSpace(((400,),))
+
+
+def population(odd, n=10, seed=0):
+    """Draw n candidates, of which the first `odd` are 40 % too long."""
+    z = torch.randn(n, SPACE.d, generator=stream(seed, "constraint"))
+    z[:odd] *= 1.4
+    return z
+
+
+def told(objective, z, rewards):
+    return objective.told(z, rewards, objective.plausibility(z), regularized=True)
+
+
+def test_what_may_not_win_is_told_below_all_that_may():
+    """Feasibility first: whatever the reward, and worse the further it is from plausible."""
+    objective = Objective(SPACE)
+    z = population(3)
+    z[0] *= 1.2
+    rewards = torch.arange(10, 0, -1.0)
+    scores = told(objective, z, rewards)
+    assert float(scores[:3].max()) < float(scores[3:].min())
+    assert float(scores[0]) < float(scores[1])
+    assert torch.equal(scores[3:], rewards[3:])
+
+
+def test_an_automatic_gamma_begins_at_nothing_rises_with_what_is_odd_and_falls_without():
+    objective, seen = Objective(SPACE, gamma="auto"), []
+    for odd in [0, 0, 5, 5, 5, 1, 0, 0]:
+        z = population(odd)
+        told(objective, z, z[:, 0].double())
+        seen.append(objective.gamma)
+    assert seen[:2] == [0, 0]
+    assert 0 < seen[2] < seen[3] < seen[4]
+    assert seen[5] == seen[4]  # one of ten is tolerated
+    assert seen[5] > seen[6] > seen[7] > 0
+
+
+def test_an_automatic_gamma_counts_in_the_rewards_unit():
+    gammas = []
+    for unit in (1.0, 1000.0):
+        objective = Objective(SPACE, gamma="auto")
+        z = population(5)
+        told(objective, z, unit * z[:, 0].double())
+        gammas.append(objective.gamma)
+    assert gammas[1] == pytest.approx(1000 * gammas[0])
+
+
+def test_it_takes_the_search_back_to_where_noise_is_plausible():
+    """A reward for growing, by a strategy that may leave the shell: less noise is odd than without, and less so."""
+
+    def oddness(gamma):
+        result = zo_dno.optimize(
+            *(zo_dno.FunctionGenerator(shown, (192,)), reward, "dno"),
+            queries=60,
+            gamma=gamma,
+            strategy_options={"retraction": False},
+        )
+        assert result.best.feasible
+        return sum(query.violation for query in result.history[-30:]) / 30
+
+    def shown(z):
+        return (z / 8 + 0.5).clamp(0, 1).reshape(-1, 3, 8, 8)
+
+    def lengths(images, prompts):
+        import numpy as np
+
+        return [float(np.square(np.asarray(image, float) / 255 - 0.5).sum()) for image in images]
+
+    reward = FunctionReward(lengths)
+    reward.differentiable = lambda images, prompts: (images - 0.5).square().flatten(1).sum(1)
+    without, automatic = oddness(0.0), oddness("auto")
+    assert without > 50
+    assert automatic < without / 5
+
+
+def test_a_run_with_an_automatic_gamma_is_gone_on_with_to_the_same_end(tmp_path):
+    options = {"gamma": "auto", "seed": 3, "strategy_options": {"retraction": False}}
+    whole = zo_dno.optimize(ToyGenerator(), "brightness", "zo_sgd", queries=160, **options)
+    zo_dno.optimize(ToyGenerator(), "brightness", "zo_sgd", queries=70, horizon=160, out=tmp_path / "run", **options)
+    rest = zo_dno.resume(tmp_path / "run", queries=160, generator=ToyGenerator())
+    assert [query.value for query in rest.history] == [query.value for query in whole.history]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gamma": "some"}, "gamma must be a finite number of at least 0, or 'auto'; got some"),
+        ({"gamma": "auto", "min_log_prob": None}, "gamma 'auto' must come with a min_log_prob"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Objective(SPACE, **options)

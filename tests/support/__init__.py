@@ -1,0 +1,1 @@
+"""Stand-ins and small models that the tests share."""

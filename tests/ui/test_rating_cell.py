@@ -1,0 +1,339 @@
+"""Rating in a notebook's cell, by its buttons without a browser, with a real search in its thread."""
+
+import json
+import sys
+import time
+
+import ipywidgets
+import pytest
+
+import zo_dno
+from tests.rewards.test_human import number_of, rated_run, reward
+from tests.support.kernel import kernel
+from tests.support.toys import ToyGenerator
+from zo_dno.errors import InputError, RunError
+from zo_dno.judges.rating_store import RATINGS, Ratings
+from zo_dno.judges.rating_tasks import SKIPPED
+from zo_dno.storage.images import png_bytes
+from zo_dno.ui.rating_widget import RatingWidget
+
+SMALL = {"queries": 16, "strategy_options": {"population": 8}}
+
+
+def parts(widget):
+    return [widget, *(part for child in getattr(widget, "children", ()) for part in parts(child))]
+
+
+def buttons(box):
+    return {part.description: part for part in parts(box) if isinstance(part, ipywidgets.Button)}
+
+
+def words(box):
+    return "\n".join(part.value for part in parts(box) if isinstance(part, ipywidgets.HTML))
+
+
+def images(box):
+    return [bytes(part.value) for part in parts(box) if isinstance(part, ipywidgets.Image)]
+
+
+def until(happened, patience=30.0):
+    ends = time.monotonic() + patience
+    while not happened():
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.01)
+
+
+def started(mode, generator=None, **options):
+    return zo_dno.RatingCell(
+        generator or ToyGenerator(), reward=reward(mode), **{"strategy": "snes", **SMALL, **options}
+    )
+
+
+def say(run, task, said):
+    """Click what a rater says of a task that is shown."""
+    if said == SKIPPED:
+        buttons(run.widget)["Skip"].click()
+    elif task.mode == "rate":
+        buttons(run.widget)[f"{said:g}"].click()
+    elif task.mode == "rank":
+        choices = [one for one in parts(run.widget) if isinstance(one, ipywidgets.Button)][: len(task.shown)]
+        for name in said[:-1]:
+            choices[task.shown.index(name)].click()
+        buttons(run.widget)["Send this order"].click()
+    else:
+        buttons(run.widget)[str(task.shown.index(said) + 1)].click()
+
+
+def rate_all(run, answer):
+    """Answer whatever is asked by a function of the task, until the run has ended. Returns the number of answers."""
+    view, clicks = run._view, 0
+    while run.running:
+        task = view._task
+        if task is None or not {"1", "-"} & {*buttons(run.widget)}:
+            time.sleep(0.01)
+            continue
+        say(run, task, answer(task))
+        clicks += 1
+    run._search.join()
+    return clicks
+
+
+def best_of(task):
+    ranked = sorted(task.shown, key=number_of, reverse=True)
+    return {"rate": number_of(task.shown[0]) % 11, "rank": ranked}.get(task.mode, ranked[0])
+
+
+@pytest.mark.parametrize("mode", ["rate", "compare", "best", "rank"])
+def test_the_same_answers_give_the_same_run_as_those_of_the_page(mode, tmp_path):
+    """The page's answers are taken from the store that both share; the search never learns who showed the questions."""
+    run = started(mode, out=tmp_path / "here")
+    clicks = rate_all(run, best_of)
+    other = rated_run(tmp_path / "there", best_of, reward(mode))
+    result = run.result
+    assert [row.value for row in result.history] == [row.value for row in other.history]
+    assert result.best.z.equal(other.best.z)
+    assert (result.status, result.queries) == ("finished", 16)
+    assert clicks == Ratings(tmp_path / "here" / RATINGS).clicks()
+    assert "Finished" in words(run.widget)
+    assert images(run.widget) == [png_bytes(result.first_image), png_bytes(result.best_image)]
+
+
+def test_a_skipped_image_is_missing():
+    run = started("rate", queries=8)
+    rate_all(run, lambda task: SKIPPED if number_of(task.shown[0]) % 2 else 5.0)
+    missing = [row for row in run.result.history if row.value is None]
+    assert 0 < len(missing) < 8
+    assert {row.kind for row in missing} == {"skipped"}
+
+
+def test_what_is_shown_and_taken_back(tmp_path):
+    run = started("compare", out=tmp_path / "run")
+    until(lambda: "Which is better?" in words(run.widget))
+    assert "Population 1 · 8 left" in words(run.widget)
+    assert "“a toy”" in words(run.widget)
+    ratings, first = Ratings(tmp_path / "run" / RATINGS), run._view._task
+    assert images(run.widget) == [ratings.png(name) for name in first.shown]
+    buttons(run.widget)["2"].click()
+    assert "7 left" in words(run.widget)
+    assert ratings.clicks() == 1
+    assert run._view._task != first
+    buttons(run.widget)["Undo"].click()
+    assert (run._view._task, ratings.clicks()) == (first, 0)
+    buttons(run.widget)["Undo"].click()
+    assert "There is nothing to undo" in words(run.widget)
+    assert run._view._task == first
+    with pytest.raises(RunError, match="The search is not over: 8 answers of population 1 are left"):
+        _ = run.result
+    run.stop()
+
+
+def test_a_double_click_is_one_answer(tmp_path):
+    """The second click comes when the next question is shown, and is no answer to it."""
+    run = started("compare", out=tmp_path / "run")
+    ratings = Ratings(tmp_path / "run" / RATINGS)
+    until(lambda: "1" in buttons(run.widget))
+    for name, counts in (("1", [1, 1]), ("Skip", [2, 2]), ("Undo", [1, 1])):
+        button = buttons(run.widget)[name]
+        for count in counts:
+            button.click()
+            assert ratings.clicks() == count
+    run.stop()
+
+
+def test_a_rank_can_be_mended_before_it_is_sent():
+    run = started("rank")
+    until(lambda: "Send this order" in buttons(run.widget))
+    places = [part for part in parts(run.widget) if isinstance(part, ipywidgets.Button)][:4]
+    send = buttons(run.widget)["Send this order"]
+    assert send.disabled
+    for click in (2, 0, 0, 1, 0):  # the second on 0 takes its place away
+        places[click].click()
+    assert [one.description for one in places] == ["3", "2", "1", "4"]
+    assert not send.disabled
+    run.stop()
+
+
+def test_a_run_that_is_stopped_is_gone_on_with_and_nothing_is_asked_twice(tmp_path):
+    whole = started("compare", out=tmp_path / "whole")
+    asked = rate_all(whole, best_of)
+    run, folder = started("compare", out=tmp_path / "run"), tmp_path / "run"
+    for clicks in range(11):  # 8 of the first population, 3 of the second
+        until(lambda: run._view._task is not None and "1" in buttons(run.widget))
+        assert Ratings(folder / RATINGS).clicks() == clicks
+        say(run, run._view._task, best_of(run._view._task))
+    buttons(run.widget)["Stop"].click()
+    until(lambda: not run.running)
+    result = run.result
+    run.stop()
+    assert (result.status, result.queries) == ("interrupted", 8)
+    assert "Stopped" in words(run.widget)
+    run = zo_dno.RatingCell(folder, generator=ToyGenerator())
+    assert rate_all(run, best_of) == asked - 11
+    assert [row.value for row in run.result.history] == [row.value for row in whole.result.history]
+    assert run.result.best.z.equal(whole.result.best.z)
+    assert Ratings(folder / RATINGS).names() == {"notebook": "notebook"}
+
+
+def test_others_rate_the_same_run_meanwhile(tmp_path):
+    run = started("compare", out=tmp_path / "run", rater="ada")
+    ratings = Ratings(tmp_path / "run" / RATINGS)
+    ratings.greet("bob", "Bob")
+    until(lambda: "1" in buttons(run.widget))
+    mine = run._view._task
+    while (task := ratings.next_task("bob")) is not None and task != mine:
+        ratings.answer("bob", task.id, best_of(task))
+    until(lambda: "1 left" in words(run.widget))
+    assert run._view._task == mine
+    ratings.answer("bob", mine.id, best_of(mine))
+    until(lambda: "Population 2" in words(run.widget))
+    assert run._view._task is not None
+    buttons(run.widget)["1"].click()
+    assert sorted(ratings.names().values()) == ["Bob", "ada"]
+    assert {one.rater for one in ratings.everything()} == {"ada", "bob"}
+    run.stop()
+
+
+def test_an_answer_that_comes_too_late_is_not_lost_in_silence(tmp_path):
+    run = started("compare", out=tmp_path / "run")
+    ratings = Ratings(tmp_path / "run" / RATINGS)
+    until(lambda: "1" in buttons(run.widget))
+    with run._view._lock:  # the widget does not look before the click
+        while (task := ratings.next_task("bob")) is not None:
+            ratings.answer("bob", task.id, best_of(task))
+        until(lambda: not ratings.open_tasks(0, "somebody"))
+        buttons(run.widget)["1"].click()
+        assert "The search has gone on without this answer" in words(run.widget)
+    until(lambda: "Population 2" in words(run.widget))
+    run.stop()
+
+
+def test_a_prompt_stays_text():
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    generator = ToyGenerator()
+    generator.prompt = evil
+    run = started("best", generator)
+    until(lambda: "Which is the best?" in words(run.widget))
+    assert evil not in words(run.widget)
+    assert "&lt;script&gt;" in words(run.widget)
+    run.stop()
+
+
+def test_a_combination_with_people():
+    steps = []
+    options = {"parts": {"human": {"weight": 1, "options": {"mode": "rate", "patience": 0}}, "brightness": 1}}
+    run = zo_dno.RatingCell(
+        ToyGenerator(),
+        reward="product",
+        reward_options=options,
+        queries=8,
+        on_step=steps.append,
+        strategy_options={"population": 8},
+    )
+    rate_all(run, lambda task: 4.0)
+    result = run.result
+    assert all(row.value == pytest.approx(4 * row.parts["brightness"]) for row in result.history)
+    assert len(steps) == 1
+
+
+def test_an_error_of_the_search_is_shown_and_raised():
+    calls = []
+
+    def drawn(z):
+        calls.append(len(z))
+        if len(calls) > 1:
+            raise ArithmeticError("no room for <b>more</b> images")
+        return ToyGenerator()(z)
+
+    run = started("rate", zo_dno.FunctionGenerator(drawn, (48,)))
+    rate_all(run, lambda task: 5.0)
+    assert "no room for &lt;b&gt;more&lt;/b&gt; images" in words(run.widget)
+    for _ in range(2):
+        with pytest.raises(ArithmeticError, match="no room for"):
+            _ = run.result
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_run(tmp_path, monkeypatch):
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").touch()
+    for arguments, options, message in (
+        (
+            (ToyGenerator(),),
+            {"reward": "brightness"},
+            "reward must be human, or a combination with it once; 'brightness' has it 0",
+        ),
+        ((tmp_path / "nothing",), {}, "run must be the folder of a run"),
+        ((ToyGenerator(),), {"out": tmp_path / "used"}, "out must be a new folder"),
+        ((ToyGenerator(),), {"strategy": "sness"}, "Did you mean 'snes'"),
+        ((ToyGenerator(),), {"reward_options": {"mode": "x"}}, "human option 'mode' does not fit"),
+    ):
+        with pytest.raises(InputError, match=message):
+            zo_dno.RatingCell(*arguments, **options)
+    with pytest.raises(TypeError, match="querys"):
+        zo_dno.RatingCell(ToyGenerator(), querys=4)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with pytest.raises(
+        InputError, match=r"ipywidgets must be installed to rate in a cell: pip install 'zo-dno\[notebooks\]'"
+    ):
+        zo_dno.RatingCell(ToyGenerator(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_old_widgets_are_let_go_of():
+    """Hours of clicking leave as many widgets behind as a minute."""
+    from ipywidgets.widgets.widget import _instances
+
+    view, ratings = RatingWidget("ada"), Ratings(None)
+    png = b"\x89PNG"
+    ratings.post([("a", png), ("b", png)], "", [("compare", ("a", "b"))] * 40)
+    let_go = view.show(ratings)
+    counts = []
+    for _ in range(30):
+        until(lambda: "1" in buttons(view.box))
+        buttons(view.box)["1"].click()
+        counts.append(len(_instances))
+    let_go()
+    assert counts[-1] == counts[9]
+
+
+def test_a_config_that_the_widget_made_is_that_of_the_page(tmp_path):
+    """Gone on with from the command line, the run has its page."""
+    run = zo_dno.RatingCell(ToyGenerator(), reward_options={"mode": "compare"}, out=tmp_path / "run", **SMALL)
+    until(lambda: "1" in buttons(run.widget))
+    run.stop()
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    assert "reward: human" in config
+    assert "serve: false" not in config
+
+
+CELLS = """
+import zo_dno
+from tests.support.toys import ToyGenerator
+from tests.ui.test_rating_cell import buttons
+run = zo_dno.RatingCell(ToyGenerator(), queries=8, reward_options={"patience": 0}, strategy_options={"population": 4})
+run
+---
+import json, time
+while "1" not in buttons(run.widget):
+    time.sleep(0.01)
+print(json.dumps([buttons(run.widget)["1"].model_id, run._view._ratings.clicks()]))
+"""
+
+
+@pytest.mark.slow
+def test_clicks_in_a_real_kernel():
+    """The kernel is idle between cells, and clicks come as a browser would send them."""
+    begin, look = CELLS.split("---")
+    with kernel() as notebook:
+        notebook.run(begin)
+        (shown,) = notebook.shown
+        assert "application/vnd.jupyter.widget-view+json" in shown
+        for clicks in range(3):
+            notebook.printed = ""
+            notebook.run(look)
+            button, counted = json.loads(notebook.printed)
+            assert counted == clicks
+            notebook.click(button)
+        notebook.run(
+            "from tests.ui.test_rating_cell import until; until(lambda: not run.running); print(run.result.status)"
+        )
+        assert notebook.printed.endswith("finished\n")
