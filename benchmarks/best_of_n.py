@@ -38,8 +38,8 @@ def main() -> None:
             wins = sum(ours > best for ours, best in zip(found[name], found["random_search"], strict=True))
             log_prob = min(result.best.log_prob for result in results)
             seconds = fmean(result.seconds["strategy"] for result in results)
-            feasible = sum(result.best.feasible for result in results)
-            rows.append([name, fmean(found[name]), wins, feasible, log_prob, seconds])
+            plausible = sum(result.best.plausible for result in results)
+            rows.append([name, fmean(found[name]), wins, plausible, log_prob, seconds])
             print(f"{name}: {[round(value, 3) for value in found[name]]}", flush=True)
     show(
         f"{options.reward}, {options.queries} queries, {options.seeds} seeds, {options.prompt!r}",

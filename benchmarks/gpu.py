@@ -161,7 +161,7 @@ def one_at_a_time(pipeline: Any, images: int, steps: int) -> int:
 
 def white_box_step(generator: zo_dno.DiffusersGenerator, population: int) -> tuple[float, float]:
     """Return seconds and gigabytes at most of what one step of Hybrid2 does after its scores are there."""
-    space = generator.space
+    space = generator.layout
     strategy = Hybrid2(Problem(space.d, 100, 0, space.sizes), population=population, retraction=False)
     strategy.use_model(Opened(generator, _reward(), _objective(space)))
     taken = []
@@ -215,7 +215,7 @@ def measure(name: str, pipeline: Any, options: argparse.Namespace, dtype: torch.
     images = batch * max(1, -(-options.images // batch))
     label = f"{name}, {str(dtype).removeprefix('torch.')}{', compiled' if compiled else ''}"
     generator = zo_dno.DiffusersGenerator(pipeline, PROMPT, steps=options.steps, batch_size=batch)
-    z = torch.randn(images, generator.space.d, generator=stream(0, "gpu benchmark"))
+    z = torch.randn(images, generator.layout.d, generator=stream(0, "gpu benchmark"))
     rates = []
     for what, draw in (
         ("bare", lambda: bare(pipeline, images, batch, options.steps)),
@@ -230,7 +230,7 @@ def measure(name: str, pipeline: Any, options: argparse.Namespace, dtype: torch.
         if not is_out_of_memory(error.__cause__ or error):
             raise
         seconds, peak = float("nan"), float("nan")
-    found = [*rates, rates[1] / rates[0], rates[1] / rates[2], seconds, peak, strategy_seconds(generator.space)]
+    found = [*rates, rates[1] / rates[0], rates[1] / rates[2], seconds, peak, strategy_seconds(generator.layout)]
     return [label, batch, *found]
 
 

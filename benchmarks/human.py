@@ -59,7 +59,7 @@ def best_of_n(
 ) -> tuple[float, int, int]:
     """Let the rater choose among as many prior draws as the clicks allow. Returns (warmth, clicks, N)."""
     n = 1 + clicks * (together - 1)
-    z = torch.randn(n, generator.space.d, generator=stream(seed, "best of n"))
+    z = torch.randn(n, generator.layout.d, generator=stream(seed, "best of n"))
     utilities = warmth([Image.fromarray(np.asarray(image)) for image in generator(z)], judge)
     place, used = knock_out(utilities, together, flipped=FLIPPED, seed=seed)
     return utilities[place], used, n

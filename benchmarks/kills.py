@@ -24,8 +24,8 @@ from typing import Any
 import torch
 
 import zo_dno
-from zo_dno.call_policy import Asking
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.call_policy import CallPolicy
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.rng import stream
 from zo_dno.storage.ledger import Ledger
 from zo_dno.types import Score
@@ -39,7 +39,7 @@ class Toy:
     """Draws 8x8 images as a squashed random linear map of z."""
 
     model, prompt, nfe = "toy", "a toy", 2
-    space = NoiseSpace(((3, 4, 4),))
+    layout = NoiseLayout(((3, 4, 4),))
 
     def __init__(self) -> None:
         self._map = torch.randn(48, 8 * 8 * 3, generator=stream(7, "toy")) / 48**0.5
@@ -52,7 +52,7 @@ class Paid(zo_dno.Reward):
     """Asks the counting server, which charges for every call."""
 
     name, unit = "paid", "points"
-    asking = Asking(price=0.01, in_flight=IN_FLIGHT, first_wait=0.01)
+    policy = CallPolicy(price=0.01, in_flight=IN_FLIGHT, first_wait=0.01)
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -197,7 +197,7 @@ def _recorded(folder: Path) -> set[str]:
         return set()
     names = set()
     for row in Ledger(folder / "ledger.db", read_only=True).all_queries():
-        if row.answered and not row.cached:
+        if row.completed and not row.cached:
             file = io.BytesIO()
             Image.open(folder / "images" / f"{row.image}.png").save(file, "PNG")
             names.add(hashlib.sha256(file.getvalue()).hexdigest())
@@ -212,7 +212,7 @@ def _content(folder: Path, name: str) -> Any:
         ledger = Ledger(folder / "ledger.db", read_only=True)
         rows = [replace(row, seconds=0, attempts=0, cost=0) for row in ledger.all_queries()]
         populations = [(row.stage, row.number, row.first_id, row.size, row.noise) for row in ledger.populations()]
-        return rows, populations, ledger.artefacts()
+        return rows, populations, ledger.artifacts()
     return (folder / name).read_bytes()
 
 

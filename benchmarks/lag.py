@@ -27,7 +27,7 @@ class Slow(zo_dno.Reward):
     """Says the size of the image's file after a while."""
 
     name, unit, is_async = "slow_jpeg", "kB", True
-    asking = zo_dno.Asking(in_flight=IN_FLIGHT, timeout=120)
+    policy = zo_dno.CallPolicy(in_flight=IN_FLIGHT, timeout=120)
 
     def __init__(self, seed: int) -> None:
         self._rng, self._reward = np.random.default_rng(seed), JPEGSmaller()

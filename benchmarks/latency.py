@@ -18,11 +18,11 @@ from PIL import Image
 
 import zo_dno
 from benchmarks.tables import show
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.http import HTTP
 from zo_dno.storage.images import image_hash
-from zo_dno.types import Question
+from zo_dno.types import Query
 
 SECONDS = 0.3
 IN_FLIGHT = 32
@@ -51,7 +51,7 @@ class Sleeper(zo_dno.Reward):
     """Answers after a while."""
 
     name, unit, is_async = "sleeper", "points", True
-    asking = zo_dno.Asking(in_flight=IN_FLIGHT)
+    policy = zo_dno.CallPolicy(in_flight=IN_FLIGHT)
 
     async def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
         await asyncio.sleep(SECONDS)
@@ -71,10 +71,10 @@ def throughput(reward: zo_dno.Reward, n: int) -> float:
     rng = np.random.default_rng(0)
     small = [Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)) for _ in range(n)]
     images = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for image in small]
-    questions = [Question(row, image, image_hash(image), "") for row, image in enumerate(images)]
-    oracle = Oracle(reward, zo_dno.Asking(in_flight=IN_FLIGHT))
+    queries = [Query(row, image, image_hash(image), "") for row, image in enumerate(images)]
+    oracle = Oracle(reward, zo_dno.CallPolicy(in_flight=IN_FLIGHT))
     started = time.perf_counter()
-    answers = oracle.ask(questions)
+    answers = oracle.ask(queries)
     seconds = time.perf_counter() - started
     oracle.close()
     assert all(answer is not None and answer.score.value == 1 for answer in answers)
@@ -85,7 +85,7 @@ class SlowGenerator:
     """Draws a block of images in 150 ms, as a GPU would: this processor has nothing to do meanwhile."""
 
     prompt, nfe, batch_size = "", 1, 16
-    space = NoiseSpace(((3, SIDE, SIDE),))
+    space = NoiseLayout(((3, SIDE, SIDE),))
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         time.sleep(SECONDS / 2)

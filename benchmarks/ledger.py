@@ -11,8 +11,8 @@ import torch
 
 import zo_dno
 from benchmarks.tables import show
-from zo_dno.noise.space import NoiseSpace
-from zo_dno.storage.ledger import Ledger, Query
+from zo_dno.noise.space import NoiseLayout
+from zo_dno.storage.ledger import Ledger, QueryRow
 
 ROW_ALLOWED_MS, SHARE_ALLOWED, REPLAY_ALLOWED_SECONDS = 0.2, 0.05, 60
 REPLAYED = ("random_search", "zo_sgd", "hill_climb", "snes")
@@ -24,7 +24,7 @@ class Slice:
     model, prompt, nfe = "slice", "a slice", 1
 
     def __init__(self, d: int) -> None:
-        self.space = NoiseSpace(((d,),))
+        self.layout = NoiseLayout(((d,),))
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         return (torch.sigmoid(z[:, :192]) * 255).round().to(torch.uint8).reshape(-1, 8, 8, 3)
@@ -51,7 +51,7 @@ class Watch:
         Ledger.put = self._put
 
 
-def milliseconds_a_row(row: Query, folder: Path, rows: int, batch: int) -> float:
+def milliseconds_a_row(row: QueryRow, folder: Path, rows: int, batch: int) -> float:
     ledger = Ledger(folder / "rows.db")
     started = time.perf_counter()
     for first in range(0, rows, batch):

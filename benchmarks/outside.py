@@ -97,7 +97,7 @@ class EvoTorch(Outside):
     def __init__(self, problem: Problem, *, population: int = 16) -> None:
         super().__init__(problem, population=population)
         self._seed = problem.seed % 2**31
-        self._asking: queue.Queue[Tensor] = queue.Queue()
+        self._policy: queue.Queue[Tensor] = queue.Queue()
         self._answering: queue.Queue[Tensor | None] = queue.Queue()
         threading.Thread(target=self._search, daemon=True).start()
 
@@ -123,13 +123,13 @@ class EvoTorch(Outside):
             searcher.step()
 
     def _reward_of(self, points: Tensor) -> Tensor:
-        self._asking.put(points.detach().clone())
+        self._policy.put(points.detach().clone())
         answer = self._answering.get()
         assert answer is not None
         return answer
 
     def _points(self) -> Any:
-        return self._asking.get()
+        return self._policy.get()
 
     def _rewards(self, rewards: np.ndarray) -> None:
         self._answering.put(torch.as_tensor(rewards, dtype=torch.float32))

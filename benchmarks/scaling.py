@@ -15,13 +15,13 @@ from PIL import Image
 
 import zo_dno
 from benchmarks.tables import show
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.distributed.generator_actors import GeneratorPool
-from zo_dno.distributed.reward_actors import RewardPool, Takes
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.distributed.reward_actors import RewardActors, Takes
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.storage.images import image_hash
-from zo_dno.types import Question
+from zo_dno.types import Query
 from zo_dno.ui.display import quiet_libraries
 
 SECONDS = 0.2
@@ -46,27 +46,27 @@ class Instant:
     """A generator that costs nothing to speak of."""
 
     prompt, nfe, batch_size = "", 1, 16
-    space = NoiseSpace(((3, 8, 8),))
+    space = NoiseLayout(((3, 8, 8),))
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         small = (z.sigmoid() * 255).to(torch.uint8).reshape(-1, 8, 8, 3)
         return small.repeat_interleave(8, 1).repeat_interleave(8, 2)
 
 
-def questions(n: int) -> list[Question]:
+def queries(n: int) -> list[Query]:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
-    return [Question(row, image, image_hash(image), "") for row, image in enumerate(images)]
+    return [Query(row, image, image_hash(image), "") for row, image in enumerate(images)]
 
 
 def throughput(actors: int, rounds: int) -> float:
     """Ask `rounds` times as many questions as there are actors; return scores per second."""
     reward = Sleeper()
-    pool = RewardPool(reward, actors, takes=Takes(cpus=0))
-    while pool.crew.alive < actors:
+    pool = RewardActors(reward, actors, takes=Takes(cpus=0))
+    while pool.actors.alive < actors:
         time.sleep(0.1)
-    oracle = Oracle(reward, Asking(in_flight=actors), elsewhere=pool)
-    asked = questions(rounds * actors)
+    oracle = Oracle(reward, CallPolicy(in_flight=actors), remote=pool)
+    asked = queries(rounds * actors)
     started = time.perf_counter()
     answers = oracle.ask(asked)
     seconds = time.perf_counter() - started
@@ -121,11 +121,11 @@ def utilisation(queries: int) -> None:
         pool = GeneratorPool(_model, 1, threads=2)
         rows = []
         for population in (16, 64):
-            before, started = pool.crew.busy_seconds, time.perf_counter()
+            before, started = pool.actors.busy_seconds, time.perf_counter()
             options = {"population": population}
             zo_dno.optimize(pool, "jpeg_smaller", queries=queries, strategy_options=options, threads=1)
             seconds = time.perf_counter() - started
-            busy = pool.crew.busy_seconds - before
+            busy = pool.actors.busy_seconds - before
             rows.append([population, min(1.0, busy / seconds), queries / seconds])
         pool.close()
     show(

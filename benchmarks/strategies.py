@@ -143,7 +143,7 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
         )
     best = {}
     for budget in [budget for budget in BUDGETS if budget <= queries]:
-        able = [row for row in result.history[:budget] if row.may_win(constrained=constrained)]
+        able = [row for row in result.history[:budget] if row.is_feasible(constrained=constrained)]
         winner = max(able, key=lambda row: row.value or 0.0).image if able else ""
         if budget == queries:
             winner = result.best.sha256
@@ -158,7 +158,7 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
         "best": best,
         "log_prob": result.best.log_prob,
         "norm_ratio": result.best.norm_ratio,
-        "feasible": result.best.feasible,
+        "feasible": result.best.plausible,
         "prompt_match": result.held_out["prompt_match"][1],
         "seconds": time.perf_counter() - started,
         "strategy_seconds": result.seconds["strategy"],
@@ -180,7 +180,7 @@ def _usual(prompt: str, device: str) -> tuple[float, float]:
     import torch
 
     generator = _generator(prompt, "initial", device)
-    z = torch.randn(64, generator.space.d, generator=torch.Generator().manual_seed(64))
+    z = torch.randn(64, generator.layout.d, generator=torch.Generator().manual_seed(64))
     found = [_warmth(image.numpy()) for image in generator(z)]
     return float(np.mean(found)), float(np.std(found))
 

@@ -23,7 +23,7 @@ NO_GRADIENT = {"jpeg_smaller", "jpeg_larger"}
 
 def curve(result: zo_dno.Result, budgets: tuple[int, ...]) -> list[float]:
     """Return the best reward that might win after each budget."""
-    values = [query.value if query.may_win(constrained=True) else None for query in result.history]
+    values = [query.value if query.is_feasible(constrained=True) else None for query in result.history]
     best = np.fmax.accumulate(np.array([np.nan if value is None else value for value in values], float))
     return [float(best[min(budget, len(best)) - 1]) for budget in budgets]
 
@@ -61,11 +61,11 @@ def main() -> None:
                     for seed in range(options.seeds)
                 ]
             curves = list(zip(*(curve(result, budgets) for result in results), strict=True))
-            feasible = sum(result.best.feasible for result in results)
+            plausible = sum(result.best.plausible for result in results)
             lowest = min(result.best.log_prob for result in results)
             seconds = fmean(result.seconds["total"] for result in results)
             gradients = fmean(result.seconds["strategy"] for result in results)
-            rows.append([name, *(interval(list(found)) for found in curves), feasible, lowest, seconds, gradients])
+            rows.append([name, *(interval(list(found)) for found in curves), plausible, lowest, seconds, gradients])
             figures[name] = {"best": [list(found) for found in curves], "seconds": seconds, "strategy": gradients}
             print(rows[-1], flush=True)
         show(

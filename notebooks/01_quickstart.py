@@ -27,7 +27,7 @@ import zo_dno
 
 torch.set_num_threads(2)
 generator = zo_dno.DiffusersGenerator.builtin(prompt="mountains at day, cloudy, with a house")
-print(f"{generator.space.d} searched numbers, {generator.nfe} denoiser calls an image")
+print(f"{generator.layout.d} searched numbers, {generator.nfe} denoiser calls an image")
 
 # %% [markdown]
 # One call runs the search. `jpeg_smaller` is minus the size in kB: rewards are always maximised.

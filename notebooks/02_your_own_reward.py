@@ -52,7 +52,7 @@ def dear(images, prompts):
     return blue_sky(images, prompts)
 
 
-dear.asking = zo_dno.Asking(price=0.01, attempts=3)
+dear.policy = zo_dno.CallPolicy(price=0.01, attempts=3)
 paid = zo_dno.optimize(generator, dear, queries=48, max_cost=0.40, seed=0)
 print(f"{paid.queries} queries, {paid.failed_queries} without a score, at most {paid.cost:.2f} spent; ended by {paid.stopped_by}")
 
@@ -63,5 +63,5 @@ print(f"{paid.queries} queries, {paid.failed_queries} without a score, at most {
 both = zo_dno.optimize(
     generator, "jpeg_smaller", queries=96, seed=0, require=["prompt_match >= 0.9"], strategy="snes"
 )
-print(f"JPEG: {-both.first.reward:.2f} kB -> {-both.best.reward:.2f} kB with prompt match {both.best.parts}")
+print(f"JPEG: {-both.first.reward:.2f} kB -> {-both.best.reward:.2f} kB with prompt match {both.best.components}")
 both.best_image.resize((256, 256))

@@ -83,7 +83,7 @@ result = zo_dno.optimize(
         "input_price": 1.0,
         "output_price": 4.0,
     },
-    asking={"in_flight": 8},
+    policy={"in_flight": 8},
     queries=160,
     max_cost=0.50,
     held_out=["prompt_match"],

@@ -29,7 +29,7 @@ from zo_dno.scenes import PIPELINE_FOLDER
 pipeline = DiffusionPipeline.from_pretrained(PIPELINE_FOLDER)
 pipeline.set_progress_bar_config(disable=True)
 generator = zo_dno.DiffusersGenerator(pipeline, "sea at dusk", steps=6, guidance_scale=1.0, batch_size=8)
-print(generator.space.shapes, "searched;", generator.nfe, "denoiser calls an image")
+print(generator.layout.shapes, "searched;", generator.nfe, "denoiser calls an image")
 
 # %% [markdown]
 # With a stochastic sampler every step draws noise, and all of it can be searched. What has no effect is left out.
@@ -38,7 +38,7 @@ print(generator.space.shapes, "searched;", generator.nfe, "denoiser calls an ima
 every = zo_dno.DiffusersGenerator(
     pipeline, "sea at dusk", steps=6, guidance_scale=1.0, batch_size=8, search="all", eta=1.0
 )
-print(len(every.space.shapes), "draws,", every.space.d, "numbers")
+print(len(every.layout.shapes), "draws,", every.layout.d, "numbers")
 
 # %%
 results = {

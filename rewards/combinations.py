@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from zo_dno.oracle.combination.part import Part, parts_of
 from zo_dno.oracle.combination.reward import Combination
+from zo_dno.oracle.combination.term import Term, terms_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class WeightedSum(Combination):
     standardise: bool = field(default=True, kw_only=True)
 
     def combine(self, values: Mapping[str, float]) -> float:
-        return math.fsum(part.weight * values[part.name] for part in self.optimised)
+        return math.fsum(term.weight * values[term.name] for term in self.optimised)
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,18 @@ class Constrained(Combination):
 
     @property
     def settings(self) -> dict[str, Any]:
-        counts, *others = self.members
+        counts, *others = self.terms
         return super().settings | {"reward": counts.alone, "parts": {one.name: one.under_its_name for one in others}}
 
-    def bound(self, make: Callable[[Part], Part]) -> Combination:
+    def bound(self, make: Callable[[Term], Term]) -> Combination:
         made = super().bound(make)
-        made._set(name=made.members[0].name, unit=made.members[0].reward.unit)
+        made._set(name=made.terms[0].name, unit=made.terms[0].reward.unit)
         return made
 
     def combine(self, values: Mapping[str, float]) -> float:
         (value,) = values.values()
         return value
 
-    def _named(self) -> tuple[Part, ...]:
-        others = tuple(replace(part, weight=0.0) for part in parts_of(self.parts))
-        return parts_of([self.reward, *others])
+    def _named(self) -> tuple[Term, ...]:
+        others = tuple(replace(term, weight=0.0) for term in terms_of(self.parts))
+        return terms_of([self.reward, *others])

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
 from zo_dno.reward import Reward
@@ -44,7 +44,7 @@ class Command(Reward):
 
     name = "command"
     is_async = True
-    asking = Asking(in_flight=2, timeout=60.0)
+    policy = CallPolicy(in_flight=2, timeout=60.0)
     command: str
     unit: str = "score"
     version: str = "1"

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from jsonpointer import JsonPointer, JsonPointerException
 
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError, Failure
 from zo_dno.oracle.http_client import Client, checked_url
@@ -62,7 +62,7 @@ class HTTP(Reward):
     name = "http"
     is_async = True
     takes_keys = True
-    asking = Asking(in_flight=8, timeout=60.0)
+    policy = CallPolicy(in_flight=8, timeout=60.0)
     url: str
     request: dict[str, Any] | str = field(default_factory=dict)
     pointer: str = "/scores"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.judges.plackett_luce import groups, placed, spread_out
 from zo_dno.judges.rating_store import RATINGS, Ratings
@@ -64,7 +64,7 @@ class Human(Reward):
     keeps_answers = True
     travels = False
     batch = 2**20
-    asking = Asking(attempts=1, breaker=0, durable=True)
+    policy = CallPolicy(attempts=1, breaker=0, durable=True)
     mode: Mode = "best"
     together: int | None = None
     rounds: int | None = None
@@ -160,7 +160,7 @@ class Human(Reward):
             if one.value is not None:
                 votes[one.shown[0]][names[one.rater]] = one.value
         return {
-            name: Score(fmean(given.values()), parts=given, spread=pstdev(given.values()))
+            name: Score(fmean(given.values()), components=given, spread=pstdev(given.values()))
             for name, given in votes.items()
         }
 

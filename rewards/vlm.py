@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.judges.chat_completions import encoded
 from zo_dno.judges.judge_reward import JudgeReward, listed
@@ -86,10 +86,10 @@ class VLM(JudgeReward):
         return self.temperature > 0 and self.seed is None
 
     @property
-    def asking(self) -> Asking:  # type: ignore[override]
+    def policy(self) -> CallPolicy:  # type: ignore[override]
         """The terms: the price of an image is the most that all its judges can cost."""
         worst = self._prices.most * len(self._panel.seats) if self._prices else 0.0
-        return Asking(in_flight=self.at_once, timeout=120.0, price=worst)
+        return CallPolicy(in_flight=self.at_once, timeout=120.0, price=worst)
 
     @property
     def unit(self) -> str:  # type: ignore[override]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError, Failure
 from zo_dno.judges.chat_completions import Usage, encoded
@@ -86,14 +86,14 @@ class VLMCompare(JudgeReward):
             raise InputError(f"timeout must be above 0; got {self.timeout}.")
 
     @property
-    def asking(self) -> Asking:  # type: ignore[override]
+    def policy(self) -> CallPolicy:  # type: ignore[override]
         """The terms: a call is a whole population, so one that is given up is enough to pause.
 
         The price is that of an image in the smallest population, where anchors weigh most.
         """
         pairs = self.rounds * math.ceil((1 + self.anchors) / 2)
         price = self._prices.most * 2 * pairs * len(self.judges) if self._prices else 0.0
-        return Asking(breaker=1, price=price)
+        return CallPolicy(breaker=1, price=price)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -190,8 +190,8 @@ def _scored(said: Sequence[Said], names: Sequence[str], known: Mapping[str, floa
         won = sum(order is not None and order.ranked[0] == name for order in mine)
         parts = {"won": won, "lost": sum(order is not None for order in mine) - won, "undecided": mine.count(None)}
         if name in found:
-            scores[name] = Score(found[name].value, spread=found[name].error, parts=parts)
+            scores[name] = Score(found[name].value, spread=found[name].error, components=parts)
         else:
             why = "no comparison of this image came out the same in both orders"
-            scores[name] = Score(math.nan, kind="undecided", error=why, parts=parts)
+            scores[name] = Score(math.nan, kind="undecided", error=why, components=parts)
     return scores

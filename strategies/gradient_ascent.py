@@ -85,7 +85,7 @@ class GradientAscent(PopulationStrategy):
         """
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
-        gradient = self.model.pull_back(self._z[None], lambda x: self._scaled(self._slope(z, scores, x)))[0]
+        gradient = self.model.vjp(self._z[None], lambda x: self._scaled(self._slope(z, scores, x)))[0]
         if bool(gradient.isnan().any()):  # nothing that it needs has a score
             return
         if self._regularizer is not None:
@@ -93,7 +93,7 @@ class GradientAscent(PopulationStrategy):
         self._count += 1
         self._z = self._z + adam(gradient, self._moments, self._count, self.lr, self.momentum)
         if self.retraction:
-            self._z = self.model.restored(self.retract(self._z)[None])[0]
+            self._z = self.model.project(self.retract(self._z)[None])[0]
 
     def _scaled(self, slope: Tensor) -> Tensor:
         return slope if self.scale == "reward" else normalised(slope.flatten(1)).view_as(slope)

@@ -18,14 +18,14 @@ from PIL import Image
 import zo_dno
 from tests.support.sockets import listening
 from tests.support.toys import ToyGenerator
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.deployment import Application, application, reward_deployment, serve_reward
 from zo_dno.errors import InputError
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.http import HTTP
 from zo_dno.run.build import make_reward
 from zo_dno.storage.images import image_hash, png_bytes
-from zo_dno.types import Question
+from zo_dno.types import Query
 from zo_dno.web.reward_app import MAX_BODY
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -39,7 +39,7 @@ class Crowd(zo_dno.Reward):
     """Waits until 24 calls are under way, or has waited long; the score is the most that there were at once."""
 
     name, unit, is_async = "crowd", "calls", True
-    asking = Asking(in_flight=24)
+    policy = CallPolicy(in_flight=24)
 
     def __init__(self):
         self.here = self.most = 0
@@ -75,9 +75,9 @@ def served():
 
 def asked(url, images, in_flight=4, **options):
     reward = HTTP(url + "/score", **options)
-    oracle = Oracle(reward, Asking(in_flight=in_flight, timeout=30, attempts=1, breaker=0))
+    oracle = Oracle(reward, CallPolicy(in_flight=in_flight, timeout=30, attempts=1, breaker=0))
     try:
-        return oracle.ask([Question(i, one, image_hash(one), "p") for i, one in enumerate(images)])
+        return oracle.ask([Query(i, one, image_hash(one), "p") for i, one in enumerate(images)])
     finally:
         oracle.close()
 

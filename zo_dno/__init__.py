@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zo_dno.call_policy import Asking as Asking
+    from zo_dno.call_policy import CallPolicy as CallPolicy
     from zo_dno.comparison.compare import Comparison as Comparison
     from zo_dno.comparison.compare import compare as compare
     from zo_dno.comparison.tuning import tune as tune
@@ -33,7 +33,7 @@ _HOMES = {
     "resume": "zo_dno.run.optimize",
     "compare": "zo_dno.comparison.compare",
     "tune": "zo_dno.comparison.tuning",
-    "Asking": "zo_dno.call_policy",
+    "CallPolicy": "zo_dno.call_policy",
     "Comparison": "zo_dno.comparison.compare",
     "DiffusersGenerator": "zo_dno.generators.diffusers_generator",
     "FunctionGenerator": "zo_dno.generators.function_generator",
@@ -48,10 +48,12 @@ _HOMES = {
     "Stop": "zo_dno.run.cancellation",
     "ZoDnoError": "zo_dno.errors",
 }
+_RENAMED = {"Asking": "CallPolicy"}
 __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    name = _RENAMED.get(name, name)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -7,7 +7,7 @@ from zo_dno.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class CallPolicy:
     """The terms on which a reward is asked. A reward brings its own; a run may change any of them.
 
     Args:

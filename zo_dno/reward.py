@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ class Reward(ABC):
         unit: of the scores, such as "kB" or "score 0-10".
         version: raised whenever the same image would get another score.
         range: smallest and largest value that can be right; what lies outside is missing.
-        asking: the terms it is asked on: how many at once, for how long, at what price.
+        policy: the terms it is asked on: how many at once, for how long, at what price.
         is_async: `__call__` is a coroutine function.
         batch: how many images one call takes at most. A call that fails loses all of them.
         takes_keys: `__call__` is given a third argument, a key for each image that is equal for equal questions only,
@@ -38,13 +38,18 @@ class Reward(ABC):
     unit: str
     version: str = "1"
     range: tuple[float, float] = (-math.inf, math.inf)
-    asking: Asking = Asking()
+    policy: CallPolicy = CallPolicy()
     is_async: bool = False
     batch: int = 1
     takes_keys: bool = False
     keeps_answers: bool = False
     noisy: bool = False
     travels: bool = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "asking" in vars(cls):  # the attribute's former name: a price in it must not be lost
+            cls.policy = vars(cls)["asking"]
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -123,7 +123,7 @@ class Model(Protocol):
         """Draw z (n, d) as (n, 3, H, W) float in [0, 1], without a graph."""
         ...
 
-    def pull_back(self, z: "Tensor", cotangent: Callable[["Tensor"], "Tensor"]) -> "Tensor":
+    def vjp(self, z: "Tensor", cotangent: Callable[["Tensor"], "Tensor"]) -> "Tensor":
         """Return J(z)^T h, (n, d) on the CPU.
 
         Args:
@@ -132,7 +132,7 @@ class Model(Protocol):
         """
         ...
 
-    def restored(self, z: "Tensor") -> "Tensor":
+    def project(self, z: "Tensor") -> "Tensor":
         """Move noise z (n, d) that may not win, since it is not plausible, to the nearest that may."""
         ...
 

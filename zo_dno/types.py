@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from zo_dno.failures import Failure
-    from zo_dno.noise.space import NoiseSpace
+    from zo_dno.noise.space import NoiseLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Score:
         raw: what a judge answered, word for word.
         tokens: that a language model used.
         kind: what missing scores are counted by.
-        parts: named numbers that it was made of, such as the criteria of a judge.
+        components: named numbers that it was made of, such as the criteria of a judge.
         spread: standard deviation among the several raters, judges or samples behind it.
         shortfall: how far the image is from what the reward requires of a winner; 0 meets it. In standard deviations
             of what is required.
@@ -57,9 +57,9 @@ class Score:
     raw: str | None = None
     tokens: int = 0
     kind: str | None = None
-    parts: Mapping[str, float] | None = None
+    components: Mapping[str, float] | None = None
     spread: float | None = None
-    shortfall: float = 0.0
+    reward_violation: float = 0.0
 
     @property
     def missing(self) -> bool:
@@ -83,7 +83,7 @@ AnyImage = Union["np.ndarray", RemoteImage]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
+class Rendered:
     """An image that was drawn.
 
     Attributes:
@@ -100,7 +100,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class Query:
     """One query: a reward asked about one image.
 
     Attributes:
@@ -125,7 +125,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What came of a query.
 
     Attributes:
@@ -152,7 +152,7 @@ class Generator(Protocol):
     """
 
     @property
-    def space(self) -> "NoiseSpace": ...
+    def layout(self) -> "NoiseLayout": ...
 
     @property
     def nfe(self) -> int:

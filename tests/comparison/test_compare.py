@@ -20,7 +20,7 @@ from zo_dno import InputError
 from zo_dno.comparison.plan import Plan, read_plan
 from zo_dno.comparison.report import comparison_report
 from zo_dno.comparison.table import COLUMNS
-from zo_dno.comparison.trials import Trials, answered
+from zo_dno.comparison.trials import Trials, completed
 
 TOY = {"model": "tests.support.toys:ToyGenerator", "threads": 1}
 PLAN = {
@@ -70,8 +70,8 @@ def test_every_combination_is_a_row_for_each_budget(found):
 
 def test_rows_are_what_the_ledgers_say(found):
     for row in found.table.to_dict("records"):
-        rows = answered(Path(row["folder"]))[: row["budget"]]
-        best = max((one for one in rows if one.may_win(constrained=True)), key=lambda one: one.value)
+        rows = completed(Path(row["folder"]))[: row["budget"]]
+        best = max((one for one in rows if one.is_feasible(constrained=True)), key=lambda one: one.value)
         assert (row["best"], row["log_prob"], row["first"]) == (best.value, best.log_prob, rows[0].value)
     last = found.table[found.table["budget"] == 48]
     for row in last.to_dict("records"):
@@ -227,7 +227,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path):
     def broken(images, prompts):
         raise RuntimeError("no power")
 
-    plan = Plan(["snes"], ["one"], [broken], 1, queries=16, settings={**TOY, "asking": {"attempts": 1}})
+    plan = Plan(["snes"], ["one"], [broken], 1, queries=16, settings={**TOY, "policy": {"attempts": 1}})
     trials = Trials(plan, tmp_path)
     assert trials.advance(0, 16) < -1e6
     assert "no power" in (plan.trials[0].folder(tmp_path) / "failed.txt").read_text()
@@ -237,7 +237,7 @@ def test_functions_and_classes_are_taken_in_place_of_names(tmp_path):
     plan = Plan(["snes"], ["one"], [redness], 1, queries=16, settings=TOY)
     assert [trial.reward for trial in plan.trials] == ["redness", "redness"]
     Trials(plan, tmp_path).advance(1, 16)
-    assert len(answered(plan.trials[1].folder(tmp_path))) == 16
+    assert len(completed(plan.trials[1].folder(tmp_path))) == 16
 
 
 def test_runs_of_all_seeds_share_the_model_and_its_own_seed(tmp_path):
@@ -249,7 +249,7 @@ def test_runs_of_all_seeds_share_the_model_and_its_own_seed(tmp_path):
     later.advance(1, 8)
     later.advance(3, 4)
     Trials(plan, tmp_path / "other").advance(3, 8)
-    rows = [answered(plan.trials[3].folder(tmp_path / name)) for name in ("one", "other")]
+    rows = [completed(plan.trials[3].folder(tmp_path / name)) for name in ("one", "other")]
     assert [row.image for row in rows[0]] == [row.image for row in rows[1]]
 
 

@@ -19,10 +19,10 @@ import pytest
 
 import zo_dno
 from tests.support.toys import ToyGenerator
-from zo_dno.distributed import actor_pool as crew
+from zo_dno.distributed import actor_pool as actors
 from zo_dno.distributed.cluster import connect
 from zo_dno.distributed.generator_actors import GeneratorPool
-from zo_dno.distributed.reward_actors import RewardPool, Takes
+from zo_dno.distributed.reward_actors import RewardActors, Takes
 from zo_dno.errors import InputError
 from zo_dno.run.build import make_reward
 
@@ -121,7 +121,7 @@ class Trouble(threading.Thread):
 def run(cluster, here, tmp_path):
     """Run with one actor that draws and three that score, make trouble in its middle, and compare."""
 
-    def with_trouble(title, make, **asking):
+    def with_trouble(title, make, **policy):
         log = tmp_path / "log"
         takes = Takes(resources={"drawing": 1})
         drawer = GeneratorPool(Large, 1, takes=takes, address=cluster.address)
@@ -133,7 +133,7 @@ def run(cluster, here, tmp_path):
                 workers=3,
                 worker_resources={"scoring": 1},
                 ray=cluster.address,
-                asking=asking,
+                policy=policy,
                 **OPTIONS,
             )
         finally:
@@ -195,12 +195,12 @@ def test_the_node_is_lost_that_draws_and_holds_the_images(run, cluster):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(crew, "PATIENCE", 3.0)
+    monkeypatch.setattr(actors, "PATIENCE", 3.0)
 
 
 def test_more_gpus_than_there_are(cluster, impatient):
     with pytest.raises(InputError, match=r"workers could not be started within 3 s\. Ray has .* of .* CPU.* free"):
-        RewardPool(Timeless(), 1, takes=Takes(gpus=1), address=cluster.address)
+        RewardActors(Timeless(), 1, takes=Takes(gpus=1), address=cluster.address)
 
 
 def test_workers_without_the_package(cluster, tmp_path):
@@ -208,11 +208,11 @@ def test_workers_without_the_package(cluster, tmp_path):
 
     ray.shutdown()  # what workers find is settled when a process joins
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['zo_dno'] = None\n")
-    lacking = {"py_modules": None, "env_vars": {"PYTHONPATH": str(tmp_path)}}
+    violation = {"py_modules": None, "env_vars": {"PYTHONPATH": str(tmp_path)}}
     with pytest.raises(
         InputError, match=r"workers could not be started: .*zo_dno.* Install it on every machine, or let"
     ):
-        RewardPool(make_reward("brightness"), 1, address=cluster.address, runtime_env=lacking)
+        RewardActors(make_reward("brightness"), 1, address=cluster.address, runtime_env=violation)
     ray.shutdown()
 
 
@@ -264,7 +264,7 @@ def test_rays_metrics_show_the_actors(cluster):
     import httpx2
     import ray
 
-    pool = RewardPool(Timeless(), 2, takes=Takes(cpus=0), address=cluster.address)
+    pool = RewardActors(Timeless(), 2, takes=Takes(cpus=0), address=cluster.address)
     try:
         found = ""
         for _ in range(200):

@@ -8,14 +8,14 @@ import pytest
 
 import zo_dno
 from tests.support.light_reward import Loaded
-from zo_dno.call_policy import Asking
-from zo_dno.distributed.reward_actors import RewardPool
+from zo_dno.call_policy import CallPolicy
+from zo_dno.distributed.reward_actors import RewardActors
 from zo_dno.errors import InputError
 from zo_dno.oracle.oracle import Oracle, PauseError
 from zo_dno.rewards.combinations import WeightedSum
 from zo_dno.run.build import make_reward
 from zo_dno.storage.images import image_hash
-from zo_dno.types import Question
+from zo_dno.types import Query
 
 pytestmark = pytest.mark.ray
 
@@ -45,19 +45,19 @@ def ray_stops():
     ray.shutdown()
 
 
-def questions(n):
+def queries(n):
     images = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), dtype=np.uint8)
-    return [Question(i, image, image_hash(image), "p") for i, image in enumerate(images)]
+    return [Query(i, image, image_hash(image), "p") for i, image in enumerate(images)]
 
 
-def asked(reward, n, workers=2, **terms):
-    return asked_in(RewardPool(reward, workers), reward, n, in_flight=workers, first_wait=0.01, **terms)
+def asked(reward, n, workers=2, **policies):
+    return asked_in(RewardActors(reward, workers), reward, n, in_flight=workers, first_wait=0.01, **policies)
 
 
-def asked_in(pool, reward, n, **terms):
-    oracle = Oracle(reward, Asking(**terms), elsewhere=pool)
+def asked_in(pool, reward, n, **policies):
+    oracle = Oracle(reward, CallPolicy(**policies), remote=pool)
     try:
-        return oracle.ask(questions(n))
+        return oracle.ask(queries(n))
     finally:
         oracle.close()
         pool.close()
@@ -112,7 +112,7 @@ class Waiting(zo_dno.Reward):
 
 def test_many_queries_of_an_asynchronous_reward_are_under_way_in_one_actor():
     reward = Waiting(together=8)
-    answers = asked_in(RewardPool(reward, 1, slots=8), reward, 8, in_flight=8, timeout=20)
+    answers = asked_in(RewardActors(reward, 1, slots=8), reward, 8, in_flight=8, timeout=20)
     assert [answer.score.value for answer in answers] == list(range(8))
     assert len({answer.score.raw for answer in answers}) == 1
 
@@ -127,7 +127,7 @@ def test_a_late_answer_of_an_asynchronous_reward_costs_that_query_alone():
             return number_and_process(images)
 
     reward = Late()
-    answers = asked_in(RewardPool(reward, 1, slots=4), reward, 8, in_flight=4, timeout=1, attempts=1)
+    answers = asked_in(RewardActors(reward, 1, slots=4), reward, 8, in_flight=4, timeout=1, attempts=1)
     scores = [answer.score for answer in answers]
     assert [score.value for score in scores if not score.missing] == [0, 1, 2, 4, 5, 6, 7]
     assert scores[3].kind == "timeout"
@@ -136,7 +136,7 @@ def test_a_late_answer_of_an_asynchronous_reward_costs_that_query_alone():
 
 def test_a_reward_that_keeps_its_answers_in_the_run_folder_stays_here():
     with pytest.raises(InputError, match="workers must be 0 with 'human', which keeps what it is told in the folder"):
-        RewardPool(make_reward("human"), workers=2)
+        RewardActors(make_reward("human"), workers=2)
 
 
 def test_a_reward_that_cannot_be_sent_is_refused():
@@ -147,7 +147,7 @@ def test_a_reward_that_cannot_be_sent_is_refused():
     with pytest.raises(
         InputError, match="'process' must be something that can be sent.*lock.*set workers to 0"
     ) as error:
-        RewardPool(Locked(), workers=2)
+        RewardActors(Locked(), workers=2)
     assert "\n" not in str(error.value)
 
 
@@ -164,7 +164,7 @@ def _fails():
 
 def test_a_reward_that_cannot_start_says_why():
     with pytest.raises(InputError, match="workers could not be started: .*no such model here"):
-        RewardPool(Broken(), workers=1)
+        RewardActors(Broken(), workers=1)
 
 
 class Fatal(Process):
@@ -236,7 +236,7 @@ def test_a_failing_reward_fails_the_same_in_actors(toy):
 def test_everything_listens_on_loopback():
     import ray
 
-    pool = RewardPool(Process(), workers=1)
+    pool = RewardActors(Process(), workers=1)
     try:
         assert ray.util.get_node_ip_address() == "127.0.0.1"
         assert os.environ["RAY_AUTH_MODE"] == "token"
@@ -246,4 +246,4 @@ def test_everything_listens_on_loopback():
 
 def test_bad_number_of_workers():
     with pytest.raises(InputError, match="workers must be at least 1; got 0"):
-        RewardPool(Process(), workers=0)
+        RewardActors(Process(), workers=0)

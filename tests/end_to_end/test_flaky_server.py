@@ -11,7 +11,7 @@ import zo_dno
 from tests.support import flaky_server
 from tests.support.flaky_server import FOR_GOOD, KINDS, WAYS, name_of, score_of
 from tests.support.toys import ToyGenerator
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.results.overview import overview
 from zo_dno.storage.images import read_png
 
@@ -22,7 +22,7 @@ class Remote(zo_dno.Reward):
     """Posts the pixels to the server."""
 
     name, unit, is_async = "remote", "points", True
-    asking = Asking(in_flight=16, timeout=1.5, attempts=ATTEMPTS, first_wait=0.01, breaker=0, durable=True)
+    policy = CallPolicy(in_flight=16, timeout=1.5, attempts=ATTEMPTS, first_wait=0.01, breaker=0, durable=True)
 
     def __init__(self, url):
         self._url, self._client = url, None

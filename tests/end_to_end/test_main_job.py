@@ -23,7 +23,7 @@ def generator():
 
 
 def test_the_built_in_model_has_1024_searched_numbers(generator):
-    assert generator.space.shapes == ((4, 16, 16),)
+    assert generator.layout.shapes == ((4, 16, 16),)
     images = generator(torch.randn(3, 1024, generator=torch.Generator().manual_seed(0)))
     assert images.shape == (3, 64, 64, 3)
 
@@ -32,7 +32,7 @@ def test_a_short_search_keeps_the_prompt_and_the_prior(generator):
     """Held out: the judge still reads the asked place and time off the winner."""
     result = zo_dno.optimize(generator, "jpeg_smaller", queries=96, seed=0, held_out=["prompt_match"])
     assert result.best.reward > result.first.reward
-    assert result.best.feasible
+    assert result.best.plausible
     assert result.best.log_prob >= -2.2
     assert abs(result.best.norm_ratio - 1) <= 3 / (2 * 1024) ** 0.5
     (seen,) = Judge.load().read([result.best_image])

@@ -23,7 +23,7 @@ import zo_dno
 from benchmarks.kills import STRATEGIES, trials
 from tests.storage.test_ledger import first_version
 from tests.support.toys import ToyGenerator
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError, RunError
 from zo_dno.results.overview import overview
 from zo_dno.storage.ledger import Ledger
@@ -53,7 +53,7 @@ def content(folder):
     rows = [replace(row, seconds=0, attempts=0, cost=0) for row in ledger.all_queries()]
     populations = [(row.stage, row.number, row.first_id, row.size, row.noise) for row in ledger.populations()]
     del result["seconds"], result["cost"]
-    return result, rows, populations, ledger.artefacts(), [(folder / name).read_bytes() for name in PICTURES]
+    return result, rows, populations, ledger.artifacts(), [(folder / name).read_bytes() for name in PICTURES]
 
 
 def settled(images, prompts):
@@ -88,11 +88,11 @@ def test_killed_at_random_instants(tmp_path):
             assert outcome.holds, outcome
 
 
-@pytest.mark.parametrize("asking", [{}, PAID], ids=["free", "paid"])
+@pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_larger_budget_goes_on_as_if_it_had_always_been_larger(tmp_path, strategy, asking):
-    run(tmp_path / "whole", strategy=strategy, horizon=21, top=3, keep_images=5, asking=asking)
-    run(tmp_path / "parts", strategy=strategy, queries=21, top=3, keep_images=5, asking=asking)
+def test_a_larger_budget_goes_on_as_if_it_had_always_been_larger(tmp_path, strategy, policy):
+    run(tmp_path / "whole", strategy=strategy, horizon=21, top=3, keep_images=5, policy=policy)
+    run(tmp_path / "parts", strategy=strategy, queries=21, top=3, keep_images=5, policy=policy)
     resume(tmp_path / "parts", queries=30)
     resume(tmp_path / "parts", queries=48)
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
@@ -109,18 +109,18 @@ def check_ctrl_c(run, tmp_path, at, **options):
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("asking", [{}, PAID], ids=["free", "paid"])
+@pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("at", [1, 3, 8, 9, 30, 48])
-def test_ctrl_c_and_resume(tmp_path, at, asking):
-    check_ctrl_c(run, tmp_path, at, gamma=0.5, asking=asking)
+def test_ctrl_c_and_resume(tmp_path, at, policy):
+    check_ctrl_c(run, tmp_path, at, gamma=0.5, policy=policy)
 
 
-@pytest.mark.parametrize("asking", [{}, {"price": 0.01}], ids=["free", "paid"])
-def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path, asking):
-    asking = {"breaker": 3, "attempts": 1, **asking}
-    run(tmp_path / "whole", settled, asking=asking)
+@pytest.mark.parametrize("policy", [{}, {"price": 0.01}], ids=["free", "paid"])
+def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path, policy):
+    policy = {"breaker": 3, "attempts": 1, **policy}
+    run(tmp_path / "whole", settled, policy=policy)
     dies = stops(20, ConnectionError("no route to the judge"), after=True)
-    result = run(tmp_path / "parts", dies, asking=asking)
+    result = run(tmp_path / "parts", dies, policy=policy)
     assert len(dies.calls) == 22
     assert result.status == "paused"
     assert result.queries == 19
@@ -138,8 +138,8 @@ def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path, asking)
 def test_a_run_paused_before_any_score_says_so_and_goes_on(tmp_path):
     dead = stops(1, PermissionError("bad key"), after=True)
     with pytest.raises(RunError, match=r"Paused after 0 answered queries: .*bad key.*zo-dno resume"):
-        run(tmp_path / "parts", dead, asking={"breaker": 4, **PAID})
-    run(tmp_path / "whole", settled, asking={"breaker": 4, **PAID})
+        run(tmp_path / "parts", dead, policy={"breaker": 4, **PAID})
+    run(tmp_path / "whole", settled, policy={"breaker": 4, **PAID})
     resume(tmp_path / "parts", settled)
     assert content(tmp_path / "parts")[0] == content(tmp_path / "whole")[0]
 
@@ -170,7 +170,7 @@ class Timed(zo_dno.Reward):
     """Answers what the image decides, in an order that the test decides; some images have no score or fail at first."""
 
     name, unit, is_async = "timed", "n", True
-    asking = Asking(in_flight=4, price=0.01, first_wait=0.0001, attempts=3, breaker=0)
+    policy = CallPolicy(in_flight=4, price=0.01, first_wait=0.0001, attempts=3, breaker=0)
 
     def __init__(self, delays=(0,)):
         self.delays, self.calls, self.failed = delays, 0, set()
@@ -229,8 +229,8 @@ def test_neither_timing_nor_restarts_change_what_is_told(monkeypatch, tmp_path_f
 
 
 def test_the_cap_ends_a_run_and_a_higher_one_goes_on(tmp_path):
-    run(tmp_path / "whole", asking=PAID)
-    result = run(tmp_path / "parts", asking=PAID, max_cost=0.205)
+    run(tmp_path / "whole", policy=PAID)
+    result = run(tmp_path / "parts", policy=PAID, max_cost=0.205)
     assert (result.queries, result.stopped_by) == (20, "cost")
     assert result.cost == pytest.approx(0.2)
     result = resume(tmp_path / "parts", max_cost=1.0)
@@ -241,7 +241,7 @@ def test_the_cap_ends_a_run_and_a_higher_one_goes_on(tmp_path):
 
 def test_a_cap_below_one_query_asks_nothing(tmp_path):
     with pytest.raises(RunError, match="Nothing was asked: max_cost is 0.01, and one query can cost 0.05"):
-        run(tmp_path / "run", asking={"price": 0.01, "attempts": 5}, max_cost=0.01)
+        run(tmp_path / "run", policy={"price": 0.01, "attempts": 5}, max_cost=0.01)
 
 
 def test_a_cap_without_a_price_is_refused(tmp_path):
@@ -256,7 +256,7 @@ def test_denoiser_calls_end_a_run(tmp_path):
 
 
 def test_a_finished_run_resumes_to_itself(tmp_path):
-    run(tmp_path / "run", baseline="equal", held_out=["darkness"], asking=PAID)
+    run(tmp_path / "run", baseline="equal", held_out=["darkness"], policy=PAID)
     before = content(tmp_path / "run")
     resume(tmp_path / "run")
     assert content(tmp_path / "run") == before
@@ -272,7 +272,7 @@ def test_a_budget_below_what_was_asked_is_refused(tmp_path):
 
 
 def test_answers_are_shared_by_runs(tmp_path):
-    options = {"cache": tmp_path / "answers.db", "asking": PAID}
+    options = {"cache": tmp_path / "answers.db", "policy": PAID}
     first = run(tmp_path / "one", settled, **options)
     second = run(tmp_path / "two", settled, **options)
     assert (first.cached_queries, first.cost) == (0, pytest.approx(0.48))
@@ -335,7 +335,7 @@ def other_noise(monkeypatch):
 
 
 def test_other_noise_is_refused_or_goes_on_from_the_snapshot(tmp_path, other_noise):
-    before = run(tmp_path / "run", queries=28, asking=PAID)
+    before = run(tmp_path / "run", queries=28, policy=PAID)
     other_noise()
     with pytest.raises(InputError, match="the strategy proposes other noise from query 1 on"):
         resume(tmp_path / "run", queries=48)
@@ -359,7 +359,7 @@ def test_a_free_run_has_no_snapshot_to_go_on_from(tmp_path, other_noise):
 
 
 def test_an_image_that_is_gone_is_drawn_again(tmp_path, caplog):
-    run(tmp_path / "run", asking=PAID)
+    run(tmp_path / "run", policy=PAID)
     before = content(tmp_path / "run")
     best = tmp_path / "run" / "images" / f"{before[0]['best']['image']}.png"
     best.unlink()
@@ -475,7 +475,7 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
     assert said.startswith("StorageError")
     assert "could not be" in said
     assert len(said.strip().splitlines()) == 1
-    kept = [row for row in Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries() if row.answered]
+    kept = [row for row in Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries() if row.completed]
     assert len(kept) > 10
     edit(tmp_path / "run", queries=len(kept) + 20)
     result = resume(tmp_path / "run", settled)

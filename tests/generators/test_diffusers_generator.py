@@ -43,7 +43,7 @@ def test_replays_the_pipelines_own_draws(stable_diffusion, name, guidance):
     scheduler, arguments, recorded, influential = schedulers()[name]
     stable_diffusion.scheduler = scheduler
     generator = make(stable_diffusion, search="all", guidance_scale=guidance, **arguments)
-    assert generator.space.shapes == ((4, 8, 8),) * influential
+    assert generator.layout.shapes == ((4, 8, 8),) * influential
 
     own = stable_diffusion(
         "a cat",
@@ -57,7 +57,7 @@ def test_replays_the_pipelines_own_draws(stable_diffusion, name, guidance):
     source = torch.Generator().manual_seed(5)
     draws = [torch.randn(4, 4, 8, 8, generator=source) for _ in range(recorded)][:influential]
 
-    images = generator(generator.space.join(draws))
+    images = generator(generator.layout.join(draws))
     assert torch.equal(images, torch.from_numpy((own * 255).round()).to(torch.uint8))
 
 
@@ -65,7 +65,7 @@ def test_equals_an_independent_ddim(stable_diffusion):
     """Equations (12) and (16) of Song et al. (2010.02502), written out here."""
     guidance = 3.0
     generator = make(stable_diffusion, guidance_scale=guidance, search="all", eta=1.0)
-    z = torch.randn(2, generator.space.d, generator=torch.Generator().manual_seed(1))
+    z = torch.randn(2, generator.layout.d, generator=torch.Generator().manual_seed(1))
     latents, *step_noise = generator.draws(z)
     tokens = stable_diffusion.tokenizer(
         ["", "a cat"], padding="max_length", max_length=16, truncation=True, return_tensors="pt"
@@ -95,7 +95,7 @@ def test_equals_an_independent_ddim(stable_diffusion):
 @pytest.mark.parametrize("search", ["initial", "all"])
 def test_an_image_does_not_depend_on_its_batch_mates(stable_diffusion, search):
     generator = make(stable_diffusion, search=search, eta=1.0)
-    z = torch.randn(7, generator.space.d, generator=torch.Generator().manual_seed(2))
+    z = torch.randn(7, generator.layout.d, generator=torch.Generator().manual_seed(2))
     together = generator(z)
     for i in range(7):
         assert torch.equal(generator(z[i : i + 1])[0], together[i])
@@ -107,13 +107,13 @@ def test_every_searched_draw_changes_the_image_and_frozen_ones_come_from_the_see
         make(stable_diffusion, search=search, eta=1.0, seed=seed)
         for search, seed in (("all", 0), ("initial", 0), ("initial", 1))
     )
-    z = torch.randn(1, every.space.d, generator=torch.Generator().manual_seed(3))
+    z = torch.randn(1, every.layout.d, generator=torch.Generator().manual_seed(3))
     base = every.render(z)
-    for i, size in enumerate(every.space.sizes):
+    for i, size in enumerate(every.layout.sizes):
         changed = z.clone()
         changed[:, i * size : (i + 1) * size] *= -1
         assert not torch.equal(every.render(changed), base), i
-    initial = z[:, : first.space.d]
+    initial = z[:, : first.layout.d]
     assert torch.equal(first(initial), first(initial))
     assert not torch.equal(first.render(initial), other_seed.render(initial))
 
@@ -128,7 +128,7 @@ def test_the_prompt_is_encoded_once(stable_diffusion):
     stable_diffusion.text_encoder.register_forward_hook(lambda *_: calls.append(1))
     generator = make(stable_diffusion, guidance_scale=1.0, batch_size=3)
     before = len(calls)
-    z = torch.randn(9, generator.space.d)
+    z = torch.randn(9, generator.layout.d)
     generator(z)
     generator(z)
     assert len(calls) - before <= 1  # once for this batch size, whatever the number of batches
@@ -138,7 +138,7 @@ def test_nothing_stands_around_the_denoiser(stable_diffusion):
     modes = []
     stable_diffusion.unet.register_forward_hook(lambda *_: modes.append(_get_current_function_mode()))
     generator = make(stable_diffusion, eta=1.0, search="all")
-    generator(torch.randn(4, generator.space.d))
+    generator(torch.randn(4, generator.layout.d))
     assert len(modes) > STEPS
     assert set(modes) == {None}
 
@@ -147,20 +147,20 @@ def test_the_pipeline_is_left_as_it_was(stable_diffusion):
     step, encode = stable_diffusion.scheduler.step, stable_diffusion.encode_prompt
     generator = make(stable_diffusion, search="all", eta=1.0)
     state = torch.get_rng_state()
-    generator(torch.randn(2, generator.space.d, generator=torch.Generator().manual_seed(0)))
+    generator(torch.randn(2, generator.layout.d, generator=torch.Generator().manual_seed(0)))
     assert torch.equal(torch.get_rng_state(), state)
     assert stable_diffusion.scheduler.step == step
     assert stable_diffusion.encode_prompt == encode
     stable_diffusion.vae.decode = None  # breaks the next call in its middle
     with pytest.raises(TypeError):
-        generator(torch.randn(2, generator.space.d))
+        generator(torch.randn(2, generator.layout.d))
     assert stable_diffusion.scheduler.step == step
     assert _get_current_function_mode() is None
 
 
 def test_gradients_pass_through_render(stable_diffusion):
     generator = make(stable_diffusion)
-    z = torch.randn(2, generator.space.d).requires_grad_()
+    z = torch.randn(2, generator.layout.d).requires_grad_()
     image = generator.render(z)
     assert image.shape == (2, 3, 16, 16)
     assert 0 <= float(image.detach().min()) <= float(image.detach().max()) <= 1
@@ -218,7 +218,7 @@ def test_every_way_to_draw_gaussian_noise_is_replayed(stable_diffusion, draw):
     prepare = stable_diffusion.prepare_latents
     stable_diffusion.prepare_latents = lambda *args: draw(prepare(*args))
     generator = make(stable_diffusion)
-    assert generator.space.shapes == ((4, 8, 8),)  # what the pipeline drew before is dead
+    assert generator.layout.shapes == ((4, 8, 8),)  # what the pipeline drew before is dead
     torch.testing.assert_close(generator.render(z), expected, atol=1e-6, rtol=0)
 
 

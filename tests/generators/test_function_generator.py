@@ -29,7 +29,7 @@ def my_models(tmp_path, monkeypatch):
         textwrap.dedent("""
             import torch
             import zo_dno
-            from zo_dno.noise.space import NoiseSpace
+            from zo_dno.noise.space import NoiseLayout
 
             def floats(z):
                 return z.reshape(-1, 3, 4, 4).sigmoid()
@@ -48,7 +48,7 @@ def my_models(tmp_path, monkeypatch):
             class Painter:
                 nfe = 1
                 def __init__(self, prompt, d=4):
-                    self.prompt, self.space = prompt, NoiseSpace(((d,),))
+                    self.prompt, self.layout = prompt, NoiseLayout(((d,),))
                 def __call__(self, z):
                     return words(z, self.prompt)
 
@@ -62,11 +62,11 @@ def my_models(tmp_path, monkeypatch):
 def test_floats_become_bytes_and_keep_their_gradient():
     generator = zo_dno.FunctionGenerator(floats, SHAPE)
     z = torch.randn(5, 48, requires_grad=True)
-    images, rendered = generator(z.detach()), generator.render(z)
+    images, render_floats = generator(z.detach()), generator.render(z)
     assert images.dtype == torch.uint8
     assert images.shape == (5, 8, 8, 3)
-    assert torch.equal(images, (rendered.detach() * 255).round().to(torch.uint8).permute(0, 2, 3, 1))
-    rendered.sum().backward()
+    assert torch.equal(images, (render_floats.detach() * 255).round().to(torch.uint8).permute(0, 2, 3, 1))
+    render_floats.sum().backward()
     assert bool((z.grad != 0).all())
 
 
@@ -92,8 +92,8 @@ def test_every_call_has_the_batch_size_and_images_do_not_depend_on_how_many_were
 
 def test_several_draws_follow_each_other():
     generator = zo_dno.FunctionGenerator(floats, [(3, 4, 2), (3, 4, 2)])
-    assert generator.space.shapes == ((3, 4, 2), (3, 4, 2))
-    assert generator.space.d == 48
+    assert generator.layout.shapes == ((3, 4, 2), (3, 4, 2))
+    assert generator.layout.d == 48
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, -1), [(3, 4), ()], (2.0, 3)])
@@ -148,10 +148,10 @@ def test_a_config_names_functions_generators_and_classes(my_models, name, option
     config = validated({"model": f"my_models:{name}", "prompt": "sea", "generator_options": options})
     generator = load_model(config)
     images = generator(torch.randn(2, d))
-    assert generator.space.d == d
+    assert generator.layout.d == d
     assert value is None or int(images.min()) == int(images.max()) == value
     again = generator_from(generator.settings)
-    assert again.space.d == d
+    assert again.layout.d == d
     assert again.settings == generator.settings
 
 
@@ -163,7 +163,7 @@ def test_a_config_names_functions_generators_and_classes(my_models, name, option
         ("floats", {"size": 3}, "generator option 'size' is unknown"),
         ("made", {"nfe": 2}, "takes no options; got nfe"),
         ("number", {}, "must be a function z -> images or a generator; got 3"),
-        ("Nothing", {}, "must have space, nfe and a call"),
+        ("Nothing", {}, "must have layout, nfe and a call"),
     ],
 )
 def test_what_is_no_generator_is_refused(my_models, name, options, message):

@@ -28,7 +28,7 @@ def tiny(scheduler="DDIM eta=1", **options):
 
 
 def noise(generator, n=2):
-    return torch.randn(n, generator.space.d, generator=stream(1, "noise"))
+    return torch.randn(n, generator.layout.d, generator=stream(1, "noise"))
 
 
 def weights_of(images):
@@ -41,7 +41,7 @@ def test_a_gradient_is_what_autograd_gives_without_recomputing():
     images = generator.render(z)
     (wanted,) = torch.autograd.grad((images * weights_of(images)).sum(), z)
     for made in (generator, tiny()):
-        found = made.pull_back(z, weights_of)
+        found = made.vjp(z, weights_of)
         assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-5 * float(wanted.abs().max()))
         assert found.dtype == torch.float32
 
@@ -54,7 +54,7 @@ def test_a_gradient_predicts_how_the_image_changes():
     step = 1e-2
     moved = [generator.render(z + sign * step * direction).detach().double() for sign in (1, -1)]
     slope = ((moved[0] - moved[1]) * weights_of(moved[0])).sum() / (2 * step)
-    found = (generator.pull_back(z, weights_of).double() * direction).sum()
+    found = (generator.vjp(z, weights_of).double() * direction).sum()
     assert float(found) == pytest.approx(float(slope), rel=0.01)
 
 
@@ -70,7 +70,7 @@ def test_recomputing_keeps_less():
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            generator.pull_back(noise(generator), weights_of)
+            generator.vjp(noise(generator), weights_of)
         return total
 
     assert held(tiny()) < 0.6 * held(tiny(gradient_checkpointing=False))
@@ -80,7 +80,7 @@ def test_no_mode_is_active_in_a_network_either_way():
     generator = tiny()
     seen = []
     generator._pipeline.unet.register_forward_pre_hook(lambda *_: seen.append(_get_current_function_mode()))
-    generator.pull_back(noise(generator), weights_of)
+    generator.vjp(noise(generator), weights_of)
     assert len(seen) > 3  # and again in the backward pass
     assert set(seen) == {None}
 
@@ -89,7 +89,7 @@ def test_weights_ask_for_gradients_again_afterwards():
     generator = tiny()
     weight = next(generator._pipeline.unet.parameters())
     weight.requires_grad_(True)
-    generator.pull_back(noise(generator), weights_of)
+    generator.vjp(noise(generator), weights_of)
     assert weight.requires_grad
     assert weight.grad is None
 
@@ -98,11 +98,11 @@ def test_the_last_calls_alone_can_be_passed_through():
     generator = tiny(gradient_checkpointing=False)
     z = noise(generator)
     whole, three, one = (
-        made.pull_back(z, weights_of) for made in (generator, tiny(gradient_calls=3), tiny(gradient_calls=1))
+        made.vjp(z, weights_of) for made in (generator, tiny(gradient_calls=3), tiny(gradient_calls=1))
     )
     assert torch.allclose(three, whole, rtol=1e-3, atol=1e-5 * float(whole.abs().max()))
     assert not torch.allclose(one, whole, rtol=1e-2)
-    last = generator.space.split(torch.stack([whole[0], one[0]]))[-1]  # comes in after the last but one call
+    last = generator.layout.split(torch.stack([whole[0], one[0]]))[-1]  # comes in after the last but one call
     assert float(torch.cosine_similarity(last[0].flatten(), last[1].flatten(), dim=0)) > 0.9
 
 
@@ -110,14 +110,14 @@ def test_the_last_calls_alone_can_be_passed_through():
 def test_lower_precision_comes_near(dtype):
     generator = tiny()
     z = noise(generator)
-    found, wanted = tiny(gradient_dtype=dtype).pull_back(z, weights_of), generator.pull_back(z, weights_of)
+    found, wanted = tiny(gradient_dtype=dtype).vjp(z, weights_of), generator.vjp(z, weights_of)
     assert float(torch.cosine_similarity(found.flatten(), wanted.flatten(), dim=0)) > 0.95
     assert not torch.equal(found, wanted)
 
 
 def test_a_cotangent_that_is_missing_is_a_gradient_that_is():
     generator = tiny()
-    assert bool(generator.pull_back(noise(generator), lambda x: x * torch.nan).isnan().all())
+    assert bool(generator.vjp(noise(generator), lambda x: x * torch.nan).isnan().all())
 
 
 @pytest.mark.parametrize("reward", [Brightness(), Darkness(), Contrast(), Saturation(), PromptMatch()])
@@ -142,7 +142,7 @@ def test_dno_climbs_and_every_image_of_it_may_win():
     result = zo_dno.optimize(builtin(batch_size=1), "brightness", "dno", queries=12, strategy_options={"lr": 0.2})
     values = [query.value for query in result.history]
     assert values[-1] > values[0] + 0.03
-    assert all(query.feasible for query in result.history)
+    assert all(query.plausible for query in result.history)
     assert result.best.reward == max(values)
 
 
@@ -178,16 +178,16 @@ def test_images_with_noise_are_asked_about_and_never_win():
 
 def test_noise_that_is_not_plausible_is_moved_to_where_it_is():
     generator = builtin()
-    objective = Objective(generator.space)
-    z = torch.randn(3, generator.space.d, generator=stream(5, "odd"))
+    objective = Objective(generator.layout)
+    z = torch.randn(3, generator.layout.d, generator=stream(5, "odd"))
     z[0] += 0.4  # a shift
     z.view(3, 4, 16, 16)[1, :, :, 1:] += 0.5 * z.view(3, 4, 16, 16)[1, :, :, :-1]  # neighbours that repeat
-    before, after = objective.plausibility(z), objective.restored(z)
-    assert before.feasible.tolist() == [False, False, True]
-    assert objective.plausibility(after).feasible.all()
+    before, after = objective.plausibility(z), objective.project(z)
+    assert before.plausible.tolist() == [False, False, True]
+    assert objective.plausibility(after).plausible.all()
     assert float((after - z)[:2].norm(dim=1).max()) < 0.6 * z.norm(dim=1).max()
     assert float(torch.cosine_similarity(after[2], z[2], dim=0)) > 0.99  # it had little to spare
-    assert torch.equal(Objective(generator.space, min_log_prob=None).restored(z), z)
+    assert torch.equal(Objective(generator.layout, min_log_prob=None).project(z), z)
 
 
 def refusals():
@@ -196,7 +196,7 @@ def refusals():
     yield "dno", builtin(), "jpeg_smaller", r"'jpeg_smaller' has no differentiable\(images, prompts\). Take hybrid2"
 
     class Bare:
-        space, nfe = plain.space, 1
+        layout, nfe = plain.layout, 1
 
         def __call__(self, z):
             return plain(z)

@@ -61,7 +61,7 @@ def test_no_memory_for_even_one_image_is_one_line_with_what_helps():
     with pytest.raises(
         InputError, match=r"memory does not suffice for batch_size 1\. One image at a time does not fit"
     ):
-        generator(torch.randn(2, generator.space.d))
+        generator(torch.randn(2, generator.layout.d))
     with pytest.raises(
         InputError, match=r"memory does not suffice.*offload=model, vae_tiling.*Tried to allocate 9.00 GiB\.$"
     ):

@@ -92,8 +92,8 @@ def test_several_rows_of_a_candidate_are_its_own():
     pipeline = tiny()
     pipeline.prepare_latents = lambda n, *_args: torch.randn(2 * n, 4, 4, 4).view(n, 2, 4, 4, 4).sum(1) / 2**0.5
     generator = make(pipeline)
-    assert generator.space.shapes == ((2, 4, 4, 4),)
-    z = torch.randn(4, generator.space.d)
+    assert generator.layout.shapes == ((2, 4, 4, 4),)
+    z = torch.randn(4, generator.layout.d)
     one, two = generator.draws(z)[0].unbind(1)
     swapped = torch.stack([two, one], 1).flatten(1)
     assert torch.equal(generator(swapped), generator(z))
@@ -106,7 +106,7 @@ def test_a_number_of_draws_that_changes_is_found(more):
     generator = make(pipeline, search="all", steps=3)
     generator._call._arguments["num_inference_steps"] += more
     with pytest.raises(TapeError, match=r"The pipeline's draws changed: there were 4"):
-        generator(torch.randn(2, generator.space.d))
+        generator(torch.randn(2, generator.layout.d))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_images_may_be_files(tmp_path):
     size = {"height": 8, "width": 8}
     by_file = make(pipeline, image=tmp_path / "picture.png", mask_image=str(tmp_path / "mask.png"), **size)
     by_object = make(pipeline, image=PICTURE, mask_image=MASK, **size)
-    z = torch.randn(2, by_file.space.d)
+    z = torch.randn(2, by_file.layout.d)
     assert torch.equal(by_file(z), by_object(z))
     assert by_file.settings["generator_options"] == size | {
         "image": str(tmp_path / "picture.png"),
@@ -211,8 +211,8 @@ def test_shared_draws_are_the_seeds():
     """The noise of an encoded image is drawn once for all candidates; it is not searched."""
     pipeline = tiny(kind="StableDiffusionImg2ImgPipeline")
     one, same, other = (make(pipeline, image=PICTURE, strength=0.5, steps=4, seed=seed) for seed in (0, 0, 1))
-    assert one.space.shapes == ((4, 4, 4),)
-    z = torch.randn(2, one.space.d)
+    assert one.layout.shapes == ((4, 4, 4),)
+    z = torch.randn(2, one.layout.d)
     assert torch.equal(one.render(z), same.render(z))
     assert not torch.equal(one.render(z), other.render(z))
 
@@ -248,7 +248,7 @@ def test_two_stages_and_their_noise():
     """A prior's initial noise and the decoder's are both drawn outside of steps."""
     pipeline = more_families.kandinsky(SCHEDULERS["DDPM"]("epsilon"))
     generator = make(pipeline, height=8, width=8, prior_num_inference_steps=2)
-    assert generator.space.shapes == ((16,), (4, 4, 4))
+    assert generator.layout.shapes == ((16,), (4, 4, 4))
     assert generator.nfe == 2 * STEPS + 2 * 2
 
 

@@ -162,7 +162,7 @@ def test_refuses_a_threshold_that_is_no_log_probability(minimum):
         GaussianProbability(16).threshold(minimum)
 
 
-def feasible(z, probability):
+def plausible(z, probability):
     d = z.shape[1]
     likely = probability.log_prob(z) >= probability.threshold("1%")
     return likely & (norm_p_value(z) >= 0.005) & (whiteness(z, SHAPES[d]) >= 0.005)
@@ -175,7 +175,7 @@ def test_false_alarms_on_true_draws(d, n):
     z = draws(n, d, "true", d)
     for flagged, level in (
         (probability.log_prob(z) < probability.threshold("1%"), 0.01),
-        (~feasible(z, probability), 0.02),
+        (~plausible(z, probability), 0.02),
     ):
         assert flagged.double().mean().item() == pytest.approx(level, abs=4 * math.sqrt(level * (1 - level) / n))
 
@@ -196,7 +196,7 @@ def test_power_at_the_1_percent_level(d, row):
     """At least 0.9; measured: 0.94 for x1.10 at d = 1,024, more for all others (docs/regularizer.md)."""
     n = 500 if d == 1024 else 60
     z = POWER[d, row](draws(n, d, "power", d, row))
-    assert feasible(z, GaussianProbability(d)).double().mean() <= 0.1
+    assert plausible(z, GaussianProbability(d)).double().mean() <= 0.1
 
 
 @pytest.mark.parametrize(

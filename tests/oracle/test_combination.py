@@ -16,7 +16,7 @@ import yaml
 import zo_dno
 from tests.end_to_end.test_resume import Crash, content, crashing
 from tests.support.toys import ToyGenerator
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError, RunError
 from zo_dno.oracle.combination.scales import Scale
 from zo_dno.results.overview import overview
@@ -84,7 +84,7 @@ class TestValues:
         reward = WeightedSum({"a": 1, "b": -2})
         score = scored(reward, {"a": (10, 2), "b": (0.5, 0.1)}, a=14, b=0.4)
         assert score.value == pytest.approx(2 * 1 + -1 * -2)
-        assert score.parts == {"a": 14, "b": 0.4}
+        assert score.components == {"a": 14, "b": 0.4}
         assert reward.unit == "sd"
 
     def test_or_of_the_values_as_they_are(self):
@@ -101,16 +101,16 @@ class TestValues:
         score = scored(Product(["a", "b"]), a=2, b=-3)
         assert score.missing
         assert score.error == "a product needs values of at least 0; b is -3"
-        assert score.parts == {"a": 2, "b": -3}
+        assert score.components == {"a": 2, "b": -3}
         assert scored(Product(["a", "b"]), a=1e300, b=1e300).kind == "not finite"
 
     def test_thresholds_leave_the_value_and_count_what_is_lacking(self):
         reward = Constrained("a", require=["b >= 0.9", "b <= 2", "c<=-1"])
         scales = {"b": (0.5, 0.1), "c": (0, 4)}
-        assert scored(reward, scales, a=-3, b=0.9, c=-1).shortfall == 0
-        lacking = scored(reward, scales, a=-3, b=0.7, c=1)
-        assert (lacking.value, lacking.shortfall) == (-3, pytest.approx(2 + 0.5))
-        assert scored(reward, scales, a=-3, b=2.1, c=-5).shortfall == pytest.approx(1)
+        assert scored(reward, scales, a=-3, b=0.9, c=-1).reward_violation == 0
+        violation = scored(reward, scales, a=-3, b=0.7, c=1)
+        assert (violation.value, violation.reward_violation) == (-3, pytest.approx(2 + 0.5))
+        assert scored(reward, scales, a=-3, b=2.1, c=-5).reward_violation == pytest.approx(1)
 
     @pytest.mark.parametrize(
         "reward", [WeightedSum({"a": 1, "b": 0}), Min(["a", "b"]), Constrained("a", require="b>=1")]
@@ -118,7 +118,7 @@ class TestValues:
     def test_a_missing_part_makes_it_missing_with_its_name_and_reason(self, reward):
         score = scored(reward, a=1, b=Score(math.nan, error="no face", kind="refused"))
         assert score.missing
-        assert (score.error, score.kind, score.parts) == ("b: no face", "b: refused", {"a": 1})
+        assert (score.error, score.kind, score.components) == ("b: no face", "b: refused", {"a": 1})
 
     def test_asked_at_once_with_given_scales(self):
         reward = make_reward(both(scales={"bright": [100, 10], "rough": [20, 5]}))
@@ -136,7 +136,7 @@ class TestScales:
         rows = rows_of(tmp_path / "run", "warm_up")
         assert len(rows) == 16
         for name in ("bright", "rough"):
-            values = [row.parts[name] for row in rows]
+            values = [row.components[name] for row in rows]
             assert scales[name] == (fmean(values), stdev(values))
         for strategy in ("hill_climb", "zo_sgd", "random_search"):
             assert optimize(both(), strategy, queries=8, strategy_options={}).scales == scales
@@ -146,9 +146,9 @@ class TestScales:
         result = optimize(both(), out=tmp_path / "run")
         (b_mean, b), (r_mean, r) = result.scales["bright"], result.scales["rough"]
         for row in result.history:
-            value = (row.parts["bright"] - b_mean) / b - 2 * (row.parts["rough"] - r_mean) / r
+            value = (row.components["bright"] - b_mean) / b - 2 * (row.components["rough"] - r_mean) / r
             assert row.value == pytest.approx(value)
-            if row.feasible:
+            if row.plausible:
                 assert row.told == pytest.approx(row.value, abs=1e-5)
         longer = resume(tmp_path / "run", both(), queries=48)
         assert longer.scales == result.scales
@@ -159,7 +159,7 @@ class TestScales:
         result = optimize(both(scales={"bright": [128, 30], "rough": [20, 5]}), out=None)
         assert result.scales == {"bright": (128, 30), "rough": (20, 5)}
         assert result.first.reward == pytest.approx(
-            (result.first.parts["bright"] - 128) / 30 - 2 * (result.first.parts["rough"] - 20) / 5
+            (result.first.components["bright"] - 128) / 30 - 2 * (result.first.components["rough"] - 20) / 5
         )
 
     def test_that_are_not_needed_cost_nothing(self, tmp_path):
@@ -180,7 +180,7 @@ class TestScales:
             raise KeyError("no opinion")
 
         with pytest.raises(RunError, match=r"part 'never' got 0 scores in the warm-up of 4 draws.*no opinion"):
-            optimize(WeightedSum([bright, never], warm_up=4), asking={"breaker": 0})
+            optimize(WeightedSum([bright, never], warm_up=4), policy={"breaker": 0})
 
 
 class TestThresholds:
@@ -194,9 +194,9 @@ class TestThresholds:
         assert red([found.best_image], [""])[0] <= 110
         assert (found.reward, found.unit) == ("bright", "score")
         assert bright([found.best_image], [""])[0] == found.best.reward
-        meets = [row for row in found.history if row.parts["red"] <= 110 and row.feasible]
+        meets = [row for row in found.history if row.components["red"] <= 110 and row.plausible]
         assert found.best.reward == max(row.value for row in meets)
-        assert found.unmet == {"red <= 110": sum(row.parts["red"] > 110 for row in found.history)}
+        assert found.unmet == {"red <= 110": sum(row.components["red"] > 110 for row in found.history)}
 
     @pytest.mark.parametrize("min_log_prob", ["1%", None])
     def test_who_does_not_meet_them_is_told_below_all_who_do(self, min_log_prob):
@@ -209,7 +209,7 @@ class TestThresholds:
         least = math.inf
         for start in range(0, 64, 8):
             rows = found.history[start : start + 8]
-            allowed = [row for row in rows if row.may_win(constrained=min_log_prob is not None)]
+            allowed = [row for row in rows if row.is_feasible(constrained=min_log_prob is not None)]
             least = min([least, *(row.told for row in allowed)])
             assert all(row.told < least for row in rows if row not in allowed)
         assert 0 < found.unmet["red <= 110"] < 64
@@ -219,10 +219,10 @@ class TestThresholds:
         found = optimize(
             Constrained(bright, parts=[red], require="red <= 40"), "hill_climb", queries=160, min_log_prob=None
         )
-        assert found.history[0].shortfall > 0
-        first = next(row for row in found.history if row.shortfall == 0)
+        assert found.history[0].reward_violation > 0
+        first = next(row for row in found.history if row.reward_violation == 0)
         assert first.told > max(row.told for row in found.history[: first.id])
-        assert found.best.parts["red"] <= 40
+        assert found.best.components["red"] <= 40
         assert found.best.id > first.id
 
     def test_that_nobody_meets(self, tmp_path):
@@ -231,21 +231,21 @@ class TestThresholds:
         assert found.infeasible.startswith("No candidate may win: of 32 with a score, 32 miss red >= 255")
         assert "red >= 1" not in found.infeasible.replace("red >= 255", "")
         assert found.unmet == {"red >= 255": 32, "red >= 1": 0}
-        assert found.best.parts["red"] == max(row.parts["red"] for row in found.history if row.feasible)
+        assert found.best.components["red"] == max(row.components["red"] for row in found.history if row.plausible)
         assert overview(tmp_path / "run").unmet == found.unmet
         assert overview(tmp_path / "run").best is None
 
     def test_on_any_reward_by_name(self, tmp_path):
         found = optimize("jpeg_smaller", require=["darkness >= 0.5"], out=tmp_path / "run")
         assert (found.reward, found.unit) == ("jpeg_smaller", "kB")
-        assert found.best.parts["darkness"] >= 0.5
+        assert found.best.components["darkness"] >= 0.5
         config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
         assert (config["reward"], config["require"]) == ("jpeg_smaller", ["darkness >= 0.5"])
         assert resume(tmp_path / "run", queries=40).queries == 40
 
     def test_on_a_combination(self):
         found = optimize(both(), require="darkness >= 0.6", queries=64)
-        assert found.best.parts["darkness"] >= 0.6
+        assert found.best.components["darkness"] >= 0.6
         assert found.scales.keys() == {"bright", "rough", "darkness"}
 
     def test_a_baseline_has_to_meet_them_too(self):
@@ -266,7 +266,7 @@ def priced(function, price, log=None, stops=None):
 
     log = [] if log is None else log
     reward.__name__ = reward.__qualname__ = function.__name__
-    vars(reward).update(version="1", asking=Asking(price=price, attempts=1), log=log)
+    vars(reward).update(version="1", policy=CallPolicy(price=price, attempts=1), log=log)
     return reward
 
 
@@ -292,7 +292,7 @@ class TestMoney:
         assert result.cost == pytest.approx(queries * (CHEAP + DEAR))
         every = Ledger(tmp_path / "run" / "ledger.db", read_only=True).all_queries()
         assert sum(row.cost for row in every) == pytest.approx(result.cost)
-        assert all(row.cost == row.tokens == row.attempts == 0 for row in every if not row.of_part)
+        assert all(row.cost == row.tokens == row.attempts == 0 for row in every if not row.of_term)
         seen = overview(tmp_path / "run")
         assert seen.cost == pytest.approx(result.cost)
         assert seen.attempts == 2 * queries
@@ -324,14 +324,14 @@ class TestMoney:
         assert result.failures == {"sometimes: the reward returned NaN": result.failed_queries}
 
     def test_prices_belong_to_the_one_part_that_counts(self):
-        options = {"asking": {"price": 0.5, "attempts": 1}, "queries": 8}
+        options = {"policy": {"price": 0.5, "attempts": 1}, "queries": 8}
         assert optimize(Constrained(bright, parts=[red], require="red >= 1", warm_up=2), **options).cost == 5
         with pytest.raises(
             InputError, match=r"price must be given to one part; got it for bright, rough. Such as parts="
         ):
             optimize(both(), **options)
-        parts = {"bright": {"reward": bright, "asking": {"price": 0.25}}, "rough": {"reward": rough}}
-        assert optimize(Product(parts), queries=8, asking={"attempts": 1}).cost == 2
+        parts = {"bright": {"reward": bright, "policy": {"price": 0.25}}, "rough": {"reward": rough}}
+        assert optimize(Product(parts), queries=8, policy={"attempts": 1}).cost == 2
 
     def test_equal_images_are_paid_once(self):
         logs = [], []
@@ -363,10 +363,10 @@ class TestGoingOn:
         resume(tmp_path / "parts", reward())
         assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
-    @pytest.mark.parametrize(("part", "at"), [(0, 3), (1, 3), (1, 9)])
-    def test_ctrl_c(self, tmp_path, whole, part, at):
+    @pytest.mark.parametrize(("term", "at"), [(0, 3), (1, 3), (1, 9)])
+    def test_ctrl_c(self, tmp_path, whole, term, at):
         logs, stops = ([], []), [None, None]
-        stops[part] = at, KeyboardInterrupt()
+        stops[term] = at, KeyboardInterrupt()
         result, message = attempt(dear(logs, stops), out=tmp_path / "run", queries=24)
         if result is None:
             assert ("in the warm-up" if at < 5 else "before its first query was answered") in message
@@ -384,7 +384,7 @@ class TestGoingOn:
 
         log, dies.__name__ = [], "rough"
         reward = WeightedSum([priced(bright, CHEAP), priced(dies, DEAR, log)], warm_up=4)
-        result, message = attempt(reward, out=tmp_path / "run", queries=24, asking={"breaker": 3})
+        result, message = attempt(reward, out=tmp_path / "run", queries=24, policy={"breaker": 3})
         said = message if result is None else result.pause
         assert "the last 3 queries to rough all failed, at last with: PermissionError: bad key" in said
         assert result is None or (result.status, result.failed_queries) == ("paused", 0)
@@ -428,7 +428,7 @@ def test_a_run_of_parts_is_shown(tmp_path, capsys):
 
     result = optimize("jpeg_smaller", require=["darkness >= 0.45"], out=tmp_path / "run")
     kept = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert kept["best"]["parts"] == result.best.parts
+    assert kept["best"]["parts"] == result.best.components
     assert kept["first"]["parts"].keys() == {"jpeg_smaller", "darkness"}
     assert kept["unmet"] == result.unmet
     assert kept["scales"]["darkness"] == list(result.scales["darkness"])
@@ -436,7 +436,7 @@ def test_a_run_of_parts_is_shown(tmp_path, capsys):
     display.overview(overview(tmp_path / "run"))
     shown = capsys.readouterr().out
     assert shown.count(f"darkness >= 0.45: not met by {result.unmet['darkness >= 0.45']} candidates") == 2
-    assert f"best: jpeg_smaller {result.best.reward:.4g}, darkness {result.best.parts['darkness']:.4g}" in shown
+    assert f"best: jpeg_smaller {result.best.reward:.4g}, darkness {result.best.components['darkness']:.4g}" in shown
 
 
 @pytest.mark.parametrize(
@@ -497,8 +497,8 @@ def test_a_combination_is_not_held_out():
 def test_two_of_one_kind_have_labels():
     parts = [{"reward": "jpeg_smaller", "options": {"quality": q}, "label": f"jpeg {q}"} for q in (30, 90)]
     result = optimize(WeightedSum(parts, standardise=False, require="jpeg 30 >= -10"))
-    assert result.best.parts.keys() == {"jpeg 30", "jpeg 90"}
-    assert result.best.parts["jpeg 30"] > result.best.parts["jpeg 90"]
+    assert result.best.components.keys() == {"jpeg 30", "jpeg 90"}
+    assert result.best.components["jpeg 30"] > result.best.components["jpeg 90"]
 
 
 @pytest.fixture
@@ -522,21 +522,21 @@ class Slow(zo_dno.Reward):
     """Answers on the event loop, several at once, and late where the image is dark."""
 
     name, unit, is_async, takes_keys = "slow", "n", True, True
-    asking = Asking(in_flight=4)
+    policy = CallPolicy(in_flight=4)
 
     async def __call__(self, images, prompts, keys=()):
         assert len(keys) == 1
         await asyncio.sleep(0.002 * (255 - bright(images, prompts)[0]) / 255)
-        return [Score(value, parts={"own": 1.0}, spread=0.5) for value in bright(images, prompts)]
+        return [Score(value, components={"own": 1.0}, spread=0.5) for value in bright(images, prompts)]
 
 
 def test_parts_may_wait_for_many_answers_at_once(tmp_path):
     result = optimize(Min([Slow(), rough], standardise=False), out=tmp_path / "run")
     for row in result.history:
-        assert row.value == min(row.parts["slow"], row.parts["rough"])
+        assert row.value == min(row.components["slow"], row.components["rough"])
     slow = [row for row in rows_of(tmp_path / "run", "search.part") if row.oracle == "slow"]
-    assert [row.value for row in slow] == [row.parts["slow"] for row in result.history]
-    assert all((row.parts, row.spread) == ({"own": 1.0}, 0.5) for row in slow)
+    assert [row.value for row in slow] == [row.components["slow"] for row in result.history]
+    assert all((row.components, row.spread) == ({"own": 1.0}, 0.5) for row in slow)
     with pytest.raises(InputError, match="parts must answer at once outside of a run; 'slow' has to be waited for"):
         make_reward(Min([Slow(), rough], standardise=False))([result.best_image], [""])
 

@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError, Failure
 from zo_dno.oracle.cache import Cache
@@ -18,7 +18,7 @@ from zo_dno.oracle.oracle import Oracle, PauseError
 from zo_dno.reward import Reward
 from zo_dno.search.budget import Purse
 from zo_dno.storage.images import image_hash
-from zo_dno.types import Question, Score
+from zo_dno.types import Query, Score
 
 BUSY = Failure("busy", "come back later", transient=True, billed=False)
 QUICK = {"first_wait": 0.001, "breaker": 0}
@@ -28,10 +28,9 @@ def image(value):
     return np.full((4, 4, 3), value, dtype=np.uint8)
 
 
-def questions(values, **fields):
+def queries(values, **fields):
     return [
-        Question(i, image(value), image_hash(image(value)), f"prompt {value}", **fields)
-        for i, value in enumerate(values)
+        Query(i, image(value), image_hash(image(value)), f"prompt {value}", **fields) for i, value in enumerate(values)
     ]
 
 
@@ -39,10 +38,12 @@ def value(images, prompts):
     return [float(np.asarray(one)[0, 0, 0]) for one in images]
 
 
-def ask(reward, values=range(6), **terms):
-    oracle = Oracle(reward if isinstance(reward, Reward) else FunctionReward(reward), Asking(**{**QUICK, **terms}))
+def ask(reward, values=range(6), **policies):
+    oracle = Oracle(
+        reward if isinstance(reward, Reward) else FunctionReward(reward), CallPolicy(**{**QUICK, **policies})
+    )
     try:
-        return oracle.ask(questions(values))
+        return oracle.ask(queries(values))
     finally:
         oracle.close()
 
@@ -153,11 +154,11 @@ def test_a_failed_call_loses_its_own_images_only():
     ],
 )
 def test_what_is_no_score_is_missing_and_says_why(answer, kind, error, in_flight):
-    (answered,) = ask(lambda images: answer, [0], in_flight=in_flight)
-    assert answered.score.missing
-    assert answered.score.kind == kind
-    assert error in answered.score.error
-    assert answered.attempts == 1
+    (completed,) = ask(lambda images: answer, [0], in_flight=in_flight)
+    assert completed.score.missing
+    assert completed.score.kind == kind
+    assert error in completed.score.error
+    assert completed.attempts == 1
 
 
 def test_out_of_range_is_missing_with_its_raw_answer():
@@ -314,10 +315,10 @@ def test_equal_questions_share_a_failure():
 def test_repetitions_and_other_raters_are_asked():
     seen = []
     oracle = Oracle(FunctionReward(lambda images: [float(seen.append(1) or len(seen))]))
-    first, again = oracle.ask(questions([5])), oracle.ask(questions([5]))
+    first, again = oracle.ask(queries([5])), oracle.ask(queries([5]))
     assert (first[0].score.value, again[0].score.value, again[0].cached) == (1, 1, True)
-    assert oracle.ask(questions([5], repeat=1))[0].score.value == 2
-    assert oracle.ask(questions([5], rater="bo"))[0].score.value == 3
+    assert oracle.ask(queries([5], repeat=1))[0].score.value == 2
+    assert oracle.ask(queries([5], rater="bo"))[0].score.value == 3
 
 
 def test_a_file_of_answers_is_shared(tmp_path):
@@ -340,30 +341,40 @@ def test_a_file_of_answers_is_shared(tmp_path):
         seen.extend(value(images, prompts))
         return value(images, prompts)
 
-    oracle().ask(questions([1, 2, 3]))
-    answers = oracle().ask(questions([2, 4]))
+    oracle().ask(queries([1, 2, 3]))
+    answers = oracle().ask(queries([2, 4]))
     assert seen == [4]
     assert [answer.cached for answer in answers] == [True, False]
-    oracle(5).ask(questions([2]))  # other settings are another question
+    oracle(5).ask(queries([2]))  # other settings are another question
     assert seen == [2]
 
 
 def test_what_is_said_beside_a_value_is_remembered(tmp_path):
-    said = Score(2.0, parts={"sharp": 3, "clear": 0.5, "pretty": math.nan}, spread=0.0, shortfall=1.5, tokens=7)
+    said = Score(
+        2.0, components={"sharp": 3, "clear": 0.5, "pretty": math.nan}, spread=0.0, reward_violation=1.5, tokens=7
+    )
 
     def oracle():
         return Oracle(FunctionReward(lambda images: [said], "judge"), cache=Cache(tmp_path / "answers.db"))
 
     first = oracle()
-    answers = [first.ask(questions([1]))[0], first.ask(questions([1]))[0], oracle().ask(questions([1]))[0]]
+    answers = [first.ask(queries([1]))[0], first.ask(queries([1]))[0], oracle().ask(queries([1]))[0]]
     assert [(answer.cached, answer.score.tokens) for answer in answers] == [(False, 7), (True, 0), (True, 0)]
     for score in (answer.score for answer in answers):
-        assert (score.value, score.parts, score.spread, score.shortfall) == (2.0, {"sharp": 3, "clear": 0.5}, 0, 1.5)
+        assert (score.value, score.components, score.spread, score.reward_violation) == (
+            2.0,
+            {"sharp": 3, "clear": 0.5},
+            0,
+            1.5,
+        )
 
 
 @pytest.mark.parametrize(
     ("said", "error"),
-    [({"parts": {"sharp": "very"}}, "must be real number"), ({"shortfall": -1.0}, "shortfall must be at least 0")],
+    [
+        ({"components": {"sharp": "very"}}, "must be real number"),
+        ({"reward_violation": -1.0}, "reward_violation must be at least 0"),
+    ],
 )
 def test_what_is_said_beside_a_value_must_be_numbers(said, error):
     (answer,) = ask(lambda images: [Score(2.0, **said)], [0])
@@ -374,8 +385,8 @@ def test_what_is_said_beside_a_value_must_be_numbers(said, error):
 def test_missing_scores_are_not_remembered(tmp_path):
     flaky = Flaky({1: 1}, ValueError("no"))
     oracle = Oracle(FunctionReward(flaky), cache=Cache(tmp_path / "answers.db"))
-    assert oracle.ask(questions([1]))[0].score.missing
-    assert oracle.ask(questions([1]))[0].score.value == 1
+    assert oracle.ask(queries([1]))[0].score.missing
+    assert oracle.ask(queries([1]))[0].score.value == 1
 
 
 def test_a_cache_that_is_none(tmp_path):
@@ -400,10 +411,10 @@ class Priced:
 def test_the_cap_holds_with_the_worst_case_reserved(in_flight):
     purse = Purse(1.0)
     reward = Priced(purse)
-    oracle = Oracle(FunctionReward(reward), Asking(price=0.1, attempts=3, in_flight=in_flight), purse=purse)
-    answers = oracle.ask(questions(range(20)))
-    answered = [answer for answer in answers if answer is not None]
-    assert reward.calls == len(answered) == 8  # 0.8 spent: the next could cost 3 x 0.1
+    oracle = Oracle(FunctionReward(reward), CallPolicy(price=0.1, attempts=3, in_flight=in_flight), purse=purse)
+    answers = oracle.ask(queries(range(20)))
+    completed = [answer for answer in answers if answer is not None]
+    assert reward.calls == len(completed) == 8  # 0.8 spent: the next could cost 3 x 0.1
     assert purse.spent == pytest.approx(0.8)
     assert purse.reserved == pytest.approx(0.0)
     assert reward.most <= 1.0 + 1e-9
@@ -423,12 +434,12 @@ def test_tokens_are_priced():
     def judge(images, prompts):
         return [Score(1.0, tokens=500)]
 
-    terms = {"token_price": 2.0, "max_tokens": 1000}
-    (answer,) = ask(judge, [0], **terms)
+    policies = {"token_price": 2.0, "max_tokens": 1000}
+    (answer,) = ask(judge, [0], **policies)
     assert answer.cost == pytest.approx(500 * 2 / 1e6)
-    (answer,) = ask(lambda images: [1.0], [0], **terms)  # it does not say: the most that it can be
+    (answer,) = ask(lambda images: [1.0], [0], **policies)  # it does not say: the most that it can be
     assert answer.cost == pytest.approx(1000 * 2 / 1e6)
-    assert Asking(**terms, attempts=4).worst_case(1) == pytest.approx(4 * 1000 * 2 / 1e6)
+    assert CallPolicy(**policies, attempts=4).worst_case(1) == pytest.approx(4 * 1000 * 2 / 1e6)
 
 
 @pytest.mark.parametrize("in_flight", [1, 4])
@@ -439,31 +450,31 @@ def test_the_breaker_opens_when_everything_fails(in_flight):
         calls.append(1)
         raise PermissionError("bad key")
 
-    oracle = Oracle(FunctionReward(dead), Asking(breaker=5, in_flight=in_flight))
+    oracle = Oracle(FunctionReward(dead), CallPolicy(breaker=5, in_flight=in_flight))
     with pytest.raises(
         PauseError, match=r"the last \d+ queries all failed, at last with: PermissionError: bad key"
     ) as caught:
-        oracle.ask(questions(range(50)))
+        oracle.ask(queries(range(50)))
     oracle.close()
     assert 5 <= len(calls) < 5 + in_flight
     # threads end in any order
-    assert sorted(one.id for one in caught.value.unanswered) == list(range(len(calls)))
+    assert sorted(one.id for one in caught.value.unscored) == list(range(len(calls)))
 
 
 def test_the_breaker_counts_across_rounds_and_forgets_after_an_answer():
     flaky = Flaky({1: 9, 2: 9, 4: 9, 5: 9, 6: 9}, ValueError("no"))
-    oracle = Oracle(FunctionReward(flaky), Asking(breaker=3))
-    oracle.ask(questions([0, 1, 2]))
-    oracle.ask(questions([3, 4, 5]))
+    oracle = Oracle(FunctionReward(flaky), CallPolicy(breaker=3))
+    oracle.ask(queries([0, 1, 2]))
+    oracle.ask(queries([3, 4, 5]))
     with pytest.raises(PauseError) as caught:
-        oracle.ask(questions([6, 7]))
-    assert [one.prompt for one in caught.value.unanswered] == ["prompt 6"]  # the others were handed out before
+        oracle.ask(queries([6, 7]))
+    assert [one.prompt for one in caught.value.unscored] == ["prompt 6"]  # the others were handed out before
 
 
 def test_the_calls_of_a_query_that_was_given_up_count():
-    oracle = Oracle(FunctionReward(Flaky({0: 9, 1: 9})), Asking(breaker=6, attempts=3, first_wait=0.001))
+    oracle = Oracle(FunctionReward(Flaky({0: 9, 1: 9})), CallPolicy(breaker=6, attempts=3, first_wait=0.001))
     with pytest.raises(PauseError, match="the last 2 queries all failed"):
-        oracle.ask(questions(range(5)))
+        oracle.ask(queries(range(5)))
 
 
 def test_one_failed_call_for_many_images_is_one_call():
@@ -485,18 +496,18 @@ def test_scores_that_are_missing_for_their_own_reasons_do_not_open_it():
 
 
 def test_ctrl_c_waits_for_what_is_under_way():
-    answered = []
+    completed = []
 
     def slow(images, prompts):
         time.sleep(0.3)
         return value(images, prompts)
 
-    oracle = Oracle(FunctionReward(slow), Asking(in_flight=3))
+    oracle = Oracle(FunctionReward(slow), CallPolicy(in_flight=3))
     timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        oracle.ask(questions(range(9)), on_answered=answered.extend)
-    assert sorted(question.id for question, _ in answered) == [0, 1, 2]
+        oracle.ask(queries(range(9)), on_scored=completed.extend)
+    assert sorted(query.id for query, _ in completed) == [0, 1, 2]
 
 
 def test_questions_are_announced_before_they_leave_and_answers_before_the_next():
@@ -507,15 +518,15 @@ def test_questions_are_announced_before_they_leave_and_answers_before_the_next()
         return value(images, prompts)
 
     Oracle(FunctionReward(noted)).ask(
-        questions(range(3)),
-        on_asked=lambda asked: events.extend(("asked", question.id) for question in asked),
-        on_answered=lambda placed: events.extend(("answered", question.id) for question, _ in placed),
+        queries(range(3)),
+        on_sent=lambda asked: events.extend(("asked", query.id) for query in asked),
+        on_scored=lambda placed: events.extend(("answered", query.id) for query, _ in placed),
     )
     assert events == [(what, i) for i in range(3) for what in ("asked", "called", "answered")]
 
 
 @pytest.mark.parametrize(
-    ("terms", "message"),
+    ("policies", "message"),
     [
         ({"in_flight": 0}, "in_flight must be at least 1; got 0"),
         ({"attempts": 0}, "attempts must be at least 1; got 0"),
@@ -527,6 +538,6 @@ def test_questions_are_announced_before_they_leave_and_answers_before_the_next()
         ({"tokens_per_minute": 10.0}, "max_tokens must be given with token_price or tokens_per_minute"),
     ],
 )
-def test_terms_out_of_range(terms, message):
+def test_terms_out_of_range(policies, message):
     with pytest.raises(InputError, match=message):
-        Asking(**terms)
+        CallPolicy(**policies)

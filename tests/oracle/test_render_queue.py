@@ -11,11 +11,11 @@ import torch
 
 import zo_dno
 from tests.support.toys import ToyGenerator
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
-from zo_dno.generators.renderer import Drawing, Here
+from zo_dno.generators.renderer import LocalRenderer, RenderQueue
 from zo_dno.oracle.oracle import Oracle
-from zo_dno.types import Question
+from zo_dno.types import Query
 
 
 class Blocks(ToyGenerator):
@@ -40,10 +40,10 @@ class Waiting(zo_dno.Reward):
     """Answers the brightness, after `until` holds."""
 
     name, unit, is_async = "waiting", "grey", True
-    asking = Asking(in_flight=4)
+    policy = CallPolicy(in_flight=4)
 
     def __init__(self, until=lambda: True):
-        self.until, self.asked, self.answered = until, 0, 0
+        self.until, self.asked, self.completed = until, 0, 0
 
     async def __call__(self, images, prompts):
         self.asked += 1
@@ -51,7 +51,7 @@ class Waiting(zo_dno.Reward):
             if self.until():
                 break
             await asyncio.sleep(0.01)
-        self.answered += 1
+        self.completed += 1
         return [float(image.resize((1, 1)).convert("L").getpixel((0, 0))) for image in images]
 
 
@@ -71,10 +71,10 @@ def test_answers_are_taken_while_a_block_is_being_drawn():
     generator = Blocks()
     reward = Waiting()
     generator.gates[2] = gate = threading.Event()
-    reward.until = lambda: reward.answered > 0 or not gate.is_set()
+    reward.until = lambda: reward.completed > 0 or not gate.is_set()
 
     def open_gate():  # once all of the first block has been answered
-        while reward.answered < 4:
+        while reward.completed < 4:
             threading.Event().wait(0.01)
         gate.set()
 
@@ -87,9 +87,9 @@ def test_answers_are_taken_while_a_block_is_being_drawn():
 
 @pytest.mark.parametrize("in_flight", [1, 3, 64])
 def test_how_much_is_under_way_changes_nothing(in_flight):
-    def result(reward, **asking):
+    def result(reward, **policy):
         options = {"queries": 48, "seed": 3, "strategy_options": {"population": 12}, "top": 3}
-        return comparable(zo_dno.optimize(Blocks(), reward, asking=asking, **options))
+        return comparable(zo_dno.optimize(Blocks(), reward, policy=policy, **options))
 
     expected = result(Waiting(), in_flight=2)
     assert result(Waiting(), in_flight=in_flight) == expected
@@ -99,30 +99,30 @@ def test_no_more_is_drawn_than_is_worth_it():
     generator = Blocks()
     reward = Waiting()
     reward.until = lambda: reward.asked >= 2
-    drawer = Here(generator, in_background=True)
-    oracle = Oracle(reward, Asking(in_flight=1, timeout=1, attempts=1, breaker=0))
+    renderer = LocalRenderer(generator, in_background=True)
+    oracle = Oracle(reward, CallPolicy(in_flight=1, timeout=1, attempts=1, breaker=0))
     most_waiting = []
 
-    def questions(drawn):
+    def queries(rendered):
         first = 4 * len(most_waiting)
         most_waiting.append(first + 4 - reward.asked)
-        return [Question(first + i, one.image, one.sha256, "p") for i, one in enumerate(drawn)]
+        return [Query(first + i, one.image, one.sha256, "p") for i, one in enumerate(rendered)]
 
-    z = torch.randn(40, generator.space.d, generator=torch.Generator().manual_seed(0))
-    drawing = Drawing(drawer)
-    drawing.add([(block, None) for block in z.split(4)], questions)
-    answers = oracle.ask(drawing=drawing)
+    z = torch.randn(40, generator.layout.d, generator=torch.Generator().manual_seed(0))
+    rendering = RenderQueue(renderer)
+    rendering.add([(block, None) for block in z.split(4)], queries)
+    answers = oracle.ask(rendering=rendering)
     assert len(answers) == 40
-    assert max(most_waiting) <= 4 * (drawer.ahead + 1)
+    assert max(most_waiting) <= 4 * (renderer.ahead + 1)
     oracle.close()
-    drawer.close()
+    renderer.close()
 
 
 def test_what_was_answered_before_drawing_failed_is_kept(tmp_path):
     reward, broken, options = Waiting(), Blocks(), {"strategy_options": {"population": 16}}
     broken.breaks_at = 3
     with pytest.raises(InputError, match="the paint is out"):
-        zo_dno.optimize(broken, reward, queries=16, asking={"durable": True}, out=tmp_path / "run", **options)
+        zo_dno.optimize(broken, reward, queries=16, policy={"durable": True}, out=tmp_path / "run", **options)
     result = zo_dno.resume(tmp_path / "run", generator=Blocks(), reward=reward)
     whole = zo_dno.optimize(Blocks(), Waiting(), queries=16, **options)
     assert result.best.reward == whole.best.reward
@@ -134,7 +134,7 @@ def test_ctrl_c_while_drawing_in_the_background_keeps_the_answers(tmp_path):
     generator.gates[2] = gate = threading.Event()
 
     def press():
-        while reward.answered < 4:
+        while reward.completed < 4:
             threading.Event().wait(0.01)
         os.kill(os.getpid(), signal.SIGINT)
         threading.Event().wait(0.1)
@@ -154,8 +154,8 @@ def test_ctrl_c_while_drawing_in_the_background_keeps_the_answers(tmp_path):
 @pytest.mark.parametrize("n", [16, 1], ids=["while others wait", "at the last one"])
 def test_ctrl_c_while_answers_are_written_down_loses_none_of_them(n):
     reward = Waiting()
-    oracle = Oracle(reward, Asking(in_flight=4))
-    asked = [Question(i, np.full((4, 4, 3), i, dtype=np.uint8), str(i), "p") for i in range(n + 1)]
+    oracle = Oracle(reward, CallPolicy(in_flight=4))
+    asked = [Query(i, np.full((4, 4, 3), i, dtype=np.uint8), str(i), "p") for i in range(n + 1)]
     begun, written = [], []
 
     def write(answers):
@@ -165,9 +165,9 @@ def test_ctrl_c_while_answers_are_written_down_loses_none_of_them(n):
         written.extend(answers)
 
     with pytest.raises(KeyboardInterrupt):
-        oracle.ask(asked[:n], on_answered=write)
+        oracle.ask(asked[:n], on_scored=write)
     assert written == begun
-    assert min(n, 4) <= len(written) == reward.answered < 16
+    assert min(n, 4) <= len(written) == reward.completed < 16
     assert oracle.ask(asked[n:])[0].score.value == n  # nothing of it is left
     oracle.close()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

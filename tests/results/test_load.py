@@ -24,7 +24,7 @@ SAME = (
     ),
     *("repeats", "noise", "folder"),
 )
-ROWS = ("id", "reward", "log_prob", "norm_ratio", "whiteness", "feasible", "eligible", "sha256", "answers", "error")
+ROWS = ("id", "reward", "log_prob", "norm_ratio", "whiteness", "plausible", "feasible", "sha256", "answers", "error")
 
 
 @pytest.mark.parametrize(

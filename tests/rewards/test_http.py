@@ -23,13 +23,13 @@ from PIL import Image
 import zo_dno
 from tests.support.answering import Answer, answering
 from tests.support.toys import ToyGenerator
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError, RunError
 from zo_dno.oracle.http_client import MAX_ANSWER, Client
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.http import HTTP, fill
 from zo_dno.run.build import make_reward
-from zo_dno.types import Question
+from zo_dno.types import Query
 from zo_dno.web import reward_app as serving
 from zo_dno.web.reward_app import reward_app
 
@@ -49,13 +49,13 @@ def key(monkeypatch):
     return KEY
 
 
-def ask(reward, n=1, prompt="sea at dusk", **terms):
+def ask(reward, n=1, prompt="sea at dusk", **policies):
     """Ask about n grey images, on a reward's terms but for those given."""
-    from zo_dno.run.options import terms as changed
+    from zo_dno.run.options import policies as changed
 
-    oracle = Oracle(reward, changed(reward, {**FAST, **terms}))
+    oracle = Oracle(reward, changed(reward, {**FAST, **policies}))
     images = [np.full((8, 8, 3), 100 + number, dtype=np.uint8) for number in range(n)]
-    questions = [Question(number, image, f"{number:064d}", prompt) for number, image in enumerate(images)]
+    questions = [Query(number, image, f"{number:064d}", prompt) for number, image in enumerate(images)]
     answers = oracle.ask(questions)
     oracle.close()
     return answers
@@ -255,10 +255,10 @@ def test_the_key_is_in_no_file_no_log_and_no_message(tmp_path, key, caplog, capf
     folder = tmp_path / "run"
     with answering(echoing()) as (url, asked):
         reward = HTTP(url, key_env="REWARD_KEY")
-        result = zo_dno.optimize(ToyGenerator(), reward, queries=12, out=folder, asking={"price": 0.1, "breaker": 0})
+        result = zo_dno.optimize(ToyGenerator(), reward, queries=12, out=folder, policy={"price": 0.1, "breaker": 0})
         with pytest.raises(RunError) as caught:
             broken = HTTP(url, key_env="REWARD_KEY", pointer="/nothing")
-            zo_dno.optimize(ToyGenerator(), broken, queries=4, out=tmp_path / "broken", asking={"first_wait": 0.01})
+            zo_dno.optimize(ToyGenerator(), broken, queries=4, out=tmp_path / "broken", policy={"first_wait": 0.01})
     assert all(KEY in one.headers["authorization"] for one in asked)
     assert result.failed_queries == 8
     seen = "".join((str(caught.value), caplog.text, *capfd.readouterr(), repr(reward), repr(result)))
@@ -388,7 +388,7 @@ class TestServer:
         def slow(images, prompts):
             time.sleep(1)
 
-        slow.asking = Asking(timeout=0.05)
+        slow.policy = CallPolicy(timeout=0.05)
         response = TestClient(reward_app(make_reward(slow))).post(
             "/score", json={"images": [picture()], "prompts": [""]}
         )

@@ -72,7 +72,7 @@ def reward(mode, **options):
 def test_ratings_are_the_scores(tmp_path):
     result = rated_run(tmp_path / "run", lambda task: number_of(task.shown[0]) % 11, reward("rate"))
     assert all(row.value == number_of(row.image) % 11 for row in result.history)
-    assert result.history[0].parts == {"ada": result.history[0].value}
+    assert result.history[0].components == {"ada": result.history[0].value}
     assert result.unit == "of 10"
 
 
@@ -85,7 +85,7 @@ def test_several_raters_are_averaged_and_their_spread_is_kept(tmp_path):
 
     result = rated_run(tmp_path / "run", say, reward("rate", votes=2), ("ada", "bob"), queries=8)
     assert {(row.value, row.spread) for row in result.history} == {(6.0, 2.0)}
-    assert all(set(row.parts) == {"ada", "bob"} for row in result.history)
+    assert all(set(row.components) == {"ada", "bob"} for row in result.history)
 
 
 def test_a_skipped_image_is_missing_and_not_bad(tmp_path):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from tests.rewards.test_contract import pictures
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError
 from zo_dno.oracle.oracle import Oracle
@@ -29,7 +29,7 @@ from zo_dno.rewards.perceptual import lpips_network
 from zo_dno.rewards.ssim import ssim
 from zo_dno.run.build import make_reward
 from zo_dno.storage.images import image_hash
-from zo_dno.types import Question
+from zo_dno.types import Query
 
 COLOURS = st.tuples(*[st.integers(0, 255)] * 3)
 
@@ -448,7 +448,7 @@ class TestCommand:
         scores = asked(reward, [plain("black"), plain("white")])
         assert [one.value for one in scores] == [0, 1]
         assert reward.unit == "of white"
-        assert reward.asking == Asking(in_flight=2, timeout=60)
+        assert reward.policy == CallPolicy(in_flight=2, timeout=60)
 
     @pytest.mark.parametrize("folder", ["with spaces & 'quotes'", "${HOME}; rm -rf *"])
     def test_paths_may_hold_anything(self, tmp_path, monkeypatch, folder):
@@ -528,9 +528,9 @@ class TestCommand:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         pids = tmp_path / "pids"
         command = f"sh -c 'sleep 60 & echo $$ $! > {pids}; trap \"\" TERM; wait; sleep 60' {{image}}"
-        oracle = Oracle(make_reward("command", {"command": command}), Asking(timeout=0.5, attempts=1))
+        oracle = Oracle(make_reward("command", {"command": command}), CallPolicy(timeout=0.5, attempts=1))
         image = np.zeros((4, 4, 3), np.uint8)
-        (answer,) = oracle.ask([Question(0, image, image_hash(image), "")])
+        (answer,) = oracle.ask([Query(0, image, image_hash(image), "")])
         oracle.close()
         assert (answer.score.kind, answer.score.error) == ("timeout", "no answer within 0.5 s")
         assert len(found := pids_in(pids, 2)) == 2
@@ -576,7 +576,7 @@ class TestCommand:
         )
         oracle = Oracle(reward)
         images = [np.full((4, 4, 3), level, np.uint8) for level in range(4)]
-        answers = oracle.ask([Question(i, one, image_hash(one), "") for i, one in enumerate(images)])
+        answers = oracle.ask([Query(i, one, image_hash(one), "") for i, one in enumerate(images)])
         oracle.close()
         assert [answer.score.value for answer in answers] == [1] * 4
         assert max(np.cumsum([*map(int, log.read_text().split())])) == 2

@@ -25,9 +25,9 @@ from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.vlm import VLM
 from zo_dno.rewards.vlm_compare import VLMCompare
 from zo_dno.run.build import make_reward
-from zo_dno.run.options import terms
+from zo_dno.run.options import policies
 from zo_dno.storage.ledger import Ledger
-from zo_dno.types import Question
+from zo_dno.types import Query
 
 KEY = 'sk-very"secret-0123456789'
 FAST = {"attempts": 2, "first_wait": 0.01}
@@ -48,9 +48,9 @@ def key(monkeypatch):
 
 def ask(reward, *images, prompt=PROMPT, **changes):
     """Ask about images, by default a grey one, on a reward's terms but for those given."""
-    oracle = Oracle(reward, terms(reward, {**FAST, **changes}))
+    oracle = Oracle(reward, policies(reward, {**FAST, **changes}))
     pixels = [np.asarray(image) for image in images or [grey(0.5, side=8)]]
-    answers = oracle.ask([Question(i, one, f"{i:064d}", prompt) for i, one in enumerate(pixels)])
+    answers = oracle.ask([Query(i, one, f"{i:064d}", prompt) for i, one in enumerate(pixels)])
     oracle.close()
     return answers if len(answers) > 1 else answers[0]
 
@@ -101,7 +101,7 @@ class TestQuestions:
         assert answer.score.value == 7
         assert answer.score.tokens == 110
         assert json.loads(answer.score.raw)["explanation"] == "It is fine."
-        assert (answer.score.parts, answer.score.spread, answer.score.cost) == (None, None, None)
+        assert (answer.score.components, answer.score.spread, answer.score.cost) == (None, None, None)
 
     def test_large_images_are_made_smaller(self):
         with answering(lambda _: verdict(7)) as (url, asked):
@@ -313,14 +313,14 @@ class TestPanels:
     def test_judges_are_averaged_and_their_spread_is_kept(self):
         with answering(by_judge({"a": [6], "b": [9]})) as (url, _):
             score = ask(VLM(f"{url}/v1", "a,b")).score
-        assert (score.value, score.spread, score.parts, score.tokens) == (7.5, 1.5, {"a": 6, "b": 9}, 220)
+        assert (score.value, score.spread, score.components, score.tokens) == (7.5, 1.5, {"a": 6, "b": 9}, 220)
         assert [line.split()[0] for line in score.raw.splitlines()] == ["[a]", "[b]"]
 
     def test_samples_have_seeds_and_keys_of_their_own(self):
         options = {"samples": 3, "temperature": 0.7, "seed": 5}
         with answering(by_judge({"a": [1, 2, 6] * 2})) as (url, asked):
             score, again = (ask(VLM(f"{url}/v1", "a", **options)).score for _ in range(2))
-        assert sorted(score.parts) == ["a/1", "a/2", "a/3"]
+        assert sorted(score.components) == ["a/1", "a/2", "a/3"]
         assert score.value == again.value == 3
         assert score.spread == pytest.approx(np.std([1, 2, 6]))
         seeds = [body["seed"] for body in bodies(asked)]
@@ -333,12 +333,12 @@ class TestPanels:
         with answering(by_judge({"a": [4, chat("well")], "b": [8, 10]})) as (url, _):
             score = ask(VLM(f"{url}/v1", "a,b", **options)).score
         assert score.value == (4 + 9) / 2
-        assert len(score.parts) == 3
+        assert len(score.components) == 3
         with answering(by_judge({"a": [chat("well"), chat("so")], "b": [8, 10]})) as (url, _):
             score = ask(VLM(f"{url}/v1", "a,b", **options)).score
         assert score.missing
         assert score.error.startswith("a/1: there is no score in the answer")
-        assert sorted(score.parts) == ["b/1", "b/2"]
+        assert sorted(score.components) == ["b/1", "b/2"]
 
     def test_what_was_said_before_a_call_failed_is_not_asked_again(self):
         scores = {"a": [6], "b": [Answer(b"{}", 503), Answer(b"{}", 500), 8]}
@@ -380,8 +380,8 @@ class TestMoney:
             reward = VLM(f"{url}/v1", "judge", **PRICES)
             found = ask(reward)
         assert found.cost == pytest.approx((100 * 10 + 10 * 100) / 1e6)
-        assert terms(reward, {"attempts": 3}).worst_case(1) == pytest.approx(3 * WORST)
-        assert VLM(f"{url}/v1", "a,b", samples=2, temperature=1, **PRICES).asking.price == 4 * WORST
+        assert policies(reward, {"attempts": 3}).worst_case(1) == pytest.approx(3 * WORST)
+        assert VLM(f"{url}/v1", "a,b", samples=2, temperature=1, **PRICES).policy.price == 4 * WORST
 
     def test_what_the_server_does_not_say_counts_in_full(self):
         with answering(lambda _: chat("7", used=None)) as (url, _):
@@ -403,7 +403,7 @@ class TestMoney:
         with answering(moody) as (url, asked):
             reward, cap = VLM(f"{url}/v1", "judge", **PRICES), 60 * WORST
             result = zo_dno.optimize(
-                ToyGenerator(), reward, queries=200, max_cost=cap, asking={**FAST, "breaker": 0}, threads=1
+                ToyGenerator(), reward, queries=200, max_cost=cap, policy={**FAST, "breaker": 0}, threads=1
             )
         assert result.stopped_by == "cost"
         assert len(asked) * WORST * (1 - 1e-9) <= result.cost <= cap * (1 + 1e-9)
@@ -426,7 +426,7 @@ def test_the_key_is_in_no_file_no_log_and_no_message(tmp_path, key, caplog, capf
     caplog.set_level(logging.DEBUG)
     with answering(echoing) as (url, asked):
         reward = VLM(f"{url}/v1", "judge", key_env="JUDGE_KEY", input_price=1, output_price=1)
-        options = {"asking": {**FAST, "breaker": 0}, "threads": 1}
+        options = {"policy": {**FAST, "breaker": 0}, "threads": 1}
         result = zo_dno.optimize(ToyGenerator(), reward, queries=24, out=tmp_path / "run", **options)
         with pytest.raises(RunError) as caught:
             broken = VLM(f"{url}/v1", "judge", mode="expected", key_env="JUDGE_KEY")

@@ -71,7 +71,11 @@ class TestComparisons:
         assert np.argsort(values(scores)).tolist() == np.argsort(SHADES).tolist()
         assert all(one.spread > 0 for one in scores[1:])
         assert len(asked) == 2 * 10  # every pair once, in both orders
-        assert sum(one.parts["won"] for one in scores) == sum(one.parts["lost"] for one in scores) == len(asked) / 2
+        assert (
+            sum(one.components["won"] for one in scores)
+            == sum(one.components["lost"] for one in scores)
+            == len(asked) / 2
+        )
         assert sum(one.tokens for one in scores) == 110 * len(asked)
 
     def test_the_question_names_both_images_and_quotes_the_prompt(self):
@@ -90,8 +94,8 @@ class TestComparisons:
         assert all(orders[pair] == orders[pair[::-1]] for pair in orders)
         assert scores[0].value == 0
         assert all(one.missing and one.kind == "undecided" for one in scores[1:])
-        assert (scores[1].parts["won"], scores[1].parts["lost"]) == (0, 0)
-        assert sum(one.parts["undecided"] for one in scores) == len(asked)
+        assert (scores[1].components["won"], scores[1].components["lost"]) == (0, 0)
+        assert sum(one.components["undecided"] for one in scores) == len(asked)
 
     def test_unclear_answers_count_for_nothing(self):
         def sometimes(asked):
@@ -111,7 +115,7 @@ class TestComparisons:
         with answering(contrary) as (url, _):
             (scores,) = score(VLMCompare(f"{url}/v1", "a,b"), PICTURES)
         assert values(scores) == pytest.approx([0] * 5, abs=0.2)
-        assert all(one.parts["won"] == one.parts["lost"] for one in scores)
+        assert all(one.components["won"] == one.components["lost"] for one in scores)
 
     def test_anchors_put_populations_on_one_scale(self):
         dark = [grey(0.05 + 0.02 * i, 20 + i, side=8) for i in range(4)]
@@ -213,7 +217,7 @@ class TestFailures:
 
 
 PRICES = {"input_price": 10, "output_price": 100, "max_question": 100, "max_answer": 10}
-RUN = {"seed": 1, "strategy_options": {"population": 8}, "threads": 1, "asking": FAST}
+RUN = {"seed": 1, "strategy_options": {"population": 8}, "threads": 1, "policy": FAST}
 
 
 class TestMoney:
@@ -226,7 +230,7 @@ class TestMoney:
             first, later = score(reward, PICTURES, images)
             n_calls = len(asked) - round(sum(one.tokens for one in first) / 110)
         assert sum(one.cost for one in later) == pytest.approx(n_calls * 0.002)
-        assert n_calls * 0.002 <= reward.asking.price * n * (1 + 1e-9)
+        assert n_calls * 0.002 <= reward.policy.price * n * (1 + 1e-9)
 
 
 class TestRuns:
@@ -242,7 +246,9 @@ class TestRuns:
         assert [row.value for row in result.history] == [row.value for row in whole.history]
         assert result.best.z.equal(whole.best.z)
         assert whole.history[0].value == 0
-        assert all(row.spread is not None and set(row.parts) == {"won", "lost", "undecided"} for row in whole.history)
+        assert all(
+            row.spread is not None and set(row.components) == {"won", "lost", "undecided"} for row in whole.history
+        )
         assert whole.best.reward > 1
         assert whole.best.image.mean() > whole.first.image.mean() + 20
 

@@ -32,7 +32,7 @@ def test_what_is_under_way_is_waited_for(toy, waits, tmp_path):
     stop()
     thread.join(20)
     assert found[0].status == "interrupted"
-    assert all(row.answered for row in found[0].history)
+    assert all(row.completed for row in found[0].history)
 
 
 def test_the_second_stop_does_not_wait(toy):

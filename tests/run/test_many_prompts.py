@@ -11,7 +11,7 @@ import time
 import pytest
 
 import zo_dno
-from zo_dno.distributed.reward_actors import RewardPool
+from zo_dno.distributed.reward_actors import RewardActors
 from zo_dno.errors import InputError
 from zo_dno.run.config import validated
 from zo_dno.run.many_prompts import read_prompts, resume_many, run_many
@@ -58,7 +58,7 @@ def test_all_share_one_set_of_actors(tmp_path, monkeypatch):
     import ray
 
     made = []
-    monkeypatch.setattr("zo_dno.distributed.reward_actors.RewardPool.__init__", _noting(made))
+    monkeypatch.setattr("zo_dno.distributed.reward_actors.RewardActors.__init__", _noting(made))
     lines = run_many(config(workers=2, generators=1, steps=1), PROMPTS, tmp_path / "out")
     ray.shutdown()
     assert made == [2]
@@ -66,7 +66,7 @@ def test_all_share_one_set_of_actors(tmp_path, monkeypatch):
 
 
 def _noting(made):
-    init = RewardPool.__init__
+    init = RewardActors.__init__
 
     def noting(self, reward, workers, **options):
         made.append(workers)
@@ -133,8 +133,8 @@ def test_ctrl_c_stops_all_and_keeps_what_was_answered(tmp_path):
 
 
 def test_money_and_rates_are_shared_out(tmp_path):
-    asking = {"price": 0.01, "requests_per_minute": 60_000, "attempts": 1}
-    lines = run_many(config(asking=asking, max_cost=0.3), PROMPTS, tmp_path / "out", at_once=3)
+    policy = {"price": 0.01, "requests_per_minute": 60_000, "attempts": 1}
+    lines = run_many(config(policy=policy, max_cost=0.3), PROMPTS, tmp_path / "out", at_once=3)
     assert [line.result["queries"] for line in lines] == [10, 10, 10]
     assert sum(line.result["cost"] for line in lines) == pytest.approx(0.3)
 

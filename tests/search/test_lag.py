@@ -43,7 +43,7 @@ def test_timing_does_not_change_the_run(tmp_path, strategy, options):
     run(tmp_path / "0", strategy=strategy, **options)
     for seed, in_flight in ((1, 3), (2, 32)):
         folder = tmp_path / str(seed)
-        run(folder, shuffled(seed), strategy, asking={"in_flight": in_flight}, **options)
+        run(folder, shuffled(seed), strategy, policy={"in_flight": in_flight}, **options)
         assert content(folder) == content(tmp_path / "0")
 
 
@@ -63,7 +63,7 @@ def test_a_slow_answer_holds_up_nobody_but_who_has_to_know_it(tmp_path):
             assert len(asked) == 3 * 8, "the fourth population has to know the first"
         return brightness(images, prompts)
 
-    result = run(tmp_path / "run", judge, asking={"in_flight": 64, "timeout": 60, "attempts": 1})
+    result = run(tmp_path / "run", judge, policy={"in_flight": 64, "timeout": 60, "attempts": 1})
     assert result.queries == len(asked) == 64
     assert result.failed_queries == 0
 
@@ -105,26 +105,26 @@ def test_every_population_is_asked_for_after_those_that_it_may_know(tmp_path):
     assert [n for what, n in calls if what == "tell"] == list(range(6))
 
 
-@pytest.mark.parametrize("asking", [{}, PAID], ids=["free", "paid"])
-def test_a_larger_budget_goes_on_as_if_it_had_always_been_larger(tmp_path, asking):
-    run(tmp_path / "whole", horizon=21, top=3, asking=asking)
-    run(tmp_path / "parts", queries=21, top=3, asking=asking)
+@pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
+def test_a_larger_budget_goes_on_as_if_it_had_always_been_larger(tmp_path, policy):
+    run(tmp_path / "whole", horizon=21, top=3, policy=policy)
+    run(tmp_path / "parts", queries=21, top=3, policy=policy)
     resume(tmp_path / "parts", settled, queries=41)
     resume(tmp_path / "parts", settled, queries=64)
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("asking", [{}, PAID], ids=["free", "paid"])
+@pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("at", [1, 8, 9, 20, 40, 64])
-def test_ctrl_c_and_resume(tmp_path, at, asking):
-    check_ctrl_c(run, tmp_path, at, gamma=0.5, asking=asking)
+def test_ctrl_c_and_resume(tmp_path, at, policy):
+    check_ctrl_c(run, tmp_path, at, gamma=0.5, policy=policy)
 
 
 def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path):
-    asking = {"breaker": 3, "attempts": 1, "price": 0.01}
-    run(tmp_path / "whole", settled, asking=asking)
+    policy = {"breaker": 3, "attempts": 1, "price": 0.01}
+    run(tmp_path / "whole", settled, policy=policy)
     dies = stops(20, ConnectionError("no route to the judge"), after=True)
-    paused = run(tmp_path / "parts", dies, asking=asking)
+    paused = run(tmp_path / "parts", dies, policy=policy)
     assert paused.status == "paused"
     assert paused.failed_queries == 0
     resume(tmp_path / "parts", settled)
@@ -136,8 +136,8 @@ def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path):
 
 
 def test_a_run_whose_model_draws_otherwise_goes_on_from_the_state_that_was_kept(tmp_path):
-    run(tmp_path / "run", stops(30, KeyboardInterrupt()), asking=PAID)
-    before = [row.image for row in Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries() if row.answered]
+    run(tmp_path / "run", stops(30, KeyboardInterrupt()), policy=PAID)
+    before = [row.image for row in Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries() if row.completed]
 
     class Other(ToyGenerator):
         def __call__(self, z):
@@ -152,7 +152,7 @@ def test_a_run_whose_model_draws_otherwise_goes_on_from_the_state_that_was_kept(
 
 def test_the_limits_hold(tmp_path):
     assert run(None, shuffled(4), queries=61).queries == 61
-    costly = run(None, settled, asking={"price": 1.0, "attempts": 1}, max_cost=30)
+    costly = run(None, settled, policy={"price": 1.0, "attempts": 1}, max_cost=30)
     assert (costly.queries, costly.stopped_by) == (30, "cost")
     target = run(None, shuffled(5), target=140.0)
     assert target.status == "target"
@@ -188,7 +188,7 @@ def test_five_populations_are_drawn_before_the_first_answer_is_there():
         assert enough.wait(60)
         return brightness(images, prompts)
 
-    options = {"asking": {"in_flight": 64, "attempts": 1}, "strategy_options": {"population": 8}}
+    options = {"policy": {"in_flight": 64, "attempts": 1}, "strategy_options": {"population": 8}}
     result = zo_dno.optimize(Noting(), judge, "auto", queries=40, lag=4, **options)
     assert result.failed_queries == 0
     assert blocks == [8] * 5

@@ -24,17 +24,17 @@ def test_finds_more_than_it_started_from(toy):
     assert result.status == "finished"
     assert result.queries == len(result.history) == 48
     assert result.nfe == 48 * toy.nfe
-    assert result.best.feasible
+    assert result.best.plausible
     assert result.best.reward > result.first.reward
     assert [query.id for query in result.history] == list(range(48))
 
 
 def test_the_winner_is_the_best_feasible_candidate(toy):
     result = run(toy, strategy="random_search", queries=200)
-    feasible = [query for query in result.history if query.feasible]
-    assert len(feasible) < 200  # about 2 % of true draws are called infeasible; some are at this seed
-    assert result.best.reward == max(query.value for query in feasible)
-    assert result.best.id == max(feasible, key=lambda query: query.value).id
+    plausible = [query for query in result.history if query.plausible]
+    assert len(plausible) < 200  # about 2 % of true draws are called infeasible; some are at this seed
+    assert result.best.reward == max(query.value for query in plausible)
+    assert result.best.id == max(plausible, key=lambda query: query.value).id
 
 
 def test_z_of_the_winner_draws_its_image(toy):
@@ -47,7 +47,7 @@ def test_every_infeasible_candidate_is_told_below_every_feasible_one(toy):
     result = run(toy, strategy="random_search", queries=304)
     seen = []
     for query in result.history:
-        if query.feasible:
+        if query.plausible:
             assert query.told == pytest.approx(query.value)
             seen.append(query.value)
         elif seen:
@@ -65,7 +65,7 @@ def test_gamma_adds_the_regulariser(toy):
     result = run(toy, strategy="random_search", queries=64, gamma=2.0, min_log_prob=None)
     plain = run(toy, strategy="random_search", queries=64, gamma=0.0, min_log_prob=None)
     differences = [b.told - a.told for a, b in zip(plain.history, result.history, strict=True)]
-    objective = Objective(toy.space, gamma=2.0, seed=3)
+    objective = Objective(toy.layout, gamma=2.0, seed=3)
     assert differences[0] == pytest.approx(float(objective.regularizer(plain.first.z[None])), abs=1e-4)
     assert min(differences) < 0
     assert max(differences) <= 1e-5
@@ -99,7 +99,7 @@ def test_a_run_without_any_score_ends_with_an_error(toy, tmp_path):
         raise KeyError("no such picture")
 
     with pytest.raises(RunError, match=r"None of 48 queries got a score.*no such picture"):
-        run(toy, never, asking={"breaker": 0}, out=tmp_path / "run")
+        run(toy, never, policy={"breaker": 0}, out=tmp_path / "run")
     assert (tmp_path / "run" / "ledger.db").exists()
 
 

@@ -8,18 +8,18 @@ import pytest
 
 import zo_dno
 from zo_dno import InputError
-from zo_dno.search.reranking import Race, kept_back
+from zo_dno.search.reranking import Reevaluation, kept_back
 from zo_dno.types import Score
 
 SEEDS = range(200)
 
 
-def race(means, noise, budget, seed):
+def reevaluation(means, noise, budget, seed):
     """Play a race; contenders' first answers are as noisy as those that follow."""
     rng = np.random.default_rng(seed)
     first = {id_: mean + noise * rng.normal() for id_, mean in enumerate(means)}
     ordered = dict(sorted(first.items(), key=lambda one: -one[1]))
-    found = Race(ordered, budget)
+    found = Reevaluation(ordered, budget)
     while wanted := found.wanted():
         found.tell({id_: means[id_] + noise * rng.normal() for id_ in wanted})
     return found, ordered
@@ -30,7 +30,7 @@ def test_the_winner_of_a_race_is_better_than_the_luckiest():
     gains = []
     for seed in SEEDS:
         means = np.random.default_rng(1000 + seed).normal(size=64)
-        found, ordered = race(means, 1.0, 64, seed)
+        found, ordered = reevaluation(means, 1.0, 64, seed)
         gains.append(means[found.standings[0].id] - means[next(iter(ordered))])
     error = np.std(gains) / math.sqrt(len(gains))
     assert fmean(gains) > 3 * error  # 0.1 % of wrong alarms
@@ -41,7 +41,7 @@ def test_the_mean_of_the_winner_is_hardly_lucky():
     single, mean = [], []
     for seed in SEEDS:
         means = np.random.default_rng(1000 + seed).normal(size=64) * 0.3
-        found, ordered = race(means, 1.0, 64, seed)
+        found, ordered = reevaluation(means, 1.0, 64, seed)
         lucky, answer = next(iter(ordered.items()))
         single.append(answer - means[lucky])
         mean.append(found.standings[0].mean - means[found.standings[0].id])
@@ -52,13 +52,13 @@ def test_the_mean_of_the_winner_is_hardly_lucky():
 @pytest.mark.parametrize("budget", [8, 9, 13, 50, 200])
 @pytest.mark.parametrize("noise", [0.0, 0.3, 3.0])
 def test_a_race_ends_within_its_budget(budget, noise):
-    found, _ = race([0.1 * i for i in range(30)], noise, budget, seed=3)
+    found, _ = reevaluation([0.1 * i for i in range(30)], noise, budget, seed=3)
     assert 4 <= found.spent <= budget
     assert sum(standing.answers for standing in found.standings) == found.spent
 
 
 def test_noise_is_measured_and_those_clearly_behind_are_given_up():
-    found, _ = race([0.0, 0.0, 10.0, 10.0], 0.2, 60, seed=1)
+    found, _ = reevaluation([0.0, 0.0, 10.0, 10.0], 0.2, 60, seed=1)
     assert found.noise == pytest.approx(0.2, rel=0.4)
     asked = {standing.id: standing.answers for standing in found.standings}
     assert asked[0] == asked[1] == 2 < asked[2]
@@ -66,12 +66,12 @@ def test_noise_is_measured_and_those_clearly_behind_are_given_up():
 
 
 def test_an_exact_judge_is_asked_twice_and_no_more():
-    found, _ = race([3.0, 2.0, 1.0, 0.0], 0.0, 16, seed=0)
+    found, _ = reevaluation([3.0, 2.0, 1.0, 0.0], 0.0, 16, seed=0)
     assert (found.is_exact, found.spent, found.standings[0].id) == (True, 8, 0)
 
 
 def test_a_contender_without_an_answer_is_out():
-    found = Race({5: 2.0, 6: 1.0}, 8)
+    found = Reevaluation({5: 2.0, 6: 1.0}, 8)
     found.tell({5: math.nan, 6: 1.0})
     assert found.wanted() == [6]
 
@@ -113,7 +113,7 @@ def test_an_exact_judge_costs_little_and_the_rest_is_searched(toy):
     assert result.queries == judge.asked == 80
     assert len(result.history) == 72  # of 16 kept back, 4 contenders took 8
     assert result.best.answers == 1
-    assert result.best.reward == max(query.value for query in result.history if query.feasible)
+    assert result.best.reward == max(query.value for query in result.history if query.plausible)
 
 
 def test_a_run_stopped_in_its_repeats_goes_on_without_asking_twice(toy, tmp_path):

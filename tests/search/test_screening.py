@@ -6,7 +6,7 @@ import pytest
 import zo_dno
 from tests.support.toys import ToyGenerator
 from zo_dno import InputError
-from zo_dno.search.screening import FIRST, Screen
+from zo_dno.search.screening import FIRST, Preselection
 from zo_dno.search.surrogate import GaussianProcess, image_features
 from zo_dno.storage.ledger import Ledger
 
@@ -43,9 +43,9 @@ def test_features_are_as_many_whatever_the_size(shape):
 def test_rewards_of_colour_texture_and_layout_are_guessed(reward, least):
     some = images(160)
     rewards = np.array([reward(image) for image in some], float)
-    guesses, deviations = GaussianProcess(features(some[:120]), rewards[:120])(features(some[120:]))
-    assert np.corrcoef(guesses, rewards[120:])[0, 1] > least
-    within = np.abs(guesses - rewards[120:]) < 3 * deviations + 0.1 * rewards.std()
+    predictions, deviations = GaussianProcess(features(some[:120]), rewards[:120])(features(some[120:]))
+    assert np.corrcoef(predictions, rewards[120:])[0, 1] > least
+    within = np.abs(predictions - rewards[120:]) < 3 * deviations + 0.1 * rewards.std()
     assert within.mean() > 0.8
 
 
@@ -62,19 +62,19 @@ def test_guesses_left_out_are_those_of_a_process_without_them():
 
 
 def test_nobody_is_left_out_before_there_is_anything_to_guess_from():
-    screen = Screen(4, seed=0)
+    screen = Preselection(4, seed=0)
     assert screen.choose(0, features(images(16)), np.ones(16, bool)).places == tuple(range(16))
 
 
 def test_a_reward_that_images_say_nothing_of_is_not_guessed():
-    screen, rng = Screen(4, seed=0), np.random.default_rng(1)
+    screen, rng = Preselection(4, seed=0), np.random.default_rng(1)
     screen.learn(list(features(images(64))), rng.normal(size=64).tolist())
     assert screen.choose(4, features(images(16, seed=2)), np.ones(16, bool)).places == tuple(range(16))
     assert screen.trust < 0.5
 
 
 def test_the_most_promising_are_asked_about_and_none_that_may_not_win():
-    screen, some = Screen(4, seed=0), images(64)
+    screen, some = Preselection(4, seed=0), images(64)
     screen.learn(list(features(some)), [float(image.mean()) for image in some])
     new = images(16, seed=5)
     plausible = np.arange(16) != int(np.argmax([image.mean() for image in new]))
@@ -106,7 +106,7 @@ def test_a_screened_run_asks_as_often_as_it_says_and_draws_more(toy, tmp_path):
     assert {row.status for row in rows} == {"scored", "screened"}
     assert [row.status for row in rows[:FIRST]] == ["scored"] * FIRST
     assert all(row.value is None and row.told is not None for row in rows if row.status == "screened")
-    assert result.best.reward == max(row.value for row in rows if row.value is not None and row.feasible)
+    assert result.best.reward == max(row.value for row in rows if row.value is not None and row.plausible)
     assert zo_dno.load(tmp_path / "run").images == result.images
 
 

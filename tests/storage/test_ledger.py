@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from zo_dno.errors import InputError, StorageError
-from zo_dno.storage.ledger import Artefact, Ledger, PopulationRow, Query
+from zo_dno.storage.ledger import Artifact, Ledger, PopulationRow, QueryRow
 from zo_dno.storage.schema import MIGRATIONS
 
-QUERY = Query(
+QUERY = QueryRow(
     stage="search",
     id=0,
     population=0,
@@ -26,8 +26,8 @@ QUERY = Query(
     log_prob=-0.9,
     norm_ratio=1.0,
     whiteness=0.4,
-    violation=0.0,
-    feasible=True,
+    noise_violation=0.0,
+    plausible=True,
     cached=False,
     attempts=1,
     failures="",
@@ -42,12 +42,12 @@ QUERY = Query(
 
 def test_what_is_written_is_read_back(tmp_path):
     ledger = Ledger(tmp_path / "ledger.db")
-    missing = replace(QUERY, id=1, status="missing", value=None, told=None, feasible=False, error="no answer")
+    missing = replace(QUERY, id=1, status="missing", value=None, told=None, plausible=False, error="no answer")
     ledger.put([missing, QUERY])
     ledger.put([replace(QUERY, stage="baseline")])
     assert ledger.queries() == [QUERY, missing]
-    assert [query.feasible for query in ledger.queries()] == [True, False]
-    assert all(isinstance(query.feasible, bool) for query in ledger.queries())
+    assert [query.plausible for query in ledger.queries()] == [True, False]
+    assert all(isinstance(query.plausible, bool) for query in ledger.queries())
     assert len(ledger.queries("baseline")) == 1
     assert len(ledger.all_queries()) == 3
     ledger.close()
@@ -56,11 +56,11 @@ def test_what_is_written_is_read_back(tmp_path):
 
 
 def test_parts_and_spread_are_read_back(tmp_path):
-    told = replace(QUERY, spread=0.25, shortfall=1.5, parts={"größe": -3.25, "prompt_match": 0.1 + 0.2})
+    told = replace(QUERY, spread=0.25, reward_violation=1.5, components={"größe": -3.25, "prompt_match": 0.1 + 0.2})
     ledger = Ledger(tmp_path / "ledger.db")
     ledger.put([told, replace(QUERY, id=1)])
     assert ledger.queries() == [told, replace(QUERY, id=1)]
-    assert [query.may_win(constrained=True) for query in ledger.queries()] == [False, True]
+    assert [query.is_feasible(constrained=True) for query in ledger.queries()] == [False, True]
     ledger.close()
     (text,) = sqlite3.connect(tmp_path / "ledger.db").execute("SELECT parts FROM query WHERE id = 0").fetchone()
     assert text == '{"größe": -3.25, "prompt_match": 0.30000000000000004}'
@@ -68,29 +68,29 @@ def test_parts_and_spread_are_read_back(tmp_path):
 
 @pytest.mark.parametrize("constrained", [True, False])
 def test_a_winner_has_a_score_and_meets_what_is_required(constrained):
-    assert QUERY.may_win(constrained=constrained)
-    assert replace(QUERY, feasible=False, violation=0.5).may_win(constrained=constrained) != constrained
-    assert not replace(QUERY, feasible=False, violation=0.0).may_win(
+    assert QUERY.is_feasible(constrained=constrained)
+    assert replace(QUERY, plausible=False, noise_violation=0.5).is_feasible(constrained=constrained) != constrained
+    assert not replace(QUERY, plausible=False, noise_violation=0.0).is_feasible(
         constrained=constrained
     )  # its image has noise added
-    assert not replace(QUERY, shortfall=0.1).may_win(constrained=constrained)
-    assert not replace(QUERY, value=None).may_win(constrained=constrained)
+    assert not replace(QUERY, reward_violation=0.1).is_feasible(constrained=constrained)
+    assert not replace(QUERY, value=None).is_feasible(constrained=constrained)
 
 
 def test_populations_artefacts_and_facts(tmp_path):
-    population, artefact = (
+    population, artifact = (
         PopulationRow("search", 3, 48, 16, "f" * 64, 1.5),
-        Artefact("a.png", "image", "b", "search", 2),
+        Artifact("a.png", "image", "b", "search", 2),
     )
     ledger = Ledger(tmp_path / "ledger.db")
-    ledger.put((), [population], [artefact])
+    ledger.put((), [population], [artifact])
     ledger.put((), [replace(population, seconds=2.5)])
     ledger.set("config", {"queries": 5, "none": None})
     ledger.close()
     ledger = Ledger(tmp_path / "ledger.db")
     assert ledger.populations() == [replace(population, seconds=2.5)]
     assert ledger.populations("baseline") == []
-    assert ledger.artefacts() == [artefact]
+    assert ledger.artifacts() == [artifact]
     assert ledger.get("config") == {"queries": 5, "none": None}
     assert ledger.get("nothing") is None
 

@@ -68,9 +68,9 @@ def test_nevergrad_optimizers_keep_the_laws(optimizer: str) -> None:
     assert same(asked, play(again, holes, 4))
     norms = torch.cat(asked)[1:].norm(dim=1)
     torch.testing.assert_close(norms, torch.full_like(norms, 30**0.5))
-    restored = make("nevergrad", d=30, optimizer=optimizer)
-    restored.load_state_dict(first.state_dict())
-    assert same(play(first, holes, 4), play(restored, holes, 4))
+    project = make("nevergrad", d=30, optimizer=optimizer)
+    project.load_state_dict(first.state_dict())
+    assert same(play(first, holes, 4), play(project, holes, 4))
 
 
 def test_nevergrad_raises_its_population_to_the_optimizers_own() -> None:

@@ -45,13 +45,13 @@ class FlatModel:
         weights = torch.randn(d, 12, generator=stream(5, "flat model")) / math.sqrt(d)
         return (z @ weights).sigmoid().reshape(-1, *self.image_shape)
 
-    def pull_back(self, z: Tensor, cotangent: Reward) -> Tensor:
+    def vjp(self, z: Tensor, cotangent: Reward) -> Tensor:
         """Return J(z)^T h."""
         z = z.clone().requires_grad_()
         images = self.render(z)
         return torch.autograd.grad(images, z, cotangent(images.detach()))[0]
 
-    def restored(self, z: Tensor) -> Tensor:
+    def project(self, z: Tensor) -> Tensor:
         """Find everything plausible."""
         return z
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.rng import stream
 
 
@@ -15,7 +15,7 @@ class ToyGenerator:
     nfe = 2
 
     def __init__(self, d: int = 48) -> None:
-        self.space = NoiseSpace(((3, 4, d // 12),))
+        self.layout = NoiseLayout(((3, 4, d // 12),))
         self._map = torch.randn(d, 8 * 8 * 3, generator=stream(7, "toy")) / d**0.5
         self._map[:, :] += torch.randn(d, 1, generator=stream(8, "toy")) / d**0.5
 

@@ -231,7 +231,7 @@ def test_a_combination_with_people():
     )
     rate_all(run, lambda task: 4.0)
     result = run.result
-    assert all(row.value == pytest.approx(4 * row.parts["brightness"]) for row in result.history)
+    assert all(row.value == pytest.approx(4 * row.components["brightness"]) for row in result.history)
     assert len(steps) == 1
 
 

@@ -177,7 +177,7 @@ class Comparison:
         import numpy as np
         import pandas as pd
 
-        from zo_dno.comparison.trials import answered
+        from zo_dno.comparison.trials import completed
 
         budget = self.budgets[-1] if budget is None else budget
         rows = []
@@ -189,8 +189,8 @@ class Comparison:
                 [
                     row.value
                     for folder in prior["folder"]
-                    for row in answered(Path(folder))[:budget]
-                    if row.may_win(constrained=True)
+                    for row in completed(Path(folder))[:budget]
+                    if row.is_feasible(constrained=True)
                 ],
                 float,
             )

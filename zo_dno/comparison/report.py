@@ -99,8 +99,8 @@ def profile_figure(found: "Comparison", budget: int | None = None) -> "Figure":
     axes = figure.subplots()
     for place, entry in enumerate(found.entries):
         if statistics.strata_of(found.scored, entry, budget):
-            part = statistics.profile(found.scored, entry, budget, levels)
-            axes.plot(levels, part, color=_colour(place), label=entry, lw=1.6, **_dashed(place))
+            share = statistics.profile(found.scored, entry, budget, levels)
+            axes.plot(levels, share, color=_colour(place), label=entry, lw=1.6, **_dashed(place))
     axes.set_xlabel("normalised reward")
     axes.set_ylabel("part of the runs above it")
     _plain(axes)

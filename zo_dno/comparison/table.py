@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError
-from zo_dno.storage.ledger import Ledger, Query
+from zo_dno.storage.ledger import Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
     check_is_run(folder)
     ledger = Ledger(folder / LEDGER, read_only=True)
     config = ledger.get("config") or {}
-    every = [row for row in ledger.queries("search") if row.answered]
+    every = [row for row in ledger.queries("search") if row.completed]
     populations = ledger.populations()
     ledger.close()
     if not every:
@@ -93,8 +93,8 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
                 "log_prob": None if best is None else best.log_prob,
                 "norm_ratio": None if best is None else best.norm_ratio,
                 "whiteness": None if best is None else best.whiteness,
-                "feasible": None if best is None else best.feasible,
-                "plausible": sum(row.feasible for row in until) / len(until),
+                "feasible": None if best is None else best.plausible,
+                "plausible": sum(row.plausible for row in until) / len(until),
                 "nfe": round(nfe * len(until)),
                 "seconds": spent and spent.generate_seconds + spent.score_seconds + spent.strategy_seconds,
                 "strategy_seconds": spent and spent.strategy_seconds,
@@ -156,8 +156,8 @@ def _difference(one: str, other: str) -> str:
     return ", ".join(f"{name} is {first.get(name)!r} and {second.get(name)!r}" for name in names)
 
 
-def _best(rows: Sequence[Query], *, constrained: bool) -> Query | None:
-    able = [row for row in rows if row.may_win(constrained=constrained)]
+def _best(rows: Sequence[QueryRow], *, constrained: bool) -> QueryRow | None:
+    able = [row for row in rows if row.is_feasible(constrained=constrained)]
     return max(able, key=lambda row: row.value or 0.0, default=None)
 
 

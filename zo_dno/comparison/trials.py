@@ -16,7 +16,7 @@ from zo_dno.distributed.cluster import LOCAL
 from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.run import optimize as api
 from zo_dno.storage.atomic import write_text
-from zo_dno.storage.ledger import Ledger, Query
+from zo_dno.storage.ledger import Ledger, QueryRow
 from zo_dno.storage.run_folder import CONFIG, LEDGER
 
 STATE = "tune"  # folder of Ray Tune's own state
@@ -121,10 +121,10 @@ def is_over(trial: Trial, out: Path) -> bool:
     return bool(result["queries"] >= trial.config.queries or result["stopped_by"] not in (None, "queries"))
 
 
-def answered(folder: Path) -> list[Query]:
+def completed(folder: Path) -> list[QueryRow]:
     """Read the answered queries of a run's search, in order."""
     ledger = Ledger(folder / LEDGER, read_only=True)
-    rows = [row for row in ledger.queries("search") if row.answered]
+    rows = [row for row in ledger.queries("search") if row.completed]
     ledger.close()
     return rows
 
@@ -152,7 +152,7 @@ class Trials:
             folder.mkdir(exist_ok=True)
             write_text(folder / FAILED, f"{error}\n")
             return -_ENDLESS
-        return gain(answered(folder), constrained=trial.config.min_log_prob is not None)
+        return gain(completed(folder), constrained=trial.config.min_log_prob is not None)
 
     def _run(self, trial: Trial, folder: Path, queries: int) -> None:
         config, given = trial.config, dict(trial.given)
@@ -178,13 +178,13 @@ class Trials:
         return self._generators[trial.prompt]
 
 
-def gain(rows: list[Query], *, constrained: bool) -> float:
+def gain(rows: list[QueryRow], *, constrained: bool) -> float:
     """Return how far the best lies above the first 16 candidates' mean, in their standard deviations."""
     import numpy as np
 
     first = np.array([row.value for row in rows[:16] if row.value is not None])
     best = max(
-        (row.value for row in rows if row.value is not None and row.may_win(constrained=constrained)), default=None
+        (row.value for row in rows if row.value is not None and row.is_feasible(constrained=constrained)), default=None
     )
     if best is None or len(first) < 2:
         return -_ENDLESS

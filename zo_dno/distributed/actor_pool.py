@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
-from zo_dno.oracle.event_loop import Background
+from zo_dno.oracle.event_loop import EventLoopThread
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -22,7 +22,7 @@ _SHORT = 0.5  # seconds of a call below which the next one waits at the actor, s
 _DEATHS = 4  # in a row, of whoever takes one place, before it is the work that is to blame
 
 
-class CrewError(Exception):
+class ActorError(Exception):
     """A call came to nothing because of the actor that it went to.
 
     Attributes:
@@ -78,7 +78,7 @@ class _NeverBegunError(Exception):
     """The actor died before it began what waited there."""
 
 
-class Crew:
+class ActorPool:
     """Keeps `size` actors at work. Everything happens on an event loop of its own, whoever asks.
 
     Args:
@@ -101,13 +101,13 @@ class Crew:
         self._free: asyncio.Queue[tuple[Place, int] | None] = asyncio.Queue()
         self._second: deque[tuple[Place, int]] = deque()  # places where one more call can wait
         self._mean = math.inf  # seconds of a call, lately
-        self._hopeless: CrewError | None = None
+        self._hopeless: ActorError | None = None
         self._answers = 0
         self._answers_at_death = -1
         self._killers: set[Hashable] = set()  # what was asked of those that died since the last answer
         self._waiting_for: set[asyncio.Task[None]] = set()
         self._usage, self._gauges = Usage(), Gauges(self)
-        self._background: Background[None] = Background()
+        self._loop: EventLoopThread[None] = EventLoopThread()
         self.in_flight = 0
         try:
             self.run(self._start_all()).result()
@@ -142,7 +142,7 @@ class Crew:
 
     def run(self, coroutine: Any) -> Future[Any]:
         """Run a coroutine on the crew's loop."""
-        return self._background.submit(coroutine)
+        return self._loop.submit(coroutine)
 
     async def use(self, work: Callable[[Any], Awaitable[T]], *, of: Hashable = None, timeout: float | None = None) -> T:
         """Let the next actor that is free do some work. To be awaited on the crew's loop.
@@ -190,7 +190,7 @@ class Crew:
 
     def close(self) -> None:
         """Stop the actors."""
-        self._background.close()
+        self._loop.close()
         for place in self._places:
             if place.actor is not None:
                 self._ray.kill(place.actor)
@@ -264,7 +264,7 @@ class Crew:
             except TimeoutError:
                 if not self.alive:
                     message = f"none of {self.size} {self.what} is alive. {self._resources()}"
-                    raise CrewError("no workers", message) from None
+                    raise ActorError("no workers", message) from None
                 continue
             if token is None:  # wake the others as well
                 self._free.put_nowait(None)
@@ -307,11 +307,11 @@ class Crew:
             why = f"{self.what} could not be started: {_reason(error)}"
             if "No module named" in why:
                 why += " Install it on every machine, or let it travel with ray_env (docs/cluster.md)."
-            self._give_up(CrewError("no workers", why, hopeless=True))
+            self._give_up(ActorError("no workers", why, hopeless=True))
         else:
             self._fill(place)
 
-    def _died(self, place: Place, epoch: int, of: Hashable, error: Exception) -> CrewError:
+    def _died(self, place: Place, epoch: int, of: Hashable, error: Exception) -> ActorError:
         """Replace an actor, unless whatever it is asked kills whoever is asked."""
         if self._answers != self._answers_at_death:  # something was answered since the last one died
             for one in self._places:
@@ -321,8 +321,8 @@ class Crew:
         self._replace(place, epoch, died=True)
         if place.deaths >= _DEATHS and len(self._killers) > 1:
             message = f"{self.what} die of whatever they are asked, at last of {_reason(error)}"
-            self._give_up(CrewError("kills workers", message, hopeless=True))
-        return self._hopeless or CrewError("worker died", _reason(error))
+            self._give_up(ActorError("kills workers", message, hopeless=True))
+        return self._hopeless or ActorError("worker died", _reason(error))
 
     def _replace(self, place: Place, epoch: int, *, died: bool = False) -> None:
         """Fill a place anew, once, whoever notices first."""
@@ -333,7 +333,7 @@ class Crew:
         self._ray.kill(place.actor)
         self._fill(place)
 
-    def _give_up(self, reason: CrewError) -> None:
+    def _give_up(self, reason: ActorError) -> None:
         self._hopeless = self._hopeless or reason
         self._free.put_nowait(None)
 
@@ -354,16 +354,16 @@ class Crew:
 class Gauges:
     """A crew's figures as metrics of Ray, brought up to date at most twice a second."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, actors: ActorPool) -> None:
         from ray.util.metrics import Gauge
 
-        self._crew, self._due = crew, 0.0
+        self._actors, self._due = actors, 0.0
         described = {
             "alive": "actors that can be asked",
             "in_flight": "calls under way",
             "utilisation": "part of the time in which places for calls were taken",
         }
-        self._gauges = {name: Gauge(f"zo_dno_{name}", what, tag_keys=("crew",)) for name, what in described.items()}
+        self._gauges = {name: Gauge(f"zo_dno_{name}", what, tag_keys=("pool",)) for name, what in described.items()}
 
     def show(self) -> None:
         """Bring them up to date, if they are due."""
@@ -372,7 +372,7 @@ class Gauges:
             return
         self._due = now + 0.5
         for name, gauge in self._gauges.items():
-            gauge.set(getattr(self._crew, name), {"crew": self._crew.what})
+            gauge.set(getattr(self._actors, name), {"pool": self._actors.what})
 
 
 class Usage:

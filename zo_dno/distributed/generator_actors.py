@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zo_dno.distributed.actor_pool import Crew, CrewError
+from zo_dno.distributed.actor_pool import ActorError, ActorPool
 from zo_dno.distributed.cluster import LOCAL, connect, starting
 from zo_dno.distributed.reward_actors import Takes
 from zo_dno.errors import InputError, RunError
 from zo_dno.failures import one_line
-from zo_dno.generators.renderer import Block, draw
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.generators.renderer import Block, render_images
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.oracle.call import call
-from zo_dno.types import Drawn, Generator, array_of, slices
+from zo_dno.types import Generator, Rendered, array_of, slices
 
 if TYPE_CHECKING:
     from zo_dno.reward import Reward
@@ -62,7 +62,9 @@ class GeneratorPool:
         actor = ray.remote(**takes.options)(_GeneratorActor)
         arguments = (ray.put(make), threads or torch.get_num_threads())
         self.ray = ray
-        self.crew = Crew(ray, lambda: actor.remote(*arguments), actors, what="generators", at_once=starting(address))
+        self.actors = ActorPool(
+            ray, lambda: actor.remote(*arguments), actors, what="generators", at_once=starting(address)
+        )
         self.ahead = 2 * actors  # so that no actor waits to be given work
         self._busy = _Busy()
         self._reward: Any = None
@@ -71,13 +73,13 @@ class GeneratorPool:
         except BaseException:
             self.close()
             raise
-        self.space = NoiseSpace(described["shapes"])
+        self.layout = NoiseLayout(described["shapes"])
         self.nfe: int = described["nfe"]
         self.prompt: str = described["prompt"]
         self.model: str = described["model"]
         if described["settings"] is not None:
-            crew = {"generators": actors, "generator_cpus": takes.cpus, "generator_gpus": takes.gpus}
-            self.settings: dict[str, Any] = described["settings"] | crew
+            own = {"generators": actors, "generator_cpus": takes.cpus, "generator_gpus": takes.gpus}
+            self.settings: dict[str, Any] = described["settings"] | own
         self.batch_size: int | None = described["batch_size"]
 
     @property
@@ -106,7 +108,7 @@ class GeneratorPool:
         if image_noise is not None:
             raise InputError("generators must be 0 for a strategy that perturbs images; got more.")
         self._busy.change(+1)
-        block: Block = self.crew.run(self._drawn(z))
+        block: Block = self.actors.run(self._rendered(z))
         block.add_done_callback(lambda _: self._busy.change(-1))
         return block
 
@@ -118,23 +120,23 @@ class GeneratorPool:
 
     def close(self) -> None:
         """Stop the actors."""
-        self.crew.close()
+        self.actors.close()
 
-    async def _drawn(self, z: Tensor) -> list[Drawn]:
+    async def _rendered(self, z: Tensor) -> list[Rendered]:
         noise, reward = z.contiguous().numpy(), self._reward
 
-        async def work(actor: Any) -> list[Drawn]:
-            told, *images = actor.draw.options(num_returns=1 + len(z)).remote(noise, self.prompt, reward)
+        async def work(actor: Any) -> list[Rendered]:
+            told, *images = actor.render_images.options(num_returns=1 + len(z)).remote(noise, self.prompt, reward)
             outcomes = await told
             return [
-                Drawn(sha256, _Remote(self, reference, z, row), outcome, no_image)
+                Rendered(sha256, _Remote(self, reference, z, row), outcome, no_image)
                 for row, ((sha256, outcome, no_image), reference) in enumerate(zip(outcomes, images, strict=True))
             ]
 
         for left in range(_TRIES - 1, -1, -1):
             try:
-                return await self.crew.use(work, of=z.data_ptr())
-            except CrewError as error:
+                return await self.actors.use(work, of=z.data_ptr())
+            except ActorError as error:
                 if error.hopeless or not left:
                     raise RunError(f"images could not be drawn: {one_line(str(error))}") from error
         raise AssertionError
@@ -144,12 +146,12 @@ class GeneratorPool:
             described: dict[str, Any] = await actor.describe.remote()
             return described
 
-        return await self.crew.use(work, of="loading")
+        return await self.actors.use(work, of="loading")
 
     def _wait_for(self, coroutine: Any) -> Any:
         try:
-            return self.crew.run(coroutine).result()
-        except CrewError as error:
+            return self.actors.run(coroutine).result()
+        except ActorError as error:
             raise InputError(f"generators could not load the model: {one_line(str(error))}") from error
 
 
@@ -197,7 +199,7 @@ class _GeneratorActor:
     def _loaded(self) -> Generator:
         return self._make()
 
-    def _drawing(self, prompt: str) -> Generator:
+    def _rendering(self, prompt: str) -> Generator:
         if prompt == getattr(self._loaded, "prompt", ""):
             return self._loaded
         if prompt not in self._others:
@@ -211,7 +213,7 @@ class _GeneratorActor:
         """Say what the run has to know of the generator."""
         made = self._loaded
         return {
-            "shapes": made.space.shapes,
+            "shapes": made.layout.shapes,
             "nfe": made.nfe,
             "prompt": getattr(made, "prompt", ""),
             "model": getattr(made, "model", type(made).__name__),
@@ -219,15 +221,15 @@ class _GeneratorActor:
             "batch_size": getattr(made, "batch_size", None),
         }
 
-    def draw(self, noise: np.ndarray, prompt: str, reward: "Reward | None") -> tuple[Any, ...]:
+    def render_images(self, noise: np.ndarray, prompt: str, reward: "Reward | None") -> tuple[Any, ...]:
         """Return the names of the images and what the reward says of each, and then the images, each by itself."""
-        drawn = draw(self._drawing(prompt), torch.from_numpy(noise.copy()))
-        images = [array_of(one.image) for one in drawn]
+        rendered = render_images(self._rendering(prompt), torch.from_numpy(noise.copy()))
+        images = [array_of(one.image) for one in rendered]
         outcomes = [
             None if reward is None or one.no_image else call(reward, [image], [prompt])
-            for one, image in zip(drawn, images, strict=True)
+            for one, image in zip(rendered, images, strict=True)
         ]
-        told = [(one.sha256, outcome, one.no_image) for one, outcome in zip(drawn, outcomes, strict=True)]
+        told = [(one.sha256, outcome, one.no_image) for one, outcome in zip(rendered, outcomes, strict=True)]
         return told, *map(np.copy, images)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from zo_dno.distributed.actor_pool import Crew, CrewError
+from zo_dno.distributed.actor_pool import ActorError, ActorPool
 from zo_dno.distributed.cluster import LOCAL, connect, starting
 from zo_dno.errors import InputError
 from zo_dno.failures import Failure, failure_of, one_line, too_late
@@ -46,7 +46,7 @@ class Takes:
         return {"num_cpus": self.cpus, "num_gpus": self.gpus, "resources": self.resources}
 
 
-class RewardPool:
+class RewardActors:
     """Calls a reward in Ray actors; one that dies or hangs is replaced, and the call may be made again elsewhere.
 
     Args:
@@ -85,7 +85,7 @@ class RewardPool:
         sent = _sent(ray, reward, by_value=address != LOCAL)
         kind = _AsyncRewardActor if reward.is_async else _RewardActor
         actor = ray.remote(**takes.options, max_concurrency=slots)(kind)
-        self.crew = Crew(
+        self.actors = ActorPool(
             ray, lambda: actor.remote(sent), workers, slots=slots, what="workers", at_once=starting(address)
         )
         self.spare = workers if slots == 1 else 0
@@ -94,17 +94,17 @@ class RewardPool:
     @property
     def queued(self) -> int:
         """How many calls wait at the actors for their turn."""
-        return self.crew.queued
+        return self.actors.queued
 
     async def call(
         self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None = None
     ) -> Outcome:
         """Call the reward in the next actor that is free; `timeout` counts from when that actor has it."""
-        return await asyncio.wrap_future(self.crew.run(self._call(images, prompts, keys, timeout)))
+        return await asyncio.wrap_future(self.actors.run(self._call(images, prompts, keys, timeout)))
 
     def close(self) -> None:
         """Stop the actors."""
-        self.crew.close()
+        self.actors.close()
 
     async def _call(
         self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None
@@ -116,7 +116,7 @@ class RewardPool:
             return answer
 
         async def asked() -> Outcome:
-            return await self.crew.use(ask, of=id(images[0]), timeout=timeout)
+            return await self.actors.use(ask, of=id(images[0]), timeout=timeout)
 
         try:
             try:
@@ -126,7 +126,7 @@ class RewardPool:
                 return await asked()
         except TimeoutError:
             return too_late(timeout)
-        except CrewError as error:
+        except ActorError as error:
             return Failure(error.kind, one_line(str(error)), transient=not error.hopeless, billed=True)
         except Exception as error:
             return failure_of(error)
@@ -140,21 +140,21 @@ class Pools:
     """The pools of rewards that runs share; each is made when it is first asked for."""
 
     def __init__(self) -> None:
-        self._lock, self._made = threading.Lock(), dict[str, RewardPool]()
+        self._lock, self._made = threading.Lock(), dict[str, RewardActors]()
 
-    def get(self, reward: "Reward", workers: int, **options: Any) -> RewardPool:
+    def get(self, reward: "Reward", workers: int, **options: Any) -> RewardActors:
         """Return the pool of a reward; `options` are those of `RewardPool`."""
         key = repr((reward.identity, workers, options))
         with self._lock:
             if key not in self._made:
-                self._made[key] = RewardPool(reward, workers, **options)
+                self._made[key] = RewardActors(reward, workers, **options)
             return self._made[key]
 
     @property
-    def crews(self) -> list[Crew]:
+    def actor_pools(self) -> list[ActorPool]:
         """The actors of all of them."""
         with self._lock:
-            return [pool.crew for pool in self._made.values()]
+            return [pool.actors for pool in self._made.values()]
 
     def close(self) -> None:
         """Stop all actors."""

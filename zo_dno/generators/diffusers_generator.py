@@ -16,7 +16,7 @@ from zo_dno.generators.pipeline_call import PipelineCall, plain_arguments
 from zo_dno.generators.pixels import NOT_NUMBERS, joined, memory_named
 from zo_dno.generators.tape import Around, DrawSource, Playback, Tape, TapeError
 from zo_dno.generators.trace import frozen, influential, record
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.types import slices
 
 Search = Literal["initial", "all"]
@@ -101,7 +101,7 @@ class DiffusersGenerator:
         speed.compile_denoiser(self._pipeline)
         self._searched = self._choose(search)
         self._call.forget()
-        self.space = NoiseSpace(tuple(self._recording.draws[i].shape for i in self._searched))
+        self.layout = NoiseLayout(tuple(self._recording.draws[i].shape for i in self._searched))
         self._settings = {
             "prompt": prompt,
             "steps": steps,
@@ -185,7 +185,7 @@ class DiffusersGenerator:
             NoImageError: some are not numbers, as where half precision overflows; the others are in the error.
             InputError: memory does not suffice.
         """
-        self.space.check(z)
+        self.layout.check(z)
         images: list[Tensor] = []
         wrong: list[Tensor] = []
         dtype, device = torch.float32, torch.device("cpu")
@@ -203,10 +203,10 @@ class DiffusersGenerator:
 
     def render(self, z: Tensor) -> Tensor:
         """Draw the images of `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where autograd can pass."""
-        self.space.check(z)
+        self.layout.check(z)
         return torch.cat([self._render_block(z[rows]) for rows in slices(len(z), self.batch_size)])
 
-    def pull_back(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
+    def vjp(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
         """Return J(z)^T h, the gradient (n, d) of <h, images> for a constant h, on the CPU.
 
         Args:
@@ -215,27 +215,27 @@ class DiffusersGenerator:
         Raises:
             InputError: memory does not suffice, or the gradient is not finite.
         """
-        self.space.check(z)
+        self.layout.check(z)
         n = len(z)
 
         def draw(z: Tensor) -> Tensor:
-            rows = dict(zip(self._searched, self.space.split(z), strict=True))
+            rows = dict(zip(self._searched, self.layout.split(z), strict=True))
             around = self._gradients.around(self._recording.calls)
             images, playback = self._draw(n, self._source(rows, n), around)
             self._recording.check_count(len(playback.shapes))
             return images
 
         with memory_named(self), frozen_weights(self._tape.networks):
-            return self._gradients.pull_back(z, draw, cotangent, self._device)
+            return self._gradients.vjp(z, draw, cotangent, self._device)
 
     def draws(self, z: Tensor) -> list[Tensor]:
         """Cut z (n, d) into the pipeline's own draws, each (n, *shape); the first are the initial latents."""
-        return self.space.split(z)
+        return self.layout.split(z)
 
     def _render_block(self, z: Tensor) -> Tensor:
         n = len(z)
         padded = torch.cat([z, z[-1:].expand(self.batch_size - n, -1)])
-        rows = dict(zip(self._searched, self.space.split(padded), strict=True))
+        rows = dict(zip(self._searched, self.layout.split(padded), strict=True))
         with memory_named(self):
             images, playback = self._draw(self.batch_size, self._source(rows, self.batch_size))
         self._recording.check_count(len(playback.shapes))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.generators.pixels import NoImageError, bytes_of, joined, memory_named
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.oracle.function_reward import n_positional
 from zo_dno.storage.images import checked_images
 from zo_dno.types import slices
@@ -43,7 +43,7 @@ class FunctionGenerator:
         prompt: str = "",
         batch_size: int | None = None,
     ) -> None:
-        self.space = NoiseSpace(_shapes(shape))
+        self.layout = NoiseLayout(_shapes(shape))
         for name, number in (("nfe", nfe), ("batch_size", batch_size)):
             if number is not None and number < 1:
                 raise InputError(f"{name} must be at least 1; got {number}.")
@@ -59,12 +59,12 @@ class FunctionGenerator:
         return {
             "model": f"{target.__module__}:{target.__qualname__}",
             "prompt": self.prompt,
-            "generator_options": {"shape": [list(shape) for shape in self.space.shapes], "nfe": self.nfe},
+            "generator_options": {"shape": [list(shape) for shape in self.layout.shapes], "nfe": self.nfe},
         } | ({} if self.batch_size is None else {"batch_size": self.batch_size})
 
     def with_prompt(self, prompt: str, batch_size: int | None = None) -> "FunctionGenerator":
         """Return a generator of the same function that draws another prompt, and if given in other batches."""
-        shapes, size = self.space.shapes, batch_size or self.batch_size
+        shapes, size = self.layout.shapes, batch_size or self.batch_size
         return FunctionGenerator(self._function, shapes, nfe=self.nfe, prompt=prompt, batch_size=size)
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class FunctionGenerator:
             NoImageError: some candidates have none.
             InputError: what the function gives is not images, or memory does not suffice.
         """
-        self.space.check(z)
+        self.layout.check(z)
         images: list[Tensor] = []
         reasons: dict[int, str] = {}
         with torch.no_grad():
@@ -93,7 +93,7 @@ class FunctionGenerator:
         Raises:
             InputError: the function gives bytes.
         """
-        self.space.check(z)
+        self.layout.check(z)
         images = []
         for rows in self._blocks(len(z)):
             block = self._draw(z[rows])

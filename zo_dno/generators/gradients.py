@@ -58,7 +58,7 @@ class Gradients:
 
         return wrap
 
-    def pull_back(
+    def vjp(
         self, z: Tensor, draw: Callable[[Tensor], Tensor], cotangent: Callable[[Tensor], Tensor], device: torch.device
     ) -> Tensor:
         """Return J(z)^T h, (n, d) on the CPU, as float32.

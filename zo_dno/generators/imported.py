@@ -44,7 +44,7 @@ def imported_generator(name: str, prompt: str, batch_size: int | None, options: 
     elif isinstance(found, FunctionGenerator):
         found = found.with_prompt(prompt, batch_size)
     if not isinstance(found, Generator):
-        raise InputError(f"model {name!r} must have space, nfe and a call z -> images; got {type(found).__name__}.")
+        raise InputError(f"model {name!r} must have layout, nfe and a call z -> images; got {type(found).__name__}.")
     return Imported(found, name, prompt, options)
 
 
@@ -56,7 +56,7 @@ class Imported:
         batch_size = getattr(generator, "batch_size", None)
         own = {} if batch_size is None else {"batch_size": batch_size}
         self.settings = {"model": name, "prompt": prompt, "generator_options": dict(options), **own}
-        self.space, self.nfe = generator.space, generator.nfe
+        self.layout, self.nfe = generator.layout, generator.nfe
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # while it is being copied there is nothing yet to ask

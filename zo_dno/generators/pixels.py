@@ -31,7 +31,7 @@ class NoImageError(ZoDnoError):
         self.reasons, self.images = dict(reasons), images
 
 
-def rendered(generator: "Generator", z: "Tensor") -> "Tensor":
+def render_floats(generator: "Generator", z: "Tensor") -> "Tensor":
     """Draw z (n, d) as (n, 3, H, W) float in [0, 1], without a graph."""
     import torch
 

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from zo_dno.generators.pixels import NoImageError, bytes_of, memory_named, rendered
+from zo_dno.generators.pixels import NoImageError, bytes_of, memory_named, render_floats
 from zo_dno.storage.images import checked_images, image_hash
-from zo_dno.types import Drawn, Question
+from zo_dno.types import Query, Rendered
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from zo_dno.types import Generator
 
-Block = Future[list[Drawn]]
+Block = Future[list[Rendered]]
 
 
 @runtime_checkable
-class Drawer(Protocol):
+class Renderer(Protocol):
     """Draws blocks of noise, here or in other processes.
 
     Attributes:
@@ -40,7 +40,7 @@ class Drawer(Protocol):
     def close(self) -> None: ...
 
 
-class Here:
+class LocalRenderer:
     """Draws in this process, one block after the other: at once, or in a thread of its own.
 
     Args:
@@ -56,10 +56,10 @@ class Here:
 
     def begin(self, z: "Tensor", image_noise: "Tensor | None" = None) -> Block:
         if self._thread is not None:
-            return self._thread.submit(self._draw, z, image_noise)
+            return self._thread.submit(self._render, z, image_noise)
         done: Block = Future()
         try:
-            done.set_result(self._draw(z, image_noise))
+            done.set_result(self._render(z, image_noise))
         except Exception as error:
             done.set_exception(error)
         return done
@@ -68,15 +68,15 @@ class Here:
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
 
-    def _draw(self, z: "Tensor", image_noise: "Tensor | None") -> list[Drawn]:
+    def _render(self, z: "Tensor", image_noise: "Tensor | None") -> list[Rendered]:
         started = time.perf_counter()
         try:
-            return draw(self._generator, z, image_noise)
+            return render_images(self._generator, z, image_noise)
         finally:
             self.busy += time.perf_counter() - started
 
 
-def draw(generator: "Generator", z: "Tensor", image_noise: "Tensor | None" = None) -> list[Drawn]:
+def render_images(generator: "Generator", z: "Tensor", image_noise: "Tensor | None" = None) -> list[Rendered]:
     """Draw the images of `z` (n, d), and name them.
 
     Args:
@@ -88,41 +88,41 @@ def draw(generator: "Generator", z: "Tensor", image_noise: "Tensor | None" = Non
     """
     try:
         with memory_named(generator):
-            drawn = generator(z) if image_noise is None else bytes_of(rendered(generator, z) + image_noise)
-            images, reasons = drawn, dict[int, str]()
+            rendered = generator(z) if image_noise is None else bytes_of(render_floats(generator, z) + image_noise)
+            images, reasons = rendered, dict[int, str]()
     except NoImageError as error:
         images, reasons = error.images, error.reasons
         images[list(reasons)] = 0
     return [
-        Drawn(image_hash(image), image, no_image=reasons.get(row, ""))
+        Rendered(image_hash(image), image, no_image=reasons.get(row, ""))
         for row, image in enumerate(checked_images(images, len(z)))
     ]
 
 
-Questions = Callable[[list[Drawn]], list[Question]]
+MakeQueries = Callable[[list[Rendered]], list[Query]]
 
 
-class Drawing:
+class RenderQueue:
     """The questions about populations while they are being drawn.
 
     Args:
-        drawer: to draw with; by default there is nothing to draw.
+        renderer: to draw with; by default there is nothing to draw.
         more: called whenever other blocks could be begun; it may `add` some.
     """
 
-    def __init__(self, drawer: Drawer | None = None, more: Callable[[], None] | None = None) -> None:
-        self._drawer, self._more = drawer, more
-        self._blocks: deque[tuple[Tensor, Tensor | None, Questions]] = deque()
-        self._begun: deque[tuple[Block, Questions]] = deque()
+    def __init__(self, renderer: Renderer | None = None, more: Callable[[], None] | None = None) -> None:
+        self._drawer, self._more = renderer, more
+        self._blocks: deque[tuple[Tensor, Tensor | None, MakeQueries]] = deque()
+        self._begun: deque[tuple[Block, MakeQueries]] = deque()
 
-    def add(self, blocks: "Iterable[tuple[Tensor, Tensor | None]]", questions: Questions) -> None:
+    def add(self, blocks: "Iterable[tuple[Tensor, Tensor | None]]", queries: MakeQueries) -> None:
         """Draw these as well, after the others.
 
         Args:
             blocks: of noise in order, each with what is added to its images.
-            questions: makes the questions of the next block from its images; called in the thread that takes them.
+            queries: makes the questions of the next block from its images; called in the thread that takes them.
         """
-        self._blocks += [(z, image_noise, questions) for z, image_noise in blocks]
+        self._blocks += [(z, image_noise, queries) for z, image_noise in blocks]
 
     @property
     def under_way(self) -> bool:
@@ -134,40 +134,40 @@ class Drawing:
         """Every block was taken, or will not be drawn."""
         return not self._blocks and not self._begun
 
-    def go_on(self, on_drawn: Callable[[], None]) -> None:
+    def go_on(self, on_rendered: Callable[[], None]) -> None:
         """Begin as many blocks as are worth having under way; `on_drawn` is called, in any thread, after each."""
         if self._more is not None:
             self._more()
         while self._drawer is not None and self._blocks and len(self._begun) < self._drawer.ahead:
-            z, image_noise, questions = self._blocks.popleft()
+            z, image_noise, queries = self._blocks.popleft()
             block = self._drawer.begin(z, image_noise)
-            self._begun.append((block, questions))
-            block.add_done_callback(lambda _: on_drawn())
+            self._begun.append((block, queries))
+            block.add_done_callback(lambda _: on_rendered())
 
-    def drawn(self) -> list[Question]:
+    def rendered(self) -> list[Query]:
         """Return the questions of the blocks that are there, in order.
 
         Raises:
             Exception: whatever went wrong in drawing one.
         """
-        questions: list[Question] = []
+        queries: list[Query] = []
         while self._begun and self._begun[0][0].done():
-            block, questions_of = self._begun.popleft()
-            questions += questions_of(block.result())
-        return questions
+            block, queries_of = self._begun.popleft()
+            queries += queries_of(block.result())
+        return queries
 
     def wait(self) -> None:
         """Wait for the next block, if one is under way."""
         wait([block for block, _ in self._begun][:1])
 
-    def rest(self) -> list[Question]:
+    def rest(self) -> list[Query]:
         """Draw all of it, and return its questions."""
-        questions: list[Question] = []
+        queries: list[Query] = []
         while not self.over:
             self.go_on(lambda: None)
             self.wait()
-            questions += self.drawn()
-        return questions
+            queries += self.rendered()
+        return queries
 
     def stop(self) -> None:
         """Draw no other block. The one that is being drawn is waited for: a generator does one thing at a time."""

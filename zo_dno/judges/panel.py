@@ -118,7 +118,7 @@ class Panel:
             raw="\n".join(f"[{seat.name}] {one.raw}" if several else one.raw for seat, one in said.items()),
             tokens=sum(one.usage.total for one in said.values()),
             cost=sum(self._prices.of(one.usage) for one in said.values()) if self._prices else None,
-            parts={seat.name: value for seat, value in readable.items()} if several else None,
+            components={seat.name: value for seat, value in readable.items()} if several else None,
             spread=pstdev(values) if len(values) > 1 else None,
         )
         by_judge = {

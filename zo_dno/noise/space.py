@@ -11,7 +11,7 @@ from zo_dno.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class NoiseSpace:
+class NoiseLayout:
     """The draws that are searched, one after the other in z.
 
     Attributes:

@@ -13,7 +13,7 @@ from scipy import special
 from torch import Tensor
 
 from zo_dno.noise.regularizer import check_noise
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.noise.space import NoiseLayout
 
 _BLOCK = 2**19  # entries transformed at a time: they stay in the cache
 
@@ -53,7 +53,7 @@ def whiteness(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
 
 def p_values(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> dict[str, Tensor]:
     """Take the (n,) float64 p-value of every statistic that `whiteness` combines, by name."""
-    space = NoiseSpace(tuple(shapes))
+    space = NoiseLayout(tuple(shapes))
     check_noise(z, space.d)
     z = z if z.dtype == torch.float64 else z.float()
     energy = z.double().square().sum(1)

@@ -10,6 +10,7 @@ from typing import Any
 from zo_dno.errors import InputError
 from zo_dno.types import Score
 
+_FIELDS = {"parts": "components", "shortfall": "reward_violation"}  # names in the file -> fields of a Score
 _WAIT = 30.0  # seconds for another process to let go of the file
 
 
@@ -46,7 +47,7 @@ class Cache:
                 "SELECT value, raw, json FROM answer LEFT JOIN detail USING (key) WHERE key = ?", (key,)
             ).fetchone()
             if row is not None:
-                self._memory[key] = Score(row[0], raw=row[1], **json.loads(row[2] or "{}"))
+                self._memory[key] = Score(row[0], raw=row[1], **_read(row[2]))
         return self._memory.get(key)
 
     def remember(self, answers: Iterable[tuple[str, Score]]) -> None:
@@ -56,7 +57,7 @@ class Cache:
         self._memory |= new
         if self._file is not None and new:
             rows = [(key, score.value, score.raw) for key, score in new.items()]
-            details = [(key, json.dumps(detail)) for key, score in new.items() if (detail := _detail(score))]
+            details = [(key, _written(detail)) for key, score in new.items() if (detail := _detail(score))]
             with self._file:
                 self._file.executemany("INSERT OR IGNORE INTO answer VALUES (?, ?, ?)", rows)
                 self._file.executemany("INSERT OR IGNORE INTO detail VALUES (?, ?)", details)
@@ -73,10 +74,20 @@ def _lasting(score: Score) -> Score:
 
 
 def _detail(score: Score) -> dict[str, Any]:
-    """Say what a score says beside its value, where it says anything."""
-    parts = None if score.parts is None else dict(score.parts)
-    detail = {"parts": parts, "spread": score.spread, "shortfall": score.shortfall or None}
+    """Return what a score holds beside its value, where it holds anything."""
+    components = None if score.components is None else dict(score.components)
+    detail = {"components": components, "spread": score.spread, "reward_violation": score.reward_violation or None}
     return {name: value for name, value in detail.items() if value is not None}
+
+
+def _read(text: str | None) -> dict[str, Any]:
+    detail: dict[str, Any] = json.loads(text or "{}")
+    return {_FIELDS.get(name, name): value for name, value in detail.items()}
+
+
+def _written(detail: dict[str, Any]) -> str:
+    names = {field: name for name, field in _FIELDS.items()}
+    return json.dumps({names.get(name, name): value for name, value in detail.items()})
 
 
 def answer_key(identity: dict[str, Any], sha256: str, prompt: str, repeat: int, rater: str) -> str:

@@ -70,11 +70,13 @@ def _score(answer: Any, valid: tuple[float, float]) -> Score:
 
 def _tidied(score: Score) -> Score:
     """Keep the finite ones of the numbers beside the value; what is no number is a fault of the call."""
-    parts = score.parts and {str(name): float(value) for name, value in score.parts.items() if math.isfinite(value)}
+    parts = score.components and {
+        str(name): float(value) for name, value in score.components.items() if math.isfinite(value)
+    }
     spread = None if score.spread is None or not math.isfinite(score.spread) else float(score.spread)
-    if not 0 <= score.shortfall < math.inf:
-        raise ValueError(f"shortfall must be at least 0 and finite; got {score.shortfall}")
-    return replace(score, parts=parts, spread=spread)
+    if not 0 <= score.reward_violation < math.inf:
+        raise ValueError(f"reward_violation must be at least 0 and finite; got {score.reward_violation}")
+    return replace(score, components=parts, spread=spread)
 
 
 def _missing_with(score: Score) -> Callable[[str, str], Score]:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Background(Generic[T]):
+class EventLoopThread(Generic[T]):
     """Runs coroutines; what they return is collected in the order in which they finish."""
 
     def __init__(self) -> None:

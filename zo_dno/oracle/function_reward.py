@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.reward import Reward
 from zo_dno.types import Score
@@ -29,7 +29,7 @@ class FunctionReward(Reward):
         self.name = name or str(getattr(function, "__name__", type(function).__name__))
         self.version = str(getattr(function, "version", "1"))
         self.unit = str(getattr(function, "unit", "score"))
-        self.asking = getattr(function, "asking", Asking())
+        self.policy = getattr(function, "policy", getattr(function, "asking", CallPolicy()))
         self._code = None if hasattr(function, "version") else _code(function)
         self._function = function
         differentiable: Any = getattr(function, "differentiable", None)

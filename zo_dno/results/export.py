@@ -7,7 +7,7 @@ from typing import Any
 
 from zo_dno.errors import InputError
 from zo_dno.storage.atomic import write_whole
-from zo_dno.storage.ledger import Ledger, Query
+from zo_dno.storage.ledger import COLUMNS, Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run
 
 ENDINGS = (".parquet", ".csv")
@@ -30,9 +30,13 @@ def export(folder: Path, out: Path) -> int:
     import pyarrow.csv
     import pyarrow.parquet
 
-    schema = pyarrow.schema([(field.name, _type(field.type)) for field in fields(Query)])
-    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(Query)}
-    columns["parts"] = [None if row.parts is None else json.dumps(row.parts, ensure_ascii=False) for row in rows]
+    schema = pyarrow.schema([(COLUMNS.get(field.name, field.name), _type(field.type)) for field in fields(QueryRow)])
+    columns = {
+        COLUMNS.get(field.name, field.name): [getattr(row, field.name) for row in rows] for field in fields(QueryRow)
+    }
+    columns[COLUMNS["components"]] = [
+        None if row.components is None else json.dumps(row.components, ensure_ascii=False) for row in rows
+    ]
     table = pyarrow.table(columns, schema=schema)
     write = pyarrow.parquet.write_table if out.suffix == ".parquet" else pyarrow.csv.write_csv
     write_whole(out, lambda unfinished: write(table, unfinished))

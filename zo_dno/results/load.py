@@ -18,9 +18,9 @@ from zo_dno.search import best_of_n as best_of_n
 from zo_dno.search.archive import Found
 from zo_dno.search.recorded import found_of
 from zo_dno.search.reranking import Standing
-from zo_dno.storage.artifacts import Artefacts
+from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.images import read_png
-from zo_dno.storage.ledger import BASELINE, Ledger, Query
+from zo_dno.storage.ledger import BASELINE, Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run, load_noise
 
 
@@ -44,11 +44,11 @@ def load(run: str | Path) -> Result:
     ledger = Ledger(path / LEDGER, read_only=True)
     rows, prior = ledger.queries("search"), ledger.queries(BASELINE)
     config, populations = ledger.get("config") or {}, ledger.populations()
-    artefacts = Artefacts(path, known=ledger.artefacts())
+    artifacts = Artifacts(path, known=ledger.artifacts())
     ledger.close()
     constrained = config.get("min_log_prob", "1%") is not None
-    history = [row for row in rows if row.answered]
-    reader = _Reader(path, artefacts, load_noise(path), constrained=constrained)
+    history = [row for row in rows if row.completed]
+    reader = _Reader(path, artifacts, load_noise(path), constrained=constrained)
     best = reader.found(_row(history, result["best"]["id"]), "best.png", reader.best_z)
     if "answers" in result["best"]:  # the mean of several
         best = replace(best, **{name: result["best"][name] for name in ("reward", "answers", "error")})
@@ -63,7 +63,7 @@ def load(run: str | Path) -> Result:
         held_out={name: (both["first"], both["best"]) for name, both in result["held_out"].items()},
         baseline=_baseline(result["baseline"], prior, history[: populations[0].size], constrained=constrained),
         folder=path,
-        infeasible=None if best.eligible else why_none_may_win(history, unmet, constrained=constrained),
+        infeasible=None if best.feasible else why_none_may_win(history, unmet, constrained=constrained),
         unmet=unmet,
         scales={name: (mean, deviation) for name, (mean, deviation) in result.get("scales", {}).items()},
         repeats=tuple(Standing(**one) for one in result.get("repeats", ())),
@@ -82,19 +82,19 @@ _AS_THEY_ARE = (
 class _Reader:
     """Makes the archive's entries of a run's rows, from its files."""
 
-    def __init__(self, folder: Path, artefacts: Artefacts, best_z: Tensor, *, constrained: bool) -> None:
-        self._folder, self._artefacts, self._constrained = folder, artefacts, constrained
+    def __init__(self, folder: Path, artifacts: Artifacts, best_z: Tensor, *, constrained: bool) -> None:
+        self._folder, self._artifacts, self._constrained = folder, artifacts, constrained
         self.best_z = best_z
 
-    def found(self, row: Query, name: str | None = None, z: Tensor | None = None) -> Found:
+    def found(self, row: QueryRow, name: str | None = None, z: Tensor | None = None) -> Found:
         """Read one candidate; `name` is a file that has its image whatever was kept."""
         if z is None:
-            z = self._artefacts.noise("search", row.id)
+            z = self._artifacts.noise("search", row.id)
         if z is None:
             z = torch.full_like(self.best_z, torch.nan)
         return found_of(row, z, partial(self._image, row, name), constrained=self._constrained)
 
-    def of_top(self, row: Query, place: int) -> Found:
+    def of_top(self, row: QueryRow, place: int) -> Found:
         """Read one of the best that differ from each other."""
         name = f"top/{place:02d}.png"
         kept = (self._folder / name).exists()
@@ -103,8 +103,8 @@ class _Reader:
     def _noise(self, place: int) -> Path:
         return self._folder / "top" / f"{place:02d}.safetensors"
 
-    def _image(self, row: Query, name: str | None) -> np.ndarray:
-        kept = self._artefacts.image(row.image) if name is None else read_png(self._folder / name)
+    def _image(self, row: QueryRow, name: str | None) -> np.ndarray:
+        kept = self._artifacts.image(row.image) if name is None else read_png(self._folder / name)
         if kept is None:
             raise InputError(
                 f"image of candidate {row.id} was not kept in {self._folder}. Keep more with keep_images=1."
@@ -112,29 +112,29 @@ class _Reader:
         return kept
 
 
-def _row(history: Sequence[Query], id_: int) -> Query:
+def _row(history: Sequence[QueryRow], id_: int) -> QueryRow:
     return next(row for row in history if row.id == id_)
 
 
-def _improvements(history: Sequence[Query], *, constrained: bool) -> Iterator[Query]:
+def _improvements(history: Sequence[QueryRow], *, constrained: bool) -> Iterator[QueryRow]:
     """Return the first with a score and every new best, as the archive would."""
     best: tuple[bool, float] | None = None
     for row in history:
         if row.value is None:
             continue
-        lacking = row.shortfall + (row.violation if constrained else 0.0)
-        rank = (True, row.value) if row.may_win(constrained=constrained) else (False, -lacking)
+        violation = row.reward_violation + (row.noise_violation if constrained else 0.0)
+        rank = (True, row.value) if row.is_feasible(constrained=constrained) else (False, -violation)
         if best is None or rank > best:
             best = rank
             yield row
 
 
 def _baseline(
-    kept: dict[str, Any] | None, measured: Sequence[Query], first: Sequence[Query], *, constrained: bool
+    kept: dict[str, Any] | None, measured: Sequence[QueryRow], first: Sequence[QueryRow], *, constrained: bool
 ) -> Baseline | None:
     """Make the curve of best-of-N again from the answers that it was made from."""
     if kept is None:
         return None
     if kept["measured"]:
-        return best_of_n.measured([row for row in measured if row.answered], constrained=constrained)
+        return best_of_n.measured([row for row in measured if row.completed], constrained=constrained)
     return best_of_n.estimated(first, kept["queries"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zo_dno.oracle.combination.threshold import Threshold, unmet
-from zo_dno.storage.ledger import PART, Ledger, Query
+from zo_dno.storage.ledger import TERM, Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, RunFolder, check_is_run
 
 
@@ -32,8 +32,8 @@ class Overview:
     config: dict[str, Any]
     planned: int
     counts: dict[str, Counter[str]]
-    first: Query | None
-    best: Query | None
+    first: QueryRow | None
+    best: QueryRow | None
     unmet: dict[str, int]
     failed_calls: Counter[str]
     missing: Counter[str]
@@ -54,19 +54,19 @@ def overview(folder: Path) -> Overview:
     """
     check_is_run(folder)
     ledger = Ledger(folder / LEDGER, read_only=True)
-    rows, artefacts = ledger.all_queries(), ledger.artefacts()
+    rows, artifacts = ledger.all_queries(), ledger.artifacts()
     config = ledger.get("config") or {}
     populations = ledger.populations()
     drift = (ledger.get("drift") or {}).get("notes", [])
     ledger.close()
     counts: dict[str, Counter[str]] = {}
     for row in rows:
-        what = f"{row.stage.removesuffix(PART)}: {row.oracle}" if row.of_part else row.stage
+        what = f"{row.stage.removesuffix(TERM)}: {row.oracle}" if row.of_term else row.stage
         counts.setdefault(what, Counter())[row.status] += 1
         counts[what]["cached"] += row.cached
     constrained = config.get("min_log_prob", "1%") is not None
     search = [row for row in rows if row.stage == "search"]
-    winners = [row for row in search if row.may_win(constrained=constrained)]
+    winners = [row for row in search if row.is_feasible(constrained=constrained)]
     return Overview(
         folder=folder,
         state=_state(folder),
@@ -77,13 +77,13 @@ def overview(folder: Path) -> Overview:
         best=max(winners, key=lambda row: row.value or 0.0, default=None),
         unmet=unmet(_thresholds(config), search),
         failed_calls=Counter(kind for row in rows for kind in row.failures.split("; ") if kind),
-        missing=Counter(row.kind or "no reason given" for row in rows if row.status == "missing" and not row.of_part),
+        missing=Counter(row.kind or "no reason given" for row in rows if row.status == "missing" and not row.of_term),
         attempts=sum(row.attempts for row in rows),
         cost=sum(row.cost for row in rows),
         tokens=sum(row.tokens for row in rows),
         seconds=max((population.seconds for population in populations), default=0.0),
-        files=Counter(artefact.kind for artefact in artefacts),
-        lost_files=[artefact.path for artefact in artefacts if not (folder / artefact.path).is_file()],
+        files=Counter(artifact.kind for artifact in artifacts),
+        lost_files=[artifact.path for artifact in artifacts if not (folder / artifact.path).is_file()],
         drift=drift,
     )
 

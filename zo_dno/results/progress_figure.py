@@ -18,12 +18,14 @@ def progress_figure(result: Result, threshold: float | None = None) -> "Figure":
 
     queries = np.arange(1, len(result.history) + 1)
     rewards = np.array([np.nan if query.value is None else query.value for query in result.history])
-    feasible = np.array([query.feasible and not query.shortfall for query in result.history])
+    plausible = np.array([query.plausible and not query.reward_violation for query in result.history])
     figure = Figure(figsize=(8, 5.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    above.scatter(queries[feasible], rewards[feasible], s=7, color=_BLUE, alpha=0.35, lw=0, label="candidate")
-    if not feasible.all():
-        above.scatter(queries[~feasible], rewards[~feasible], s=12, color=_GREY, marker="x", lw=0.8, label="infeasible")
+    above.scatter(queries[plausible], rewards[plausible], s=7, color=_BLUE, alpha=0.35, lw=0, label="candidate")
+    if not plausible.all():
+        above.scatter(
+            queries[~plausible], rewards[~plausible], s=12, color=_GREY, marker="x", lw=0.8, label="infeasible"
+        )
     above.step(queries, best_so_far(result), where="post", color=_BLUE, lw=2, label=f"{result.strategy}, best so far")
     if result.baseline is not None:
         how = "" if result.baseline.measured else " (estimated)"
@@ -50,6 +52,6 @@ def best_so_far(result: Result) -> np.ndarray:
     """Return the best reward after each query, NaN while there is none."""
     curve, ids = np.full(len(result.history), np.nan), np.array([query.id for query in result.history])
     for found in result.improvements:
-        if found.eligible:
+        if found.feasible:
             curve[ids >= found.id] = found.reward
     return curve

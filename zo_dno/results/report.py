@@ -14,7 +14,7 @@ from zo_dno.errors import InputError
 from zo_dno.results.markup import address, embedded, number, page, table
 from zo_dno.run.config import read_yaml
 from zo_dno.storage.atomic import write_text
-from zo_dno.storage.ledger import Ledger, Query
+from zo_dno.storage.ledger import Ledger, QueryRow
 from zo_dno.storage.run_folder import CONFIG, LEDGER, check_is_run
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run_report(folder: Path) -> str:
     except (OSError, ValueError) as error:
         raise InputError(f"run {folder} has no result yet ({error}). Finish it: zo-dno resume {folder}") from error
     ledger = Ledger(folder / LEDGER, read_only=True)
-    rows = [row for row in ledger.queries("search") if row.answered]
+    rows = [row for row in ledger.queries("search") if row.completed]
     ledger.close()
     return _html(folder, result, read_yaml(folder / CONFIG), rows)
 
@@ -67,13 +67,13 @@ def card(result: "Result") -> str:
 
     best = result.best
     title = f"{html.escape(result.prompt or result.model)}: {html.escape(result.reward)}, {result.queries} queries"
-    trust = f"log P {best.log_prob:.2f}, {'plausible' if best.feasible else 'not plausible'} as Gaussian noise"
+    trust = f"log P {best.log_prob:.2f}, {'plausible' if best.plausible else 'not plausible'} as Gaussian noise"
     pair = shown("first", result.first) + shown("best", best)
     curve = f'<img src="{embedded(progress_figure(result))}" alt="course" style="max-width:46rem;width:100%">'
     return f'<p><b>{title}</b><br>{trust}</p><div style="display:flex;gap:1rem;flex-wrap:wrap">{pair}</div>{curve}'
 
 
-def hacking_figure(rows: Sequence[Query]) -> "Figure":
+def hacking_figure(rows: Sequence[QueryRow]) -> "Figure":
     """Draw what a search might have bought its reward with: log P, norm and whiteness of every candidate."""
     from matplotlib.figure import Figure
 
@@ -95,7 +95,7 @@ def hacking_figure(rows: Sequence[Query]) -> "Figure":
     return figure
 
 
-def _html(folder: Path, result: dict[str, Any], config: dict[str, Any], rows: Sequence[Query]) -> str:
+def _html(folder: Path, result: dict[str, Any], config: dict[str, Any], rows: Sequence[QueryRow]) -> str:
     e = html.escape
     title = e(str(result["prompt"] or result["model"]))
     best, first = result["best"], result["first"]

@@ -10,7 +10,7 @@ from zo_dno.search.archive import Found
 from zo_dno.search.budget import Limit
 from zo_dno.search.loop import Status
 from zo_dno.search.reranking import Standing
-from zo_dno.storage.ledger import Query
+from zo_dno.storage.ledger import QueryRow
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -88,7 +88,7 @@ class Result:
     best: Found
     top: tuple[Found, ...]
     improvements: tuple[Found, ...]
-    history: tuple[Query, ...]
+    history: tuple[QueryRow, ...]
     held_out: dict[str, tuple[float | None, float | None]]
     seconds: dict[str, float]
     baseline: Baseline | None = None
@@ -149,7 +149,7 @@ class Result:
                 "log_prob": best.log_prob,
                 "norm_ratio": best.norm_ratio,
                 "whiteness": best.whiteness,
-                "feasible": best.feasible,
+                "feasible": best.plausible,
                 "image": best.sha256,
                 **({"answers": best.answers, "error": best.error} if best.error is not None else {}),
                 **_made_of(best),
@@ -165,7 +165,7 @@ class Result:
 
 
 def _made_of(found: Found) -> dict[str, Any]:
-    parts = None if found.parts is None else dict(found.parts)
+    parts = None if found.components is None else dict(found.components)
     return {name: value for name, value in (("parts", parts), ("spread", found.spread)) if value is not None}
 
 

@@ -13,8 +13,8 @@ from zo_dno.errors import InputError
 from zo_dno.generators.diffusers_generator import DiffusersGenerator
 from zo_dno.generators.imported import imported_generator, names_python
 from zo_dno.generators.loading import BUILTIN, SPEED_OPTIONS
-from zo_dno.oracle.combination.part import Part
 from zo_dno.oracle.combination.reward import Combination
+from zo_dno.oracle.combination.term import Term
 from zo_dno.oracle.function_reward import FunctionReward
 from zo_dno.registry import checked_options, load, options_of
 from zo_dno.reward import Reward
@@ -46,7 +46,7 @@ def make_reward(reward: str | Reward | Callable[..., Any], options: Mapping[str,
     else:
         own_name = name.rpartition(".")[2].rpartition(":")[2]
         made = found if isinstance(found, Reward) else FunctionReward(found, own_name)
-    return made.bound(_made_part) if isinstance(made, Combination) else made
+    return made.bound(_made_term) if isinstance(made, Combination) else made
 
 
 def requiring(reward: Reward, require: Sequence[str] | None) -> Reward:
@@ -62,14 +62,14 @@ def requiring(reward: Reward, require: Sequence[str] | None) -> Reward:
     return make_reward(Constrained(reward, require=require))
 
 
-def _made_part(part: Part) -> Part:
-    if part.made is not None:
-        return part
-    made = make_reward(part.given, part.options)
+def _made_term(term: Term) -> Term:
+    if term.made is not None:
+        return term
+    made = make_reward(term.given, term.options)
     if isinstance(made, Combination):
-        raise InputError(f"parts must be single rewards; {part.name!r} is a combination. Name its parts instead.")
-    options = options_for_config(part.given, made, part.options)
-    return replace(part, given=name_of(part.given), options=options, made=made)
+        raise InputError(f"parts must be single rewards; {term.name!r} is a combination. Name its parts instead.")
+    options = options_for_config(term.given, made, term.options)
+    return replace(term, given=name_of(term.given), options=options, made=made)
 
 
 _GIVEN_TO_SPACES = ("noise", "start", "seed", "k")
@@ -88,13 +88,13 @@ def find_strategy(
     return target, checked_options(name, target, options, internal=_GIVEN_BY_THE_RUN)
 
 
-def name_of(part: Any) -> str:
+def name_of(term: Any) -> str:
     """Name a reward, a strategy or a generator as a config does: of a table, or package.module:name."""
-    if isinstance(part, str):
-        return part
-    if isinstance(part, Reward):
-        return type(part).name if isinstance(part, Combination) else part.name
-    target = part if hasattr(part, "__qualname__") else type(part)
+    if isinstance(term, str):
+        return term
+    if isinstance(term, Reward):
+        return type(term).name if isinstance(term, Combination) else term.name
+    target = term if hasattr(term, "__qualname__") else type(term)
     return f"{target.__module__}:{target.__qualname__}"
 
 
@@ -116,7 +116,7 @@ def make_strategy(
         InputError: the name or an option does not fit, `init` is not noise of this generator, or the strategy has to
             know every score before it proposes anything else.
     """
-    noise = generator.space
+    noise = generator.layout
     target, checked = find_strategy(strategy, options)
     problem = Problem(noise.d, horizon, seed, noise.sizes, init, lag=lag, noisy=noisy)
     build: Callable[[Problem], Strategy] = partial(target, **checked)

@@ -47,7 +47,7 @@ class RunConfig(BaseModel):
     strategy_options: dict[str, Any] = Field(default_factory=dict)
     space: str = DEFAULT_SPACE
     space_options: dict[str, Any] = Field(default_factory=dict)
-    asking: dict[str, Any] = Field(default_factory=dict)
+    policy: dict[str, Any] = Field(default_factory=dict)
     cache: Path | None = None
     queries: int = Field(512, ge=1)
     horizon: int | None = Field(None, ge=1)
@@ -120,6 +120,15 @@ _OF_THE_MODEL = {
 }
 
 
+_RENAMED = {"asking": "policy"}
+
+
+def with_current_names(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config, or a part of one, with the present names of keys that had others."""
+    named = {_RENAMED.get(key, key): value for key, value in config.items()}
+    return {key: with_current_names(value) if isinstance(value, dict) else value for key, value in named.items()}
+
+
 def validated(values: dict[str, Any]) -> RunConfig:
     """Check a config.
 
@@ -127,7 +136,7 @@ def validated(values: dict[str, Any]) -> RunConfig:
         InputError: the first thing that is wrong with it, in one line.
     """
     try:
-        return RunConfig.model_validate(values)
+        return RunConfig.model_validate(with_current_names(values))
     except ValidationError as error:
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         name = ".".join(map(str, first["loc"][:1]))

@@ -31,7 +31,7 @@ REDRAWN = 16  # different ones among the best, beside every new best on the way
 SETTINGS, NOISE, FIGURES = "draft.yaml", "drafted.safetensors", "draft.json"
 DRAFT, FULL = "draft", "full"  # folders of the two runs
 _KEPT = (  # of the draft's settings, what also holds when its best are asked about again
-    *("seed", "gamma", "min_log_prob", "reward_options", "require", "asking", "cache", "held_out", "top", "threads"),
+    *("seed", "gamma", "min_log_prob", "reward_options", "require", "policy", "cache", "held_out", "top", "threads"),
     *("workers", "worker_cpus", "worker_gpus", "worker_resources", "ray", "ray_env"),
 )
 _AGREE = 0.5  # rank correlation below which a warning is due
@@ -90,9 +90,9 @@ def optimize_draft(
     Raises:
         InputError: the two do not have the same noise, or an argument does not fit.
     """
-    if draft.space.shapes != full.space.shapes:
+    if draft.layout.shapes != full.layout.shapes:
         raise InputError(
-            f"draft must have the noise of full, {full.space.shapes}; got {draft.space.shapes}. Search the initial "
+            f"draft must have the noise of full, {full.layout.shapes}; got {draft.layout.shapes}. Search the initial "
             "noise, which does not depend on the number of steps."
         )
     folder = None if out is None else Path(out)

@@ -14,7 +14,7 @@ from zo_dno.results.result import Result
 from zo_dno.run import optimize as api
 from zo_dno.run.build import find_space, find_strategy, load_model, make_generator, make_reward, requiring
 from zo_dno.run.config import RunConfig, read_yaml, validated
-from zo_dno.run.options import all_terms
+from zo_dno.run.options import call_policies
 from zo_dno.search.loop import Step
 from zo_dno.storage.run_folder import CONFIG, RunFolder, check_is_run, load_noise
 
@@ -58,7 +58,7 @@ def _check_before_loading(config: RunConfig, out: Path) -> None:
     RunFolder.check(out)
     find_strategy(config.strategy, config.strategy_options)
     find_space(config.space, config.space_options)
-    all_terms(requiring(make_reward(config.reward, config.reward_options), config.require), config.asking)
+    call_policies(requiring(make_reward(config.reward, config.reward_options), config.require), config.policy)
     for name in config.held_out:
         make_reward(name)
     if config.init is not None:
@@ -79,8 +79,8 @@ def render(folder: Path, *, steps: int | None = None) -> tuple[torch.Tensor, tor
     torch.set_num_threads(config.threads or 1)
     z = load_noise(folder)[None]
     generator = load_model(config)
-    latents = generator.space.split(z)[0]
+    latents = generator.layout.split(z)[0]
     if steps is not None:
         generator = load_model(config, steps=steps)
-        z = z[:, : generator.space.d]
+        z = z[:, : generator.layout.d]
     return generator(z)[0], latents

@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError
 from zo_dno.results.environment import differences, environment
+from zo_dno.run.config import with_current_names
 from zo_dno.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from zo_dno.run.spec import Parts
+    from zo_dno.run.spec import RunSpec
 
 CHANGEABLE = {
-    *("queries", "nfe", "seconds", "max_cost", "asking", "cache", "held_out", "target", "baseline", "repeats", "top"),
+    *("queries", "nfe", "seconds", "max_cost", "policy", "cache", "held_out", "target", "baseline", "repeats", "top"),
     *("keep_images", "workers", "worker_cpus", "worker_gpus", "worker_resources"),
     *("generators", "generator_cpus", "generator_gpus", "ray", "ray_env"),
 }
 """Options that may differ from session to session: they say how far a run goes and what is kept, not what it does."""
 
 
-class Record:
+class Manifest:
     """The facts of a run in its ledger, written when it begins and compared when it goes on.
 
     Args:
@@ -30,9 +31,9 @@ class Record:
         InputError: something differs, or the ledger is too old to go on with.
     """
 
-    def __init__(self, ledger: Ledger, parts: "Parts", *, accept_drift: bool = False) -> None:
+    def __init__(self, ledger: Ledger, spec: "RunSpec", *, accept_drift: bool = False) -> None:
         self._ledger = ledger
-        facts = {"config": parts.config, "reward": parts.reward.identity, "environment": environment()}
+        facts = {"config": spec.config, "reward": spec.reward.identity, "environment": environment()}
         facts = json.loads(json.dumps(facts, default=str))
         self._environment = facts["environment"]
         recorded = {name: ledger.get(name) for name in facts}
@@ -43,14 +44,14 @@ class Record:
                 "run must have been written by version 0.2 of zo-dno or later, which keeps what going on needs. It can "
                 "be shown and exported."
             )
-        answered = sum(row.answered for row in ledger.queries())
-        if answered > parts.options.queries:
-            raise InputError(f"queries must be at least the {answered} answered already; got {parts.options.queries}.")
+        completed = sum(row.completed for row in ledger.queries())
+        if completed > spec.options.queries:
+            raise InputError(f"queries must be at least the {completed} answered already; got {spec.options.queries}.")
         self._recorded_environment = recorded["environment"] or self._environment
         for name, fact in facts.items():
             if name != "environment" or recorded[name] is None:
                 ledger.set(name, fact)
-        self._settle_lost_calls(parts)
+        self._settle_lost_calls(spec)
 
     @property
     def drift(self) -> str | None:
@@ -85,7 +86,10 @@ class Record:
 
     def _compare(self, recorded: dict[str, Any], facts: dict[str, Any], accept_drift: bool) -> None:
         self._recorded_environment = recorded["environment"]
-        old, new = ({k: v for k, v in one["config"].items() if k not in CHANGEABLE} for one in (recorded, facts))
+        old, new = (
+            {k: v for k, v in with_current_names(one["config"]).items() if k not in CHANGEABLE}
+            for one in (recorded, facts)
+        )
         reasons = differences(old, new)
         reasons += [f"reward {line}" for line in differences(recorded["reward"], facts["reward"])]
         if reasons and not accept_drift:
@@ -93,12 +97,12 @@ class Record:
         for reason in reasons:
             self.note_drift(reason)
 
-    def _settle_lost_calls(self, parts: "Parts") -> None:
+    def _settle_lost_calls(self, spec: "RunSpec") -> None:
         """Take calls that a killed session was waiting for as charged in full, since nobody can know."""
         for row in self._ledger.all_queries():
-            terms = parts.terms_of(row)
-            if row.status == "asked" and row.error is None and terms is not None:
-                worst = terms.worst_case(1)
+            policies = spec.policy_of(row)
+            if row.status == "asked" and row.error is None and policies is not None:
+                worst = policies.worst_case(1)
                 row = replace(row, cost=row.cost + worst, attempts=row.attempts + 1, error="the run was stopped")
                 self._ledger.put([row])
-            parts.purse.settle(0.0, row.cost)
+            spec.purse.settle(0.0, row.cost)

@@ -21,7 +21,7 @@ from zo_dno.run import optimize as api
 from zo_dno.run.build import make_generator, make_reward, requiring
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import RunConfig, read_yaml, validated
-from zo_dno.run.options import all_terms
+from zo_dno.run.options import call_policies
 from zo_dno.search.loop import Step
 from zo_dno.storage.atomic import write_text
 from zo_dno.storage.run_folder import CONFIG
@@ -98,10 +98,10 @@ def run_many(
     waits = (
         config.workers
         or config.generators
-        or any(part.is_async for part in [reward, *(one.reward for one in getattr(reward, "members", ()))])
+        or any(term.is_async for term in [reward, *(one.reward for one in getattr(reward, "terms", ()))])
     )
     at_once = min(len(prompts), at_once or (_AT_ONCE if waits else 1))
-    config = config.model_copy(update=_shared_out(config, at_once, len(prompts), all_terms(reward, config.asking)))
+    config = config.model_copy(update=_shared_out(config, at_once, len(prompts), call_policies(reward, config.policy)))
     stop, pools = Stop(), Pools()
     with closed_after(make_generator(config)) as generator, ThreadPoolExecutor(at_once, "zo-dno search") as threads:
         queue = _Queue()
@@ -201,15 +201,15 @@ def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
     write_text(path, text)
 
 
-def _shared_out(config: RunConfig, at_once: int, n: int, terms: dict[str, Any]) -> dict[str, Any]:
+def _shared_out(config: RunConfig, at_once: int, n: int, policies: dict[str, Any]) -> dict[str, Any]:
     """Share money among all runs, and what is asked at once and a minute among those that run at the same time."""
-    asking = dict(config.asking)
+    policy = dict(config.policy)
     for name in ("requests_per_minute", "tokens_per_minute"):
-        if asking.get(name):
-            asking[name] = asking[name] / at_once
+        if policy.get(name):
+            policy[name] = policy[name] / at_once
     if not config.workers and at_once > 1:
-        asking["in_flight"] = max(1, math.ceil(max(one.in_flight for one in terms.values()) / at_once))
-    return {"asking": asking, "max_cost": config.max_cost and config.max_cost / n}
+        policy["in_flight"] = max(1, math.ceil(max(one.in_flight for one in policies.values()) / at_once))
+    return {"policy": policy, "max_cost": config.max_cost and config.max_cost / n}
 
 
 class _Queue:

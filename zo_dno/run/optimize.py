@@ -18,10 +18,10 @@ from zo_dno.results.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run.build import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
 from zo_dno.run.cancellation import Stop
-from zo_dno.run.config import read_yaml
-from zo_dno.run.options import KEEP_IMAGES, Options, is_noisy, with_screen
+from zo_dno.run.config import read_yaml, with_current_names
+from zo_dno.run.options import KEEP_IMAGES, Options, is_noisy, with_preselection
 from zo_dno.run.session import Session
-from zo_dno.run.spec import Parts
+from zo_dno.run.spec import RunSpec
 from zo_dno.search.loop import Step
 from zo_dno.search.objective import DEFAULT_LEVEL, Gamma
 from zo_dno.search.reranking import Repeats
@@ -53,7 +53,7 @@ def optimize(
     space_options: Mapping[str, Any] | None = None,
     reward_options: Mapping[str, Any] | None = None,
     require: Sequence[str] | str | None = None,
-    asking: Mapping[str, Any] | None = None,
+    policy: Mapping[str, Any] | None = None,
     cache: str | Path | None = None,
     held_out: Sequence[Any] = (),
     workers: int = 0,
@@ -97,7 +97,7 @@ def optimize(
         space_options: of the space, by name.
         reward_options: of the reward, by name.
         require: thresholds that a winner must meet, such as ["prompt_match >= 0.9"]; see docs/rewards.md.
-        asking: changes to the terms that the reward is asked on, by the names of `zo_dno.call_policy.Asking`.
+        policy: changes to the terms that the reward is asked on, by the names of `zo_dno.CallPolicy`.
         cache: a file of answers that runs share.
         held_out: rewards that are asked only about the first image and the winner.
         workers: Ray actors to ask the reward in; 0 asks it in this process.
@@ -136,7 +136,7 @@ def optimize(
         strategy=name_of(strategy),
         reward_options=options_for_config(reward, scorer, reward_options),
         require=[require] if isinstance(require, str) else list(require or ()) or None,
-        asking=dict(asking or {}),
+        policy=dict(policy or {}),
         cache=None if cache is None else str(cache),
         held_out=[name_of(name) for name in held_out],
         strategy_options=dict(strategy_options or {}),
@@ -166,17 +166,17 @@ def optimize(
         ray_env=None if ray_env is None else dict(ray_env),
         threads=threads or torch.get_num_threads(),
     )
-    options = with_screen(options, scorer)
+    options = with_preselection(options, scorer)
     noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
-    parts = _parts(
+    spec = _spec(
         options, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop, pools
     )
     if out is None:
-        return Session(parts).run()
+        return Session(spec).run()
     with RunFolder(Path(out)) as folder:
         if noise is not None:
             folder.write_init(noise)
-        return Session(parts, folder).run()
+        return Session(spec, folder).run()
 
 
 def resume(
@@ -227,7 +227,7 @@ def resume(
     """
     path = Path(run)
     check_is_run(path)
-    config = read_yaml(path / CONFIG)
+    config = with_current_names(read_yaml(path / CONFIG))
     budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost}
     changes = {**budgets, "workers": workers, "generators": generators, "ray": ray}
     config |= {name: value for name, value in changes.items() if value is not None}
@@ -239,12 +239,12 @@ def resume(
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
     with ExitStack() as stack:
         model = stack.enter_context(closed_after(generator_from(config))) if generator is None else generator
-        parts = _parts(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop, pools)
+        spec = _spec(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop, pools)
         folder = stack.enter_context(RunFolder(path, new=False))
-        return Session(parts, folder, accept_drift=accept_drift).run()
+        return Session(spec, folder, accept_drift=accept_drift).run()
 
 
-def _parts(
+def _spec(
     options: Options,
     generator: Generator,
     reward: Reward,
@@ -254,7 +254,7 @@ def _parts(
     on_step: Callable[[Step], None] | None,
     stop: Stop | None,
     pools: Pools | None,
-) -> Parts:
+) -> RunSpec:
     torch.set_num_threads(options.threads or torch.get_num_threads())
     reward = requiring(reward, options.require)
     horizon = (options.horizon or options.queries) * max(1, options.screen or 0)  # what the strategy will be told
@@ -265,4 +265,4 @@ def _parts(
     settings: dict[str, Any] = getattr(generator, "settings", {"model": name_of(generator)})
     if on_step is None and in_notebook():
         on_step = ProgressCell().step
-    return Parts(options, generator, reward, held_out, build, settings, on_step, stop, pools)
+    return RunSpec(options, generator, reward, held_out, build, settings, on_step, stop, pools)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.registry import checked_options
@@ -27,7 +27,7 @@ class Options:
     strategy: str
     reward_options: dict[str, Any] = field(default_factory=dict)
     require: list[str] | None = None
-    asking: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
     cache: str | None = None
     held_out: list[str] = field(default_factory=list)
     strategy_options: dict[str, Any] = field(default_factory=dict)
@@ -70,7 +70,7 @@ def is_noisy(reward: Reward, options: Options) -> bool:
     return reward.noisy or bool(options.repeats)
 
 
-def with_screen(options: Options, reward: Reward) -> Options:
+def with_preselection(options: Options, reward: Reward) -> Options:
     """Decide how many images are drawn for a query where nobody did: `SCREENED` where money is all that is limited.
 
     A noisy reward is not screened, since guesses do not help there (docs/strategies.md).
@@ -82,16 +82,16 @@ def with_screen(options: Options, reward: Reward) -> Options:
     return replace(options, screen=SCREENED if money_alone and able else 0)
 
 
-def terms(reward: Reward, changes: Mapping[str, Any]) -> Asking:
+def policies(reward: Reward, changes: Mapping[str, Any]) -> CallPolicy:
     """Return a reward's terms with a run's changes.
 
     Raises:
         InputError: a change is unknown or out of range.
     """
-    return replace(reward.asking, **checked_options("asking", Asking, changes))
+    return replace(reward.policy, **checked_options("policy", CallPolicy, changes))
 
 
-def all_terms(reward: Reward, changes: Mapping[str, Any]) -> dict[str, Asking]:
+def call_policies(reward: Reward, changes: Mapping[str, Any]) -> dict[str, CallPolicy]:
     """Return the terms of everything that is asked, by its name: of a reward, or of each part of a combination.
 
     A run's changes are for the parts that count. What a part says of itself goes before them.
@@ -100,14 +100,14 @@ def all_terms(reward: Reward, changes: Mapping[str, Any]) -> dict[str, Asking]:
         InputError: a change does not fit, or it is a price and several parts count.
     """
     if not isinstance(reward, Combination):
-        return {reward.name: terms(reward, changes)}
-    counting = [part.name for part in reward.optimised]
+        return {reward.name: policies(reward, changes)}
+    counting = [term.name for term in reward.optimised]
     for name in _MONEY:
         if name in changes and len(counting) > 1:
-            example = f"{{{counting[0]!r}: {{'asking': {{{name!r}: {changes[name]}}}}}}}"
+            example = f"{{{counting[0]!r}: {{'policy': {{{name!r}: {changes[name]}}}}}}}"
             raise InputError(
                 f"{name} must be given to one part; got it for {', '.join(counting)}. Such as parts={example}."
             )
     return {
-        part.name: terms(part.reward, {**(changes if part.weight else {}), **part.asking}) for part in reward.members
+        term.name: policies(term.reward, {**(changes if term.weight else {}), **term.policy}) for term in reward.terms
     }

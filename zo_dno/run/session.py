@@ -9,37 +9,37 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from zo_dno.distributed.actor_pool import Crew
+from zo_dno.distributed.actor_pool import ActorPool
 from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import RunError
-from zo_dno.generators.renderer import Drawer, Here
+from zo_dno.generators.renderer import LocalRenderer, Renderer
 from zo_dno.oracle.cache import Cache
-from zo_dno.oracle.combination.oracle import CombinedOracle, PartOracle
+from zo_dno.oracle.combination.oracle import CombinedOracle, TermOracle
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.combination.scales import measured_scales
 from zo_dno.oracle.combination.threshold import unmet, why_none_may_win
 from zo_dno.oracle.oracle import PauseError
-from zo_dno.oracle.question_queue import Placed
+from zo_dno.oracle.query_queue import Responses
 from zo_dno.results.result import Baseline, Result
 from zo_dno.reward import Reward
 from zo_dno.rng import stream_seed
-from zo_dno.run.manifest import Record
+from zo_dno.run.manifest import Manifest
 from zo_dno.run.oracles import Oracles
-from zo_dno.run.spec import Parts
+from zo_dno.run.spec import RunSpec
 from zo_dno.search import best_of_n as best_of_n
 from zo_dno.search.archive import Archive, Found
 from zo_dno.search.budget import Budget
 from zo_dno.search.loop import DriftError, Search
 from zo_dno.search.replay import adopt, replay
-from zo_dno.search.reranking import MOST, Race
-from zo_dno.search.screening import Screen
-from zo_dno.storage.artifacts import Artefacts
+from zo_dno.search.reranking import MOST, Reevaluation
+from zo_dno.search.screening import Preselection
+from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.ledger import BASELINE, HELD_OUT, REPEAT, WARM_UP, Ledger
 from zo_dno.storage.rows import query_row
 from zo_dno.storage.run_folder import RunFolder
 from zo_dno.strategy import Problem, Strategy
-from zo_dno.types import Answer, Question
+from zo_dno.types import Query, Response
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +60,9 @@ class Session:
         accept_drift: go on although the recorded beginning cannot be repeated exactly.
     """
 
-    def __init__(self, parts: Parts, folder: RunFolder | None = None, *, accept_drift: bool = False) -> None:
-        self._parts, self._options, self._folder, self._accept_drift = parts, parts.options, folder, accept_drift
-        self._prompt = str(getattr(parts.generator, "prompt", ""))
+    def __init__(self, spec: RunSpec, folder: RunFolder | None = None, *, accept_drift: bool = False) -> None:
+        self._spec, self._options, self._folder, self._accept_drift = spec, spec.options, folder, accept_drift
+        self._prompt = str(getattr(spec.generator, "prompt", ""))
         self._stack = ExitStack()
 
     def run(self) -> Result:
@@ -73,69 +73,68 @@ class Session:
             RunError: nothing has a score yet.
             StorageError: the folder cannot be written. What was written before is safe.
         """
-        options, durable = self._options, self._parts.keeps_everything
+        options, durable = self._options, self._spec.keeps_everything
         with self._stack:
             if self._folder is not None and self._folder.is_new:
-                self._folder.write_config(self._parts.config)  # first of all: what has no config is no run
+                self._folder.write_config(self._spec.config)  # first of all: what has no config is no run
             self._cache = self._closing(Cache(Path(options.cache) if options.cache else None))
             path = self._folder.ledger if self._folder else None
             self._ledger = self._closing(Ledger(path, durable=durable))
-            self._record = Record(self._ledger, self._parts, accept_drift=self._accept_drift)
+            self._manifest = Manifest(self._ledger, self._spec, accept_drift=self._accept_drift)
             if self._folder is not None:
-                self._folder.write_config(self._parts.config)
-            self._parts.reward.begin(self._folder.path if self._folder else None)
-            self._pools = self._parts.pools or self._closing(Pools())
-            self._oracles = Oracles(self._parts, self._ledger, self._cache, self._pools)
+                self._folder.write_config(self._spec.config)
+            self._spec.reward.begin(self._folder.path if self._folder else None)
+            self._pools = self._spec.pools or self._closing(Pools())
+            self._oracles = Oracles(self._spec, self._ledger, self._cache, self._pools)
             self._oracle = self._closing(self._oracles.main())
-            self._drawer = self._drawing()
-            self._artefacts = self._closing(
-                Artefacts(
+            self._drawer = self._rendering()
+            self._artifacts = self._closing(
+                Artifacts(
                     self._folder.path if self._folder else None,
                     every=options.keep_images,
                     durable=durable,
-                    known=self._ledger.artefacts(),
+                    known=self._ledger.artifacts(),
                 )
             )
             try:
                 self._warm_up()
                 return self._search()
             except DriftError as drift:
-                raise self._record.refusal([str(drift)]) from drift
+                raise self._manifest.refusal([str(drift)]) from drift
 
     def _search(self) -> Result:
-        budget, kept_back = self._parts.budget, self._parts.kept_back
+        budget, kept_back = self._spec.budget, self._spec.kept_back
         before_repeats = replace(budget, queries=budget.queries - kept_back)
-        search = self._prepared("search", self._parts.build_strategy, before_repeats, self._options.top)
+        search = self._prepared("search", self._spec.build_strategy, before_repeats, self._options.top)
         search.run()
-        race = self._repeat(search, kept_back)
+        reevaluation = self._repeat(search, kept_back)
         if search.drift:
-            self._record.note_drift(search.drift)
+            self._manifest.note_drift(search.drift)
         if search.archive.best is None:
             raise self._nothing_scored(search)
         compared = self._baseline(search)
-        held_out = {reward.name: self._held_out(reward, search.archive) for reward in self._parts.held_out}
-        result = self._result(search, held_out, compared, race)
+        held_out = {reward.name: self._held_out(reward, search.archive) for reward in self._spec.held_out}
+        result = self._result(search, held_out, compared, reevaluation)
         if self._folder is not None:
             self._folder.write(result, search.objective.threshold if search.objective.constrained else None)
         return result
 
-    def _repeat(self, search: Search, budget: int) -> Race | None:
+    def _repeat(self, search: Search, budget: int) -> Reevaluation | None:
         """Ask again about the best, let the one with the best mean win, and give back what is not needed."""
         if search.stopped_by != "queries" or len(search.archive.contenders) < 2:
             return None
         found = {one.id: one for one in search.archive.contenders}
-        race = Race({one.id: one.reward for one in found.values() if one.reward is not None}, budget)
+        reevaluation = Reevaluation({one.id: one.reward for one in found.values() if one.reward is not None}, budget)
         asked: Counter[int] = Counter()
         try:
-            while wanted := race.wanted():
+            while wanted := reevaluation.wanted():
                 asked.update(wanted)
-                questions = [
-                    Question(id_, found[id_].image, found[id_].sha256, self._prompt, repeat=asked[id_])
-                    for id_ in wanted
+                queries = [
+                    Query(id_, found[id_].image, found[id_].sha256, self._prompt, repeat=asked[id_]) for id_ in wanted
                 ]
-                answers = self._ask_again(questions, found)
-                race.tell(
-                    {one.id: answer.score.value for one, answer in zip(questions, answers, strict=True) if answer}
+                answers = self._ask_again(queries, found)
+                reevaluation.tell(
+                    {one.id: answer.score.value for one, answer in zip(queries, answers, strict=True) if answer}
                 )
                 if None in answers:
                     search.stopped_by = "cost"
@@ -144,53 +143,55 @@ class Session:
             search.status, search.pause = "paused", pause
         except KeyboardInterrupt:
             search.status = "interrupted"
-        if race.is_exact and search.status == "finished":
+        if reevaluation.is_exact and search.status == "finished":
             search.stopped_by = None
-            search.budget = replace(search.budget, queries=search.budget.queries + budget - race.spent)
+            search.budget = replace(search.budget, queries=search.budget.queries + budget - reevaluation.spent)
             search.run()
-        elif race.standings:
-            first = race.standings[0]
-            search.archive.crown(replace(found[first.id], reward=first.mean, answers=first.answers, error=first.error))
-        return race
+        elif reevaluation.standings:
+            first = reevaluation.standings[0]
+            search.archive.promote(
+                replace(found[first.id], reward=first.mean, answers=first.answers, error=first.error)
+            )
+        return reevaluation
 
-    def _ask_again(self, questions: list[Question], found: dict[int, Found]) -> list[Answer | None]:
+    def _ask_again(self, queries: list[Query], found: dict[int, Found]) -> list[Response | None]:
         """Ask, and keep what leaves and what comes back."""
 
-        def write(placed: Iterable[tuple[Question, Answer | None]]) -> None:
+        def write(responses: Iterable[tuple[Query, Response | None]]) -> None:
             rows = [
-                query_row(REPEAT, -1, self._parts.reward, found[question.id], question, answer)
-                for question, answer in placed
+                query_row(REPEAT, -1, self._spec.reward, found[query.id], query, answer)
+                for query, answer in responses
                 if answer is None or not answer.cached
             ]
             self._ledger.put(rows)
 
-        def on_asked(questions: list[Question], part: PartOracle | None = None) -> None:
-            if self._parts.keeps_everything:
-                write((question, None) for question in questions)
+        def on_sent(queries: list[Query], term: TermOracle | None = None) -> None:
+            if self._spec.keeps_everything:
+                write((query, None) for query in queries)
 
-        def on_answered(placed: Placed, part: PartOracle | None = None) -> None:
-            write(placed)
+        def on_scored(responses: Responses, term: TermOracle | None = None) -> None:
+            write(responses)
 
-        return self._oracle.ask(questions, on_asked=on_asked, on_answered=on_answered)
+        return self._oracle.ask(queries, on_sent=on_sent, on_scored=on_scored)
 
-    def _drawing(self) -> Drawer:
+    def _rendering(self) -> Renderer:
         """Draw here, or where the generator does; there rewards that cost microseconds are asked as well."""
-        generator, reward = self._parts.generator, self._parts.reward
+        generator, reward = self._spec.generator, self._spec.reward
         if not isinstance(generator, GeneratorPool):
-            return self._closing(Here(generator, in_background=self._oracle.waits))
-        cheap = not isinstance(reward, Combination) and not self._oracle.waits and not self._parts.keeps_everything
+            return self._closing(LocalRenderer(generator, in_background=self._oracle.waits))
+        cheap = not isinstance(reward, Combination) and not self._oracle.waits and not self._spec.keeps_everything
         cheap = cheap and not self._options.screen
         generator.scoring_with(reward if cheap and reward.travels else None)
         return generator
 
     @property
-    def _crews(self) -> tuple[Crew, ...]:
-        generator = self._parts.generator
-        return (*([generator.crew] if isinstance(generator, GeneratorPool) else ()), *self._pools.crews)
+    def _actor_pools(self) -> tuple[ActorPool, ...]:
+        generator = self._spec.generator
+        return (*([generator.actors] if isinstance(generator, GeneratorPool) else ()), *self._pools.actor_pools)
 
-    def _closing(self, part: Closes) -> Closes:
-        self._stack.callback(part.close)
-        return part
+    def _closing(self, resource: Closes) -> Closes:
+        self._stack.callback(resource.close)
+        return resource
 
     def _warm_up(self) -> None:
         """Measure the scales that a combination needs on prior draws of their own; from then on they are fixed."""
@@ -199,11 +200,11 @@ class Session:
         if not isinstance(oracle, CombinedOracle) or not wanted:
             return
         n = oracle.reward.warm_up
-        if sum(row.answered for row in self._ledger.queries(WARM_UP)) < n:
+        if sum(row.completed for row in self._ledger.queries(WARM_UP)) < n:
             search = self._prior_draws(WARM_UP, n)
             search.run()
             if search.drift:
-                self._record.note_drift(search.drift)
+                self._manifest.note_drift(search.drift)
             if search.queries < n:
                 raise self._cut_short(search, n)
         measured = measured_scales(self._ledger.queries(WARM_UP), wanted, divide=oracle.reward.standardised)
@@ -213,33 +214,33 @@ class Session:
         """Make a search that is n draws from the prior, the same for every strategy."""
         from zo_dno.strategies.random_search import RandomSearch
 
-        space, seed = self._parts.generator.space, stream_seed(self._options.seed, stage)
+        space, seed = self._spec.generator.layout, stream_seed(self._options.seed, stage)
         build = partial(RandomSearch, Problem(space.d, n, seed, space.sizes))
         return self._prepared(stage, build, Budget(n), top=1)
 
     def _prepared(self, stage: str, build: Callable[[], Strategy], budget: Budget, top: int) -> Search:
         """Make a search and bring it to where its ledger ends."""
         options = self._options
-        contenders = MOST if stage == "search" and self._parts.kept_back else 0
+        contenders = MOST if stage == "search" and self._spec.kept_back else 0
 
         def fresh() -> Search:
             return Search(
-                *(self._parts.generator, self._drawer, self._oracle, build(), self._parts.objective(), budget),
-                *(self._ledger, Archive(top, contenders=contenders), self._artefacts, self._prompt),
+                *(self._spec.generator, self._drawer, self._oracle, build(), self._spec.objective(), budget),
+                *(self._ledger, Archive(top, contenders=contenders), self._artifacts, self._prompt),
                 target=options.target if stage == "search" else None,
                 stage=stage,
                 snapshot=self._folder.snapshot if self._folder is not None and stage == "search" else None,
                 accept_drift=self._accept_drift,
-                on_step=self._parts.on_step,
-                crews=self._crews,
-                screen=Screen(options.screen, options.seed) if options.screen and stage == "search" else None,
+                on_step=self._spec.on_step,
+                actor_pools=self._actor_pools,
+                screen=Preselection(options.screen, options.seed) if options.screen and stage == "search" else None,
             )
 
         search = fresh()
-        if self._parts.stop is not None:
-            self._parts.stop.tell(lambda: search.interrupt())
+        if self._spec.stop is not None:
+            self._spec.stop.tell(lambda: search.interrupt())
         try:
-            if self._record.adopted and search.snapshot is not None:
+            if self._manifest.adopted and search.snapshot is not None:
                 adopt(search, search.snapshot)
             else:
                 replay(search)
@@ -249,7 +250,7 @@ class Session:
                 raise
             search = fresh()
             adopt(search, path)
-            self._record.note_drift(str(drift), adopted=True)
+            self._manifest.note_drift(str(drift), adopted=True)
         return search
 
     def _baseline(self, search: Search) -> Baseline | None:
@@ -264,27 +265,27 @@ class Session:
         assert archive.first is not None
         assert archive.best is not None
         both = {found.id: found for found in (archive.first, archive.best)}
-        questions = [Question(found.id, found.image, found.sha256, self._prompt) for found in both.values()]
+        queries = [Query(found.id, found.image, found.sha256, self._prompt) for found in both.values()]
 
-        def write(placed: Placed) -> None:
-            for question, answer in placed:
+        def write(responses: Responses) -> None:
+            for query, answer in responses:
                 if answer.score.missing:
                     what = "held-out reward %s has no score for candidate %d: %s"
-                    log.warning(what, reward.name, question.id, answer.score.error)
+                    log.warning(what, reward.name, query.id, answer.score.error)
             rows = [
-                query_row(HELD_OUT, -1, reward, both[question.id], question, answer)
-                for question, answer in placed
+                query_row(HELD_OUT, -1, reward, both[query.id], query, answer)
+                for query, answer in responses
                 if not answer.cached
             ]
             self._ledger.put(rows)
 
         reward.begin(self._folder.path if self._folder else None)
-        answers = self._closing(self._oracles.held_out(reward)).ask(questions, on_answered=write)
+        answers = self._closing(self._oracles.held_out(reward)).ask(queries, on_scored=write)
         if None in answers:
             log.warning("held-out reward %s was not asked: max_cost does not allow for it", reward.name)
         values = {
-            question.id: None if answer is None or answer.score.missing else answer.score.value
-            for question, answer in zip(questions, answers, strict=True)
+            query.id: None if answer is None or answer.score.missing else answer.score.value
+            for query, answer in zip(queries, answers, strict=True)
         }
         return values[archive.first.id], values[archive.best.id]
 
@@ -294,7 +295,7 @@ class Session:
         if search.stopped_by == "cost":
             return RunError(
                 f"Nothing was asked: max_cost is {self._options.max_cost:g}, and one query can cost "
-                f"{self._parts.worst_case:g} with all its attempts. Raise max_cost, or lower attempts."
+                f"{self._spec.worst_case:g} with all its attempts. Raise max_cost, or lower attempts."
             )
         if not search.queries:
             return RunError("The run ended before its first query was answered.")
@@ -336,29 +337,29 @@ class Session:
         search: Search,
         held_out: dict[str, tuple[float | None, float | None]],
         baseline: Baseline | None,
-        race: Race | None,
+        reevaluation: Reevaluation | None,
     ) -> Result:
         first, best = search.archive.first, search.archive.best
         assert first is not None
         assert best is not None
         every = self._ledger.all_queries()
-        history = tuple(row for row in every if row.stage == "search" and row.answered)
-        missed, constrained = unmet(self._parts.thresholds, history), search.objective.constrained
+        history = tuple(row for row in every if row.stage == "search" and row.completed)
+        missed, constrained = unmet(self._spec.thresholds, history), search.objective.constrained
         return Result(
             status=search.status,
             stopped_by=search.stopped_by,
             pause=self._pause(search) if search.pause is not None else None,
-            drift=self._record.drift,
+            drift=self._manifest.drift,
             prompt=self._prompt,
             model=str(getattr(search.generator, "model", type(search.generator).__name__)),
-            reward=self._parts.reward.name,
-            unit=self._parts.reward.unit,
+            reward=self._spec.reward.name,
+            unit=self._spec.reward.unit,
             strategy=self._options.strategy,
             seed=self._options.seed,
-            queries=search.queries + (race.spent if race else 0),
+            queries=search.queries + (reevaluation.spent if reevaluation else 0),
             cached_queries=sum(row.cached for row in history),
             nfe=search.nfe,
-            cost=self._parts.purse.spent,
+            cost=self._spec.purse.spent,
             tokens=sum(row.tokens for row in every),
             failed_queries=search.failed,
             failures=dict(search.failures),
@@ -371,11 +372,11 @@ class Session:
             seconds={name: search.seconds[name] for name in ("total", "generate", "score", "strategy", "other")},
             baseline=baseline,
             folder=self._folder.path if self._folder else None,
-            infeasible=None if best.eligible else why_none_may_win(history, missed, constrained=constrained),
+            infeasible=None if best.feasible else why_none_may_win(history, missed, constrained=constrained),
             unmet=missed,
             scales=self._scales,
-            repeats=tuple(race.standings) if race else (),
-            noise=race.noise if race else None,
+            repeats=tuple(reevaluation.standings) if reevaluation else (),
+            noise=reevaluation.noise if reevaluation else None,
             images=search.images,
             chosen=self._chosen(search.strategy),
         )

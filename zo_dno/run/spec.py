@@ -4,27 +4,27 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from zo_dno.call_policy import Asking
+from zo_dno.call_policy import CallPolicy
 from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import InputError
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.combination.threshold import Threshold
 from zo_dno.reward import Reward
 from zo_dno.run.cancellation import Stop
-from zo_dno.run.options import Options, all_terms
+from zo_dno.run.options import Options, call_policies
 from zo_dno.search.budget import Budget, Purse
 from zo_dno.search.loop import Step
 from zo_dno.search.objective import Objective
 from zo_dno.search.reranking import kept_back
-from zo_dno.search.screening import Screen
+from zo_dno.search.screening import Preselection
 from zo_dno.search.white_box import check_white_box
-from zo_dno.storage.ledger import Query
+from zo_dno.storage.ledger import QueryRow
 from zo_dno.strategy import Strategy, WhiteBox
 from zo_dno.types import Generator
 
 
 @dataclass(slots=True)
-class Parts:
+class RunSpec:
     """What a run is made of. Building them checks every option, and writes nothing."""
 
     options: Options
@@ -37,7 +37,7 @@ class Parts:
     stop: Stop | None = None
     pools: Pools | None = None
 
-    terms: dict[str, Asking] = field(init=False)
+    policies: dict[str, CallPolicy] = field(init=False)
     budget: Budget = field(init=False)
     purse: Purse = field(init=False)
     kept_back: int = field(init=False)  # of the queries, for asking again about the best
@@ -46,8 +46,8 @@ class Parts:
         options = self.options
         self.budget = Budget(options.queries, options.seconds, options.nfe)
         self.purse = Purse(options.max_cost)
-        self.terms = all_terms(self.reward, options.asking)
-        if options.max_cost is not None and not any(terms.has_price for terms in self.terms.values()):
+        self.policies = call_policies(self.reward, options.policy)
+        if options.max_cost is not None and not any(policies.has_price for policies in self.policies.values()):
             raise InputError(
                 f"max_cost must come with a price; {self.reward.name!r} has none. Set price (an image) or token_price "
                 "(a million tokens, with max_tokens)."
@@ -60,7 +60,7 @@ class Parts:
         strategy = self.build_strategy()
         check_white_box(strategy, self.generator, self.reward)
         if options.screen:
-            Screen(options.screen, options.seed)
+            Preselection(options.screen, options.seed)
             if options.lag:
                 raise InputError(f"lag must be 0 with screen, which learns from every answer first; got {options.lag}.")
             if isinstance(strategy, WhiteBox):
@@ -82,29 +82,29 @@ class Parts:
     @property
     def keeps_everything(self) -> bool:
         """Every answer and every image is on the disk before anything else happens."""
-        return any(terms.keeps_everything for terms in self.terms.values())
+        return any(policies.keeps_everything for policies in self.policies.values())
 
     @property
     def worst_case(self) -> float:
         """The most that one call of everything that is asked can cost, with all attempts."""
         if not isinstance(self.reward, Combination):
-            return self.terms[self.reward.name].worst_case(self.reward.batch)
-        return sum(self.terms[part.name].worst_case(part.reward.batch) for part in self.reward.members)
+            return self.policies[self.reward.name].worst_case(self.reward.batch)
+        return sum(self.policies[term.name].worst_case(term.reward.batch) for term in self.reward.terms)
 
     @property
     def thresholds(self) -> tuple[Threshold, ...]:
         """What the reward requires of a winner."""
         return self.reward.thresholds if isinstance(self.reward, Combination) else ()
 
-    def terms_of(self, row: Query) -> Asking | None:
+    def policy_of(self, row: QueryRow) -> CallPolicy | None:
         """Return the terms of a recorded question; None for a combination, which is asked in parts."""
         if isinstance(self.reward, Combination):
-            return self.terms.get(row.oracle) if row.of_part else None
-        return self.terms[self.reward.name]
+            return self.policies.get(row.oracle) if row.of_term else None
+        return self.policies[self.reward.name]
 
     def objective(self) -> Objective:
         """Make a fresh objective."""
         options = self.options
         return Objective(
-            self.generator.space, gamma=options.gamma, min_log_prob=options.min_log_prob, seed=options.seed
+            self.generator.layout, gamma=options.gamma, min_log_prob=options.min_log_prob, seed=options.seed
         )

@@ -19,11 +19,11 @@ class Found:
 
     Attributes:
         reward: in the reward's unit; None is missing.
-        lacking: how far it is from being allowed to win.
-        eligible: may win: it has a score, meets what the reward requires, and is feasible where that is asked for.
+        violation: how far it is from being allowed to win.
+        feasible: may win: it has a score, meets what the reward requires, and is feasible where that is asked for.
         z: (d,).
         sha256: of the image.
-        parts: the numbers that the reward was made of.
+        components: the numbers that the reward was made of.
         spread: standard deviation among the raters, judges or samples behind the reward.
         load_image: returns the image (H, W, 3) uint8; asked once, when it is needed.
         answers: behind `reward`; more than 1 where a judge was asked again (zo_dno.search.reranking).
@@ -35,13 +35,13 @@ class Found:
     log_prob: float
     norm_ratio: float
     whiteness: float
+    noise_violation: float
+    plausible: bool
     violation: float
     feasible: bool
-    lacking: float
-    eligible: bool
     z: "Tensor"
     sha256: str
-    parts: Mapping[str, float] | None
+    components: Mapping[str, float] | None
     spread: float | None
     load_image: Callable[[], np.ndarray]
     answers: int = 1
@@ -55,7 +55,7 @@ class Found:
     @property
     def rank(self) -> tuple[bool, float]:
         """Compare by: eligible ones by their reward, and before all others, which go by what they lack."""
-        return (True, self.reward) if self.eligible and self.reward is not None else (False, -self.lacking)
+        return (True, self.reward) if self.feasible and self.reward is not None else (False, -self.violation)
 
 
 class Archive:
@@ -70,7 +70,7 @@ class Archive:
     def __init__(self, top: int = 1, min_difference: float = MIN_DIFFERENCE, *, contenders: int = 0) -> None:
         self._size, self._min_difference, self._n_contenders = top, min_difference, contenders
         self.contenders: list[Found] = []
-        self._crowned: Found | None = None
+        self._promoted: Found | None = None
         self.first: Found | None = None
         self.improvements: list[Found] = []
         self.top: list[Found] = []
@@ -78,11 +78,11 @@ class Archive:
     @property
     def best(self) -> Found | None:
         """The best candidate so far; when none is eligible, the one with a score that lacks least."""
-        return self._crowned or (self.improvements[-1] if self.improvements else None)
+        return self._promoted or (self.improvements[-1] if self.improvements else None)
 
-    def crown(self, found: Found) -> None:
+    def promote(self, found: Found) -> None:
         """Let a candidate win that was asked about again, whatever single answers say."""
-        self._crowned = found
+        self._promoted = found
         self.top = [found, *(other for other in self.top if other.id != found.id)][: self._size]
 
     def offer(self, found: Found) -> bool:
@@ -95,10 +95,10 @@ class Archive:
         if self.best is None or found.rank > self.best.rank:
             self.improvements.append(found)
             matters = True
-        if self._n_contenders and found.eligible:  # of equals the later one, from a search that has come further
+        if self._n_contenders and found.feasible:  # of equals the later one, from a search that has come further
             self.contenders = sorted([*self.contenders, found], key=lambda one: (one.rank, one.id), reverse=True)
             del self.contenders[self._n_contenders :]
-        return (found.eligible and self._offer_top(found)) or matters
+        return (found.feasible and self._offer_top(found)) or matters
 
     def _offer_top(self, found: Found) -> bool:
         if len(self.top) == self._size and found.rank <= self.top[-1].rank:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.noise.regularizer import GaussianProbability
-from zo_dno.noise.space import NoiseSpace, retract
+from zo_dno.noise.space import NoiseLayout, retract
 from zo_dno.noise.whiteness import norm_p_value, norm_ratio, whiteness
 
 DEFAULT_LEVEL = "1%"
@@ -28,28 +28,28 @@ class Plausibility:
         log_prob: log P(z), the Gaussian probability indicator of DNO.
         norm_ratio: ||z|| / sqrt(d).
         whiteness: p-value of the spectral whiteness test.
-        violation: how far, in nats, the tests are from being passed; 0 where they are.
-        feasible: every test is passed.
+        noise_violation: how far, in nats, the tests are from being passed; 0 where they are.
+        plausible: every test is passed.
     """
 
     log_prob: Tensor
     norm_ratio: Tensor
     whiteness: Tensor
-    violation: Tensor
-    feasible: Tensor
+    noise_violation: Tensor
+    plausible: Tensor
 
     def __len__(self) -> int:
         return len(self.log_prob)
 
     def without(self, rows: Tensor) -> "Plausibility":
         """Return the same with some rows (n,) that may not win, though their noise lacks nothing."""
-        return replace(self, violation=self.violation.where(~rows, 0), feasible=self.feasible & ~rows)
+        return replace(self, noise_violation=self.noise_violation.where(~rows, 0), plausible=self.plausible & ~rows)
 
     def at(self, row: int) -> "PlausibilityOfOne":
         """Return the figures of one candidate."""
-        figures = (self.log_prob, self.norm_ratio, self.whiteness, self.violation)
-        log_prob, ratio, white, violation = (float(figure[row]) for figure in figures)
-        return PlausibilityOfOne(log_prob, ratio, white, violation, bool(self.feasible[row]))
+        figures = (self.log_prob, self.norm_ratio, self.whiteness, self.noise_violation)
+        log_prob, ratio, white, noise_violation = (float(figure[row]) for figure in figures)
+        return PlausibilityOfOne(log_prob, ratio, white, noise_violation, bool(self.plausible[row]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class PlausibilityOfOne:
     log_prob: float
     norm_ratio: float
     whiteness: float
-    violation: float
-    feasible: bool
+    noise_violation: float
+    plausible: bool
 
 
 class Objective:
@@ -79,7 +79,7 @@ class Objective:
 
     def __init__(
         self,
-        space: NoiseSpace,
+        space: NoiseLayout,
         *,
         gamma: Gamma = 0.0,
         min_log_prob: float | str | None = DEFAULT_LEVEL,
@@ -104,10 +104,10 @@ class Objective:
     def plausibility(self, z: Tensor) -> Plausibility:
         """Test candidates z (n, d)."""
         with torch.no_grad():
-            log_prob, white, violation = self._tests(z)
-            return Plausibility(log_prob, norm_ratio(z).double(), white, violation, violation == 0)
+            log_prob, white, noise_violation = self._tests(z)
+            return Plausibility(log_prob, norm_ratio(z).double(), white, noise_violation, noise_violation == 0)
 
-    def restored(self, z: Tensor) -> Tensor:
+    def project(self, z: Tensor) -> Tensor:
         """Move noise z (n, d) that is not plausible to where it is, with a little to spare, by the shortest way down.
 
         Each step is Newton's on the violation, along its gradient, and ends on the Gaussian shell. Without a smallest
@@ -116,11 +116,11 @@ class Objective:
         for _ in range(_RESTORING if self.constrained else 0):
             with torch.enable_grad():
                 z = z.detach().requires_grad_()
-                violation = self._tests(z, spare=_SPARE)[2]
-                if not bool(violation.any()):
+                noise_violation = self._tests(z, spare=_SPARE)[2]
+                if not bool(noise_violation.any()):
                     break
-                (slope,) = torch.autograd.grad(violation.sum(), z)
-            step = violation / slope.double().square().sum(1).clamp_min(1e-30)
+                (slope,) = torch.autograd.grad(noise_violation.sum(), z)
+            step = noise_violation / slope.double().square().sum(1).clamp_min(1e-30)
             z = retract(z - (step[:, None] * slope).float(), self._space.sizes)
         return z.detach()
 
@@ -129,8 +129,8 @@ class Objective:
         log_prob = self._probability.log_prob(z).double()
         white = whiteness(z, self._space.shapes).double()
         tests = torch.stack([norm_p_value(z).double(), white]).clamp_min(1e-300).log()
-        shortfall = (math.log(self._joint_level) + spare - tests).clamp_min(0).sum(0)
-        return log_prob, white, (self.threshold + spare / 2 - log_prob).clamp_min(0) + shortfall
+        reward_violation = (math.log(self._joint_level) + spare - tests).clamp_min(0).sum(0)
+        return log_prob, white, (self.threshold + spare / 2 - log_prob).clamp_min(0) + reward_violation
 
     def regularizer(self, z: Tensor) -> Tensor:
         """Weigh the penalty of z (n, d): gamma R(z) <= 0, (n,), differentiable."""
@@ -144,7 +144,7 @@ class Objective:
         *,
         regularized: bool,
         penalised: bool = True,
-        shortfall: Tensor | None = None,
+        reward_violation: Tensor | None = None,
     ) -> Tensor:
         """Turn rewards (n,) into what the strategy is told, (n,). Missing stays missing.
 
@@ -154,29 +154,29 @@ class Objective:
             plausibility: of the same candidates.
             regularized: add gamma R(z); not for a strategy that takes its gradient itself.
             penalised: tell less of what may not win; not for a strategy that needs differences of rewards as they are.
-            shortfall: (n,), from what the reward requires; by default nothing is required.
+            reward_violation: (n,), distances from what the reward requires; by default nothing is required.
         """
         scores = rewards.double()
         if regularized and self.gamma > 0:
             with torch.no_grad():
                 scores = scores + self.regularizer(z).double()
         scores = scores.float().double()  # as a ledger keeps them, so that `recall` sees the same numbers
-        shortfall = torch.zeros_like(scores) if shortfall is None else shortfall
-        self.recall(scores, rewards, plausibility.feasible, shortfall)
+        reward_violation = torch.zeros_like(scores) if reward_violation is None else reward_violation
+        self.recall(scores, rewards, plausibility.plausible, reward_violation)
         if not penalised:
             return scores.float()
-        lacking = shortfall + plausibility.violation if self.constrained else shortfall
+        violation = reward_violation + plausibility.noise_violation if self.constrained else reward_violation
         floor, spread = self._below()
-        return torch.where((lacking == 0) | scores.isnan(), scores, floor - spread * lacking).float()
+        return torch.where((violation == 0) | scores.isnan(), scores, floor - spread * violation).float()
 
-    def recall(self, told: Tensor, rewards: Tensor, feasible: Tensor, shortfall: Tensor) -> None:
+    def recall(self, told: Tensor, rewards: Tensor, plausible: Tensor, reward_violation: Tensor) -> None:
         """Take note of a population that was told before, (n,) each, as `told` did then."""
-        allowed = (shortfall == 0) & (feasible | (not self.constrained))
+        allowed = (reward_violation == 0) & (plausible | (not self.constrained))
         self._allowed.add(told[allowed & ~told.isnan()])
         if not self._first.n:
             self._first.add(rewards[~rewards.isnan()])
         if self.adapts:
-            self._adapt(float((~feasible).double().mean()))
+            self._adapt(float((~plausible).double().mean()))
 
     def _adapt(self, implausible: float) -> None:
         """Change gamma by the part of a population that is not plausible."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from zo_dno.search.objective import Plausibility
-from zo_dno.storage.ledger import PopulationRow, Query
-from zo_dno.types import Candidates, Drawn
+from zo_dno.storage.ledger import PopulationRow, QueryRow
+from zo_dno.types import Candidates, Rendered
 
 
 @dataclass(slots=True)
@@ -25,12 +25,12 @@ class Population:
 
     row: PopulationRow
     candidates: Candidates
-    rows: dict[int, Query] = field(default_factory=dict)
-    drawn: list[Drawn] = field(default_factory=list)
+    rows: dict[int, QueryRow] = field(default_factory=dict)
+    rendered: list[Rendered] = field(default_factory=list)
     plausibility: Plausibility | None = None
     image_noise: Tensor | None = None
     features: np.ndarray | None = None
-    guesses: np.ndarray | None = None
+    predictions: np.ndarray | None = None
     wanted: tuple[int, ...] = ()
     told: Tensor | None = None
     known: bool = False
@@ -54,7 +54,7 @@ class Population:
         """Every candidate is settled, and what was guessed is known."""
         if self.told is not None:
             return True
-        known = self.guesses is not None or all(row.status != "screened" for row in self.rows.values())
+        known = self.predictions is not None or all(row.status != "screened" for row in self.rows.values())
         return known and sum(row.settled for row in self.rows.values()) == len(self.candidates)
 
     @property
@@ -62,16 +62,16 @@ class Population:
         """Rewards of a complete population, (n,) float64, with guesses where nobody was asked; NaN is missing."""
         found = rewards_of([self.rows[id_] for id_ in self.candidates.ids])
         for place, id_ in enumerate(self.candidates.ids):
-            if self.guesses is not None and self.rows[id_].status == "screened":
-                found[place] = float(self.guesses[place])
+            if self.predictions is not None and self.rows[id_].status == "screened":
+                found[place] = float(self.predictions[place])
         return found
 
 
-def rewards_of(rows: Sequence[Query]) -> Tensor:
+def rewards_of(rows: Sequence[QueryRow]) -> Tensor:
     """Return the rewards of rows, (n,) float64; NaN is missing."""
     return torch.tensor([math.nan if row.value is None else row.value for row in rows], dtype=torch.float64)
 
 
-def shortfall_of(rows: Sequence[Query]) -> Tensor:
+def reward_violations(rows: Sequence[QueryRow]) -> Tensor:
     """Return how far rows are from what the reward requires, (n,) float64."""
-    return torch.tensor([row.shortfall for row in rows], dtype=torch.float64)
+    return torch.tensor([row.reward_violation for row in rows], dtype=torch.float64)

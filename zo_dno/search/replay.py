@@ -9,7 +9,7 @@ from zo_dno.errors import InputError
 from zo_dno.search.loop import DriftError, Search
 from zo_dno.storage import snapshot
 from zo_dno.storage.images import noise_hash
-from zo_dno.storage.ledger import PopulationRow, Query
+from zo_dno.storage.ledger import PopulationRow, QueryRow
 from zo_dno.types import Candidates
 
 
@@ -27,7 +27,7 @@ def replay(search: Search) -> None:
         if candidates.ids[0] != population.first_id or noise_hash(candidates.z) != population.noise:
             raise DriftError(f"the strategy proposes other noise from query {population.first_id + 1} on")
         search.recall(population, candidates, rows.get(population.number, []))
-    if candidates is not None and search.hands[-1].complete:  # any other is drawn, and compared, later
+    if candidates is not None and search.pending[-1].complete:  # any other is drawn, and compared, later
         search.compare_images(candidates, rows[last])
 
 
@@ -45,12 +45,12 @@ def adopt(search: Search, path: Path) -> None:
         search.strategy.load_state_dict(kept.state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(f"snapshot {path} does not fit the strategy: {type(error).__name__}: {error}.") from error
-    in_hand = {**kept.earlier, kept.population: kept.candidates}
+    pending = {**kept.earlier, kept.population: kept.candidates}
     for population in populations:
-        candidates = in_hand.get(population.number) or _without_noise(search, population)
+        candidates = pending.get(population.number) or _without_noise(search, population)
         own = rows.get(population.number, [])
-        search.recall(population, candidates, own, known=population.number not in in_hand)
-        search.catch_up(len(in_hand))
+        search.recall(population, candidates, own, known=population.number not in pending)
+        search.catch_up(len(pending))
     if kept.population > populations[-1].number:  # it was killed before anything of that population was asked
         first_id, size = kept.candidates.ids[0], len(kept.candidates)
         row = PopulationRow(search.stage, kept.population, first_id, size, noise_hash(kept.candidates.z))
@@ -58,7 +58,7 @@ def adopt(search: Search, path: Path) -> None:
         search.recall(row, kept.candidates, [])
 
 
-def _by_population(search: Search) -> dict[int, list[Query]]:
+def _by_population(search: Search) -> dict[int, list[QueryRow]]:
     rows = search.ledger.queries(search.stage)
     return {number: list(group) for number, group in groupby(rows, key=lambda row: row.population)}
 
@@ -66,9 +66,9 @@ def _by_population(search: Search) -> dict[int, list[Query]]:
 def _without_noise(search: Search, population: PopulationRow) -> Candidates:
     """Stand in for candidates that cannot be proposed again; the noise of those worth keeping was kept."""
     ids = tuple(range(population.first_id, population.first_id + population.size))
-    z = torch.full((population.size, search.generator.space.d), torch.nan)
+    z = torch.full((population.size, search.generator.layout.d), torch.nan)
     for place, id_ in enumerate(ids):
-        kept = search.artefacts.noise(search.stage, id_)
+        kept = search.artifacts.noise(search.stage, id_)
         if kept is not None:
             z[place] = kept
     return Candidates(z, ids)

@@ -33,7 +33,7 @@ class Standing:
 
 
 @dataclass(slots=True)
-class Race:
+class Reevaluation:
     """Decides whom to ask about again: all contenders twice, then only those not clearly behind, half at most.
 
     This is sequential halving (Karnin et al. 2013), with contenders that the measured noise rules out given up at once.

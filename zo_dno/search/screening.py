@@ -22,19 +22,19 @@ _AT_RANDOM = 4  # one of so many questions is about a candidate taken at random,
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Selection:
     """What screening says of a population.
 
     Attributes:
         places: of the candidates to ask about, in order.
-        guesses: (n,) rewards of all of them; NaN where nothing was guessed.
+        predictions: (n,) rewards of all of them; NaN where nothing was guessed.
     """
 
     places: tuple[int, ...]
-    guesses: np.ndarray
+    predictions: np.ndarray
 
 
-class Screen:
+class Preselection:
     """Decides which candidates of a population are asked about.
 
     Args:
@@ -57,7 +57,7 @@ class Screen:
         self._features = [*self._features, *features][-_LATEST:]
         self._rewards = [*self._rewards, *rewards][-_LATEST:]
 
-    def choose(self, number: int, features: np.ndarray, plausible: np.ndarray) -> Chosen:
+    def choose(self, number: int, features: np.ndarray, plausible: np.ndarray) -> Selection:
         """Choose from a population by the features (n, m) of its images.
 
         Args:
@@ -66,29 +66,29 @@ class Screen:
             plausible: (n,), those that may win as far as their noise goes.
         """
         n = len(features)
-        everybody = Chosen(tuple(range(n)), np.full(n, np.nan))
+        everybody = Selection(tuple(range(n)), np.full(n, np.nan))
         if len(self._rewards) < FIRST or n < 2:
             return everybody
         process = GaussianProcess(np.stack(self._features), np.array(self._rewards))
         self.trust = _rank_correlation(process.left_out()[-_JUDGED:], np.array(self._rewards[-_JUDGED:]))
         if self.trust < TRUSTED:
             return everybody
-        guesses, deviations = process(features)
+        predictions, deviations = process(features)
         count = max(1, round(n / self.factor))
-        order = np.argsort(-np.where(plausible, guesses + _OPTIMISM * deviations, -np.inf), kind="stable").tolist()
+        order = np.argsort(-np.where(plausible, predictions + _OPTIMISM * deviations, -np.inf), kind="stable").tolist()
         rng = numpy_stream(self._seed, "screening", number)
         if count > 1 and rng.random() < count / _AT_RANDOM:
             places = [*order[: count - 1], order[int(rng.integers(count - 1, n))]]
         else:
             places = order[:count]
-        return Chosen(tuple(sorted(places)), guesses)
+        return Selection(tuple(sorted(places)), predictions)
 
 
-def _rank_correlation(guesses: np.ndarray, rewards: np.ndarray) -> float:
+def _rank_correlation(predictions: np.ndarray, rewards: np.ndarray) -> float:
     """Return Spearman's; 0 where either does not vary."""
     from scipy.stats import rankdata
 
-    one, other = rankdata(guesses), rankdata(rewards)
+    one, other = rankdata(predictions), rankdata(rewards)
     if one.std() == 0 or other.std() == 0:
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])

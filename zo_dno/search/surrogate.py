@@ -83,8 +83,8 @@ class GaussianProcess:
     def left_out(self) -> np.ndarray:
         """Guess every reward from all the others, (n,) (Rasmussen and Williams 2006, eq. 5.12)."""
         diagonal = (self._vectors**2 / self._spread).sum(1)
-        guesses: np.ndarray = self._mean + self._unit * (self._y - self._weights / diagonal)
-        return guesses
+        predictions: np.ndarray = self._mean + self._unit * (self._y - self._weights / diagonal)
+        return predictions
 
     def _standardised(self, features: np.ndarray) -> np.ndarray:
         standard: np.ndarray = (features - self._centre) / self._scale

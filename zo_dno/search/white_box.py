@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.errors import InputError
-from zo_dno.generators.pixels import rendered
+from zo_dno.generators.pixels import render_floats
 from zo_dno.reward import Reward
 from zo_dno.search.objective import Objective
 from zo_dno.strategy import PerturbsImages, Strategy, WhiteBox
@@ -28,8 +28,10 @@ class DifferentiableReward(Protocol):
 
 
 @runtime_checkable
-class _PullsBack(Protocol):
-    def pull_back(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor: ...
+class HasVjp(Protocol):
+    """A generator that computes vector-Jacobian products itself."""
+
+    def vjp(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor: ...
 
 
 class Opened:
@@ -49,27 +51,27 @@ class Opened:
     def image_shape(self) -> tuple[int, int, int]:
         """(3, H, W)."""
         if self._shape is None:
-            _, *rest = self.render(torch.zeros(1, self._generator.space.d)).shape
+            _, *rest = self.render(torch.zeros(1, self._generator.layout.d)).shape
             self._shape = (rest[0], rest[1], rest[2])
         return self._shape
 
     def render(self, z: Tensor) -> Tensor:
         """Draw z (n, d) as (n, 3, H, W) float32 in [0, 1], without a graph."""
-        return rendered(self._generator, z).float()
+        return render_floats(self._generator, z).float()
 
-    def pull_back(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
+    def vjp(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
         """Return J(z)^T h, (n, d) on the CPU; `cotangent` gives h for the float32 images of z."""
-        if isinstance(self._generator, _PullsBack):
-            return self._generator.pull_back(z, cotangent)
+        if isinstance(self._generator, HasVjp):
+            return self._generator.vjp(z, cotangent)
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             images: Tensor = self._generator.render(z)  # type: ignore[attr-defined]
             (gradient,) = torch.autograd.grad(images, z, cotangent(images.detach().float()).to(images))
         return gradient
 
-    def restored(self, z: Tensor) -> Tensor:
+    def project(self, z: Tensor) -> Tensor:
         """Move noise z (n, d) that is not plausible to the nearest that is."""
-        return self._objective.restored(z)
+        return self._objective.project(z)
 
     def reward_gradient(self, images: Tensor) -> Tensor:
         """Return the reward's gradient at images (n, 3, H, W)."""

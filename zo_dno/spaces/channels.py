@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise.space import NoiseSpace, retract
+from zo_dno.noise.space import NoiseLayout, retract
 from zo_dno.rng import stream
 from zo_dno.spaces.space import Space
 
@@ -21,7 +21,9 @@ class Channels(Space):
         shift: of the shift.
     """
 
-    def __init__(self, noise: NoiseSpace, start: Tensor, seed: int, *, scale: float = 0.5, shift: float = 0.02) -> None:
+    def __init__(
+        self, noise: NoiseLayout, start: Tensor, seed: int, *, scale: float = 0.5, shift: float = 0.02
+    ) -> None:
         counts = {shape[0] for shape in noise.shapes if len(shape) >= 2}
         if len(counts) != 1 or any(len(shape) < 2 for shape in noise.shapes):
             raise InputError(f"space channels must have draws with the same channels; got {noise.shapes}.")

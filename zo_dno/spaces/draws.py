@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.spaces.space import Space
 
 
@@ -17,7 +17,7 @@ class Draws(Space):
         only: numbers of the draws, 0 is the first (with `search` "all" the initial noise), -1 the last.
     """
 
-    def __init__(self, noise: NoiseSpace, start: Tensor, seed: int, *, only: Sequence[int] = (0,)) -> None:
+    def __init__(self, noise: NoiseLayout, start: Tensor, seed: int, *, only: Sequence[int] = (0,)) -> None:
         n = len(noise.shapes)
         wrong = [number for number in only if not -n <= number < n]
         if wrong or not only:

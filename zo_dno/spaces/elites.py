@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise.space import NoiseSpace, retract
+from zo_dno.noise.space import NoiseLayout, retract
 from zo_dno.spaces.space import Space
 
 
@@ -22,7 +22,7 @@ class Elites(Space):
     """
 
     def __init__(
-        self, noise: NoiseSpace, start: Tensor, seed: int, *, dims: int = 16, draws: int | None = None
+        self, noise: NoiseLayout, start: Tensor, seed: int, *, dims: int = 16, draws: int | None = None
     ) -> None:
         if not 2 <= dims <= noise.d:
             raise InputError(f"dims must be between 2 and d = {noise.d}; got {dims}.")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.rng import stream
 from zo_dno.spaces.space import Space, SpaceFactory
 from zo_dno.strategy import Problem, Regularizer, Strategy, UsesRegularizer, WhiteBox
@@ -30,7 +30,7 @@ class InSpace:
             problem has a lag.
     """
 
-    def __init__(self, problem: Problem, noise: NoiseSpace, space: SpaceFactory, build: Build) -> None:
+    def __init__(self, problem: Problem, noise: NoiseLayout, space: SpaceFactory, build: Build) -> None:
         self._problem, self._build = problem, build
         start = problem.init
         if start is None:
@@ -153,7 +153,7 @@ class RegularizedInSpace(InSpace):
         self.inner.use_regularizer(lambda y: regularizer(self.space.to_noise(y)))
 
 
-def in_space(problem: Problem, noise: NoiseSpace, space: SpaceFactory, build: Build) -> Strategy:
+def in_space(problem: Problem, noise: NoiseLayout, space: SpaceFactory, build: Build) -> Strategy:
     """Make a strategy that searches a space."""
     made = InSpace(problem, noise, space, build)
     return RegularizedInSpace(problem, noise, space, build) if isinstance(made.inner, UsesRegularizer) else made

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError, unknown_name
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.spaces.space import LinearSpace
 
 Transform = Literal["dct", "haar"]
@@ -25,7 +25,7 @@ class LowBand(LinearSpace):
     """
 
     def __init__(
-        self, noise: NoiseSpace, start: Tensor, seed: int, *, dims: int = 256, transform: Transform = "dct"
+        self, noise: NoiseLayout, start: Tensor, seed: int, *, dims: int = 256, transform: Transform = "dct"
     ) -> None:
         if transform not in ("dct", "haar"):
             raise unknown_name("transform", transform, ("dct", "haar"))

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.noise.space import NoiseLayout
 
 
 class Space(ABC):
@@ -50,7 +50,7 @@ class Space(ABC):
 class LinearSpace(Space):
     """An orthonormal basis of some of the noise; what lies outside of it stays as it is in the start."""
 
-    def __init__(self, noise: NoiseSpace, start: Tensor, k: int) -> None:
+    def __init__(self, noise: NoiseLayout, start: Tensor, k: int) -> None:
         if not 1 <= k <= noise.d:
             raise InputError(f"dims must be between 1 and d = {noise.d}; got {k}.")
         self.sizes = (k,)
@@ -72,5 +72,5 @@ class LinearSpace(Space):
         return self._start.where(same, z)  # exactly, whatever is rounded
 
 
-SpaceFactory = Callable[[NoiseSpace, Tensor, int], Space]
+SpaceFactory = Callable[[NoiseLayout, Tensor, int], Space]
 """(noise, start, seed) -> space."""

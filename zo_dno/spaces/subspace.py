@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.rng import stream
 from zo_dno.spaces.space import LinearSpace
 
@@ -18,7 +18,7 @@ class Subspace(LinearSpace):
         dims: of the subspace.
     """
 
-    def __init__(self, noise: NoiseSpace, start: Tensor, seed: int, *, dims: int = 256) -> None:
+    def __init__(self, noise: NoiseLayout, start: Tensor, seed: int, *, dims: int = 256) -> None:
         if 4 * dims * noise.d > _MOST:
             fits = int(_MOST / 4 / noise.d)
             raise InputError(

@@ -2,14 +2,14 @@
 
 from torch import Tensor
 
-from zo_dno.noise.space import NoiseSpace
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.spaces.space import Space
 
 
 class Whole(Space):
     """All of the searched noise."""
 
-    def __init__(self, noise: NoiseSpace, start: Tensor, seed: int) -> None:
+    def __init__(self, noise: NoiseLayout, start: Tensor, seed: int) -> None:
         self.sizes, self.origin = noise.sizes, start
 
     def to_noise(self, y: Tensor) -> Tensor:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from zo_dno.storage.atomic import write_whole
 from zo_dno.storage.images import image_hash, noise_hash, read_png, write_png
-from zo_dno.storage.ledger import Artefact
+from zo_dno.storage.ledger import Artifact
 
 _MOST_WAITING = 64  # images in memory that wait to be written
 
 
-class Artefacts:
+class Artifacts:
     """Writes files first, and hands out the rows that name them afterwards.
 
     Args:
@@ -26,13 +26,13 @@ class Artefacts:
     """
 
     def __init__(
-        self, folder: Path | None, *, every: int = 1, durable: bool = False, known: Iterable[Artefact] = ()
+        self, folder: Path | None, *, every: int = 1, durable: bool = False, known: Iterable[Artifact] = ()
     ) -> None:
         self.every = 1 if durable else every
         self.durable = durable
         self._folder = folder
-        self._known = {artefact.path: artefact for artefact in known}
-        self._writing: list[tuple[Artefact, Future[None]]] = []
+        self._known = {artifact.path: artifact for artifact in known}
+        self._writing: list[tuple[Artifact, Future[None]]] = []
         self._thread = None if folder is None or durable else ThreadPoolExecutor(1, "zo-dno images")
 
     def has_image(self, sha256: str) -> bool:
@@ -41,29 +41,29 @@ class Artefacts:
 
     def keep_image(self, stage: str, id_: int, image: np.ndarray, sha256: str) -> None:
         """Write an image (H, W, 3) uint8."""
-        self._keep(Artefact(f"images/{sha256}.png", "image", sha256, stage, id_), partial(write_png, image=image))
+        self._keep(Artifact(f"images/{sha256}.png", "image", sha256, stage, id_), partial(write_png, image=image))
 
     def keep_noise(self, stage: str, id_: int, z: Tensor) -> None:
         """Write a candidate's noise (d,)."""
         from safetensors.torch import save_file
 
         z = z.detach().clone()
-        artefact = Artefact(f"noise/{stage}-{id_:06d}.safetensors", "noise", noise_hash(z), stage, id_)
-        self._keep(artefact, lambda path: save_file({"z": z}, path))
+        artifact = Artifact(f"noise/{stage}-{id_:06d}.safetensors", "noise", noise_hash(z), stage, id_)
+        self._keep(artifact, lambda path: save_file({"z": z}, path))
 
-    def written(self) -> list[Artefact]:
+    def written(self) -> list[Artifact]:
         """Return the files finished since the last time, whose rows can now be written.
 
         Raises:
             StorageError: one could not be written.
         """
-        done = [(artefact, future) for artefact, future in self._writing if future.done()]
+        done = [(artifact, future) for artifact, future in self._writing if future.done()]
         self._writing = [pair for pair in self._writing if not pair[1].done()]
         for _, future in done:
             future.result()
-        return [artefact for artefact, _ in done]
+        return [artifact for artifact, _ in done]
 
-    def flush(self) -> list[Artefact]:
+    def flush(self) -> list[Artifact]:
         """Wait for all files, and return those that `written` has not."""
         for _, future in self._writing:
             future.exception()
@@ -100,11 +100,11 @@ class Artefacts:
         if self._thread is not None:
             self._thread.shutdown()
 
-    def _keep(self, artefact: Artefact, write: Callable[[Path], object]) -> None:
+    def _keep(self, artifact: Artifact, write: Callable[[Path], object]) -> None:
         if self._folder is None:
             return
-        self._known[artefact.path] = artefact
-        finish = partial(write_whole, self._folder / artefact.path, write, durable=self.durable)
+        self._known[artifact.path] = artifact
+        finish = partial(write_whole, self._folder / artifact.path, write, durable=self.durable)
         if self._thread is None:
             finish()
             future: Future[None] = Future()
@@ -113,9 +113,9 @@ class Artefacts:
             if len(self._writing) >= _MOST_WAITING:
                 self._writing[-_MOST_WAITING][1].exception()
             future = self._thread.submit(finish)
-        self._writing.append((artefact, future))
+        self._writing.append((artifact, future))
 
     def _wait_for(self, path: str) -> None:
-        for artefact, future in self._writing:
-            if artefact.path == path:
+        for artifact, future in self._writing:
+            if artifact.path == path:
                 future.exception()

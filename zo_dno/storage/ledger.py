@@ -17,12 +17,19 @@ if TYPE_CHECKING:
     import numpy as np
 
 WARM_UP, REPEAT, BASELINE, HELD_OUT = "warm_up", "repeat", "baseline", "held_out"  # stages beside the search
-PART = ".part"  # ends the stage of a row that is about one part of a combination
+TERM = ".part"  # ends the stage of a row that is about one part of a combination
+COLUMNS = {
+    "plausible": "feasible",
+    "noise_violation": "violation",
+    "reward_violation": "shortfall",
+    "components": "parts",
+}
+"""Fields of a `QueryRow` whose columns keep the names that they had first, in the file and in exports."""
 _WAIT = 30.0  # seconds for a reader to let go of the file
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class QueryRow:
     """One reward asked for one image.
 
     Attributes:
@@ -44,8 +51,8 @@ class Query:
         log_prob: log P(z).
         norm_ratio: ||z|| / sqrt(d).
         whiteness: p-value of the whiteness test.
-        violation: of the plausibility tests, in nats.
-        feasible: whether every plausibility test is passed.
+        noise_violation: of the plausibility tests, in nats.
+        plausible: whether every plausibility test is passed.
         cached: the answer was remembered, not asked for.
         attempts: calls made.
         failures: kinds of the calls that failed, in order, joined by "; ".
@@ -57,7 +64,7 @@ class Query:
         raw: a judge's own words.
         spread: standard deviation among the raters, judges or samples behind the value.
         shortfall: from what the reward requires of a winner, in standard deviations; 0 meets it.
-        parts: the numbers that the value was made of.
+        components: the numbers that the value was made of.
     """
 
     stage: str
@@ -76,8 +83,8 @@ class Query:
     log_prob: float
     norm_ratio: float
     whiteness: float
-    violation: float
-    feasible: bool
+    noise_violation: float
+    plausible: bool
     cached: bool
     attempts: int
     failures: str
@@ -88,11 +95,11 @@ class Query:
     cost: float
     raw: str | None
     spread: float | None = None
-    shortfall: float = 0.0
-    parts: Mapping[str, float] | None = None
+    reward_violation: float = 0.0
+    components: Mapping[str, float] | None = None
 
     @property
-    def answered(self) -> bool:
+    def completed(self) -> bool:
         """There is a score, or there will be none."""
         return self.status in ("scored", "missing")
 
@@ -102,19 +109,19 @@ class Query:
         return self.status != "asked"
 
     @property
-    def of_part(self) -> bool:
+    def of_term(self) -> bool:
         """It is about one part of a combination."""
-        return self.stage.endswith(PART)
+        return self.stage.endswith(TERM)
 
-    def may_win(self, *, constrained: bool) -> bool:
+    def is_feasible(self, *, constrained: bool) -> bool:
         """Whether it has a score, meets what the reward requires and, where `constrained`, is plausible."""
-        plausible = self.feasible or not (constrained or self.perturbed)
-        return self.value is not None and self.shortfall == 0 and plausible
+        plausible = self.plausible or not (constrained or self.perturbed)
+        return self.value is not None and self.reward_violation == 0 and plausible
 
     @property
     def perturbed(self) -> bool:
         """Noise was added to its image, which can therefore not be drawn from its noise alone."""
-        return not self.feasible and self.violation == 0
+        return not self.plausible and self.noise_violation == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +145,7 @@ class PopulationRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Artefact:
+class Artifact:
     """A file of the run folder: the image of a candidate, or its noise."""
 
     path: str
@@ -176,23 +183,23 @@ class Ledger:
 
     def put(
         self,
-        queries: Iterable[Query] = (),
+        queries: Iterable[QueryRow] = (),
         populations: Iterable[PopulationRow] = (),
-        artefacts: Iterable[Artefact] = (),
+        artifacts: Iterable[Artifact] = (),
     ) -> None:
         """Write rows in one transaction, all of them or none; a row with the key of an older one replaces it."""
         with self._writing():
-            for table, rows in (("artefact", artefacts), ("population", populations), ("query", queries)):
+            for table, rows in (("artefact", artifacts), ("population", populations), ("query", queries)):
                 columns, values = _COLUMNS[table]
                 marks = ", ".join("?" * len(columns))
                 stored = map(values, rows) if table != "query" else (_with_text(values(row)) for row in rows)
                 self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", stored)
 
-    def queries(self, stage: str = "search") -> list[Query]:
+    def queries(self, stage: str = "search") -> list[QueryRow]:
         """Read the queries of a stage, in id order."""
         return list(self._queries("WHERE stage = ?", stage))
 
-    def all_queries(self) -> list[Query]:
+    def all_queries(self) -> list[QueryRow]:
         """Read every query, by stage and id."""
         return list(self._queries(""))
 
@@ -214,9 +221,9 @@ class Ledger:
         rows = self._read("SELECT id, vector FROM feature WHERE stage = ? ORDER BY id", stage)
         return {id_: np.frombuffer(vector, "<f4") for id_, vector in rows}
 
-    def artefacts(self) -> list[Artefact]:
+    def artifacts(self) -> list[Artifact]:
         """Read which files the run has."""
-        return [Artefact(*row) for row in self._read("SELECT * FROM artefact ORDER BY stage, id, path")]
+        return [Artifact(*row) for row in self._read("SELECT * FROM artefact ORDER BY stage, id, path")]
 
     def set(self, key: str, value: Any) -> None:
         """Keep a fact of the run, anything that JSON can hold."""
@@ -249,13 +256,13 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             raise self._named(error) from error
 
-    def _queries(self, where: str, *parameters: Any) -> Iterator[Query]:
+    def _queries(self, where: str, *parameters: Any) -> Iterator[QueryRow]:
         for row in self._read(f"SELECT * FROM query {where} ORDER BY stage, id, oracle, repeat, rater", *parameters):
             values = list(row)
             for place in _BOOLEANS:
                 values[place] = bool(values[place])
             values[-1] = None if values[-1] is None else json.loads(values[-1])
-            yield Query(*values)
+            yield QueryRow(*values)
 
     def _named(self, error: sqlite3.DatabaseError) -> Exception:
         """Tell a damaged file from one that cannot be written."""
@@ -302,5 +309,5 @@ def _with_text(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values if parts is None else (*values[:-1], json.dumps(dict(parts), ensure_ascii=False))
 
 
-_COLUMNS = {"query": _table(Query), "population": _table(PopulationRow), "artefact": _table(Artefact)}
-_BOOLEANS = tuple(_COLUMNS["query"][0].index(name) for name in ("feasible", "cached"))
+_COLUMNS = {"query": _table(QueryRow), "population": _table(PopulationRow), "artefact": _table(Artifact)}
+_BOOLEANS = tuple(_COLUMNS["query"][0].index(name) for name in ("plausible", "cached"))

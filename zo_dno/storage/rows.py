@@ -3,8 +3,8 @@
 import math
 from typing import Protocol
 
-from zo_dno.storage.ledger import Query
-from zo_dno.types import Answer, Question, Score
+from zo_dno.storage.ledger import QueryRow
+from zo_dno.types import Query, Response, Score
 
 
 class Named(Protocol):
@@ -26,9 +26,9 @@ class Tested(Protocol):
     @property
     def whiteness(self) -> float: ...
     @property
-    def violation(self) -> float: ...
+    def noise_violation(self) -> float: ...
     @property
-    def feasible(self) -> bool: ...
+    def plausible(self) -> bool: ...
 
 
 def query_row(
@@ -36,10 +36,10 @@ def query_row(
     population: int,
     reward: Named,
     tested: Tested,
-    question: Question,
-    answer: Answer | None = None,
-    earlier: Query | None = None,
-) -> Query:
+    query: Query,
+    answer: Response | None = None,
+    earlier: QueryRow | None = None,
+) -> QueryRow:
     """Make the row of a question that leaves, or of its answer.
 
     Calls and costs go on counting from `earlier`, the row of the same question from an earlier session.
@@ -47,16 +47,16 @@ def query_row(
     score = answer.score if answer is not None else None
     missing = score is not None and score.missing
     calls, failures = (answer.attempts, answer.failures) if answer is not None else (0, ())
-    return Query(
+    return QueryRow(
         stage=stage,
-        id=question.id,
+        id=query.id,
         population=population,
-        image=question.sha256,
-        prompt=question.prompt,
+        image=query.sha256,
+        prompt=query.prompt,
         oracle=reward.name,
         version=reward.version,
-        repeat=question.repeat,
-        rater=question.rater,
+        repeat=query.repeat,
+        rater=query.rater,
         status="asked" if score is None else "missing" if missing else "scored",
         value=None if score is None or missing else score.value,
         told=None,
@@ -64,8 +64,8 @@ def query_row(
         log_prob=tested.log_prob,
         norm_ratio=tested.norm_ratio,
         whiteness=tested.whiteness,
-        violation=tested.violation,
-        feasible=tested.feasible,
+        noise_violation=tested.noise_violation,
+        plausible=tested.plausible,
         cached=answer is not None and answer.cached,
         attempts=calls + (earlier.attempts if earlier else 0),
         failures="; ".join([*([earlier.failures] if earlier and earlier.failures else []), *failures]),
@@ -76,19 +76,19 @@ def query_row(
         cost=(answer.cost if answer else 0.0) + (earlier.cost if earlier else 0.0),
         raw=score.raw if score else None,
         spread=score.spread if score else None,
-        shortfall=score.shortfall if score else 0.0,
-        parts=score.parts if score else None,
+        reward_violation=score.reward_violation if score else 0.0,
+        components=score.components if score else None,
     )
 
 
-def score_of(row: Query) -> Score:
+def score_of(row: QueryRow) -> Score:
     """Return the score that an answered row keeps, without its price and time."""
     return Score(
         value=math.nan if row.value is None else row.value,
         error=row.error,
         raw=row.raw,
         kind=row.kind,
-        parts=row.parts,
+        components=row.components,
         spread=row.spread,
-        shortfall=row.shortfall,
+        reward_violation=row.reward_violation,
     )

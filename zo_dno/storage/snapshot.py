@@ -78,9 +78,9 @@ def _packed(value: Any, tensors: dict[str, Tensor]) -> Any:
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"tensor": name}
     if isinstance(value, dict):
-        return {"dict": [[key, _packed(part, tensors)] for key, part in value.items()]}
+        return {"dict": [[key, _packed(entry, tensors)] for key, entry in value.items()]}
     if isinstance(value, list | tuple):
-        return {type(value).__name__: [_packed(part, tensors) for part in value]}
+        return {type(value).__name__: [_packed(entry, tensors) for entry in value]}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"A strategy's state must be tensors and plain values; got {type(value).__name__}.")
@@ -93,6 +93,6 @@ def _unpacked(packed: Any, tensors: dict[str, Tensor]) -> Any:
     if kind == "tensor":
         return tensors[content]
     if kind == "dict":
-        return {key: _unpacked(part, tensors) for key, part in content}
-    parts = [_unpacked(part, tensors) for part in content]
+        return {key: _unpacked(entry, tensors) for key, entry in content}
+    parts = [_unpacked(entry, tensors) for entry in content]
     return tuple(parts) if kind == "tuple" else parts

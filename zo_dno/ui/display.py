@@ -74,14 +74,14 @@ class Live:
         self._step, self._figures = step, figures(step)
 
     def __str__(self) -> str:
-        return f"{self._figures}  {_crews(self._step)}".rstrip()
+        return f"{self._figures}  {_actor_pools(self._step)}".rstrip()
 
 
-def _crews(step: Step) -> str:
+def _actor_pools(step: Step) -> str:
     """Say how many actors are alive, how many calls they have, and how busy they were."""
     return "  ".join(
-        f"{crew.what} {crew.alive}/{crew.size}, {crew.in_flight} calls, {crew.utilisation:.0%} busy"
-        for crew in step.crews
+        f"{actors.what} {actors.alive}/{actors.size}, {actors.in_flight} calls, {actors.utilisation:.0%} busy"
+        for actors in step.actor_pools
     )
 
 
@@ -100,7 +100,7 @@ def progress_of_many() -> Iterator[Callable[[str, Step], None]]:
         def on_step(prompt: str, step: Step) -> None:
             asked[prompt] = (step.queries, step.planned)
             done, planned = (sum(values) for values in zip(*asked.values(), strict=True))
-            bar.update(task, completed=done, total=planned, figures=f"{len(asked)} begun  {_crews(step)}")
+            bar.update(task, completed=done, total=planned, figures=f"{len(asked)} begun  {_actor_pools(step)}")
 
         yield on_step
 
@@ -187,14 +187,14 @@ def summary(result: Result) -> None:
     if result.best.error is not None:
         winner += f" ± {result.best.error:.2g}, mean of {result.best.answers} answers"
     table.add_row(f"{result.reward} ({result.unit})", _text(result.first.reward), winner)
-    for name in [name for name in result.best.parts or () if name != result.reward]:
-        both = ((found.parts or {}).get(name) for found in (result.first, result.best))
+    for name in [name for name in result.best.components or () if name != result.reward]:
+        both = ((found.components or {}).get(name) for found in (result.first, result.best))
         table.add_row(f"  {name}", *map(_text, both))
     for name, (first, best) in result.held_out.items():
         table.add_row(f"{name} (held out)", _text(first), _text(best))
     for label, field in (("log P(z)", "log_prob"), ("norm ratio", "norm_ratio"), ("whiteness (p)", "whiteness")):
         table.add_row(label, *(_text(getattr(found, field)) for found in (result.first, result.best)))
-    table.add_row("plausibly Gaussian", *("yes" if found.feasible else "no" for found in (result.first, result.best)))
+    table.add_row("plausibly Gaussian", *("yes" if found.plausible else "no" for found in (result.first, result.best)))
     if result.baseline is not None:
         how = "" if result.baseline.measured else ", estimated"
         table.add_row(f"best of {result.baseline.queries}{how}", "", _text(result.baseline.reward))
@@ -248,8 +248,8 @@ def overview(run: Overview) -> None:
     if run.best is not None:
         console.print(f"best {run.best.value:.6g}, query {run.best.id + 1}, log P {run.best.log_prob:.2f}")
     for what, row in (("first", run.first), ("best", run.best)):
-        if row is not None and row.parts:
-            made_of = ", ".join(f"{name} {value:.4g}" for name, value in row.parts.items())
+        if row is not None and row.components:
+            made_of = ", ".join(f"{name} {value:.4g}" for name, value in row.components.items())
             console.print(f"  {what}: {made_of}", markup=False, soft_wrap=True)
     _unmet(run.unmet)
     console.print(f"{run.attempts} calls, {_spent(run.cost, run.tokens)}, {run.seconds:.1f} s")

@@ -142,8 +142,8 @@ def _reward(folder: Path | None, mode: str | None, reward: "AnyReward | None", o
 
 def _human(reward: Reward) -> Human:
     """Find the one part of a reward that asks people."""
-    members = [part.reward for part in reward.members] if isinstance(reward, Combination) else [reward]
-    found = [one for one in members if isinstance(one, Human)]
+    terms = [part.reward for part in reward.terms] if isinstance(reward, Combination) else [reward]
+    found = [one for one in terms if isinstance(one, Human)]
     if len(found) != 1:
         name = type(reward).name if isinstance(reward, Combination) else reward.name
         raise InputError(

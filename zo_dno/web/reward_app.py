@@ -76,7 +76,7 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
         an ASGI application: `POST /score`, `GET /version`, `GET /health`, and `/openapi.json`, which describes them.
     """
     app = FastAPI(title=f"zo-dno reward {reward.name}", version=__version__, description=f"Scores in {reward.unit}.")
-    places, waiting = anyio.CapacityLimiter(in_flight or reward.asking.in_flight), 0
+    places, waiting = anyio.CapacityLimiter(in_flight or reward.policy.in_flight), 0
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Any]]) -> Any:
@@ -133,12 +133,12 @@ async def _outcome(reward: Reward, images: list[np.ndarray], prompts: list[str])
 
 async def _call(reward: Reward, images: list[np.ndarray], prompts: list[str]) -> Outcome:
     try:
-        with anyio.fail_after(reward.asking.timeout):
+        with anyio.fail_after(reward.policy.timeout):
             if reward.is_async:
                 return await call_async(reward, images, prompts)
             return await anyio.to_thread.run_sync(call, reward, images, prompts, abandon_on_cancel=True)
     except TimeoutError:
-        return Failure("timeout", f"no answer within {reward.asking.timeout:g} s", transient=True, billed=True)
+        return Failure("timeout", f"no answer within {reward.policy.timeout:g} s", transient=True, billed=True)
 
 
 def _answered(outcome: Outcome, n: int) -> Answered:

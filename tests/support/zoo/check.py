@@ -68,7 +68,7 @@ def check(family: str, scheduler: str) -> Finding:
 
     plain, own = plain_call(pipeline, family, arguments, generator)
     assert len(own) == len(draws), "the pipeline draws something else than was recorded"
-    z = generator.space.join([own[number].reshape(BATCH, *draws[number].shape) for number in searched])
+    z = generator.layout.join([own[number].reshape(BATCH, *draws[number].shape) for number in searched])
     generator(z)
     with no_encoding(pipeline):
         assert torch.equal(generator(z), plain), "a replay is not the pipeline's own output"
@@ -76,7 +76,7 @@ def check(family: str, scheduler: str) -> Finding:
     base = z[:1]
     for i, draw in enumerate(generator.draws(base)):
         others = [-draw if i == j else other for j, other in enumerate(generator.draws(base))]
-        changed = generator.render(generator.space.join(others))
+        changed = generator.render(generator.layout.join(others))
         assert not torch.equal(changed, generator.render(base)), f"draw {searched[i]} is dead"
 
     return Finding(

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from zo_dno.errors import InputError, RunError, unknown_name
-from zo_dno.storage.ledger import Query
+from zo_dno.storage.ledger import QueryRow
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Scale:
         return (value - self.mean) / self.deviation
 
 
-def given_scales(scales: Any, parts: Collection[str]) -> dict[str, Scale]:
+def given_scales(scales: Any, terms: Collection[str]) -> dict[str, Scale]:
     """Read scales: part -> [mean, standard deviation].
 
     Raises:
@@ -34,26 +34,28 @@ def given_scales(scales: Any, parts: Collection[str]) -> dict[str, Scale]:
     if not isinstance(scales, Mapping):
         raise InputError(f"scales must be part -> [mean, standard deviation]; got {scales!r}.")
     for name, scale in scales.items():
-        if name not in parts:
-            raise unknown_name("scales of part", str(name), parts)
+        if name not in terms:
+            raise unknown_name("scales of part", str(name), terms)
         if not _is_scale(scale):
             raise InputError(f"scales of {name!r} must be [mean, standard deviation above 0]; got {scale!r}.")
     return {name: Scale(float(mean), float(deviation)) for name, (mean, deviation) in scales.items()}
 
 
-def measured_scales(rows: Iterable[Query], parts: Iterable[str], *, divide: Collection[str]) -> dict[str, Scale]:
+def measured_scales(rows: Iterable[QueryRow], terms: Iterable[str], *, divide: Collection[str]) -> dict[str, Scale]:
     """Measure the scales of parts on the rows of a warm-up.
 
     Args:
         rows: of the warm-up.
-        parts: to measure.
+        terms: names of the terms to measure.
         divide: those of them that are standardised. Another one, of which only a threshold is asked, counts in its
             own unit where it was always the same.
     Raises:
         RunError: a part has too few scores, or one that is standardised had always the same.
     """
     rows = list(rows)
-    values = {name: [row.parts[name] for row in rows if row.parts and name in row.parts] for name in parts}
+    values = {
+        name: [row.components[name] for row in rows if row.components and name in row.components] for name in terms
+    }
     scales = {name: _measured(name, values[name], rows) for name in values}
     for name, scale in scales.items():
         if scale.deviation == 0:
@@ -66,7 +68,7 @@ def measured_scales(rows: Iterable[Query], parts: Iterable[str], *, divide: Coll
     return scales
 
 
-def _measured(name: str, values: Sequence[float], rows: Sequence[Query]) -> Scale:
+def _measured(name: str, values: Sequence[float], rows: Sequence[QueryRow]) -> Scale:
     if len(values) < 2:
         reason = next((row.error for row in rows if row.error), "no reason given")
         raise RunError(

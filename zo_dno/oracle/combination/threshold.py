@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zo_dno.errors import InputError
-from zo_dno.storage.ledger import Query
+from zo_dno.storage.ledger import QueryRow
 
 _TEXT = re.compile(r"\s*(?P<part>\S.*?)\s*(?P<sign>>=|<=)\s*(?P<limit>\S+)\s*")
 
@@ -15,7 +15,7 @@ _TEXT = re.compile(r"\s*(?P<part>\S.*?)\s*(?P<sign>>=|<=)\s*(?P<limit>\S+)\s*")
 class Threshold:
     """A part's value must be `at_least` the limit, or else at most the limit."""
 
-    part: str
+    term: str
     limit: float
     at_least: bool = True
 
@@ -38,9 +38,9 @@ class Threshold:
         return cls(found["part"], limit, found["sign"] == ">=")
 
     def __str__(self) -> str:
-        return f"{self.part} {'>=' if self.at_least else '<='} {repr(self.limit).removesuffix('.0')}"
+        return f"{self.term} {'>=' if self.at_least else '<='} {repr(self.limit).removesuffix('.0')}"
 
-    def shortfall(self, value: float) -> float:
+    def reward_violation(self, value: float) -> float:
         """Return how far a value is from the limit, in the part's unit; 0 where it meets it."""
         return max(0.0, self.limit - value if self.at_least else value - self.limit)
 
@@ -49,20 +49,21 @@ class Threshold:
         return self.limit <= high if self.at_least else self.limit >= low
 
 
-def unmet(thresholds: Iterable[Threshold], rows: Sequence[Query]) -> dict[str, int]:
+def unmet(thresholds: Iterable[Threshold], rows: Sequence[QueryRow]) -> dict[str, int]:
     """Count, for each threshold, the scored rows that do not meet it."""
-    known = [row.parts for row in rows if row.value is not None and row.parts is not None]
+    known = [row.components for row in rows if row.value is not None and row.components is not None]
     return {
-        str(one): sum(one.shortfall(parts[one.part]) > 0 for parts in known if one.part in parts) for one in thresholds
+        str(one): sum(one.reward_violation(parts[one.term]) > 0 for parts in known if one.term in parts)
+        for one in thresholds
     }
 
 
-def why_none_may_win(rows: Sequence[Query], missed: Mapping[str, int], *, constrained: bool) -> str:
+def why_none_may_win(rows: Sequence[QueryRow], missed: Mapping[str, int], *, constrained: bool) -> str:
     """Say what the scored rows lack, and how often; `constrained`: plausible noise was asked for too."""
     scored = [row for row in rows if row.value is not None]
-    short = sum(row.shortfall > 0 for row in scored)
+    short = sum(row.reward_violation > 0 for row in scored)
     counts = {f"miss {text}": count for text, count in missed.items()} or {"miss what the reward requires": short}
     if constrained:
-        counts["are not plausibly Gaussian"] = sum(not row.feasible for row in scored)
+        counts["are not plausibly Gaussian"] = sum(not row.plausible for row in scored)
     reasons = [f"{count} {what}" for what, count in counts.items() if count]
     return f"No candidate may win: of {len(scored)} with a score, {', '.join(reasons)}."

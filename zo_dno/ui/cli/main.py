@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_MODEL, _REWARD, _ASKING, _SEARCH, _OUTPUT = "Model", "Reward", "How the reward is asked", "Search", "Run"
+_MODEL, _REWARD, _POLICY, _SEARCH, _OUTPUT = "Model", "Reward", "How the reward is asked", "Search", "Run"
 _RAY = "Ray: other processes and machines"
 
 
@@ -78,20 +78,20 @@ def run(
     held_out: Annotated[
         list[str] | None, _option("A reward asked about first and best only; repeatable.", _REWARD)
     ] = None,
-    in_flight: Annotated[int | None, _option("Calls under way at once (1).", _ASKING)] = None,
-    timeout: Annotated[float | None, _option("Seconds for one call.", _ASKING)] = None,
-    deadline: Annotated[float | None, _option("Seconds for one query with all its calls.", _ASKING)] = None,
-    attempts: Annotated[int | None, _option("Calls for one query at most (5).", _ASKING)] = None,
-    requests_per_minute: Annotated[float | None, _option("Calls started, at most.", _ASKING)] = None,
-    tokens_per_minute: Annotated[float | None, _option("Tokens asked for, at most.", _ASKING)] = None,
-    price: Annotated[float | None, _option("Money for one image.", _ASKING)] = None,
-    token_price: Annotated[float | None, _option("Money for a million tokens.", _ASKING)] = None,
-    max_tokens: Annotated[int | None, _option("The most tokens that one call can use.", _ASKING)] = None,
-    breaker: Annotated[int | None, _option("Pause once so many calls in a row failed (16; 0: never).", _ASKING)] = None,
+    in_flight: Annotated[int | None, _option("Calls under way at once (1).", _POLICY)] = None,
+    timeout: Annotated[float | None, _option("Seconds for one call.", _POLICY)] = None,
+    deadline: Annotated[float | None, _option("Seconds for one query with all its calls.", _POLICY)] = None,
+    attempts: Annotated[int | None, _option("Calls for one query at most (5).", _POLICY)] = None,
+    requests_per_minute: Annotated[float | None, _option("Calls started, at most.", _POLICY)] = None,
+    tokens_per_minute: Annotated[float | None, _option("Tokens asked for, at most.", _POLICY)] = None,
+    price: Annotated[float | None, _option("Money for one image.", _POLICY)] = None,
+    token_price: Annotated[float | None, _option("Money for a million tokens.", _POLICY)] = None,
+    max_tokens: Annotated[int | None, _option("The most tokens that one call can use.", _POLICY)] = None,
+    breaker: Annotated[int | None, _option("Pause once so many calls in a row failed (16; 0: never).", _POLICY)] = None,
     durable: Annotated[
-        bool | None, _option("Keep every answer and image at once; always so with a price.", _ASKING)
+        bool | None, _option("Keep every answer and image at once; always so with a price.", _POLICY)
     ] = None,
-    cache: Annotated[Path | None, _option("File of answers that runs share.", _ASKING)] = None,
+    cache: Annotated[Path | None, _option("File of answers that runs share.", _POLICY)] = None,
     strategy: Annotated[str | None, _option("A name from `zo-dno list` (snes).", _SEARCH)] = None,
     strategy_option: Annotated[list[str] | None, _option("KEY=VALUE; repeatable.", _SEARCH)] = None,
     space: Annotated[str | None, _option("What of the noise is searched; see `zo-dno list` (all).", _SEARCH)] = None,
@@ -198,7 +198,7 @@ def run(
         "keep_images": keep_images,
         "threads": threads,
     }
-    asking = {
+    policy = {
         "in_flight": in_flight,
         "timeout": timeout,
         "deadline": deadline,
@@ -214,7 +214,7 @@ def run(
     values = (read_yaml(config) if config else {}) | _given(given)
     if queries is not None and horizon is None:
         values.pop("horizon", None)  # a config that a run wrote names it
-    values["asking"] = (values.get("asking") or {}) | _given(asking)
+    values["policy"] = (values.get("policy") or {}) | _given(policy)
     if min_log_prob is not None:
         values["min_log_prob"] = None if min_log_prob == "none" else _number(min_log_prob)
     from zo_dno.ui import display

@@ -11,12 +11,13 @@ from typing import Any
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.reward import Reward
 
-_KEYS = ("reward", "options", "asking", "weight", "label")
+_KEYS = ("reward", "options", "policy", "weight", "label")
+_RENAMED = {"asking": "policy"}  # keys of older configs
 _EXAMPLE = '{"jpeg_smaller": 1, "prompt_match": 2}'
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Term:
     """One of the rewards that a combination asks.
 
     Attributes:
@@ -24,7 +25,7 @@ class Part:
         given: the reward as it was named or handed over; its name once it is made.
         weight: of its value; 0 where it is asked for a threshold alone.
         options: it is made with.
-        asking: changes to the terms it is asked on.
+        policy: changes to the terms it is asked on.
         made: the reward itself, once the table of names was read.
     """
 
@@ -32,7 +33,7 @@ class Part:
     given: Any
     weight: float = 1.0
     options: Mapping[str, Any] = field(default_factory=dict)
-    asking: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
     made: Reward | None = None
 
     @property
@@ -63,10 +64,10 @@ class Part:
 
     @property
     def _details(self) -> dict[str, Any]:
-        return {key: dict(said) for key, said in (("options", self.options), ("asking", self.asking)) if said}
+        return {key: dict(said) for key, said in (("options", self.options), ("policy", self.policy)) if said}
 
 
-def parts_of(given: Any) -> tuple[Part, ...]:
+def terms_of(given: Any) -> tuple[Term, ...]:
     """Read parts: name -> weight or details, or a list of rewards and details; text is JSON.
 
     A detail is one of `reward`, `options`, `asking`, `weight` and, in a list, `label`, the part's name.
@@ -76,12 +77,12 @@ def parts_of(given: Any) -> tuple[Part, ...]:
     """
     given = structured("parts", given)
     if isinstance(given, Mapping):
-        parts = [_part(_details(said), str(name)) for name, said in given.items()]
+        parts = [_term(_details(said), str(name)) for name, said in given.items()]
     elif isinstance(given, Sequence) and not isinstance(given, str):
-        parts = [said if isinstance(said, Part) else _part(_details(said)) for said in given]
+        parts = [said if isinstance(said, Term) else _term(_details(said)) for said in given]
     else:
         raise InputError(f"parts must be a mapping or a list of rewards; got {given!r}. Such as {_EXAMPLE}.")
-    for name, count in Counter(part.name for part in parts).items():
+    for name, count in Counter(term.name for term in parts).items():
         if count > 1:
             raise InputError(f"parts must have names of their own; got {name!r} {count} times. Give each a label.")
     return tuple(parts)
@@ -109,9 +110,10 @@ def _details(said: Any) -> dict[str, Any]:
     return {"weight": said} if isinstance(said, Real) else {"reward": structured("reward", said)}
 
 
-def _part(details: dict[str, Any], name: str | None = None) -> Part:
+def _term(details: dict[str, Any], name: str | None = None) -> Term:
     if isinstance(details.get("reward"), Mapping):  # text that held details
         details = dict(details["reward"])
+    details = {_RENAMED.get(key, key): value for key, value in details.items()}
     for key in details:
         if key not in _KEYS:
             raise unknown_name("part key", str(key), _KEYS)
@@ -119,13 +121,13 @@ def _part(details: dict[str, Any], name: str | None = None) -> Part:
     if given is None:
         raise InputError(f"part must name its reward; got {details}. Such as {{'reward': 'jpeg_smaller'}}.")
     name = str(name or details.get("label") or _label(given))
-    for key in ("options", "asking"):
+    for key in ("options", "policy"):
         if not isinstance(details.get(key) or {}, Mapping):
             raise InputError(f"{key} of part {name!r} must be a mapping; got {details[key]!r}.")
     weight = details.get("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
         raise InputError(f"weight of part {name!r} must be a finite number; got {weight!r}.")
-    return Part(name, given, float(weight), details.get("options") or {}, details.get("asking") or {})
+    return Term(name, given, float(weight), details.get("options") or {}, details.get("policy") or {})
 
 
 def _label(given: Any) -> str:

@@ -6,55 +6,55 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from zo_dno.oracle.cache import Cache
-from zo_dno.types import Answer, Question, Score
+from zo_dno.types import Query, Response, Score
 
-Placed = list[tuple[Question, Answer]]
+Responses = list[tuple[Query, Response]]
 
 
-class Round:
+class QueryQueue:
     """Sorts questions into those that are remembered, those that equal another one, and those that wait to be asked.
 
     Args:
         key: names a question.
         cache: of answers.
-        on_answered: called with answers as soon as they are there, before anything else is asked.
+        on_scored: called with answers as soon as they are there, before anything else is asked.
     """
 
-    def __init__(self, key: Callable[[Question], str], cache: Cache, on_answered: Callable[[Placed], None]) -> None:
-        self._key, self._cache, self._on_answered = key, cache, on_answered
+    def __init__(self, key: Callable[[Query], str], cache: Cache, on_scored: Callable[[Responses], None]) -> None:
+        self._key, self._cache, self._on_scored = key, cache, on_scored
         self._ids: list[int] = []
         self._asked: dict[str, int] = {}  # key -> id of the question that is asked for all that equal it
-        self._twins: dict[int, list[Question]] = {}
-        self._answers: dict[int, Answer] = {}
-        self._waiting: deque[Question] = deque()
+        self._twins: dict[int, list[Query]] = {}
+        self._answers: dict[int, Response] = {}
+        self._waiting: deque[Query] = deque()
 
     def __len__(self) -> int:
         """Return how many wait to be asked."""
         return len(self._waiting)
 
-    def add(self, questions: Sequence[Question]) -> None:
+    def add(self, queries: Sequence[Query]) -> None:
         """Take up questions, each with an id of its own; what is known of them already is settled at once."""
-        known: Placed = []
-        for question in questions:
-            key = self._key(question)
+        known: Responses = []
+        for query in queries:
+            key = self._key(query)
             score = self._cache.find(key)
             first = self._asked.get(key)
-            if question.no_image:
-                none = Score(math.nan, error=question.no_image, kind="no image")
-                known.append((question, Answer(none, attempts=0)))
+            if query.no_image:
+                none = Score(math.nan, error=query.no_image, kind="no image")
+                known.append((query, Response(none, attempts=0)))
             elif score is not None:
-                known.append((question, Answer(score, attempts=0, cached=True)))
+                known.append((query, Response(score, attempts=0, cached=True)))
             elif first is None:
-                self._asked[key] = question.id
-                self._waiting.append(question)
+                self._asked[key] = query.id
+                self._waiting.append(query)
             elif first in self._answers:
-                known.append((question, copied(self._answers[first])))
+                known.append((query, copied(self._answers[first])))
             else:
-                self._twins.setdefault(first, []).append(question)
-        self._ids += [question.id for question in questions]
+                self._twins.setdefault(first, []).append(query)
+        self._ids += [query.id for query in queries]
         self.settle(known)
 
-    def group(self, size: int, *, last: bool) -> list[Question]:
+    def group(self, size: int, *, last: bool) -> list[Query]:
         """Return the questions to ask next: `size` of them, or fewer when they are the last ones."""
         whole = len(self._waiting) >= size or last
         return [self._waiting[i] for i in range(min(size, len(self._waiting)))] if whole else []
@@ -68,24 +68,24 @@ class Round:
         """Let none of those that wait be asked."""
         self._waiting.clear()
 
-    def twins(self, question: Question) -> list[Question]:
+    def twins(self, query: Query) -> list[Query]:
         """Return the questions that wait for the same answer."""
-        return self._twins.pop(question.id, [])
+        return self._twins.pop(query.id, [])
 
-    def settle(self, found: Placed) -> None:
+    def settle(self, found: Responses) -> None:
         """Take note of answers."""
         if not found:
             return
-        self._answers.update((question.id, answer) for question, answer in found)
-        self._on_answered(found)
-        self._cache.remember((self._key(question), answer.score) for question, answer in found)
+        self._answers.update((query.id, answer) for query, answer in found)
+        self._on_scored(found)
+        self._cache.remember((self._key(query), answer.score) for query, answer in found)
 
     @property
-    def answers(self) -> list[Answer | None]:
+    def answers(self) -> list[Response | None]:
         """In the order of the questions; None where there is none."""
         return [self._answers.get(id_) for id_ in self._ids]
 
 
-def copied(answer: Answer) -> Answer:
+def copied(answer: Response) -> Response:
     """Return what a question that equals another one is answered."""
-    return Answer(replace(answer.score, seconds=0.0, tokens=0), attempts=0, cached=True)
+    return Response(replace(answer.score, seconds=0.0, tokens=0), attempts=0, cached=True)
