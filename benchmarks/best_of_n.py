@@ -10,8 +10,8 @@ import torch
 
 import zo_dno
 from benchmarks.tables import show
+from zo_dno.generators.quiet import quiet_libraries
 from zo_dno.strategies import DEFAULT_STRATEGY
-from zo_dno.ui.display import quiet_libraries
 
 PROMPT = "mountains at day, cloudy, with a house"
 

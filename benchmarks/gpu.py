@@ -20,12 +20,12 @@ import zo_dno
 from benchmarks.tables import show
 from zo_dno.generators.batch_size import best_batch_size
 from zo_dno.generators.pixels import is_out_of_memory
+from zo_dno.generators.quiet import quiet_libraries
 from zo_dno.rng import stream
 from zo_dno.search.white_box import Opened
 from zo_dno.strategies.hybrid import Hybrid2
 from zo_dno.strategies.snes import SNES
 from zo_dno.strategy import Problem
-from zo_dno.ui.display import quiet_libraries
 
 PROMPT = "a lighthouse at dusk"
 WORDS = ["<|startoftext|>", "<|endoftext|>", *string.ascii_lowercase, *(f"{c}</w>" for c in string.ascii_lowercase)]

@@ -18,11 +18,11 @@ from PIL import Image
 import zo_dno
 from benchmarks.rater import SimulatedRater, knock_out
 from benchmarks.tables import show
+from zo_dno.generators.quiet import quiet_libraries
 from zo_dno.rewards.human import Human
 from zo_dno.rng import stream
 from zo_dno.scenes.grammar import WORDS
 from zo_dno.scenes.judge import Judge
-from zo_dno.ui.display import quiet_libraries
 
 PROMPT = "mountains at day"
 FLIPPED = 0.1

@@ -18,11 +18,11 @@ from benchmarks.tables import show
 from zo_dno.call_policy import CallPolicy
 from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.distributed.reward_actors import RewardActors, Takes
+from zo_dno.generators.quiet import quiet_libraries
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.storage.images import image_hash
 from zo_dno.types import Query
-from zo_dno.ui.display import quiet_libraries
 
 SECONDS = 0.2
 SIDE = 64

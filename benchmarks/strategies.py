@@ -117,7 +117,7 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
     import torch
 
     import zo_dno
-    from zo_dno.ui.display import quiet_libraries
+    from zo_dno.generators.quiet import quiet_libraries
 
     name, reward, prompt, seed, queries, constrained, noise = job
     torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from diffusers import DiffusionPipeline
 import zo_dno
 from benchmarks.tables import show
 from zo_dno import scenes
-from zo_dno.ui.display import quiet_libraries
+from zo_dno.generators.quiet import quiet_libraries
 
 PROMPT = "mountains at day, cloudy, with a house"
 BATCH_SIZE = 16

@@ -13,7 +13,7 @@ from scipy import stats
 
 import zo_dno
 from benchmarks.tables import show
-from zo_dno.ui.display import quiet_libraries
+from zo_dno.generators.quiet import quiet_libraries
 
 PROMPT = "sea at dusk, with a sailboat"
 BUDGETS = (64, 256, 512)

@@ -213,7 +213,7 @@ def _trainable() -> type:
             return True
 
         def step(self) -> dict[str, Any]:
-            from zo_dno.ui.display import quiet_libraries
+            from zo_dno.generators.quiet import quiet_libraries
 
             stages = self._plan.budgets if self._pauses else self._plan.budgets[-1:]
             with quiet_libraries():

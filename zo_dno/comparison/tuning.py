@@ -133,7 +133,7 @@ def _try(plan_of: Any, folder: Path, here: str, options: dict[str, Any]) -> dict
 
     import torch
 
-    from zo_dno.ui.display import quiet_libraries
+    from zo_dno.generators.quiet import quiet_libraries
 
     torch.set_num_threads(1)
     if here not in sys.path:

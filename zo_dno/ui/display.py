@@ -1,7 +1,5 @@
 """What the command line shows: the live progress, the summary, lists."""
 
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,22 +32,6 @@ _LIMITS = {
     "nfe": "its denoiser calls are spent",
     "seconds": "its time is up",
 }
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep the remarks of diffusers and transformers about their own files off the screen."""
-    import diffusers.utils.logging
-    import transformers.utils.logging
-
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # which would announce every retry
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module="diffusers|transformers|torch")
-        for library in (diffusers, transformers):
-            library.utils.logging.set_verbosity_error()
-            library.utils.logging.disable_progress_bar()
-        yield
 
 
 @contextmanager

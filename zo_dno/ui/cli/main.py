@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zo_dno.errors import InputError, RunError, ZoDnoError
+from zo_dno.generators.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from zo_dno.results.result import Result
@@ -226,7 +227,7 @@ def run(
     if draft is not None:
         _run_draft(checked, draft, out)
         return
-    with display.quiet_libraries(), display.progress() as on_step:
+    with quiet_libraries(), display.progress() as on_step:
         from zo_dno.run.from_config import run as run_config
 
         result = run_config(checked, out, on_step)
@@ -239,7 +240,7 @@ def _run_draft(config: "RunConfig", steps: int, out: Path) -> None:
     from zo_dno.ui import display
 
     import_from_here()
-    with display.quiet_libraries(), display.progress() as on_step:
+    with quiet_libraries(), display.progress() as on_step:
         drafted = run_draft(with_threads(config), steps, out, on_step)
     display.drafted(drafted)
     _end(drafted.full)
@@ -256,7 +257,7 @@ def _run_many(values: dict[str, Any], prompts: Path, out: Path, at_once: int | N
     import_from_here()
     found = read_prompts(prompts)
     config = with_threads(validated({**values, "prompt": found[0]}))
-    with display.quiet_libraries(), display.progress_of_many() as on_step:
+    with quiet_libraries(), display.progress_of_many() as on_step:
         lines = run_many(config, found, out, on_step, at_once=at_once)
     display.many(lines, out)
 
@@ -282,19 +283,19 @@ def resume(
         from zo_dno.run.many_prompts import resume_many
 
         changed = {"queries": queries, "max_cost": max_cost, "workers": workers, "generators": generators, "ray": ray}
-        with display.quiet_libraries(), display.progress_of_many() as on_step_of:
+        with quiet_libraries(), display.progress_of_many() as on_step_of:
             lines = resume_many(folder, on_step_of, **changed)
         display.many(lines, folder)
         return
     if (folder / "draft.yaml").exists():
         from zo_dno.run.draft import resume_draft
 
-        with display.quiet_libraries(), display.progress() as on_step:
+        with quiet_libraries(), display.progress() as on_step:
             drafted = resume_draft(folder, on_step)
         display.drafted(drafted)
         _end(drafted.full)
         return
-    with display.quiet_libraries(), display.progress() as on_step:
+    with quiet_libraries(), display.progress() as on_step:
         from zo_dno.run import from_config as runs
 
         budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost}
@@ -346,7 +347,7 @@ def compare(
 
     import_from_here()
     made = read_plan({"threads": 1, **read_yaml(plan)})
-    with display.quiet_libraries(), display.progress_of_trials() as on_trial:
+    with quiet_libraries(), display.progress_of_trials() as on_trial:
         found = run_plan(made, out, at_once=at_once, early_stopping=early_stopping, ray=ray, on_trial=on_trial)
     found.report()
     display.comparison(found)
@@ -471,7 +472,7 @@ def render(
 
     if steps is not None and steps < 1:
         raise InputError(f"steps must be at least 1; got {steps}.")
-    with display.quiet_libraries():
+    with quiet_libraries():
         from PIL import Image
         from safetensors.torch import save_file
 
