@@ -1,0 +1,123 @@
+"""Runs that an older version wrote open, show, report and resume as they did there."""
+
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import zo_dno
+from zo_dno.results.overview import overview
+from zo_dno.run.config import with_current_names
+from zo_dno.storage.ledger import Ledger
+from zo_dno.ui.cli.main import app
+
+OLD = Path(__file__).parents[1] / "storage" / "old_runs"
+EXPECTED = json.loads((OLD / "expected.json").read_text())
+ROW = ("stage", "id", "oracle", "status", "value", "told", "told_seq", "log_prob", "plausible", "reward_violation")
+ROUNDING = 1e-5  # processors differ in the last bits of log P and of the strategy's arithmetic
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """Return a function that copies an old run into the current folder, where its model is found."""
+    shutil.copy(OLD / "painted.py", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return lambda name: Path(shutil.copytree(OLD / name, name))
+
+
+def facts(folder):
+    """What `expected.json` says of a run: its overview, its rows and its result."""
+    found = overview(folder)
+    about = {one.name: getattr(found, one.name) for one in fields(found) if one.name not in ("folder", "seconds")}
+    about |= {name: [about[name].id, about[name].value] for name in ("first", "best")}
+    ledger = Ledger(folder / "ledger.db", read_only=True)
+    rows = [[*(getattr(row, name) for name in ROW), row.image] for row in ledger.all_queries()]
+    ledger.close()
+    file = folder / "result.json"
+    result = json.loads(file.read_text()) if file.exists() else {}
+    kept = {name: value for name, value in result.items() if name not in ("seconds", "versions")}
+    return json.loads(json.dumps({"overview": about, "rows": rows, "result": kept}))
+
+
+def content(folder):
+    """Every file but SQLite's index of the write-ahead log, which any reader of `killed` makes."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("-shm")]
+    return {path: path.read_bytes() for path in files}
+
+
+def assert_as_expected(folder, name):
+    found, expected = facts(folder), json.loads(json.dumps(EXPECTED[name]))
+    for one in (found, expected):
+        one["overview"]["config"] = with_current_names(one["overview"]["config"])
+    assert_close(found, expected, name)
+
+
+def assert_close(found, expected, where):
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key, value in expected.items():
+            assert_close(found[key], value, f"{where}, {key}")
+    elif isinstance(expected, list):
+        assert len(found) == len(expected), where
+        for i, value in enumerate(expected):
+            assert_close(found[i], value, f"{where}, {i}")
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=ROUNDING, abs=ROUNDING), where
+    else:
+        assert found == expected, where
+
+
+@pytest.mark.parametrize("name", ["finished", "combined", "killed"])
+def test_an_old_run_opens_unchanged(copy, name):
+    folder = copy(name)
+    before = content(folder)
+    assert_as_expected(folder, name)
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("name", ["finished", "combined"])
+def test_the_result_of_an_old_run_loads(copy, name):
+    expected = EXPECTED[name]["result"]
+    loaded = json.loads(json.dumps(zo_dno.load(copy(name)).to_dict()))
+    assert_close({key: loaded[key] for key in expected}, expected, name)
+
+
+@pytest.mark.parametrize("name", ["finished", "combined", "killed"])
+def test_the_command_line_shows_an_old_run(copy, name):
+    copy(name)
+    shown = CliRunner().invoke(app, ["show", name])
+    assert shown.exit_code == 0, shown.output
+    expected = EXPECTED[name]["overview"]
+    search = expected["counts"]["search"]
+    assert expected["state"] in shown.output
+    assert f"{search['scored']} of {expected['planned']}" in shown.output
+    assert f"best {expected['best'][1]:.6g}, query {expected['best'][0] + 1}" in shown.output
+    assert f"{expected['attempts']} calls, cost {expected['cost']:.4g}" in shown.output
+
+
+@pytest.mark.parametrize("name", ["finished", "combined"])
+def test_an_old_run_is_reported(copy, name):
+    copy(name)
+    written = CliRunner().invoke(app, ["report", name])
+    assert written.exit_code == 0, written.output
+    best = EXPECTED[name]["result"]["best"]["reward"]
+    assert f"{best:.4g}" in Path(name, "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("killed", {}, "killed, resumed"),
+        ("finished", {}, "finished"),
+        ("finished", {"queries": 32}, "finished, resumed with 32"),
+        ("combined", {}, "combined"),
+    ],
+)
+def test_an_old_run_is_resumed(copy, name, changes, expected):
+    folder = copy(name)
+    zo_dno.resume(folder, **changes)
+    assert_as_expected(folder, expected)
