@@ -6,6 +6,8 @@ What is named here is imported when it is first used: torch, diffusers and Ray t
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from zo_dno.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from zo_dno.call_policy import CallPolicy as CallPolicy
     from zo_dno.comparison.compare import Comparison as Comparison
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from zo_dno.run.optimize import resume as resume
     from zo_dno.types import Score as Score
     from zo_dno.ui.rating_cell import RatingCell as RatingCell
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "optimize": "zo_dno.run.optimize",

@@ -262,8 +262,9 @@ def test_folders_that_cannot_be_used(toy, tmp_path):
 
 def test_the_run_folder_says_what_was_asked_for(stable_diffusion_folder, tmp_path):
     """A run from Python leaves a config that the command line runs again, to the same result."""
-    from zo_dno.run.config import read_yaml, validated
+    from zo_dno.run.config import validated
     from zo_dno.run.from_config import run as run_config
+    from zo_dno.storage.atomic import read_yaml
 
     options = {"steps": 2, "guidance_scale": 1.0, "batch_size": 8, "eta": 1.0, "search": "all", "seed": 5}
     generator = zo_dno.DiffusersGenerator(stable_diffusion_folder, "a cat", **options)

@@ -15,9 +15,8 @@ from zo_dno.comparison.trials import FAILED, STOPPED, Done, run_trials
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.errors import InputError, RunError
 from zo_dno.results.progress_cell import ProgressCell, in_notebook
-from zo_dno.run.config import read_yaml
 from zo_dno.spaces import DEFAULT_SPACE
-from zo_dno.storage.atomic import write_text, write_whole
+from zo_dno.storage.atomic import read_yaml, write_text, write_whole
 from zo_dno.storage.run_folder import CONFIG
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import zo_dno
+from zo_dno.version import __version__
 
 _PACKAGES = ("torch", "diffusers", "numpy", "cma", "nevergrad", "pillow", "ray")
 
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    own = {"zo-dno": zo_dno.__version__, "python": platform.python_version()}
+    own = {"zo-dno": __version__, "python": platform.python_version()}
     return own | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 

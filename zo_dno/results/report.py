@@ -12,8 +12,7 @@ from PIL import Image
 
 from zo_dno.errors import InputError
 from zo_dno.results.markup import address, embedded, number, page, table
-from zo_dno.run.config import read_yaml
-from zo_dno.storage.atomic import write_text
+from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.ledger import Ledger, QueryRow
 from zo_dno.storage.run_folder import CONFIG, LEDGER, check_is_run
 

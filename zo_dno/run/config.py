@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from zo_dno.errors import InputError, unknown_name
@@ -146,19 +145,3 @@ def validated(values: dict[str, Any]) -> RunConfig:
             raise InputError(f"{name} is missing; give --{name} or write it into the config file.") from error
         reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         raise InputError(f"{name} must be {reason}; got {first['input']!r}.") from error
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a config file.
-
-    Raises:
-        InputError: it cannot be read, or it is not a list of `key: value`.
-    """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"config file {path} could not be read: {reason}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"config file {path} must hold lines of `key: value`; got {type(values).__name__}.")
-    return values

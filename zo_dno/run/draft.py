@@ -19,10 +19,10 @@ from zo_dno.generators.diffusers_generator import DiffusersGenerator
 from zo_dno.results.result import Result
 from zo_dno.run import optimize as api
 from zo_dno.run.build import load_model, make_generator
-from zo_dno.run.config import RunConfig, read_yaml, validated
+from zo_dno.run.config import RunConfig, validated
 from zo_dno.search.archive import Found
 from zo_dno.search.loop import Step
-from zo_dno.storage.atomic import write_text, write_whole
+from zo_dno.storage.atomic import read_yaml, write_text, write_whole
 from zo_dno.storage.run_folder import CONFIG, RunFolder
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.types import Generator

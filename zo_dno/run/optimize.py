@@ -18,7 +18,7 @@ from zo_dno.results.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run.build import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
 from zo_dno.run.cancellation import Stop
-from zo_dno.run.config import read_yaml, with_current_names
+from zo_dno.run.config import with_current_names
 from zo_dno.run.options import KEEP_IMAGES, Options, is_noisy, with_preselection
 from zo_dno.run.session import Session
 from zo_dno.run.spec import RunSpec
@@ -26,6 +26,7 @@ from zo_dno.search.loop import Step
 from zo_dno.search.objective import DEFAULT_LEVEL, Gamma
 from zo_dno.search.reranking import Repeats
 from zo_dno.spaces import DEFAULT_SPACE
+from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_noise
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy

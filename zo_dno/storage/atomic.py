@@ -1,10 +1,11 @@
-"""Writing a file so that it is there whole, or not at all."""
+"""Files that are written whole or not at all, and YAML files that are read."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from zo_dno.errors import StorageError
+from zo_dno.errors import InputError, StorageError
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
@@ -37,6 +38,24 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole."""
     write_whole(path, lambda unfinished: unfinished.write_text(text))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a config file.
+
+    Raises:
+        InputError: it cannot be read, or it is not a list of `key: value`.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"config file {path} could not be read: {reason}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"config file {path} must hold lines of `key: value`; got {type(values).__name__}.")
+    return values
 
 
 def _flush(path: Path) -> None:

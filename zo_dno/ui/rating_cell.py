@@ -12,7 +12,7 @@ from zo_dno.oracle.combination.reward import Combination
 from zo_dno.reward import Reward
 from zo_dno.rewards.human import Human
 from zo_dno.run.cancellation import Stop
-from zo_dno.run.config import read_yaml
+from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.run_folder import CONFIG, check_is_run
 from zo_dno.types import Generator
 from zo_dno.ui.rating_widget import RatingWidget

@@ -16,10 +16,10 @@ from fastapi.responses import JSONResponse
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from zo_dno import __version__
 from zo_dno.failures import Failure
 from zo_dno.oracle.call import Outcome, call, call_async
 from zo_dno.reward import Reward
+from zo_dno.version import __version__
 
 MAX_BODY = 64 * 2**20  # bytes of a request, unpacked
 MAX_PIXELS = 2**24  # of one image: 4,096 x 4,096

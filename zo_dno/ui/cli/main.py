@@ -140,7 +140,8 @@ def run(
     out: Annotated[Path, _option("New folder for everything that is found.", _OUTPUT)] = Path("runs/latest"),
 ) -> None:
     """Search the noise of a pipeline for an image with a high reward."""
-    from zo_dno.run.config import read_yaml, validated
+    from zo_dno.run.config import validated
+    from zo_dno.storage.atomic import read_yaml
 
     given = {
         "prompt": prompt,
@@ -341,8 +342,8 @@ def compare(
     """Run strategies x spaces x rewards x prompts x seeds with Ray Tune, and write table and report."""
     from zo_dno.comparison.compare import TABLE, run_plan
     from zo_dno.comparison.plan import read_plan
-    from zo_dno.run.config import read_yaml
     from zo_dno.run.from_config import import_from_here
+    from zo_dno.storage.atomic import read_yaml
     from zo_dno.ui import display
 
     import_from_here()
