@@ -19,7 +19,7 @@ from torch import Tensor
 import zo_dno
 from benchmarks.tables import show
 from zo_dno.generators.batch_size import best_batch_size
-from zo_dno.generators.pixels import is_out_of_memory
+from zo_dno.generators.memory import is_out_of_memory
 from zo_dno.generators.quiet import quiet_libraries
 from zo_dno.rng import stream
 from zo_dno.search.white_box import Opened

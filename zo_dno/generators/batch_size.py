@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.generators.pixels import is_out_of_memory, memory_named
+from zo_dno.generators.memory import is_out_of_memory, memory_named
 
 MOST_ON_A_GPU, MOST_ON_A_CPU = 64, 16
 _WORTH = 1.05  # times as many images a second, for a batch twice as large

@@ -12,8 +12,9 @@ from zo_dno.errors import InputError
 from zo_dno.generators.batch_size import best_batch_size, checked_batch_size
 from zo_dno.generators.gradients import Gradients, frozen_weights
 from zo_dno.generators.loading import BUILTIN, Offload, Speed, load_pipeline, torch_dtype
+from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pipeline_call import PipelineCall, plain_arguments
-from zo_dno.generators.pixels import NOT_NUMBERS, joined, memory_named
+from zo_dno.generators.pixels import NOT_NUMBERS, joined
 from zo_dno.generators.tape import Around, DrawSource, Playback, Tape, TapeError
 from zo_dno.generators.trace import frozen, influential, record
 from zo_dno.noise.space import NoiseLayout

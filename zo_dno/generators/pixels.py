@@ -1,18 +1,14 @@
-"""What a generator says instead of images: that some have none, or that memory ran out."""
+"""Rendered numbers as bytes, and the error of a generator some of whose candidates have no image."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.errors import ZoDnoError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from zo_dno.types import Generator
-
-_LESS_MEMORY = "dtype=float16 or bfloat16, offload=model, vae_tiling, or a smaller size"
-
 
 NOT_NUMBERS = "it is not made of numbers (NaN)"
 
@@ -65,34 +61,3 @@ def joined(blocks: "list[Tensor]", reasons: Mapping[int, str]) -> "Tensor":
     if reasons:
         raise NoImageError(reasons, images)
     return images
-
-
-@contextmanager
-def memory_named(generator: object) -> Iterator[None]:
-    """Say what helps when memory runs out inside.
-
-    Raises:
-        InputError: it did.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        size = getattr(generator, "batch_size", None)
-        if size is not None and size > 1:
-            remedy = f"Set a smaller batch_size than {size}, or 'auto'"
-        else:
-            remedy = f"One image at a time does not fit: try {_LESS_MEMORY}"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"memory does not suffice for batch_size {size}. {remedy}. It said: {reason}") from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether a device, or this machine, has no memory left."""
-    import torch
-
-    words = ("not enough memory", "out of memory", "can't allocate memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-    )

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from zo_dno.generators.pixels import NoImageError, bytes_of, memory_named, render_floats
+from zo_dno.generators.memory import memory_named
+from zo_dno.generators.pixels import NoImageError, bytes_of, render_floats
 from zo_dno.storage.images import checked_images, image_hash
 from zo_dno.types import Query, Rendered
 

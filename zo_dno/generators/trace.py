@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.generators.pixels import is_out_of_memory, memory_named
+from zo_dno.generators.memory import is_out_of_memory, memory_named
 from zo_dno.generators.tape import Draw, DrawSource, Playback, TapeError
 from zo_dno.rng import stream
 

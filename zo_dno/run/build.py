@@ -23,7 +23,7 @@ from zo_dno.rewards.combinations import Constrained
 from zo_dno.run.config import GRADIENT_OPTIONS, OF_PIPELINES, RunConfig, validated
 from zo_dno.spaces import DEFAULT_SPACE, SPACES
 from zo_dno.spaces.in_space import in_space
-from zo_dno.spaces.space import SpaceFactory
+from zo_dno.spaces.space import SearchSpaceFactory
 from zo_dno.strategies import STRATEGIES
 from zo_dno.strategy import Problem, Strategy
 from zo_dno.types import Generator
@@ -129,7 +129,7 @@ def make_strategy(
     return made
 
 
-def find_space(name: str, options: Mapping[str, Any]) -> SpaceFactory:
+def find_space(name: str, options: Mapping[str, Any]) -> SearchSpaceFactory:
     """Turn the name of a space, and options, into what makes it.
 
     Raises:

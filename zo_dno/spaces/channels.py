@@ -6,10 +6,10 @@ from torch import Tensor
 from zo_dno.errors import InputError
 from zo_dno.noise.space import NoiseLayout, retract
 from zo_dno.rng import stream
-from zo_dno.spaces.space import Space
+from zo_dno.spaces.space import SearchSpace
 
 
-class Channels(Space):
+class Channels(SearchSpace):
     """Turn and shift the channels of the start: c (c - 1) / 2 + c coordinates (after Jajal et al. 2025).
 
     The c channels of every draw are multiplied by exp(scale (A - A0)), A antisymmetric, and c small numbers are added;

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.noise.space import NoiseLayout
-from zo_dno.spaces.space import Space
+from zo_dno.spaces.space import SearchSpace
 
 
-class Draws(Space):
+class Draws(SearchSpace):
     """Some of the searched draws, such as the noise of chosen steps; the others stay as they are in the start.
 
     Args:

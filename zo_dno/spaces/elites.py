@@ -8,10 +8,10 @@ from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.noise.space import NoiseLayout, retract
-from zo_dno.spaces.space import Space
+from zo_dno.spaces.space import SearchSpace
 
 
-class Elites(Space):
+class Elites(SearchSpace):
     """Weighted sums of the best of some prior draws (as Willis et al. 2025, arXiv:2509.23800), put on the shell.
 
     A sum of independent Gaussians with weights of norm 1 is a Gaussian, so a search among few weights stays plausible.

@@ -10,7 +10,7 @@ from torch import Tensor
 from zo_dno.errors import InputError
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.rng import stream
-from zo_dno.spaces.space import Space, SpaceFactory
+from zo_dno.spaces.space import SearchSpace, SearchSpaceFactory
 from zo_dno.strategy import Problem, Regularizer, Strategy, UsesRegularizer, WhiteBox
 from zo_dno.types import Candidates
 
@@ -30,13 +30,13 @@ class InSpace:
             problem has a lag.
     """
 
-    def __init__(self, problem: Problem, noise: NoiseLayout, space: SpaceFactory, build: Build) -> None:
+    def __init__(self, problem: Problem, noise: NoiseLayout, space: SearchSpaceFactory, build: Build) -> None:
         self._problem, self._build = problem, build
         start = problem.init
         if start is None:
             start = torch.randn(problem.d, generator=stream(problem.seed, "start"))
         self._start = start.detach().to("cpu", torch.float32)
-        self.space: Space = space(noise, self._start, problem.seed)
+        self.space: SearchSpace = space(noise, self._start, problem.seed)
         if self.space.warm_up and problem.lag:
             raise InputError(
                 f"lag must be 0 in this space, which is made from the scores of {self.space.warm_up} prior draws; got "
@@ -153,7 +153,7 @@ class RegularizedInSpace(InSpace):
         self.inner.use_regularizer(lambda y: regularizer(self.space.to_noise(y)))
 
 
-def in_space(problem: Problem, noise: NoiseLayout, space: SpaceFactory, build: Build) -> Strategy:
+def in_space(problem: Problem, noise: NoiseLayout, space: SearchSpaceFactory, build: Build) -> Strategy:
     """Make a strategy that searches a space."""
     made = InSpace(problem, noise, space, build)
     return RegularizedInSpace(problem, noise, space, build) if isinstance(made.inner, UsesRegularizer) else made

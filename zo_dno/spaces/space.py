@@ -10,7 +10,7 @@ from zo_dno.errors import InputError
 from zo_dno.noise.space import NoiseLayout
 
 
-class Space(ABC):
+class SearchSpace(ABC):
     """Coordinates y (n, k), on the N(0, I) scale, that stand for noise z (n, d). Subclasses take options beside these.
 
     Args:
@@ -47,7 +47,7 @@ class Space(ABC):
         """Take what another one chose."""
 
 
-class LinearSpace(Space):
+class LinearSpace(SearchSpace):
     """An orthonormal basis of some of the noise; what lies outside of it stays as it is in the start."""
 
     def __init__(self, noise: NoiseLayout, start: Tensor, k: int) -> None:
@@ -72,5 +72,5 @@ class LinearSpace(Space):
         return self._start.where(same, z)  # exactly, whatever is rounded
 
 
-SpaceFactory = Callable[[NoiseLayout, Tensor, int], Space]
+SearchSpaceFactory = Callable[[NoiseLayout, Tensor, int], SearchSpace]
 """(noise, start, seed) -> space."""

@@ -3,10 +3,10 @@
 from torch import Tensor
 
 from zo_dno.noise.space import NoiseLayout
-from zo_dno.spaces.space import Space
+from zo_dno.spaces.space import SearchSpace
 
 
-class Whole(Space):
+class Whole(SearchSpace):
     """All of the searched noise."""
 
     def __init__(self, noise: NoiseLayout, start: Tensor, seed: int) -> None:

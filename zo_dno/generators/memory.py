@@ -1,0 +1,39 @@
+"""Errors of a device or machine whose memory runs out, with what helps against it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from zo_dno.errors import InputError
+
+_LESS_MEMORY = "dtype=float16 or bfloat16, offload=model, vae_tiling, or a smaller size"
+
+
+@contextmanager
+def memory_named(generator: object) -> Iterator[None]:
+    """Say what helps when memory runs out inside.
+
+    Raises:
+        InputError: it did.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        size = getattr(generator, "batch_size", None)
+        if size is not None and size > 1:
+            remedy = f"Set a smaller batch_size than {size}, or 'auto'"
+        else:
+            remedy = f"One image at a time does not fit: try {_LESS_MEMORY}"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"memory does not suffice for batch_size {size}. {remedy}. It said: {reason}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether a device, or this machine, has no memory left."""
+    import torch
+
+    words = ("not enough memory", "out of memory", "can't allocate memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
