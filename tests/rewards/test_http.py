@@ -51,9 +51,9 @@ def key(monkeypatch):
 
 def ask(reward, n=1, prompt="sea at dusk", **policies):
     """Ask about n grey images, on a reward's terms but for those given."""
-    from zo_dno.run.options import policies as changed
+    from zo_dno.oracle.policies import policy_for
 
-    oracle = Oracle(reward, changed(reward, {**FAST, **policies}))
+    oracle = Oracle(reward, policy_for(reward, {**FAST, **policies}))
     images = [np.full((8, 8, 3), 100 + number, dtype=np.uint8) for number in range(n)]
     questions = [Query(number, image, f"{number:064d}", prompt) for number, image in enumerate(images)]
     answers = oracle.ask(questions)

@@ -22,10 +22,10 @@ from tests.support.tiny_judge import build, grey, level_of
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError, RunError
 from zo_dno.oracle.oracle import Oracle
+from zo_dno.oracle.policies import policy_for
 from zo_dno.rewards.vlm import VLM
 from zo_dno.rewards.vlm_compare import VLMCompare
 from zo_dno.run.build import make_reward
-from zo_dno.run.options import policies
 from zo_dno.storage.ledger import Ledger
 from zo_dno.types import Query
 
@@ -48,7 +48,7 @@ def key(monkeypatch):
 
 def ask(reward, *images, prompt=PROMPT, **changes):
     """Ask about images, by default a grey one, on a reward's terms but for those given."""
-    oracle = Oracle(reward, policies(reward, {**FAST, **changes}))
+    oracle = Oracle(reward, policy_for(reward, {**FAST, **changes}))
     pixels = [np.asarray(image) for image in images or [grey(0.5, side=8)]]
     answers = oracle.ask([Query(i, one, f"{i:064d}", prompt) for i, one in enumerate(pixels)])
     oracle.close()
@@ -380,7 +380,7 @@ class TestMoney:
             reward = VLM(f"{url}/v1", "judge", **PRICES)
             found = ask(reward)
         assert found.cost == pytest.approx((100 * 10 + 10 * 100) / 1e6)
-        assert policies(reward, {"attempts": 3}).worst_case(1) == pytest.approx(3 * WORST)
+        assert policy_for(reward, {"attempts": 3}).worst_case(1) == pytest.approx(3 * WORST)
         assert VLM(f"{url}/v1", "a,b", samples=2, temperature=1, **PRICES).policy.price == 4 * WORST
 
     def test_what_the_server_does_not_say_counts_in_full(self):

@@ -17,11 +17,11 @@ from torch import Tensor
 from zo_dno.distributed.generator_actors import GeneratorPool, closed_after
 from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.oracle.policies import call_policies
 from zo_dno.run import optimize as api
 from zo_dno.run.build import make_generator, make_reward, requiring
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import RunConfig, validated
-from zo_dno.run.options import call_policies
 from zo_dno.search.loop import Step
 from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.run_folder import CONFIG

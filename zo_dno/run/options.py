@@ -1,13 +1,9 @@
 """What a run is asked to do beside its model."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
-from zo_dno.oracle.combination.reward import Combination
-from zo_dno.registry import checked_options
 from zo_dno.reward import Reward
 from zo_dno.search.objective import DEFAULT_LEVEL, Gamma
 from zo_dno.search.reranking import Repeats
@@ -16,7 +12,6 @@ from zo_dno.strategies import DEFAULT_STRATEGY
 
 KEEP_IMAGES = 16  # of free rewards, the image of every so-manieth candidate
 SCREENED = 4  # images for a query, where that is decided here
-_MONEY = ("price", "token_price", "max_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,34 +75,3 @@ def with_preselection(options: Options, reward: Reward) -> Options:
     money_alone = options.max_cost is not None and options.nfe is None and options.seconds is None
     able = options.strategy == DEFAULT_STRATEGY and not options.lag and not is_noisy(reward, options)
     return replace(options, screen=SCREENED if money_alone and able else 0)
-
-
-def policies(reward: Reward, changes: Mapping[str, Any]) -> CallPolicy:
-    """Return a reward's terms with a run's changes.
-
-    Raises:
-        InputError: a change is unknown or out of range.
-    """
-    return replace(reward.policy, **checked_options("policy", CallPolicy, changes))
-
-
-def call_policies(reward: Reward, changes: Mapping[str, Any]) -> dict[str, CallPolicy]:
-    """Return the terms of everything that is asked, by its name: of a reward, or of each part of a combination.
-
-    A run's changes are for the parts that count. What a part says of itself goes before them.
-
-    Raises:
-        InputError: a change does not fit, or it is a price and several parts count.
-    """
-    if not isinstance(reward, Combination):
-        return {reward.name: policies(reward, changes)}
-    counting = [term.name for term in reward.optimised]
-    for name in _MONEY:
-        if name in changes and len(counting) > 1:
-            example = f"{{{counting[0]!r}: {{'policy': {{{name!r}: {changes[name]}}}}}}}"
-            raise InputError(
-                f"{name} must be given to one part; got it for {', '.join(counting)}. Such as parts={example}."
-            )
-    return {
-        term.name: policies(term.reward, {**(changes if term.weight else {}), **term.policy}) for term in reward.terms
-    }

@@ -1,0 +1,44 @@
+"""The call policies of a run: each reward's own, with the run's changes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from zo_dno.call_policy import CallPolicy
+from zo_dno.errors import InputError
+from zo_dno.oracle.combination.reward import Combination
+from zo_dno.registry import checked_options
+from zo_dno.reward import Reward
+
+_MONEY = ("price", "token_price", "max_tokens")
+
+
+def policy_for(reward: Reward, changes: Mapping[str, Any]) -> CallPolicy:
+    """Return a reward's call policy with a run's changes.
+
+    Raises:
+        InputError: a change is unknown or out of range.
+    """
+    return replace(reward.policy, **checked_options("policy", CallPolicy, changes))
+
+
+def call_policies(reward: Reward, changes: Mapping[str, Any]) -> dict[str, CallPolicy]:
+    """Return the call policy of every reward that is asked, by its name: of one reward, or of a combination's terms.
+
+    A run's changes apply to the terms with a weight. A term's own changes override them.
+
+    Raises:
+        InputError: a change does not fit, or it is a price and several terms have a weight.
+    """
+    if not isinstance(reward, Combination):
+        return {reward.name: policy_for(reward, changes)}
+    weighted = [term.name for term in reward.optimised]
+    for name in _MONEY:
+        if name in changes and len(weighted) > 1:
+            example = f"{{{weighted[0]!r}: {{'policy': {{{name!r}: {changes[name]}}}}}}}"
+            raise InputError(
+                f"{name} must be given to one part; got it for {', '.join(weighted)}. Such as parts={example}."
+            )
+    return {
+        term.name: policy_for(term.reward, {**(changes if term.weight else {}), **term.policy}) for term in reward.terms
+    }
