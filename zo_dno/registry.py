@@ -4,7 +4,7 @@ import importlib
 import inspect
 import sys
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -71,6 +71,15 @@ def checked_options(
 def first_line(target: Any) -> str:
     """Return the first line of a class's documentation."""
     return (inspect.getdoc(target) or "").partition("\n")[0]
+
+
+def n_positional(function: Callable[..., Any]) -> int:
+    """Return how many arguments a function takes by their place."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        return sum(parameter.kind in kinds for parameter in inspect.signature(function).parameters.values())
+    except ValueError:  # a builtin without a signature
+        return 2
 
 
 def _hints(init: Any, owner: Any) -> dict[str, Any]:

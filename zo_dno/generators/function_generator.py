@@ -10,7 +10,7 @@ from zo_dno.errors import InputError, unknown_name
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pixels import NoImageError, bytes_of, joined
 from zo_dno.noise.space import NoiseLayout
-from zo_dno.oracle.function_reward import n_positional
+from zo_dno.registry import n_positional
 from zo_dno.storage.images import checked_images
 from zo_dno.types import slices
 

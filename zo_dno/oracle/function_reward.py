@@ -9,6 +9,7 @@ from PIL.Image import Image
 
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
+from zo_dno.registry import n_positional
 from zo_dno.reward import Reward
 from zo_dno.types import Score
 
@@ -56,12 +57,3 @@ def _code(function: Callable[..., Any]) -> str:
         code = getattr(function, "__code__", None)
         source = repr((code.co_code, code.co_names)) if code else type(function).__qualname__
     return hashlib.sha256(source.encode()).hexdigest()
-
-
-def n_positional(function: Callable[..., Any]) -> int:
-    """Return how many arguments a function takes by their place."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    try:
-        return sum(parameter.kind in kinds for parameter in inspect.signature(function).parameters.values())
-    except ValueError:  # a builtin without a signature
-        return 2
