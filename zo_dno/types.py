@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Union, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,8 +147,7 @@ class Response:
 class Generator(Protocol):
     """The black box z -> images. Deterministic: the same z gives the same bytes.
 
-    A generator may also have `render(z) -> (n, 3, H, W)` float in [0, 1], the image before rounding,
-    differentiable where autograd can pass.
+    What a generator can do beside this is named by the protocols below.
     """
 
     @property
@@ -162,6 +161,96 @@ class Generator(Protocol):
     def __call__(self, z: "Tensor") -> "Tensor":
         """Draw the images of `z` (n, d) as (n, H, W, 3) uint8."""
         ...
+
+
+@runtime_checkable
+class Prompted(Protocol):
+    """A generator of one prompt, which rewards are told."""
+
+    @property
+    def prompt(self) -> str: ...
+
+
+@runtime_checkable
+class Repromptable(Protocol):
+    """A generator whose model renders other prompts as well."""
+
+    def with_prompt(self, prompt: str) -> Generator:
+        """Return a generator of the same loaded model that renders another prompt."""
+        ...
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A generator that names its model."""
+
+    @property
+    def model(self) -> str: ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A generator that a config can describe."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Everything that decides an image beside z, by the names that a config has for it."""
+        ...
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A generator with a batch size of its own."""
+
+    @property
+    def batch_size(self) -> int | None:
+        """Images rendered at once; None is all that are asked for."""
+        ...
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """A generator of images before rounding, differentiable where autograd can pass."""
+
+    def render(self, z: "Tensor") -> "Tensor":
+        """Render z (n, d) as (n, 3, H, W) float in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class HasVjp(Protocol):
+    """A generator that computes vector-Jacobian products itself."""
+
+    def vjp(self, z: "Tensor", cotangent: Callable[["Tensor"], "Tensor"]) -> "Tensor":
+        """Return J(z)^T h, (n, d) on the CPU; `cotangent` gives h for the images (n, 3, H, W) of z."""
+        ...
+
+
+_CAPABILITIES = ("prompt", "with_prompt", "model", "settings", "batch_size", "render", "vjp")
+
+
+def capabilities_of(generator: Generator) -> dict[str, Any]:
+    """Return the attributes of a generator that the protocols above look for, by name.
+
+    A wrapper offers them as attributes of its own: since Python 3.12 a protocol's isinstance does not see what
+    `__getattr__` answers.
+    """
+    return {name: getattr(generator, name) for name in _CAPABILITIES if hasattr(generator, name)}
+
+
+def prompt_of(generator: Generator) -> str:
+    """Return the prompt of a generator, empty where it has none."""
+    return str(generator.prompt) if isinstance(generator, Prompted) else ""
+
+
+def model_of(generator: Generator) -> str:
+    """Return the name of a generator's model, by default its class."""
+    return str(generator.model) if isinstance(generator, Named) else type(generator).__name__
+
+
+def batch_size_of(generator: object) -> int | None:
+    """Return how many images a generator renders at once, None where it has no batch size."""
+    return generator.batch_size if isinstance(generator, Batched) else None
 
 
 def array_of(image: AnyImage) -> "np.ndarray":

@@ -20,7 +20,17 @@ from zo_dno.failures import one_line
 from zo_dno.generators.renderer import Block, render_images
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.oracle.call import call
-from zo_dno.types import Generator, Rendered, array_of, slices
+from zo_dno.types import (
+    Described,
+    Generator,
+    Rendered,
+    Repromptable,
+    array_of,
+    batch_size_of,
+    model_of,
+    prompt_of,
+    slices,
+)
 
 if TYPE_CHECKING:
     from zo_dno.reward import Reward
@@ -91,7 +101,7 @@ class GeneratorPool:
         """Return a generator of the same actors that draws another prompt."""
         other = copy.copy(self)
         other.prompt, other._busy, other._reward = prompt, _Busy(), None
-        if hasattr(self, "settings"):
+        if isinstance(self, Described):
             other.settings = self.settings | {"prompt": prompt}
         return other
 
@@ -200,12 +210,13 @@ class _GeneratorActor:
         return self._make()
 
     def _rendering(self, prompt: str) -> Generator:
-        if prompt == getattr(self._loaded, "prompt", ""):
-            return self._loaded
+        loaded = self._loaded
+        if prompt == prompt_of(loaded):
+            return loaded
         if prompt not in self._others:
             if len(self._others) >= _PROMPTS:
                 self._others.pop(next(iter(self._others)))
-            loaded: Any = self._loaded
+            assert isinstance(loaded, Repromptable)
             self._others[prompt] = loaded.with_prompt(prompt)
         return self._others[prompt]
 
@@ -215,10 +226,10 @@ class _GeneratorActor:
         return {
             "shapes": made.layout.shapes,
             "nfe": made.nfe,
-            "prompt": getattr(made, "prompt", ""),
-            "model": getattr(made, "model", type(made).__name__),
-            "settings": getattr(made, "settings", None),
-            "batch_size": getattr(made, "batch_size", None),
+            "prompt": prompt_of(made),
+            "model": model_of(made),
+            "settings": made.settings if isinstance(made, Described) else None,
+            "batch_size": batch_size_of(made),
         }
 
     def render_images(self, noise: np.ndarray, prompt: str, reward: "Reward | None") -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from zo_dno.errors import InputError
 from zo_dno.generators.function_generator import FunctionGenerator, options_from
 from zo_dno.registry import checked_options, load, options_of
-from zo_dno.types import Generator
+from zo_dno.types import Generator, Repromptable, batch_size_of, capabilities_of
 
 
 def names_python(model: str) -> bool:
@@ -49,31 +49,37 @@ def imported_generator(name: str, prompt: str, batch_size: int | None, options: 
 
 
 class Imported:
-    """A generator together with the name that a config has for it."""
+    """A generator together with the name that a config has for it.
+
+    Args:
+        generator: generator that renders, whose capabilities are kept.
+        name: package.module:name.
+        prompt: prompt of the config.
+        options: options that the config has for the generator.
+    """
+
+    prompt: str
+    model: str
+    settings: Mapping[str, Any]
 
     def __init__(self, generator: Generator, name: str, prompt: str, options: Mapping[str, Any]) -> None:
-        self._generator, self.model, self.prompt = generator, name, prompt
-        batch_size = getattr(generator, "batch_size", None)
-        own = {} if batch_size is None else {"batch_size": batch_size}
-        self.settings = {"model": name, "prompt": prompt, "generator_options": dict(options), **own}
+        self._generator, self._options = generator, dict(options)
         self.layout, self.nfe = generator.layout, generator.nfe
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # while it is being copied there is nothing yet to ask
-            raise AttributeError(name)
-        return getattr(self._generator, name)
+        batch_size = batch_size_of(generator)
+        own = {} if batch_size is None else {"batch_size": batch_size}
+        settings = {"model": name, "prompt": prompt, "generator_options": self._options, **own}
+        known = capabilities_of(generator) | {"model": name, "prompt": prompt, "settings": settings}
+        vars(self).update({key: value for key, value in known.items() if key != "with_prompt"})
 
     def with_prompt(self, prompt: str) -> "Imported":
-        """Return the same that draws another prompt.
+        """Return the same generator for another prompt.
 
         Raises:
-            InputError: the generator has no prompt.
+            InputError: the generator has no other prompts.
         """
-        other = getattr(self._generator, "with_prompt", None)
-        if other is None:
+        if not isinstance(self._generator, Repromptable):
             raise InputError(f"prompts must not be given for {self.model}, which has no with_prompt(prompt).")
-        return Imported(other(prompt), self.model, prompt, self.settings["generator_options"])
+        return Imported(self._generator.with_prompt(prompt), self.model, prompt, self._options)
 
-    def __call__(self, z: Any) -> Any:
-        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8."""
+    def __call__(self, z: Tensor) -> Tensor:
         return self._generator(z)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from zo_dno.errors import InputError
+from zo_dno.types import batch_size_of
 
 _LESS_MEMORY = "dtype=float16 or bfloat16, offload=model, vae_tiling, or a smaller size"
 
@@ -20,7 +21,7 @@ def memory_named(generator: object) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        size = getattr(generator, "batch_size", None)
+        size = batch_size_of(generator)
         if size is not None and size > 1:
             remedy = f"Set a smaller batch_size than {size}, or 'auto'"
         else:

@@ -8,7 +8,7 @@ from zo_dno.errors import ZoDnoError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zo_dno.types import Generator
+    from zo_dno.types import Differentiable
 
 NOT_NUMBERS = "it is not made of numbers (NaN)"
 
@@ -27,13 +27,12 @@ class NoImageError(ZoDnoError):
         self.reasons, self.images = dict(reasons), images
 
 
-def render_floats(generator: "Generator", z: "Tensor") -> "Tensor":
-    """Draw z (n, d) as (n, 3, H, W) float in [0, 1], without a graph."""
+def render_floats(generator: "Differentiable", z: "Tensor") -> "Tensor":
+    """Render z (n, d) as (n, 3, H, W) float in [0, 1], without a graph."""
     import torch
 
     with torch.no_grad():
-        images: Tensor = generator.render(z)  # type: ignore[attr-defined]
-    return images
+        return generator.render(z)
 
 
 def bytes_of(images: "Tensor") -> "Tensor":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pixels import NoImageError, bytes_of, render_floats
 from zo_dno.storage.images import checked_images, image_hash
-from zo_dno.types import Query, Rendered
+from zo_dno.types import Differentiable, Query, Rendered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,14 +83,13 @@ def render_images(generator: "Generator", z: "Tensor", image_noise: "Tensor | No
     Args:
         generator: to draw with.
         z: (n, d).
-        image_noise: (n, 3, H, W) on the scale of [0, 1], added before rounding; then the generator must have `render`.
+        image_noise: (n, 3, H, W) on the scale of [0, 1], added before rounding; the generator must be Differentiable.
     Raises:
         InputError: the generator returned something else than n images, or memory does not suffice.
     """
     try:
         with memory_named(generator):
-            rendered = generator(z) if image_noise is None else bytes_of(render_floats(generator, z) + image_noise)
-            images, reasons = rendered, dict[int, str]()
+            images, reasons = _images(generator, z, image_noise), dict[int, str]()
     except NoImageError as error:
         images, reasons = error.images, error.reasons
         images[list(reasons)] = 0
@@ -98,6 +97,13 @@ def render_images(generator: "Generator", z: "Tensor", image_noise: "Tensor | No
         Rendered(image_hash(image), image, no_image=reasons.get(row, ""))
         for row, image in enumerate(checked_images(images, len(z)))
     ]
+
+
+def _images(generator: "Generator", z: "Tensor", image_noise: "Tensor | None") -> "Tensor":
+    if image_noise is None:
+        return generator(z)
+    assert isinstance(generator, Differentiable)
+    return bytes_of(render_floats(generator, z) + image_noise)
 
 
 MakeQueries = Callable[[list[Rendered]], list[Query]]

@@ -25,7 +25,7 @@ from zo_dno.run.config import RunConfig, validated
 from zo_dno.search.loop import Step
 from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.run_folder import CONFIG
-from zo_dno.types import Generator
+from zo_dno.types import Generator, Repromptable, capabilities_of
 
 PROMPTS, SUMMARY = "prompts.json", "summary.csv"
 _AT_ONCE = 4  # searches, where some of them would have to wait
@@ -105,11 +105,11 @@ def run_many(
     stop, pools = Stop(), Pools()
     with closed_after(make_generator(config)) as generator, ThreadPoolExecutor(at_once, "zo-dno search") as threads:
         queue = _Queue()
-        drawers = [_drawing(generator, prompt, queue) for prompt in prompts]  # every prompt is looked at first
+        generators = [_renderer_of(generator, prompt, queue) for prompt in prompts]  # every prompt is checked first
         folders = [out / _name(number, prompt) for number, prompt in enumerate(prompts, 1)]
         runs = [
-            threads.submit(_run, config, prompt, drawer, folder, on_step, stop, pools)
-            for prompt, drawer, folder in zip(prompts, drawers, folders, strict=True)
+            threads.submit(_run, config, prompt, one, folder, on_step, stop, pools)
+            for prompt, one, folder in zip(prompts, generators, folders, strict=True)
         ]
         try:
             lines = _all(runs, stop)
@@ -230,30 +230,35 @@ class _Queue:
 
 
 class _InTurn:
-    """A generator that shares its model with others, of which one can draw at a time."""
+    """A generator that shares its model with others, of which one can render at a time."""
 
-    def __init__(self, generator: Any, queue: _Queue) -> None:
+    def __init__(self, generator: Generator, queue: _Queue) -> None:
         self._generator, self._queue = generator, queue
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._generator, name)
+        self.layout, self.nfe = generator.layout, generator.nfe
+        known = capabilities_of(generator)
+        vars(self).update(known | {name: self._in_turn(known[name]) for name in ("render", "vjp") if name in known})
 
     def __call__(self, z: Tensor) -> Tensor:
         with self._queue:
-            images: Tensor = self._generator(z)
-        return images
+            return self._generator(z)
+
+    def _in_turn(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def waiting(*args: Any) -> Tensor:
+            with self._queue:
+                return function(*args)
+
+        return waiting
 
 
-def _drawing(generator: Any, prompt: str, queue: _Queue) -> Generator:
-    """Make what draws one prompt.
+def _renderer_of(generator: Generator, prompt: str, queue: _Queue) -> Generator:
+    """Return the generator of one prompt.
 
     Raises:
-        InputError: it cannot be drawn.
+        InputError: the prompt cannot be rendered.
     """
-    made: Any = generator.with_prompt(prompt)
-    if not isinstance(made, GeneratorPool):
-        made = _InTurn(made, queue)
-    return made  # type: ignore[no-any-return]
+    assert isinstance(generator, Repromptable)
+    made = generator.with_prompt(prompt)
+    return made if isinstance(made, GeneratorPool) else _InTurn(made, queue)
 
 
 def _name(number: int, prompt: str) -> str:

@@ -30,7 +30,7 @@ from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_noise
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy
-from zo_dno.types import Generator, Score
+from zo_dno.types import Described, Generator, Score
 
 AnyReward = str | Reward | Callable[..., Sequence[float | Score]]
 
@@ -263,7 +263,7 @@ def _spec(
     build = partial(
         make_strategy, strategy, generator, horizon, options.seed, init, *searched, is_noisy(reward, options)
     )
-    settings: dict[str, Any] = getattr(generator, "settings", {"model": name_of(generator)})
+    settings = dict(generator.settings) if isinstance(generator, Described) else {"model": name_of(generator)}
     if on_step is None and in_notebook():
         on_step = ProgressCell().step
     return RunSpec(options, generator, reward, held_out, build, settings, on_step, stop, pools)

@@ -39,7 +39,7 @@ from zo_dno.storage.ledger import BASELINE, HELD_OUT, REPEAT, WARM_UP, Ledger
 from zo_dno.storage.rows import query_row
 from zo_dno.storage.run_folder import RunFolder
 from zo_dno.strategy import Problem, Strategy
-from zo_dno.types import Query, Response
+from zo_dno.types import Query, Response, model_of, prompt_of
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Session:
 
     def __init__(self, spec: RunSpec, folder: RunFolder | None = None, *, accept_drift: bool = False) -> None:
         self._spec, self._options, self._folder, self._accept_drift = spec, spec.options, folder, accept_drift
-        self._prompt = str(getattr(spec.generator, "prompt", ""))
+        self._prompt = prompt_of(spec.generator)
         self._stack = ExitStack()
 
     def run(self) -> Result:
@@ -351,7 +351,7 @@ class Session:
             pause=self._pause(search) if search.pause is not None else None,
             drift=self._manifest.drift,
             prompt=self._prompt,
-            model=str(getattr(search.generator, "model", type(search.generator).__name__)),
+            model=model_of(search.generator),
             reward=self._spec.reward.name,
             unit=self._spec.reward.unit,
             strategy=self._options.strategy,

@@ -31,7 +31,7 @@ from zo_dno.storage.images import noise_hash
 from zo_dno.storage.ledger import TERM, Ledger, PopulationRow, QueryRow
 from zo_dno.storage.rows import query_row
 from zo_dno.strategy import Strategy, UsesRegularizer, WhiteBox
-from zo_dno.types import AnyImage, Candidates, Generator, Query, Rendered, Response, array_of, slices
+from zo_dno.types import AnyImage, Candidates, Generator, Query, Rendered, Response, array_of, batch_size_of, slices
 
 if TYPE_CHECKING:
     from zo_dno.distributed.actor_pool import ActorPool
@@ -267,7 +267,7 @@ class Search:
         population.image_noise, population.wanted = image_noise_of(self.strategy), tuple(waiting)
         population.plausibility, population.rendered = self._plausibility(population), []
         n = max(*waiting, *population.rows, 0) + 1 - population.candidates.ids[0]
-        size = getattr(self.generator, "batch_size", None)
+        size = batch_size_of(self.generator)
         blocks = [
             (population.candidates.z[rows], None if population.image_noise is None else population.image_noise[rows])
             for rows in slices(n, size or n)

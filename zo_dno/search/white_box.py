@@ -12,7 +12,7 @@ from zo_dno.generators.pixels import render_floats
 from zo_dno.reward import Reward
 from zo_dno.search.objective import Objective
 from zo_dno.strategy import PerturbsImages, Strategy, WhiteBox
-from zo_dno.types import Generator
+from zo_dno.types import Differentiable, Generator, HasVjp, prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,13 +25,6 @@ class DifferentiableReward(Protocol):
     def differentiable(self, images: Tensor, prompts: "Sequence[str]") -> Tensor:
         """Score images (n, 3, H, W) in [0, 1], (n,), so that autograd can pass."""
         ...
-
-
-@runtime_checkable
-class HasVjp(Protocol):
-    """A generator that computes vector-Jacobian products itself."""
-
-    def vjp(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor: ...
 
 
 class Opened:
@@ -57,15 +50,17 @@ class Opened:
 
     def render(self, z: Tensor) -> Tensor:
         """Draw z (n, d) as (n, 3, H, W) float32 in [0, 1], without a graph."""
+        assert isinstance(self._generator, Differentiable)
         return render_floats(self._generator, z).float()
 
     def vjp(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
         """Return J(z)^T h, (n, d) on the CPU; `cotangent` gives h for the float32 images of z."""
         if isinstance(self._generator, HasVjp):
             return self._generator.vjp(z, cotangent)
+        assert isinstance(self._generator, Differentiable)
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            images: Tensor = self._generator.render(z)  # type: ignore[attr-defined]
+            images = self._generator.render(z)
             (gradient,) = torch.autograd.grad(images, z, cotangent(images.detach().float()).to(images))
         return gradient
 
@@ -76,7 +71,7 @@ class Opened:
     def reward_gradient(self, images: Tensor) -> Tensor:
         """Return the reward's gradient at images (n, 3, H, W)."""
         assert isinstance(self._reward, DifferentiableReward)
-        prompt = str(getattr(self._generator, "prompt", ""))
+        prompt = prompt_of(self._generator)
         with torch.enable_grad():
             images = images.detach().float().requires_grad_()
             scores = self._reward.differentiable(images, [prompt] * len(images))
@@ -95,7 +90,7 @@ def check_white_box(strategy: Strategy, generator: Generator, reward: Reward) ->
     name = type(strategy).__name__
     if isinstance(generator, GeneratorPool):
         raise InputError(f"generators must be 0 with {name}, which takes gradients in the run's own process; got more.")
-    if not callable(getattr(generator, "render", None)):
+    if not isinstance(generator, Differentiable):
         raise InputError(
             f"{name} takes gradients through the generator, and {type(generator).__name__} has no "
             "render(z) -> (n, 3, H, W) float. Take a black-box strategy, such as snes."
