@@ -11,7 +11,8 @@ from tests.support.light_reward import Loaded
 from zo_dno.call_policy import CallPolicy
 from zo_dno.distributed.reward_actors import RewardActors
 from zo_dno.errors import InputError
-from zo_dno.oracle.oracle import Oracle, PauseError
+from zo_dno.oracle.breaker import PauseError
+from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.combinations import WeightedSum
 from zo_dno.run.build import make_reward
 from zo_dno.storage.images import image_hash

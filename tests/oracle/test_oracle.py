@@ -12,11 +12,12 @@ import pytest
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError, Failure
+from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.cache import Cache
 from zo_dno.oracle.function_reward import FunctionReward
-from zo_dno.oracle.oracle import Oracle, PauseError
+from zo_dno.oracle.oracle import Oracle
+from zo_dno.oracle.purse import Purse
 from zo_dno.reward import Reward
-from zo_dno.search.budget import Purse
 from zo_dno.storage.images import image_hash
 from zo_dno.types import Query, Score
 

@@ -13,8 +13,9 @@ import zo_dno
 from tests.support.toys import ToyGenerator
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
-from zo_dno.generators.renderer import LocalRenderer, RenderQueue
+from zo_dno.generators.renderer import LocalRenderer
 from zo_dno.oracle.oracle import Oracle
+from zo_dno.oracle.render_queue import RenderQueue
 from zo_dno.types import Query
 
 

@@ -1,15 +1,13 @@
-"""Drawing a population block by block, while what is drawn already is being asked about."""
+"""Renderers: the images of blocks of noise, rendered here or in a thread."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pixels import NoImageError, bytes_of, render_floats
 from zo_dno.storage.images import checked_images, image_hash
-from zo_dno.types import Differentiable, Query, Rendered
+from zo_dno.types import Differentiable, Rendered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,81 +102,3 @@ def _images(generator: "Generator", z: "Tensor", image_noise: "Tensor | None") -
         return generator(z)
     assert isinstance(generator, Differentiable)
     return bytes_of(render_floats(generator, z) + image_noise)
-
-
-MakeQueries = Callable[[list[Rendered]], list[Query]]
-
-
-class RenderQueue:
-    """The questions about populations while they are being drawn.
-
-    Args:
-        renderer: to draw with; by default there is nothing to draw.
-        more: called whenever other blocks could be begun; it may `add` some.
-    """
-
-    def __init__(self, renderer: Renderer | None = None, more: Callable[[], None] | None = None) -> None:
-        self._drawer, self._more = renderer, more
-        self._blocks: deque[tuple[Tensor, Tensor | None, MakeQueries]] = deque()
-        self._begun: deque[tuple[Block, MakeQueries]] = deque()
-
-    def add(self, blocks: "Iterable[tuple[Tensor, Tensor | None]]", queries: MakeQueries) -> None:
-        """Draw these as well, after the others.
-
-        Args:
-            blocks: of noise in order, each with what is added to its images.
-            queries: makes the questions of the next block from its images; called in the thread that takes them.
-        """
-        self._blocks += [(z, image_noise, queries) for z, image_noise in blocks]
-
-    @property
-    def under_way(self) -> bool:
-        """Some blocks were begun and not taken."""
-        return bool(self._begun)
-
-    @property
-    def over(self) -> bool:
-        """Every block was taken, or will not be drawn."""
-        return not self._blocks and not self._begun
-
-    def go_on(self, on_rendered: Callable[[], None]) -> None:
-        """Begin as many blocks as are worth having under way; `on_drawn` is called, in any thread, after each."""
-        if self._more is not None:
-            self._more()
-        while self._drawer is not None and self._blocks and len(self._begun) < self._drawer.ahead:
-            z, image_noise, queries = self._blocks.popleft()
-            block = self._drawer.begin(z, image_noise)
-            self._begun.append((block, queries))
-            block.add_done_callback(lambda _: on_rendered())
-
-    def rendered(self) -> list[Query]:
-        """Return the questions of the blocks that are there, in order.
-
-        Raises:
-            Exception: whatever went wrong in drawing one.
-        """
-        queries: list[Query] = []
-        while self._begun and self._begun[0][0].done():
-            block, queries_of = self._begun.popleft()
-            queries += queries_of(block.result())
-        return queries
-
-    def wait(self) -> None:
-        """Wait for the next block, if one is under way."""
-        wait([block for block, _ in self._begun][:1])
-
-    def rest(self) -> list[Query]:
-        """Draw all of it, and return its questions."""
-        queries: list[Query] = []
-        while not self.over:
-            self.go_on(lambda: None)
-            self.wait()
-            queries += self.rendered()
-        return queries
-
-    def stop(self) -> None:
-        """Draw no other block. The one that is being drawn is waited for: a generator does one thing at a time."""
-        self._blocks.clear()
-        self._more = None
-        begun, self._begun = self._begun, deque()
-        wait([block for block, _ in begun if not block.cancel()])

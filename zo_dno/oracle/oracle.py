@@ -4,72 +4,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from zo_dno.call_policy import CallPolicy
-from zo_dno.generators.renderer import RenderQueue
+from zo_dno.oracle.breaker import Breaker
 from zo_dno.oracle.cache import Cache, answer_key
 from zo_dno.oracle.call import Outcome
 from zo_dno.oracle.executor import Executor, RemoteReward, Request
+from zo_dno.oracle.purse import Purse
 from zo_dno.oracle.query_queue import QueryQueue, Responses, copied
-from zo_dno.search.budget import Purse
+from zo_dno.oracle.render_queue import RenderQueue
 from zo_dno.storage.rows import score_of
 from zo_dno.types import Query, Response, Score
 
 if TYPE_CHECKING:
     from zo_dno.reward import Reward
     from zo_dno.storage.ledger import QueryRow
-
-
-class PauseError(Exception):
-    """Every recent question failed, so asking on would only burn the budget.
-
-    Attributes:
-        unscored: those of the last round whose failure is part of it and should not count.
-        part: of a combination that was asked; empty for a reward by itself.
-    """
-
-    def __init__(self, failed: int, reason: str, unscored: list[Query], term: str = "") -> None:
-        to = f" to {term}" if term else ""
-        super().__init__(f"the last {failed} queries{to} all failed, at last with: {reason}")
-        self.failed, self.reason, self.unscored, self.term = failed, reason, unscored, term
-
-
-class Breaker:
-    """Opens once so many calls in a row brought no answer; a score that is missing for its own reasons is an answer.
-
-    A question counts when it is given up, with all its calls, so a fault that a retry mends does not count.
-
-    Args:
-        limit: how many calls; 0 never opens.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._calls, self._queries, self._reason = limit, 0, 0, ""
-        self._failed: list[Query] = []
-
-    @property
-    def open(self) -> bool:
-        """No answer has come for a long time."""
-        return 0 < self._limit <= self._calls
-
-    def begin(self) -> None:
-        """Begin a round of questions."""
-        self._failed = []
-        if self.open:
-            self._calls = self._queries = 0
-
-    def note(self, queries: list[Query], answer: Response) -> None:
-        """Look at what came of questions that were asked together, by the answer of one of them."""
-        if len(answer.failures) < answer.attempts:  # the last call brought an answer
-            self._calls, self._queries, self._failed = 0, 0, []
-            return
-        self._calls += max(1, answer.attempts)
-        self._queries += len(queries)
-        self._reason = answer.score.error or ""
-        self._failed += queries
-
-    def check(self) -> None:
-        """Raise PauseError if it is open."""
-        if self.open:
-            raise PauseError(self._queries, self._reason, self._failed)
 
 
 class Oracle:
@@ -155,7 +102,7 @@ class Oracle:
         stopped_by: Exception | KeyboardInterrupt | None = None
         self._breaker.begin()
         while True:
-            leaving = self._affordable(queue, self._places(queue) - running, last=rendering.over)
+            leaving = self._affordable(queue, self._places(queue) - running, last=rendering.exhausted)
             if leaving:
                 on_sent([query for group in leaving for query in group])
                 for group in leaving:
@@ -163,7 +110,7 @@ class Oracle:
                 running += len(leaving)
             try:
                 self._render_on(rendering, len(queue), running)
-                if not running and (rendering.over or queue.group(self.reward.batch, last=False)):
+                if not running and (rendering.exhausted or queue.group(self.reward.batch, last=False)):
                     break  # all is answered, or what comes next cannot be paid for
                 if not running and not self._executor.waits:
                     rendering.wait()
@@ -206,7 +153,7 @@ class Oracle:
     def _render_on(self, rendering: RenderQueue, waiting: int, running: int) -> None:
         """Begin to draw, unless enough waits to be asked; in this thread, only once all answers are written down."""
         if waiting < self.policy.in_flight * self.reward.batch and (self._executor.waits or not running):
-            rendering.go_on(self._executor.wake)
+            rendering.advance(self._executor.wake)
 
     def _affordable(self, queue: QueryQueue, places: int, *, last: bool) -> list[list[Query]]:
         leaving: list[list[Query]] = []

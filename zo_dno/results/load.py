@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.oracle.combination.threshold import why_none_may_win
 from zo_dno.results.result import Baseline, Result
+from zo_dno.results.verdict import why_none_may_win
 from zo_dno.search import best_of_n as best_of_n
 from zo_dno.search.archive import Found
 from zo_dno.search.recorded import found_of

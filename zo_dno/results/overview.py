@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zo_dno.oracle.combination.threshold import Threshold, unmet
+from zo_dno.oracle.combination.threshold import Threshold
+from zo_dno.results.verdict import unmet
 from zo_dno.storage.ledger import TERM, Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, RunFolder, check_is_run
 

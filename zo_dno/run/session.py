@@ -14,19 +14,19 @@ from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import RunError
 from zo_dno.generators.renderer import LocalRenderer, Renderer
+from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.cache import Cache
 from zo_dno.oracle.combination.oracle import CombinedOracle, TermOracle
 from zo_dno.oracle.combination.reward import Combination
-from zo_dno.oracle.combination.scales import measured_scales
-from zo_dno.oracle.combination.threshold import unmet, why_none_may_win
-from zo_dno.oracle.oracle import PauseError
 from zo_dno.oracle.query_queue import Responses
 from zo_dno.results.result import Baseline, Result
+from zo_dno.results.verdict import unmet, why_none_may_win
 from zo_dno.reward import Reward
 from zo_dno.rng import stream_seed
 from zo_dno.run.manifest import Manifest
 from zo_dno.run.oracles import Oracles
 from zo_dno.run.spec import RunSpec
+from zo_dno.run.warm_up import measured_scales
 from zo_dno.search import best_of_n as best_of_n
 from zo_dno.search.archive import Archive, Found
 from zo_dno.search.budget import Budget

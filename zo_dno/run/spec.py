@@ -10,10 +10,11 @@ from zo_dno.errors import InputError
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.combination.threshold import Threshold
 from zo_dno.oracle.policies import call_policies
+from zo_dno.oracle.purse import Purse
 from zo_dno.reward import Reward
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.options import Options
-from zo_dno.search.budget import Budget, Purse
+from zo_dno.search.budget import Budget
 from zo_dno.search.loop import Step
 from zo_dno.search.objective import Objective
 from zo_dno.search.reranking import kept_back

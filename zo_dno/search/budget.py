@@ -1,6 +1,5 @@
-"""What a run may spend: queries, denoiser calls, seconds and money."""
+"""What a run may spend: queries, denoiser calls and seconds."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,32 +44,3 @@ class Budget:
 
     def _images(self, nfe_per_image: int) -> int:
         return self.queries if self.nfe is None else min(self.queries, self.nfe // max(1, nfe_per_image))
-
-
-class Purse:
-    """Money: what is spent, what is reserved for calls under way, and the most that may be.
-
-    Spent and reserved together never exceed the cap, so whatever the calls under way come to cost, the cap holds.
-
-    Args:
-        max_cost: in the unit of the prices; None has no end.
-    """
-
-    def __init__(self, max_cost: float | None = None) -> None:
-        if max_cost is not None and not (max_cost > 0 and math.isfinite(max_cost)):
-            raise InputError(f"max_cost must be more than 0; got {max_cost}.")
-        self.max_cost = max_cost
-        self.spent = 0.0
-        self.reserved = 0.0
-
-    def reserve(self, amount: float) -> bool:
-        """Put money aside for a query; False if that could exceed the cap."""
-        if self.max_cost is not None and self.spent + self.reserved + amount > self.max_cost * (1 + 1e-12):
-            return False
-        self.reserved += amount
-        return True
-
-    def settle(self, reserved: float, cost: float) -> None:
-        """Replace what was reserved by what it cost."""
-        self.reserved = max(0.0, self.reserved - reserved)
-        self.spent += cost

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from zo_dno.generators.renderer import Renderer, RenderQueue, render_images
+from zo_dno.generators.renderer import Renderer, render_images
+from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.combination.oracle import CombinedOracle, TermOracle
-from zo_dno.oracle.oracle import Oracle, PauseError
+from zo_dno.oracle.oracle import Oracle
 from zo_dno.oracle.query_queue import Responses
+from zo_dno.oracle.render_queue import RenderQueue
 from zo_dno.search.archive import Archive, Found
 from zo_dno.search.budget import Budget, Limit
 from zo_dno.search.objective import Objective, Plausibility
@@ -245,7 +247,7 @@ class Search:
 
     def _score_pending(self) -> None:
         """Draw the populations in hand, and ask about them; while some may be untold, about those that follow, too."""
-        rendering = RenderQueue(self.renderer, more=(lambda: self._advance(rendering)) if self.lag else None)
+        rendering = RenderQueue(self.renderer, refill=(lambda: self._advance(rendering)) if self.lag else None)
         try:
             for population in self.pending:
                 self._render(population, rendering)

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from zo_dno.generators.renderer import RenderQueue
+from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.combination.scales import Scale
 from zo_dno.oracle.combination.term import Term
-from zo_dno.oracle.oracle import Oracle, PauseError
+from zo_dno.oracle.oracle import Oracle
+from zo_dno.oracle.purse import Purse
 from zo_dno.oracle.query_queue import Responses
-from zo_dno.search.budget import Purse
+from zo_dno.oracle.render_queue import RenderQueue
 from zo_dno.storage.ledger import TERM, QueryRow
 from zo_dno.storage.rows import score_of
 from zo_dno.types import Query, Response, Score
@@ -114,7 +115,7 @@ class CombinedOracle:
         on_scored: OnScored,
     ) -> list[Response | None]:
         """Ask about images, as `Oracle.ask` does, once all are drawn."""
-        queries = [*queries, *(rendering.rest() if rendering is not None else ())]
+        queries = [*queries, *(rendering.render_all() if rendering is not None else ())]
         found: dict[int, TermResponses] = {query.id: {} for query in queries}
         announce = partial(_announce, on_sent, set())
         waiting, stopped = list(queries), None

@@ -2,11 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zo_dno.errors import InputError
-from zo_dno.storage.ledger import QueryRow
 
 _TEXT = re.compile(r"\s*(?P<part>\S.*?)\s*(?P<sign>>=|<=)\s*(?P<limit>\S+)\s*")
 
@@ -47,23 +45,3 @@ class Threshold:
     def can_be_met(self, low: float, high: float) -> bool:
         """Whether some value from low to high meets it."""
         return self.limit <= high if self.at_least else self.limit >= low
-
-
-def unmet(thresholds: Iterable[Threshold], rows: Sequence[QueryRow]) -> dict[str, int]:
-    """Count, for each threshold, the scored rows that do not meet it."""
-    known = [row.components for row in rows if row.value is not None and row.components is not None]
-    return {
-        str(one): sum(one.reward_violation(parts[one.term]) > 0 for parts in known if one.term in parts)
-        for one in thresholds
-    }
-
-
-def why_none_may_win(rows: Sequence[QueryRow], missed: Mapping[str, int], *, constrained: bool) -> str:
-    """Say what the scored rows lack, and how often; `constrained`: plausible noise was asked for too."""
-    scored = [row for row in rows if row.value is not None]
-    short = sum(row.reward_violation > 0 for row in scored)
-    counts = {f"miss {text}": count for text, count in missed.items()} or {"miss what the reward requires": short}
-    if constrained:
-        counts["are not plausibly Gaussian"] = sum(not row.plausible for row in scored)
-    reasons = [f"{count} {what}" for what, count in counts.items() if count]
-    return f"No candidate may win: of {len(scored)} with a score, {', '.join(reasons)}."
