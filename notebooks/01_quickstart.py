@@ -14,11 +14,11 @@
 # ---
 
 # %% [markdown]
-# # Quickstart: a smaller picture from better noise
+# # Quickstart: a smaller JPEG by searching the noise
 #
-# A frozen diffusion pipeline maps Gaussian noise to an image. Here we search that noise for an image whose JPEG file is
-# small. The size of a file has no gradient, so only its values are used. The noise has to stay plausible as a draw of a
-# standard Gaussian, so that the image stays one that the pipeline would draw.
+# A frozen diffusion pipeline maps Gaussian noise to an image. This notebook searches that noise for an image with a small JPEG
+# file. The size of a file has no gradient, so the search uses only its values. The noise must stay plausible under a standard
+# Gaussian, so that the image stays typical of the pipeline.
 
 # %%
 import torch
@@ -27,7 +27,7 @@ import zo_dno
 
 torch.set_num_threads(2)
 generator = zo_dno.DiffusersGenerator.builtin(prompt="mountains at day, cloudy, with a house")
-print(f"{generator.layout.d} searched numbers, {generator.nfe} denoiser calls an image")
+print(f"{generator.layout.d} searched numbers, {generator.nfe} denoiser calls per image")
 
 # %% [markdown]
 # One call runs the search. `jpeg_smaller` is minus the size in kB: rewards are always maximised.
@@ -37,7 +37,7 @@ result = zo_dno.optimize(generator, "jpeg_smaller", queries=192, seed=0, held_ou
 print(f"JPEG: {-result.first.reward:.2f} kB -> {-result.best.reward:.2f} kB after {result.queries} queries")
 
 # %% [markdown]
-# First what the pipeline draws without a search, then what it draws from the noise that was found.
+# The first image is the pipeline's image without a search, the second its image of the best noise.
 
 # %%
 result.first_image.resize((256, 256))
@@ -46,13 +46,13 @@ result.first_image.resize((256, 256))
 result.best_image.resize((256, 256))
 
 # %% [markdown]
-# Was the reward bought with noise that no Gaussian would draw? log P(z) is the probability indicator of Direct Noise
-# Optimization; one true draw in a hundred lies below -2.25. The held-out judge never took part in the search.
+# Is the best noise plausible under a Gaussian? log P(z) is the probability indicator of Direct Noise Optimization; one true draw
+# in a hundred lies below -2.25. The search never used the held-out judge.
 
 # %%
 best = result.best
 print(f"log P {best.log_prob:.2f}, norm ratio {best.norm_ratio:.3f}, whiteness p = {best.whiteness:.2f}")
-print(f"plausibly Gaussian: {best.feasible}; prompt match (first, best): {result.held_out['prompt_match']}")
+print(f"plausibly Gaussian: {best.plausible}; prompt match (first, best): {result.held_out['prompt_match']}")
 
 # %%
 from zo_dno.results.progress_figure import progress_figure
@@ -60,7 +60,7 @@ from zo_dno.results.progress_figure import progress_figure
 progress_figure(result)
 
 # %% [markdown]
-# Any function of images is a reward.
+# Any function of images can be a reward.
 
 # %%
 import numpy as np

@@ -16,7 +16,7 @@
 # %% [markdown]
 # # Your own reward, in five lines
 #
-# A reward is any function of images. It need not have a gradient, and its unit is yours.
+# A reward is any function of images. It needs no gradient, and you choose its unit.
 
 # %%
 import numpy as np
@@ -37,31 +37,31 @@ print(f"prompt match, never optimised: {result.held_out['prompt_match']}")
 result.best_image.resize((256, 256))
 
 # %% [markdown]
-# A reward that costs something says so, and the search keeps to the budget. What fails is asked again, and what fails for
-# good is missing: never a score.
+# A reward that costs money declares its price, and the search stays within the budget. Failed calls are retried. If all attempts
+# fail, the score is missing.
 
 # %%
 calls = 0
 
 
-def dear(images, prompts):
+def expensive(images, prompts):
     global calls
     calls += 1
     if calls % 7 == 0:
-        raise ConnectionError("the line was cut")
+        raise ConnectionError("the connection was lost")
     return blue_sky(images, prompts)
 
 
-dear.policy = zo_dno.CallPolicy(price=0.01, attempts=3)
-paid = zo_dno.optimize(generator, dear, queries=48, max_cost=0.40, seed=0)
-print(f"{paid.queries} queries, {paid.failed_queries} without a score, at most {paid.cost:.2f} spent; ended by {paid.stopped_by}")
+expensive.policy = zo_dno.CallPolicy(price=0.01, attempts=3)
+paid = zo_dno.optimize(generator, expensive, queries=48, max_cost=0.40, seed=0)
+print(
+    f"{paid.queries} queries, {paid.failed_queries} without a score, at most {paid.cost:.2f} spent; stopped by {paid.stopped_by}"
+)
 
 # %% [markdown]
-# Several rewards at once: a weighted sum of standardised ones, or one under a condition.
+# Several rewards can be combined: as a weighted sum of standardised rewards, or, as here, as one reward with a threshold on another.
 
 # %%
-both = zo_dno.optimize(
-    generator, "jpeg_smaller", queries=96, seed=0, require=["prompt_match >= 0.9"], strategy="snes"
-)
+both = zo_dno.optimize(generator, "jpeg_smaller", queries=96, seed=0, require=["prompt_match >= 0.9"], strategy="snes")
 print(f"JPEG: {-both.first.reward:.2f} kB -> {-both.best.reward:.2f} kB with prompt match {both.best.components}")
 both.best_image.resize((256, 256))

@@ -16,11 +16,11 @@
 # %% [markdown]
 # # A vision-language model as the judge
 #
-# `vlm` asks any server with OpenAI's chat-completions API: vLLM, SGLang, Ollama, `transformers serve`, a cloud provider. With a
-# real one, say, `vllm serve Qwen/Qwen2.5-VL-7B-Instruct`, set `url` and `model` below and leave the next cell out.
+# `vlm` calls any server with OpenAI's chat-completions API: vLLM, SGLang, Ollama, `transformers serve`, a cloud provider. If you
+# have one, for example `vllm serve Qwen/Qwen2.5-VL-7B-Instruct`, set `url` and `model` and skip the next cell.
 #
-# So that this page runs anywhere, the next cell is a stand-in: a server of thirty lines that speaks the same API, and whose
-# "opinion" is how warm the colours are, in a mood that changes.
+# The next cell is a stand-in, so that this notebook runs anywhere: a server of thirty lines with the same API. It scores how warm
+# the colours are, plus random noise.
 
 # %%
 import base64
@@ -32,21 +32,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 from PIL import Image
 
-mood = np.random.default_rng(0)
+noise = np.random.default_rng(0)
 
 
 class Judge(BaseHTTPRequestHandler):
     def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         parts = [
-            part for message in asked["messages"] if isinstance(message["content"], list) for part in message["content"]
+            part
+            for message in request["messages"]
+            if isinstance(message["content"], list)
+            for part in message["content"]
         ]
         picture = next(part["image_url"]["url"] for part in parts if part["type"] == "image_url")
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))).convert("RGB"), float)
         warmth = (pixels[..., 0].mean() - pixels[..., 2].mean()) / 255
-        score = float(np.clip(round(5 + 15 * warmth + mood.normal()), 0, 10))
-        said = json.dumps({"explanation": f"Warmth is about {warmth:.1f}.", "score": score})
-        choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+        score = float(np.clip(round(5 + 15 * warmth + noise.normal()), 0, 10))
+        answer = json.dumps({"explanation": f"Warmth is about {warmth:.1f}.", "score": score})
+        choice = {"index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}
         body = json.dumps({"choices": [choice], "usage": {"prompt_tokens": 300, "completion_tokens": 20}}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -64,9 +67,9 @@ url = f"http://127.0.0.1:{server.server_port}/v1"
 model = "stand-in"
 
 # %% [markdown]
-# The search. Eight questions are under way at once, and no more than 0.50 is spent, at 1.00 for a million tokens of questions.
-# A temperature makes the judge noisy, so a fifth of the queries is kept to ask again about the best, and the winner has the best
-# mean, with its standard error.
+# The search has eight calls in flight and spends at most 0.50, at a price of 1.00 per million input tokens. A temperature makes the
+# judge noisy, so a fifth of the queries is reserved for scoring the best images again. The winner has the best mean, reported with
+# its standard error.
 
 # %%
 import zo_dno
@@ -90,12 +93,12 @@ result = zo_dno.optimize(
     seed=0,
 )
 print(f"score {result.first.reward:.1f} -> {result.best.reward:.2f} ± {result.best.error:.2f}")
-print(f"the mean of {result.best.answers} answers; one answer is off by {result.noise:.2f}")
+print(f"the mean of {result.best.answers} scores; the standard deviation of one score is {result.noise:.2f}")
 print(f"{result.tokens} tokens, at most {result.cost:.4f} spent; prompt match {result.held_out['prompt_match']}")
 result.best_image.resize((256, 256))
 
 # %% [markdown]
-# What the judge wrote is kept with every answer.
+# The judge's text is stored with every score.
 
 # %%
 luckiest = max((query for query in result.history if query.value is not None), key=lambda query: query.value)

@@ -16,8 +16,8 @@
 # %% [markdown]
 # # Rating by hand
 #
-# You are the reward: `RatingCell` shows images with buttons, and the search follows what you like. It runs in a thread of its
-# own, so other cells can be run meanwhile.
+# You are the reward: `RatingCell` shows images with buttons, and the search follows your choices. It runs in a separate thread, so
+# other cells can run meanwhile.
 
 # %%
 import zo_dno
@@ -27,9 +27,9 @@ cell = zo_dno.RatingCell(generator, mode="best", queries=32, strategy_options={"
 cell
 
 # %% [markdown]
-# Click the image that you like best, again and again; **Undo** and **Skip** do what they say.
+# Click the image that you like best, in every round. **Undo** takes back the last choice, **Skip** skips an image.
 #
-# So that this page runs by itself, a function stands in for you in the next cell, and likes what is bright. Leave that cell out to
+# In the next cell, a function clicks for you, so that this notebook runs unattended. It prefers bright images. Skip that cell to
 # click yourself.
 
 # %%
@@ -61,7 +61,7 @@ while cell.running:
     time.sleep(0.02)
 
 # %% [markdown]
-# What was found. The score of an image says how much it was liked against all others (Bradley and Terry 1952).
+# The score of an image is its strength in a model of all choices (Bradley and Terry 1952).
 
 # %%
 result = cell.result
@@ -69,5 +69,5 @@ print(f"{result.queries} images rated, best {result.best.reward:.2f} against {re
 result.best_image.resize((256, 256))
 
 # %% [markdown]
-# With `out="runs/liked"` the run has a folder: it can be gone on with after the kernel ends, `zo_dno.RatingCell("runs/liked")`,
-# and others can rate it on a page, on their phones too: `zo-dno rate runs/liked`.
+# With `out="runs/liked"` the run has a folder. After the kernel ends, `zo_dno.RatingCell("runs/liked")` resumes it. Other people can
+# rate it on a page, also on their phones: `zo-dno rate runs/liked`.

@@ -16,9 +16,8 @@
 # %% [markdown]
 # # Comparing strategies
 #
-# Which search is best for this reward, model and budget? Every strategy is run on the same prompts with the same seeds, and
-# best-of-N is always among them. Ray Tune carries the runs out, one a CPU, and a comparison that is interrupted goes on where it
-# was.
+# Which search is best for this reward, model and budget? Every strategy runs on the same prompts with the same seeds, and best-of-N
+# is always included. Ray Tune executes the runs, one per CPU. If the comparison is interrupted, the same call resumes it.
 
 # %%
 import zo_dno
@@ -36,20 +35,20 @@ found = zo_dno.compare(
 found
 
 # %% [markdown]
-# The same as numbers. Rewards are put on one scale for each reward and prompt: 0 is best-of-16, 1 the best that any run reached.
+# The same as a table. Rewards are normalised for each reward and prompt: 0 is best-of-16, 1 the best that any run reached.
 
 # %%
 found.summary()[["entry", "iqm", "iqm_low", "iqm_high", "better_than_reference", "feasible", "seconds"]]
 
 # %% [markdown]
-# What can be said, and what cannot: 6 pairs are few.
+# The claims that the data support. 6 pairs are few.
 
 # %%
 for claim in found.claims():
     print(claim)
 
 # %% [markdown]
-# The figures one by one. Was the reward bought with noise that no Gaussian would draw?
+# Single figures. The second one shows whether the reward rose through implausible noise.
 
 # %%
 # %matplotlib inline
@@ -61,7 +60,7 @@ profile_figure(found)
 hacking_figure(found)
 
 # %% [markdown]
-# A row for each run and budget, for whatever else you want to know; and everything in one file to send to somebody.
+# `report` writes everything into one file, and `table` has one row for each run and budget for your own analysis.
 
 # %%
 print(found.report())

@@ -16,9 +16,9 @@
 # %% [markdown]
 # # Direct Noise Optimization: gradients through the pipeline
 #
-# Where the pipeline is yours, its Jacobian is too, even if the reward is a black box. First the 2-D ring of the paper's
-# tutorial ([Tang et al. 2024](https://arxiv.org/abs/2405.18881)): a tiny diffusion model of points on a ring, a reward with
-# many hills, and 1,000 points whose noise is optimised, each by itself.
+# If you run the pipeline yourself, its gradients are available, even if the reward is a black box. The first example is the 2-D ring
+# of the paper's tutorial ([Tang et al. 2024](https://arxiv.org/abs/2405.18881)): a tiny diffusion model of points on a ring, a reward
+# with many hills, and 1,000 points whose noise is optimised separately.
 
 # %%
 import matplotlib.pyplot as plt
@@ -30,12 +30,12 @@ from zo_dno import ring
 torch.set_num_threads(1)
 model = ring.Ring()
 z = torch.randn(1000, model.d)
-drawn = model(z)
+points = model(z)
 print(f"a point is a function of {model.d} numbers: its start, and the noise of every step but the last")
 
 # %% [markdown]
-# `gradient` climbs through model and reward. `hybrid2` asks the reward only at points: two probes an iteration, and the
-# gradient through the model alone.
+# `gradient` uses gradients of model and reward. `hybrid2` uses only values of the reward, two probes per iteration, and the gradient
+# of the model.
 
 # %%
 curves = {
@@ -46,7 +46,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5))
 side = torch.linspace(-1.5, 1.5, 200)
 grid = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1)
 left.pcolormesh(side, side, ring.reward(grid), cmap="Greys")
-left.scatter(*drawn[:300].T, s=4, color="tab:blue")
+left.scatter(*points[:300].T, s=4, color="tab:blue")
 left.set(title="the reward, and points of the model", aspect="equal")
 for name, curve in curves.items():
     right.plot(curve, label=name)
@@ -63,14 +63,14 @@ result = zo_dno.optimize(generator, "jpeg_smaller", "hybrid2", queries=64, seed=
 print(f"JPEG: {-result.first.reward:.2f} kB -> {-result.best.reward:.2f} kB after {result.queries} queries")
 
 # %% [markdown]
-# And `dno`, whose reward has a gradient. After every step the noise is brought back to where it is plausible as a draw of a
-# Gaussian, so that each of its images may win.
+# `dno` needs a reward with a gradient. After every step, the noise is projected back to plausible noise, so that every image is
+# feasible.
 
 # %%
 generator = zo_dno.DiffusersGenerator.builtin("sea at dusk, with a sailboat", steps=3, batch_size=1)
 bright = zo_dno.optimize(generator, "brightness", "dno", queries=24, seed=1)
 print(f"brightness: {bright.first.reward:.3f} -> {bright.best.reward:.3f}, log P {bright.best.log_prob:.2f}")
-print(f"plausible images: {sum(query.feasible for query in bright.history)} of {bright.queries}")
+print(f"plausible images: {sum(query.plausible for query in bright.history)} of {bright.queries}")
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(7, 2.6))

@@ -16,8 +16,8 @@
 # %% [markdown]
 # # Your own pipeline, and the noise of every step
 #
-# Any diffusers pipeline is a generator: a folder, a name on the hub, or an object that is loaded already. Here it is the one
-# that ships with the package; put yours in its place.
+# Any diffusers pipeline can be a generator: a folder, a name on the hub, or a loaded object. This notebook uses the pipeline that
+# ships with the package; replace it with yours.
 
 # %%
 import torch
@@ -29,10 +29,10 @@ from zo_dno.scenes import PIPELINE_FOLDER
 pipeline = DiffusionPipeline.from_pretrained(PIPELINE_FOLDER)
 pipeline.set_progress_bar_config(disable=True)
 generator = zo_dno.DiffusersGenerator(pipeline, "sea at dusk", steps=6, guidance_scale=1.0, batch_size=8)
-print(generator.layout.shapes, "searched;", generator.nfe, "denoiser calls an image")
+print("searched:", generator.layout.shapes, "with", generator.nfe, "denoiser calls per image")
 
 # %% [markdown]
-# With a stochastic sampler every step draws noise, and all of it can be searched. What has no effect is left out.
+# With a stochastic sampler every step draws noise, and `search="all"` searches all of it. Draws without effect are left out.
 
 # %%
 every = zo_dno.DiffusersGenerator(
@@ -53,7 +53,7 @@ for name, result in results.items():
 results["initial noise"].best_image.resize((256, 256))
 
 # %% [markdown]
-# A generator need not be a pipeline: a function of noise will do.
+# A generator can also be a function of noise.
 
 
 # %%

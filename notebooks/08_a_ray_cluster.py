@@ -16,8 +16,8 @@
 # %% [markdown]
 # # More processes, more machines
 #
-# The same search with its parts in Ray actors. Here they are on this machine; with `ray="HOST:PORT"` they are a cluster's
-# (docs/cluster.md). What is found is the same, bit for bit.
+# The search can run rewards and generators in Ray actors. Here the actors are on this machine; with `ray="HOST:PORT"` they are on a
+# cluster (docs/cluster.md). The result is the same, bit for bit.
 
 # %%
 import functools
@@ -53,7 +53,7 @@ for workers in (0, 8):
 assert found[0] == found[8]
 
 # %% [markdown]
-# Generators go into actors as well, each with the model loaded once: on a machine with GPUs one a GPU
+# Generators can run in actors too. Each actor loads the model once; on a machine with GPUs, use one actor per GPU
 # (`Takes(gpus=1)`).
 
 # %%
@@ -63,5 +63,5 @@ elsewhere = zo_dno.optimize(pool, "brightness", queries=64, seed=0)
 pool.close()
 here = zo_dno.optimize(generator, "brightness", queries=64, seed=0)
 assert elsewhere.best.sha256 == here.best.sha256
-print(f"drawn by 2 actors: {elsewhere.best.reward:.4f}, the same image")
+print(f"rendered by 2 actors: {elsewhere.best.reward:.4f}, the same image")
 elsewhere.best_image.resize((256, 256))
