@@ -14,6 +14,7 @@ import numpy as np
 
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
+from zo_dno.ipython import in_notebook
 from zo_dno.judges.plackett_luce import groups, placed, spread_out
 from zo_dno.judges.rating_store import RATINGS, Ratings
 from zo_dno.judges.rating_tasks import Mode, Said
@@ -132,7 +133,7 @@ class Human(Reward):
 
     def _served(self, folder: Path | None) -> list[Callable[[], None]]:
         """Serve the page and say where it is: in a notebook it opens in the cell. Returns what ends that."""
-        from zo_dno.results.progress_cell import in_notebook, show_page
+        from zo_dno.web.embed import show_page
         from zo_dno.web.rating_page import Page
 
         assert self._ratings is not None

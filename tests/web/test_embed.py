@@ -13,8 +13,9 @@ from tests.support.answering import Answer, answering
 from tests.support.browser import chromium, tab
 from tests.support.kernel import kernel
 from tests.web.test_rating_page import FILES, NAMES, TOKEN, form_of
+from zo_dno.ipython import in_notebook
 from zo_dno.judges.rating_store import Ratings
-from zo_dno.results.progress_cell import in_notebook, page_cell
+from zo_dno.web.embed import page_cell
 from zo_dno.web.rating_page import Page, page_app
 from zo_dno.web.rating_sessions import Guard
 

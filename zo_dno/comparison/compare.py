@@ -14,7 +14,8 @@ from zo_dno.comparison.table import check_alike, rows_of_run, table_of
 from zo_dno.comparison.trials import FAILED, STOPPED, Done, run_trials
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.errors import InputError, RunError
-from zo_dno.results.progress_cell import ProgressCell, in_notebook
+from zo_dno.ipython import in_notebook
+from zo_dno.results.progress_cell import ProgressCell
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.storage.atomic import read_yaml, write_text, write_whole
 from zo_dno.storage.run_folder import CONFIG

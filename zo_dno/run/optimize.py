@@ -13,7 +13,8 @@ from torch import Tensor
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.distributed.generator_actors import closed_after
 from zo_dno.distributed.reward_actors import Pools
-from zo_dno.results.progress_cell import ProgressCell, in_notebook
+from zo_dno.ipython import in_notebook
+from zo_dno.results.progress_cell import ProgressCell
 from zo_dno.results.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run.build import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring

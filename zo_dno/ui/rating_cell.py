@@ -13,6 +13,7 @@ from zo_dno.reward import Reward
 from zo_dno.rewards.human import Human
 from zo_dno.run.cancellation import Stop
 from zo_dno.storage.atomic import read_yaml
+from zo_dno.storage.images import png_bytes
 from zo_dno.storage.run_folder import CONFIG, check_is_run
 from zo_dno.types import Generator
 from zo_dno.ui.rating_widget import RatingWidget
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from zo_dno.results.result import Result
     from zo_dno.run.optimize import AnyReward
     from zo_dno.search.loop import Step
+
+_ENDS = {
+    "finished": "Finished",
+    "target": "The target is reached",
+    "interrupted": "Stopped",
+    "paused": "Paused",
+    "infeasible": "Finished, but no image may win",
+}
 
 
 class RatingCell:
@@ -114,9 +123,11 @@ class RatingCell:
     def _run(self, begin: "Callable[[], Result]") -> None:
         try:
             self._result = begin()
-        except BaseException as error:  # raised again where the result is asked for
+        except BaseException as error:  # raised again by `result`
             self._error = error
-        self._view.end(self._result, self._error)
+            self._view.end("The run ended without a result", alerts=[str(error) or type(error).__name__])
+        else:
+            _show_end(self._view, self._result)
 
     def _wait_for_the_first_question(self) -> None:
         """Return once there may be one. What does not fit shows before that, and is raised here."""
@@ -151,6 +162,16 @@ def _human(reward: Reward) -> Human:
             "zo_dno.optimize takes any reward."
         )
     return found[0]
+
+
+def _show_end(view: RatingWidget, result: "Result") -> None:
+    first, best = result.first.reward, result.best.reward
+    view.end(
+        _ENDS[result.status],
+        f"{result.queries} images scored; see `result`",
+        [why for why in (result.pause, result.infeasible) if why],
+        [("before", first, png_bytes(result.first_image)), ("best", best, png_bytes(result.best_image))],
+    )
 
 
 def _both(first: "Callable[[Step], None]", second: "Callable[[Step], None] | None") -> "Callable[[Step], None]":

@@ -8,23 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from zo_dno.judges.rating_store import Ratings
 from zo_dno.judges.rating_tasks import QUESTIONS, SKIPPED, Progress, RatingError, Task
-from zo_dno.storage.images import png_bytes
 from zo_dno.ui.controls import Controls, close
 
 if TYPE_CHECKING:
-    from zo_dno.results.result import Result
     from zo_dno.search.loop import Step
 
 _LOOK = 0.25  # seconds between looks for what others, or the search, did
 _WIDE, _NARROW, _SMALL = "17rem", "12.5rem", "6rem"  # of an image
 _NO_PLACE = "-"
-_ENDS = {
-    "finished": "Finished",
-    "target": "The target is reached",
-    "interrupted": "Stopped",
-    "paused": "Paused",
-    "infeasible": "Finished, but no image may win",
-}
+
+Picture = tuple[str, float | None, bytes | None]
+"""An image with a caption: its label, its score if it has one, and its PNG file."""
 
 
 class RatingWidget:
@@ -84,19 +78,19 @@ class RatingWidget:
         with self._lock:
             self._run = f"{step.queries} of {step.planned} images scored"
 
-    def end(self, result: "Result | None", error: BaseException | None) -> None:
-        """Show what became of the run."""
+    def end(self, title: str, words: str = "", alerts: Sequence[str] = (), pair: Sequence[Picture] = ()) -> None:
+        """Show how the run ended.
+
+        Args:
+            title: the heading.
+            words: the line below it.
+            alerts: messages about what went wrong.
+            pair: images to show side by side.
+        """
         self.begun.set()
         with self._lock:
-            if result is None:
-                why = str(error) or type(error).__name__
-                self._put([self._make.text("The run ended without a result"), self._make.alert(why)])
-                return
-            head = self._make.text(_ENDS[result.status], f"{result.queries} images scored; see `result`")
-            alerts = [self._make.alert(why) for why in (result.pause, result.infeasible) if why]
-            first, best = result.first.reward, result.best.reward
-            pair = [("before", first, png_bytes(result.first_image)), ("best", best, png_bytes(result.best_image))]
-            self._put([head, *alerts, self._pair(pair, _NARROW)])
+            images = [self._pair(pair, _NARROW)] if pair else []
+            self._put([self._make.text(title, words), *map(self._make.alert, alerts), *images])
 
     def how_far(self) -> str:
         """Say in a few words what is waited for."""
@@ -235,7 +229,7 @@ class RatingWidget:
             self._put([self._make.text("The search is stopping", "Every answer is kept.")])
         self.stop()
 
-    def _pair(self, pair: Sequence[tuple[str, float | None, bytes | None]], width: str) -> Any:
+    def _pair(self, pair: Sequence[Picture], width: str) -> Any:
         """Show images side by side, each with its score."""
         captions = [label if score is None else f"{label} {score:.2f}" for label, score, _ in pair]
         return self._make.row(

@@ -18,6 +18,7 @@ from zo_dno.judges.rating_tasks import QUESTIONS, SKIPPED, RatingError
 from zo_dno.storage.run_folder import RunFolder
 from zo_dno.web.rating_sessions import Guard, page_token
 from zo_dno.web.server import WebServer
+from zo_dno.web.starlette_body import keep_body
 
 _HERE = Path(__file__).parent
 _MAX_FORM = 16 * 2**10  # bytes
@@ -193,7 +194,7 @@ async def _refusal(request: Request, guard: Guard) -> Response | None:
         content += chunk
         if len(content) > _MAX_FORM:
             return HTMLResponse(f"A form is at most {_MAX_FORM} bytes.", 413)
-    request._body = bytes(content)  # where Starlette keeps a body that was read
+    keep_body(request, bytes(content))
     return None
 
 

@@ -20,6 +20,7 @@ from zo_dno.failures import Failure
 from zo_dno.oracle.call import Outcome, call, call_async
 from zo_dno.reward import Reward
 from zo_dno.version import __version__
+from zo_dno.web.starlette_body import keep_body
 
 MAX_BODY = 64 * 2**20  # bytes of a request, unpacked
 MAX_PIXELS = 2**24  # of one image: 4,096 x 4,096
@@ -174,7 +175,7 @@ async def _read(request: Request) -> JSONResponse | None:
         return JSONResponse({"detail": "the request is not gzip"}, 400)
     if unpack and not unpack.eof:
         return JSONResponse({"detail": "the request is cut off, or not gzip"}, 400)
-    request._body = bytes(content)  # where Starlette keeps a body that was read
+    keep_body(request, bytes(content))
     return None
 
 
