@@ -240,7 +240,7 @@ def test_the_cap_ends_a_run_and_a_higher_one_goes_on(tmp_path):
 
 
 def test_a_cap_below_one_query_asks_nothing(tmp_path):
-    with pytest.raises(RunError, match="Nothing was asked: max_cost is 0.01, and one query can cost 0.05"):
+    with pytest.raises(RunError, match="No query was sent: max_cost is 0.01, and one query can cost 0.05"):
         run(tmp_path / "run", policy={"price": 0.01, "attempts": 5}, max_cost=0.01)
 
 

@@ -228,7 +228,7 @@ class TestThresholds:
     def test_that_nobody_meets(self, tmp_path):
         found = optimize(Constrained(bright, parts=[red], require=["red >= 255", "red >= 1"]), out=tmp_path / "run")
         assert found.status == "infeasible"
-        assert found.infeasible.startswith("No candidate may win: of 32 with a score, 32 miss red >= 255")
+        assert found.infeasible.startswith("No candidate is feasible: of 32 with a score, 32 miss red >= 255")
         assert "red >= 1" not in found.infeasible.replace("red >= 255", "")
         assert found.unmet == {"red >= 255": 32, "red >= 1": 0}
         assert found.best.components["red"] == max(row.components["red"] for row in found.history if row.plausible)

@@ -67,7 +67,7 @@ PAID = {"policy": {"price": 0.01, "attempts": 1}, "max_cost": 10.0}
 def test_where_money_is_limited_and_nothing_else_images_are_screened():
     result = run(**PAID)
     assert result.images > result.queries == 64
-    assert result.chosen.endswith("the most promising of 4 images is asked about, since max_cost makes queries dear")
+    assert result.chosen.endswith("the most promising of 4 images is scored, since max_cost makes queries expensive")
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_where_money_is_limited_and_nothing_else_images_are_screened():
 def test_where_anything_speaks_against_it_nothing_is_screened(also):
     result = run(**PAID, **also)
     assert result.images == len(result.history)
-    assert "images is asked about" not in (result.chosen or "")
+    assert "images is scored" not in (result.chosen or "")

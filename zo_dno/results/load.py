@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.results.result import Baseline, Result
-from zo_dno.results.verdict import why_none_may_win
+from zo_dno.results.verdict import why_infeasible
 from zo_dno.search import best_of_n as best_of_n
 from zo_dno.search.archive import Found
 from zo_dno.search.recorded import found_of
@@ -63,7 +63,7 @@ def load(run: str | Path) -> Result:
         held_out={name: (both["first"], both["best"]) for name, both in result["held_out"].items()},
         baseline=_baseline(result["baseline"], prior, history[: populations[0].size], constrained=constrained),
         folder=path,
-        infeasible=None if best.feasible else why_none_may_win(history, unmet, constrained=constrained),
+        infeasible=None if best.feasible else why_infeasible(history, unmet, constrained=constrained),
         unmet=unmet,
         scales={name: (mean, deviation) for name, (mean, deviation) in result.get("scales", {}).items()},
         repeats=tuple(Standing(**one) for one in result.get("repeats", ())),

@@ -1,27 +1,32 @@
-"""Why no candidate of a run is feasible: how many miss each threshold, or have implausible noise."""
+"""The verdict on a run in words: why it was cut short, why nothing was found, and what `auto` chose."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zo_dno.oracle.combination.threshold import Threshold
 from zo_dno.storage.ledger import QueryRow
 
+if TYPE_CHECKING:
+    from zo_dno.search.loop import Search
+
 
 def unmet(thresholds: Iterable[Threshold], rows: Sequence[QueryRow]) -> dict[str, int]:
-    """Count, for each threshold, the scored rows that miss it."""
-    scored = [row.components for row in rows if row.value is not None and row.components is not None]
+    """Count, for each threshold, the scored rows that do not meet it."""
+    known = [row.components for row in rows if row.value is not None and row.components is not None]
     return {
-        str(one): sum(one.reward_violation(values[one.term]) > 0 for values in scored if one.term in values)
+        str(one): sum(one.reward_violation(components[one.term]) > 0 for components in known if one.term in components)
         for one in thresholds
     }
 
 
-def why_none_may_win(rows: Sequence[QueryRow], missed: Mapping[str, int], *, constrained: bool) -> str:
-    """Count the reasons why scored rows are not feasible, as a sentence.
+def why_infeasible(rows: Sequence[QueryRow], missed: Mapping[str, int], *, constrained: bool) -> str:
+    """Say which constraints the scored rows violate, and how often.
 
     Args:
-        rows: Rows of the search.
-        missed: Threshold -> number of rows that miss it, from `unmet`.
-        constrained: Whether the run requires plausible noise.
+        rows: Queries of the search.
+        missed: Scored candidates that miss a threshold, by the threshold's text.
+        constrained: Whether a winner's noise must be plausible.
     """
     scored = [row for row in rows if row.value is not None]
     short = sum(row.reward_violation > 0 for row in scored)
@@ -29,4 +34,58 @@ def why_none_may_win(rows: Sequence[QueryRow], missed: Mapping[str, int], *, con
     if constrained:
         counts["are not plausibly Gaussian"] = sum(not row.plausible for row in scored)
     reasons = [f"{count} {what}" for what, count in counts.items() if count]
-    return f"No candidate may win: of {len(scored)} with a score, {', '.join(reasons)}."
+    return f"No candidate is feasible: of {len(scored)} with a score, {', '.join(reasons)}."
+
+
+def why_paused(search: "Search", folder: Path | None) -> str:
+    """Say why a run was paused, and how to resume it."""
+    after = f"Paused after {search.queries} answered queries: {search.pause}."
+    if folder is None:
+        return f"{after} No more queries were sent. Give `out` to be able to resume."
+    return f"{after} No more queries were sent. Fix it, then: zo-dno resume {folder}"
+
+
+def why_nothing_scored(search: "Search", folder: Path | None, max_cost: float | None, worst_case: float) -> str:
+    """Say why a run has no score at all.
+
+    Args:
+        search: The search, over.
+        folder: Folder of the run.
+        max_cost: Money that the run may spend.
+        worst_case: Most that one query can cost with all its attempts.
+    """
+    if search.pause is not None:
+        return why_paused(search, folder)
+    if search.stopped_by == "cost":
+        return (
+            f"No query was sent: max_cost is {max_cost:g}, and one query can cost {worst_case:g} with all its "
+            "attempts. Raise max_cost, or lower attempts."
+        )
+    if not search.queries:
+        return "The run ended before its first query was answered."
+    reason, count = search.failures.most_common(1)[0]
+    return f"None of {search.queries} queries got a score. Most often ({count} times): {reason}"
+
+
+def why_no_scales(search: "Search", n: int, folder: Path | None, max_cost: float | None) -> str:
+    """Say why a warm-up of n queries, which scales are measured on, was cut short."""
+    if search.pause is not None:
+        return why_paused(search, folder)
+    spent = search.stopped_by == "cost"
+    why = f"max_cost of {max_cost:g} does not suffice for" if spent else "The run was stopped in"
+    remedy = "Give `out` to be able to resume." if folder is None else f"Resume: zo-dno resume {folder}"
+    return f"{why} the warm-up, {search.queries} of {n} queries that scales are measured on. {remedy}"
+
+
+def chosen_by_auto(reason: str, screen: int | None, max_cost: float | None) -> str:
+    """Say what `auto` chose, and whether more images are rendered than scored.
+
+    Args:
+        reason: What the strategy says of its choice.
+        screen: Images rendered for one query.
+        max_cost: Money that the run may spend.
+    """
+    if not reason or not screen:
+        return reason
+    expensive = ", since max_cost makes queries expensive" if max_cost is not None else ""
+    return f"{reason}; the most promising of {screen} images is scored{expensive}"

@@ -19,8 +19,9 @@ from zo_dno.oracle.cache import Cache
 from zo_dno.oracle.combination.oracle import CombinedOracle, TermOracle
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.query_queue import Responses
+from zo_dno.results.outputs import write_outputs
 from zo_dno.results.result import Baseline, Result
-from zo_dno.results.verdict import unmet, why_none_may_win
+from zo_dno.results.verdict import chosen_by_auto, unmet, why_infeasible, why_no_scales, why_nothing_scored, why_paused
 from zo_dno.reward import Reward
 from zo_dno.rng import stream_seed
 from zo_dno.run.manifest import Manifest
@@ -111,12 +112,13 @@ class Session:
         if search.drift:
             self._manifest.note_drift(search.drift)
         if search.archive.best is None:
-            raise self._nothing_scored(search)
+            raise RunError(why_nothing_scored(search, self._path, self._options.max_cost, self._spec.worst_case))
         compared = self._baseline(search)
         held_out = {reward.name: self._held_out(reward, search.archive) for reward in self._spec.held_out}
         result = self._result(search, held_out, compared, reevaluation)
         if self._folder is not None:
-            self._folder.write(result, search.objective.threshold if search.objective.constrained else None)
+            threshold = search.objective.threshold if search.objective.constrained else None
+            write_outputs(self._folder.path, result, threshold)
         return result
 
     def _repeat(self, search: Search, budget: int) -> Reevaluation | None:
@@ -189,6 +191,10 @@ class Session:
         generator = self._spec.generator
         return (*([generator.actors] if isinstance(generator, GeneratorPool) else ()), *self._pools.actor_pools)
 
+    @property
+    def _path(self) -> Path | None:
+        return self._folder.path if self._folder else None
+
     def _closing(self, resource: Closes) -> Closes:
         self._stack.callback(resource.close)
         return resource
@@ -206,7 +212,7 @@ class Session:
             if search.drift:
                 self._manifest.note_drift(search.drift)
             if search.queries < n:
-                raise self._cut_short(search, n)
+                raise RunError(why_no_scales(search, n, self._path, self._options.max_cost))
         measured = measured_scales(self._ledger.queries(WARM_UP), wanted, divide=oracle.reward.standardised)
         oracle.scales = {**oracle.scales, **measured}
 
@@ -289,48 +295,10 @@ class Session:
         }
         return values[archive.first.id], values[archive.best.id]
 
-    def _nothing_scored(self, search: Search) -> RunError:
-        if search.pause is not None:
-            return RunError(self._pause(search))
-        if search.stopped_by == "cost":
-            return RunError(
-                f"Nothing was asked: max_cost is {self._options.max_cost:g}, and one query can cost "
-                f"{self._spec.worst_case:g} with all its attempts. Raise max_cost, or lower attempts."
-            )
-        if not search.queries:
-            return RunError("The run ended before its first query was answered.")
-        reason, count = search.failures.most_common(1)[0]
-        return RunError(f"None of {search.queries} queries got a score. Most often ({count} times): {reason}")
-
-    def _chosen(self, strategy: Strategy) -> str | None:
-        """Say what `auto` chose, and whether more is drawn than asked about."""
-        reason: str | None = getattr(strategy, "reason", None)
-        if not reason or not self._options.screen:
-            return reason
-        dear = ", since max_cost makes queries dear" if self._options.max_cost is not None else ""
-        return f"{reason}; the most promising of {self._options.screen} images is asked about{dear}"
-
     @property
     def _scales(self) -> dict[str, tuple[float, float]]:
         scales = self._oracle.scales if isinstance(self._oracle, CombinedOracle) else {}
         return {name: (scale.mean, scale.deviation) for name, scale in scales.items()}
-
-    def _cut_short(self, search: Search, n: int) -> RunError:
-        """Say why there are no scales yet."""
-        if search.pause is not None:
-            return RunError(self._pause(search))
-        spent = search.stopped_by == "cost"
-        why = f"max_cost of {self._options.max_cost:g} does not suffice for" if spent else "The run was stopped in"
-        on = (
-            " Give `out` to be able to go on." if self._folder is None else f" Go on: zo-dno resume {self._folder.path}"
-        )
-        return RunError(f"{why} the warm-up, {search.queries} of {n} queries that scales are measured on.{on}")
-
-    def _pause(self, search: Search) -> str:
-        after = f"Paused after {search.queries} answered queries: {search.pause}."
-        if self._folder is None:
-            return f"{after} Nothing more was asked. Give `out` to be able to go on."
-        return f"{after} Nothing more was asked. Mend it, then: zo-dno resume {self._folder.path}"
 
     def _result(
         self,
@@ -342,13 +310,13 @@ class Session:
         first, best = search.archive.first, search.archive.best
         assert first is not None
         assert best is not None
-        every = self._ledger.all_queries()
+        every, reason = self._ledger.all_queries(), getattr(search.strategy, "reason", None)
         history = tuple(row for row in every if row.stage == "search" and row.completed)
         missed, constrained = unmet(self._spec.thresholds, history), search.objective.constrained
         return Result(
             status=search.status,
             stopped_by=search.stopped_by,
-            pause=self._pause(search) if search.pause is not None else None,
+            pause=why_paused(search, self._path) if search.pause is not None else None,
             drift=self._manifest.drift,
             prompt=self._prompt,
             model=model_of(search.generator),
@@ -371,12 +339,12 @@ class Session:
             held_out=held_out,
             seconds={name: search.seconds[name] for name in ("total", "generate", "score", "strategy", "other")},
             baseline=baseline,
-            folder=self._folder.path if self._folder else None,
-            infeasible=None if best.feasible else why_none_may_win(history, missed, constrained=constrained),
+            folder=self._path,
+            infeasible=None if best.feasible else why_infeasible(history, missed, constrained=constrained),
             unmet=missed,
             scales=self._scales,
             repeats=tuple(reevaluation.standings) if reevaluation else (),
             noise=reevaluation.noise if reevaluation else None,
             images=search.images,
-            chosen=self._chosen(search.strategy),
+            chosen=chosen_by_auto(reason, self._options.screen, self._options.max_cost) if reason else None,
         )

@@ -1,7 +1,6 @@
 """The folder of a run: what is written where, by one process at a time, and reading a noise back."""
 
 import fcntl
-import json
 import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -13,10 +12,9 @@ from zo_dno.storage.atomic import write_text, write_whole
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zo_dno.results.result import Result
-
 CONFIG = "config.yaml"
 LEDGER = "ledger.db"
+RESULT = "result.json"
 INIT_FILE = "init.safetensors"
 NOISE_FILE = "best.safetensors"
 _LOCK = ".lock"
@@ -118,26 +116,7 @@ class RunFolder:
 
     def write_init(self, z: "Tensor") -> None:
         """Keep the noise (d,) that the search starts from."""
-        _write_noise(self.path / INIT_FILE, z.detach().float().cpu())
-
-    def write(self, result: "Result", threshold: float | None) -> None:
-        """Keep everything that a run found; files of an earlier session are replaced."""
-        from PIL import Image
-
-        from zo_dno.results.progress_figure import progress_figure
-        from zo_dno.results.strip import strip
-
-        write_whole(self.path / "first.png", result.first_image.save)
-        write_whole(self.path / "best.png", result.best_image.save)
-        write_whole(self.path / "strip.png", strip(result.improvements, result.unit).save)
-        figure = progress_figure(result, threshold)
-        write_whole(self.path / "progress.png", lambda path: figure.savefig(path, dpi=130))
-        _write_noise(self.path / NOISE_FILE, result.best.z)
-        for place, found in enumerate(result.top if len(result.top) > 1 else (), 1):
-            write_whole(self.path / "top" / f"{place:02d}.png", Image.fromarray(found.image).save)
-            _write_noise(self.path / "top" / f"{place:02d}.safetensors", found.z)
-        text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(self.path / "result.json", text + "\n")
+        write_noise(self.path / INIT_FILE, z.detach().float().cpu())
 
     @staticmethod
     def _role(new: bool) -> str:
@@ -176,7 +155,8 @@ def load_noise(path: Path) -> "Tensor":
     return z
 
 
-def _write_noise(path: Path, z: "Tensor") -> None:
+def write_noise(path: Path, z: "Tensor") -> None:
+    """Write z (d,) to a file."""
     from safetensors.torch import save_file
 
     write_whole(path, lambda unfinished: save_file({"z": z.contiguous().clone()}, unfinished))

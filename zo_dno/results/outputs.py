@@ -1,0 +1,35 @@
+"""The files that a run leaves in its folder: pictures, noise and `result.json`."""
+
+import json
+from pathlib import Path
+
+from PIL import Image
+
+from zo_dno.results.progress_figure import progress_figure
+from zo_dno.results.result import Result
+from zo_dno.results.strip import strip
+from zo_dno.storage.atomic import write_text, write_whole
+from zo_dno.storage.run_folder import NOISE_FILE, RESULT, write_noise
+
+
+def write_outputs(folder: Path, result: Result, threshold: float | None) -> None:
+    """Write everything that a run found; files of an earlier session are replaced.
+
+    Args:
+        folder: Folder of the run.
+        result: Result of the run.
+        threshold: Smallest log P(z) of a winner, drawn in the progress figure; None where there is no limit.
+    Raises:
+        StorageError: A file could not be written.
+    """
+    write_whole(folder / "first.png", result.first_image.save)
+    write_whole(folder / "best.png", result.best_image.save)
+    write_whole(folder / "strip.png", strip(result.improvements, result.unit).save)
+    figure = progress_figure(result, threshold)
+    write_whole(folder / "progress.png", lambda path: figure.savefig(path, dpi=130))
+    write_noise(folder / NOISE_FILE, result.best.z)
+    for place, found in enumerate(result.top if len(result.top) > 1 else (), 1):
+        write_whole(folder / "top" / f"{place:02d}.png", Image.fromarray(found.image).save)
+        write_noise(folder / "top" / f"{place:02d}.safetensors", found.z)
+    text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(folder / RESULT, text + "\n")
