@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError, RunError, unknown_name
+from zo_dno.strategies.nevergrad_private import optimizers_of, tame_cma
 from zo_dno.strategies.numpy_global import OwnGlobalNumpy
 from zo_dno.strategies.prior import first_gaussian
 from zo_dno.strategies.replayed import ReplayedStrategy
@@ -56,7 +56,7 @@ class Nevergrad(ReplayedStrategy):
         array.random_state = numpy.random_state
         budget = -(-self.horizon // self._workers) * self._workers  # whole populations: some stop exactly there
         self._inner = _build_optimizer(self.optimizer, array, budget, self._workers)
-        self.population = max(self._workers, *(_tame_cma(part) for part in _parts(self._inner)))
+        self.population = max(self._workers, *(tame_cma(one) for one in optimizers_of(self._inner)))
         self._inner.pruning = nevergrad.optimization.utils.Pruning(self.population, 4 * self.population)
         self._last_median = float("nan")
 
@@ -98,32 +98,6 @@ def _build_optimizer(name: str, array: Any, budget: int, workers: int) -> Any:
         optimizer = registry[name](array, budget=budget, num_workers=workers)
     except Exception as error:
         raise InputError(f"optimizer must be one that nevergrad can build; got {name!r}. {error}.") from error
-    if any(part.recast or part.no_parallelization for part in _parts(optimizer)):
+    if any(one.recast or one.no_parallelization for one in optimizers_of(optimizer)):
         raise one_by_one
     return optimizer
-
-
-def _parts(optimizer: Any) -> Iterator[Any]:
-    """Walk an optimizer and those that it is made of."""
-    yield optimizer
-    for name in ("optim", "_optim", "_optimizer", "optims", "optimizers"):
-        inner = getattr(optimizer, name, ())
-        for part in inner if isinstance(inner, (list, tuple)) else (inner,):
-            if hasattr(part, "ask"):
-                yield from _parts(part)
-
-
-def _tame_cma(optimizer: Any) -> int:
-    """Prepare nevergrad's CMA for flat scores, and return the population that it needs (1 for other optimizers).
-
-    It would otherwise go back to its first point when pycma wants to stop, and choose a step-size rule that needs the
-    points of one population in their order.
-    """
-    if not hasattr(optimizer, "_es") or optimizer._config.fcmaes:
-        return 1
-    import cma
-
-    optimizer._config = copy(optimizer._config)  # shared by every instance of that name
-    optimizer._config.inopts = {**(optimizer._config.inopts or {}), "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA}
-    optimizer.es.stop = dict
-    return int(optimizer._popsize)

@@ -62,7 +62,7 @@ def test_a_pipeline_whose_noise_is_all_in_its_steps_is_told_from_one_that_draws_
     pipeline.prepare_latents = lambda n, *_args: torch.ones(n, 4, 4, 4)
     with pytest.raises(TapeError, match="Try search='all'"):
         make(pipeline)
-    assert make(pipeline, search="all").space.shapes == ((4, 4, 4),)
+    assert make(pipeline, search="all").layout.shapes == ((4, 4, 4),)
 
 
 def test_draws_that_depend_on_the_number_of_images_otherwise_are_refused():

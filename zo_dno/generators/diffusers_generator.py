@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.generators.batch_size import best_batch_size, checked_batch_size
+from zo_dno.generators.diffusers_private import execution_device
 from zo_dno.generators.gradients import Gradients, frozen_weights
 from zo_dno.generators.loading import BUILTIN, Offload, Speed, load_pipeline, torch_dtype
 from zo_dno.generators.memory import memory_named
@@ -170,11 +171,6 @@ class DiffusersGenerator:
         return {"model": self.model, **self._settings}
 
     @property
-    def _device(self) -> torch.device:
-        found: torch.device = getattr(self._pipeline, "_execution_device", None) or self._pipeline.device
-        return found
-
-    @property
     def nfe(self) -> int:
         """Denoiser calls per image; classifier-free guidance counts two."""
         return self._recording.nfe
@@ -227,7 +223,7 @@ class DiffusersGenerator:
             return images
 
         with memory_named(self), frozen_weights(self._tape.networks):
-            return self._gradients.vjp(z, draw, cotangent, self._device)
+            return self._gradients.vjp(z, draw, cotangent, execution_device(self._pipeline))
 
     def draws(self, z: Tensor) -> list[Tensor]:
         """Cut z (n, d) into the pipeline's own draws, each (n, *shape); the first are the initial latents."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from zo_dno.errors import InputError, unknown_name
+from zo_dno.generators.diffusers_private import has_attention_backend
 from zo_dno.generators.tape import denoisers_of
 
 BUILTIN = "scenes"
@@ -133,7 +134,7 @@ def _set_attention(denoiser: Any, name: str) -> None:
     with _refused("attention", name):
         denoiser.set_attention_backend(name)
     processors = [module.processor for module in denoiser.modules() if hasattr(module, "processor")]
-    if not any(getattr(processor, "_attention_backend", None) == name for processor in processors):
+    if not any(has_attention_backend(processor, name) for processor in processors):
         raise InputError(
             f"attention must be one of {', '.join(_PROCESSORS)} for {type(denoiser).__name__}, whose layers know no "
             f"back ends; got {name!r}."

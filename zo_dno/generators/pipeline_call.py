@@ -15,10 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from zo_dno.errors import InputError, unknown_name
+from zo_dno.generators.diffusers_private import ENCODERS
 from zo_dno.generators.tape import replaced
 
 _COUNTS = ("num_images_per_prompt", "num_videos_per_prompt", "batch_size")
-_ENCODERS = ("encode_prompt", "_encode_prompt")
 _RESERVED = {
     "prompt": "Give it as the prompt",
     "generator": "Noise comes from z, and what is not searched from the seed",
@@ -124,7 +124,7 @@ class PipelineCall:
     def _prepared(self) -> Iterator[None]:
         with ExitStack() as stack:
             for pipeline in _stages(self._pipeline):
-                for name in _ENCODERS:
+                for name in ENCODERS:
                     encode = getattr(pipeline, name, None)
                     if encode is not None:
                         stack.enter_context(replaced(pipeline, name, _remembering(encode, self._encoded)))

@@ -1,6 +1,7 @@
 """Replacing a pipeline's Gaussian draws at their source, so that its image becomes a function of them."""
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zo_dno.errors import ZoDnoError
+from zo_dno.generators.torch_private import INNER_CALL, inner_call
 
 DrawSource = Callable[[int, tuple[int, ...]], Tensor]
 """Number of the draw in the call, and its shape with the batch axis -> the Gaussian numbers to use."""
@@ -75,9 +77,9 @@ class Tape:
             for network in self.networks:
                 count = any(network is denoiser for denoiser in self._denoisers)
                 # The one place that is outside of a module's hooks and of what `Module.compile` compiles.
-                call = network._compiled_call_impl or network._call_impl
+                call = inner_call(network)
                 call = call if around is None else around(call, count)
-                stack.enter_context(replaced(network, "_compiled_call_impl", playback.pausing(call, count=count)))
+                stack.enter_context(replaced(network, INNER_CALL, playback.pausing(call, count=count)))
                 for name in ("encode", "decode"):  # of autoencoders, which are not called themselves
                     method = getattr(network, name, None)
                     if callable(method):
@@ -131,7 +133,7 @@ class Playback:
     def _give(self, shape: tuple[int, ...]) -> Tensor:
         number = len(self.shapes)
         self.shapes.append(shape)
-        self.in_step.append(_inside_a_step(sys._getframe(1)))
+        self.in_step.append(_inside_a_step(inspect.currentframe()))
         return self._source(number, shape)
 
 

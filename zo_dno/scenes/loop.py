@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from zo_dno.errors import InputError
 from zo_dno.rng import stream
@@ -127,7 +128,7 @@ def _follow(averaged: nn.Module, model: nn.Module, keep: float) -> None:
     with torch.no_grad():
         pairs = zip(averaged.parameters(), model.parameters(), strict=True)
         old, new = (list(values) for values in zip(*pairs, strict=True))
-        torch._foreach_lerp_(old, new, 1.0 - keep)
+        get_ema_multi_avg_fn(keep)(old, new, None)
         for buffer, value in zip(averaged.buffers(), model.buffers(), strict=True):
             buffer.copy_(value)
 

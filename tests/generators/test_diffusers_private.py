@@ -1,0 +1,37 @@
+"""The private attributes of diffusers that generators rely on: a new version that takes one away is named here."""
+
+import diffusers
+import torch
+from diffusers import DiffusionPipeline, KandinskyV22PriorPipeline, StableDiffusionPipeline
+from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
+
+from zo_dno.generators.diffusers_private import ENCODERS, execution_device, has_attention_backend
+
+VERSION = f"diffusers {diffusers.__version__}"
+
+
+class Offloaded:
+    device, _execution_device = torch.device("cpu"), torch.device("meta")
+
+
+class Plain:
+    device = torch.device("cpu")
+
+
+def test_pipelines_know_the_device_they_compute_on():
+    assert hasattr(DiffusionPipeline, "_execution_device"), f"{VERSION} has no DiffusionPipeline._execution_device"
+    assert execution_device(Offloaded()).type == "meta"
+    assert execution_device(Plain()).type == "cpu"
+
+
+def test_attention_processors_know_their_back_end():
+    processor = FluxAttnProcessor()
+    assert hasattr(processor, "_attention_backend"), f"{VERSION} has no FluxAttnProcessor._attention_backend"
+    processor._attention_backend = "native"
+    assert has_attention_backend(processor, "native")
+    assert not has_attention_backend(processor, "flash")
+
+
+def test_prompts_are_encoded_by_these_methods():
+    for pipeline, name in zip((StableDiffusionPipeline, KandinskyV22PriorPipeline), ENCODERS, strict=True):
+        assert hasattr(pipeline, name), f"{VERSION} has no {pipeline.__name__}.{name}"
