@@ -217,7 +217,7 @@ def test_workers_without_the_package(cluster, tmp_path):
 
 
 def test_nobody_and_somebody_else_at_the_address():
-    with pytest.raises(InputError, match=r"nobody answers at 127\.0\.0\.1:1: .*Start one with `ray start --head`"):
+    with pytest.raises(InputError, match=r"there is no answer at 127\.0\.0\.1:1: .*Start one with `ray start --head`"):
         connect("127.0.0.1:1")
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -277,7 +277,7 @@ def test_rays_metrics_show_the_actors(cluster):
     finally:
         pool.close()
     (line,) = [line for line in found.splitlines() if line.startswith("ray_zo_dno_alive{")]
-    assert 'crew="workers"' in line
+    assert 'pool="workers"' in line
     assert line.endswith(" 2.0")
 
 

@@ -98,7 +98,7 @@ def test_a_generator_that_dies_is_replaced_and_nothing_is_lost(pool, here, tmp_p
 
 @pytest.mark.slow
 def test_a_generator_that_always_dies_ends_the_run_after_a_few(pool):
-    with pytest.raises(RunError, match=r"images could not be drawn: .*(died|die)"):
+    with pytest.raises(RunError, match=r"images could not be rendered: .*(died|die)"):
         zo_dno.optimize(pool(partial(Blocks, lambda: True)), "jpeg_smaller", **OPTIONS)
 
 

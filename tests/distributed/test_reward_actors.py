@@ -113,7 +113,7 @@ class Waiting(zo_dno.Reward):
 
 def test_many_queries_of_an_asynchronous_reward_are_under_way_in_one_actor():
     reward = Waiting(together=8)
-    answers = asked_in(RewardActors(reward, 1, slots=8), reward, 8, in_flight=8, timeout=20)
+    answers = asked_in(RewardActors(reward, 1, concurrency=8), reward, 8, in_flight=8, timeout=20)
     assert [answer.score.value for answer in answers] == list(range(8))
     assert len({answer.score.raw for answer in answers}) == 1
 
@@ -128,7 +128,7 @@ def test_a_late_answer_of_an_asynchronous_reward_costs_that_query_alone():
             return number_and_process(images)
 
     reward = Late()
-    answers = asked_in(RewardActors(reward, 1, slots=4), reward, 8, in_flight=4, timeout=1, attempts=1)
+    answers = asked_in(RewardActors(reward, 1, concurrency=4), reward, 8, in_flight=4, timeout=1, attempts=1)
     scores = [answer.score for answer in answers]
     assert [score.value for score in scores if not score.missing] == [0, 1, 2, 4, 5, 6, 7]
     assert scores[3].kind == "timeout"
@@ -136,7 +136,7 @@ def test_a_late_answer_of_an_asynchronous_reward_costs_that_query_alone():
 
 
 def test_a_reward_that_keeps_its_answers_in_the_run_folder_stays_here():
-    with pytest.raises(InputError, match="workers must be 0 with 'human', which keeps what it is told in the folder"):
+    with pytest.raises(InputError, match="workers must be 0 with 'human', which stores ratings in the folder"):
         RewardActors(make_reward("human"), workers=2)
 
 
@@ -189,7 +189,7 @@ def test_an_image_that_kills_whoever_looks_at_it_is_missing_and_the_others_are_n
 
 @pytest.mark.slow
 def test_a_reward_that_kills_every_actor_is_reported_after_a_few():
-    with pytest.raises(PauseError, match="workers die of whatever they are asked"):
+    with pytest.raises(PauseError, match="workers die at every query"):
         asked(Fatal(), 20, attempts=5)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from zo_dno.comparison.plan import BASELINE, Named, Plan
 from zo_dno.comparison.trials import GAIN, STATE, Trials, quiet_tune, takes
 from zo_dno.distributed.cluster import LOCAL
+from zo_dno.distributed.ray_private import nevergrad_search
 from zo_dno.errors import InputError
 from zo_dno.run.build import name_of
 from zo_dno.spaces import DEFAULT_SPACE
@@ -169,18 +170,8 @@ def _domain(values: Any) -> Any:
 def _searcher(name: str, seed: int) -> Any:
     if name == "nevergrad":
         import nevergrad
-        import numpy as np
-        from ray.tune.search.nevergrad import NevergradSearch
 
-        class Seeded(NevergradSearch):  # type: ignore[misc]
-            """Draws from the given seed; the original draws from numpy's global generator."""
-
-            def _setup_nevergrad(self) -> None:
-                super()._setup_nevergrad()
-                optimizer: Any = self._nevergrad_opt
-                optimizer.parametrization.random_state = np.random.RandomState(seed)
-
-        return Seeded(optimizer=nevergrad.optimizers.registry["TwoPointsDE"])
+        return nevergrad_search(nevergrad.optimizers.registry["TwoPointsDE"], seed)
     if name == "optuna":
         try:
             from ray.tune.search.optuna import OptunaSearch

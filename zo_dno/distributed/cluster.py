@@ -1,4 +1,4 @@
-"""Reaching Ray: one of this run's own on this machine, or a cluster that is running."""
+"""Connections to Ray: one of the run's own on this machine, or a running cluster."""
 
 import logging
 import os
@@ -9,28 +9,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zo_dno.distributed.ray_private import listen_on_loopback
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
 
 LOCAL, RUNNING = "local", "auto"
 PACKAGE = Path(__file__).parents[1]
 _ANSWER_WITHIN = 5.0  # seconds for a machine to accept a connection
-_OBJECT_STORE = 256 * 2**20  # bytes, of a Ray of our own: images on their way, and little else
-_SETTINGS = 4  # the type of such a frame
-_CPUS = 10_000  # of a Ray of our own: how many actors share the machine's is for the caller to say
+_OBJECT_STORE = 256 * 2**20  # bytes for a Ray of the run's own, which holds images in transit and little else
+_SETTINGS = 4  # type of HTTP/2's settings frame
+_CPUS = 10_000  # for a Ray of the run's own: the caller decides how many actors share the machine
+_CLUSTER_FLAG = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0" lets everything listen on 127.0.0.1
 _TOKEN_FILE = Path(".ray") / "auth_token"  # where Ray looks for one, in the home folder
 
 
 def connect(address: str = LOCAL, *, runtime_env: Mapping[str, Any] | None = None) -> Any:
-    """Return the module `ray`, connected. A Ray that this process is connected to already stays the one.
+    """Return the module `ray`, connected. An existing connection of this process is kept.
 
     Args:
-        address: "local" starts Ray on this machine alone, on loopback and with a token of its own; "auto" finds the one
-            that runs on this machine; HOST:PORT or ray://HOST:PORT is a cluster's.
-        runtime_env: Ray's description of what workers need. This package travels to a cluster by itself, unless
-            `py_modules` says otherwise.
+        address: "local" to start Ray on this machine alone, on loopback and with a token of its own; "auto" for the
+            Ray that runs on this machine; HOST:PORT or ray://HOST:PORT for a cluster.
+        runtime_env: Ray's description of what actors need. This package is sent to a cluster unless `py_modules` says
+            otherwise.
     Raises:
-        InputError: nobody answers, the token is not right, or the versions differ.
+        InputError: there is no answer, the token is wrong, or the versions differ.
     """
     if address == LOCAL:
         _keep_private()
@@ -45,7 +47,8 @@ def connect(address: str = LOCAL, *, runtime_env: Mapping[str, Any] | None = Non
         return ray
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address == LOCAL:
-        _stay_private()
+        if os.environ[_CLUSTER_FLAG] == "0":
+            listen_on_loopback()
         ray.init(
             address="local",
             num_cpus=_CPUS,
@@ -63,13 +66,13 @@ def connect(address: str = LOCAL, *, runtime_env: Mapping[str, Any] | None = Non
     return ray
 
 
-def starting(address: str) -> int:
-    """How many actors should be starting at once: each loads its libraries, which keeps a processor busy."""
+def max_starting(address: str) -> int:
+    """Return how many actors should start at the same time: each loads its libraries, which keeps a processor busy."""
     return max(2, os.cpu_count() or 1) if address == LOCAL else 64
 
 
 def _check_environment(ray: Any, runtime_env: Mapping[str, Any] | None) -> None:
-    """Refuse another environment than the one that this process joined with: Ray takes it once."""
+    """Refuse an environment other than the one that this process joined with: Ray takes it once."""
     joined = ray.get_runtime_context().runtime_env
     missing = [
         name for name, value in (runtime_env or {}).items() if name not in joined or (value and not joined[name])
@@ -82,32 +85,24 @@ def _check_environment(ray: Any, runtime_env: Mapping[str, Any] | None) -> None:
 
 
 def _keep_private() -> None:
-    """Let a Ray of our own listen on loopback alone, and ask for a token that nobody else has."""
-    if "ray" not in sys.modules:  # it reads this when it is imported; otherwise it sets it itself, with a warning
+    """Let a Ray of the run's own listen on loopback alone, and require a token that no other process has."""
+    if "ray" not in sys.modules:  # Ray reads it at import; without it Ray sets it itself, with a warning
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     if os.environ.get("RAY_AUTH_MODE", "token") == "token":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # everything listens on 127.0.0.1
+    os.environ.setdefault(_CLUSTER_FLAG, "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 
-def _stay_private() -> None:
-    """Tell a Ray that was imported before, such as for Ray Serve: it reads the environment only then."""
-    from ray._private import ray_constants
-
-    if os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0":
-        ray_constants.ENABLE_RAY_CLUSTER = False
-
-
 def _use_token() -> None:
-    """Send the cluster's token where there is one: Ray does not, unless its mode is set as well."""
+    """Send the cluster's token if there is one: Ray sends it only if its mode is set as well."""
     named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if named or (Path.home() / _TOKEN_FILE).exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _check_answers(address: str) -> None:
-    """Find out in seconds what Ray itself needs minutes for."""
+    """Check in seconds that a Ray answers; Ray itself takes minutes to find out."""
     if address == RUNNING:
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -118,7 +113,7 @@ def _check_answers(address: str) -> None:
             speaks = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(connection)
     except (OSError, OverflowError) as error:
         raise InputError(
-            f"ray must be the address of a running cluster; nobody answers at {address}: {error}. Start one with "
+            f"ray must be the address of a running cluster; there is no answer at {address}: {error}. Start one with "
             "`ray start --head`, or look at the address that it printed."
         ) from error
     if not speaks:
@@ -129,14 +124,14 @@ def _check_answers(address: str) -> None:
 
 
 def _speaks_http2(connection: socket.socket) -> bool:
-    """Whether it answers HTTP/2's preface with settings of its own, as gRPC servers do (RFC 9113, section 3.4)."""
+    """Return whether a server answers HTTP/2's preface with its settings, as gRPC does (RFC 9113, section 3.4)."""
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0]))
     header = connection.recv(9)
     return len(header) > 3 and header[3] == _SETTINGS
 
 
 def _reason(address: str, error: Exception) -> str:
-    """Say in one line why a cluster cannot be used."""
+    """Return in one line why a cluster cannot be joined."""
     text = one_line(str(error))
     kind = type(error).__name__
     if "ersion mismatch" in text:

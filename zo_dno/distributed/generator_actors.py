@@ -1,4 +1,4 @@
-"""The same generator in several Ray actors, on this machine or on a cluster's."""
+"""A generator in several Ray actors, on this machine or on a cluster."""
 
 import copy
 import threading
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zo_dno.distributed.actor_pool import ActorError, ActorPool
-from zo_dno.distributed.cluster import LOCAL, connect, starting
+from zo_dno.distributed.actor_pool import ActorPool
+from zo_dno.distributed.cluster import LOCAL, connect, max_starting
 from zo_dno.distributed.reward_actors import Takes
+from zo_dno.distributed.slots import ActorError
 from zo_dno.errors import InputError, RunError
 from zo_dno.failures import one_line
 from zo_dno.generators.renderer import Block, render_images
@@ -35,22 +36,23 @@ from zo_dno.types import (
 if TYPE_CHECKING:
     from zo_dno.reward import Reward
 
-_PROMPTS = 16  # whose encodings an actor keeps
-_TRIES = 4  # actors that may die of one block
+_PROMPTS = 16  # prompts whose encodings an actor keeps
+_TRIES = 4  # actors that may die of one block before the run fails
 
 
 class GeneratorPool:
-    """Draws in Ray actors, each with the model loaded once. To everybody else it is one generator.
+    """One generator to its callers, which renders in Ray actors that each load the model once.
 
-    An image stays where it was drawn until somebody needs it. An actor that dies is replaced, and its block drawn anew.
+    An image stays on the machine that rendered it until it is fetched. An actor that dies is replaced, and its block
+    rendered anew.
 
     Args:
-        make: loads the generator; called in every actor.
-        actors: number of them.
-        takes: what each of them takes.
-        threads: of every actor; the same number gives the same bits. By default this process's.
-        address: of Ray; "local" starts one.
-        runtime_env: Ray's description of what workers need.
+        make: Function that loads the generator; called in every actor.
+        actors: Number of actors.
+        takes: Resources of each actor.
+        threads: Number of threads of each actor, by default this process's; the same number gives the same bits.
+        address: Address of Ray; "local" starts one.
+        runtime_env: Ray's description of what actors need.
     Raises:
         InputError: a number is out of range, no actor could be started, or the generator could not be made.
     """
@@ -73,9 +75,9 @@ class GeneratorPool:
         arguments = (ray.put(make), threads or torch.get_num_threads())
         self.ray = ray
         self.actors = ActorPool(
-            ray, lambda: actor.remote(*arguments), actors, what="generators", at_once=starting(address)
+            *(ray, lambda: actor.remote(*arguments), actors), what="generators", max_starting=max_starting(address)
         )
-        self.ahead = 2 * actors  # so that no actor waits to be given work
+        self.ahead = 2 * actors  # so that no actor waits for work
         self._busy = _Busy()
         self._reward: Any = None
         try:
@@ -94,11 +96,11 @@ class GeneratorPool:
 
     @property
     def busy(self) -> float:
-        """Seconds in which something was being drawn."""
+        """Seconds in which anything was being rendered."""
         return self._busy.seconds
 
     def with_prompt(self, prompt: str) -> "GeneratorPool":
-        """Return a generator of the same actors that draws another prompt."""
+        """Return a generator of the same actors that renders another prompt."""
         other = copy.copy(self)
         other.prompt, other._busy, other._reward = prompt, _Busy(), None
         if isinstance(self, Described):
@@ -106,14 +108,14 @@ class GeneratorPool:
         return other
 
     def scoring_with(self, reward: "Reward | None") -> None:
-        """Let the actors ask a reward that costs microseconds about what they draw, so that no image need travel."""
+        """Let the actors score what they render, so that images stay there: for a reward that takes microseconds."""
         self._reward = None if reward is None else self.ray.put(reward)
 
     def begin(self, z: Tensor, image_noise: Tensor | None = None) -> Block:
-        """Begin to draw the images of `z` (n, d), of at most a batch.
+        """Begin to render the images of `z` (n, d), at most a batch.
 
         Raises:
-            InputError: noise is to be added to them.
+            InputError: noise is to be added to the images.
         """
         if image_noise is not None:
             raise InputError("generators must be 0 for a strategy that perturbs images; got more.")
@@ -123,7 +125,7 @@ class GeneratorPool:
         return block
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8."""
+        """Render the images of `z` (n, d) as (n, H, W, 3) uint8."""
         blocks = [self.begin(z[rows]) for rows in slices(len(z), self.batch_size or len(z))]
         images = [one.image for block in blocks for one in block.result()]
         return torch.stack([torch.from_numpy(array_of(image).copy()) for image in images])
@@ -136,8 +138,8 @@ class GeneratorPool:
         noise, reward = z.contiguous().numpy(), self._reward
 
         async def work(actor: Any) -> list[Rendered]:
-            told, *images = actor.render_images.options(num_returns=1 + len(z)).remote(noise, self.prompt, reward)
-            outcomes = await told
+            scored, *images = actor.render_images.options(num_returns=1 + len(z)).remote(noise, self.prompt, reward)
+            outcomes = await scored
             return [
                 Rendered(sha256, _Remote(self, reference, z, row), outcome, no_image)
                 for row, ((sha256, outcome, no_image), reference) in enumerate(zip(outcomes, images, strict=True))
@@ -145,10 +147,10 @@ class GeneratorPool:
 
         for left in range(_TRIES - 1, -1, -1):
             try:
-                return await self.actors.use(work, of=z.data_ptr())
+                return await self.actors.use(work, key=z.data_ptr())
             except ActorError as error:
                 if error.hopeless or not left:
-                    raise RunError(f"images could not be drawn: {one_line(str(error))}") from error
+                    raise RunError(f"images could not be rendered: {one_line(str(error))}") from error
         raise AssertionError
 
     async def _described(self) -> dict[str, Any]:
@@ -156,7 +158,7 @@ class GeneratorPool:
             described: dict[str, Any] = await actor.describe.remote()
             return described
 
-        return await self.actors.use(work, of="loading")
+        return await self.actors.use(work, key="loading")
 
     def _wait_for(self, coroutine: Any) -> Any:
         try:
@@ -167,7 +169,7 @@ class GeneratorPool:
 
 @contextmanager
 def closed_after(generator: Generator) -> Iterator[Generator]:
-    """Stop the actors of a generator that has any."""
+    """Stop the actors of a generator at the end, if it has any."""
     try:
         yield generator
     finally:
@@ -176,7 +178,7 @@ def closed_after(generator: Generator) -> Iterator[Generator]:
 
 
 class _Remote:
-    """An image that lies where it was drawn; when it is lost with its machine, its block is drawn again."""
+    """An image on the machine that rendered it; if it is lost with the machine, its block is rendered again."""
 
     def __init__(self, pool: GeneratorPool, reference: Any, z: Tensor, row: int) -> None:
         self._pool, self._z, self._row = pool, z, row
@@ -192,7 +194,7 @@ class _Remote:
         return image
 
     def renew(self) -> None:
-        """Draw it again."""
+        """Render the image again."""
         again: Any = self._pool.begin(self._z).result()[self._row].image
         self.reference = again.reference
 
@@ -203,13 +205,13 @@ class _GeneratorActor:
         self._make, self._others = make, dict[str, Generator]()
 
     def ready(self) -> None:
-        """Answer once the actor has started."""
+        """Return once the actor has started."""
 
     @cached_property
     def _loaded(self) -> Generator:
         return self._make()
 
-    def _rendering(self, prompt: str) -> Generator:
+    def _generator(self, prompt: str) -> Generator:
         loaded = self._loaded
         if prompt == prompt_of(loaded):
             return loaded
@@ -221,7 +223,7 @@ class _GeneratorActor:
         return self._others[prompt]
 
     def describe(self) -> dict[str, Any]:
-        """Say what the run has to know of the generator."""
+        """Return what the run has to know about the generator."""
         made = self._loaded
         return {
             "shapes": made.layout.shapes,
@@ -233,19 +235,19 @@ class _GeneratorActor:
         }
 
     def render_images(self, noise: np.ndarray, prompt: str, reward: "Reward | None") -> tuple[Any, ...]:
-        """Return the names of the images and what the reward says of each, and then the images, each by itself."""
-        rendered = render_images(self._rendering(prompt), torch.from_numpy(noise.copy()))
+        """Return the images' hashes and outcomes as one value, and then every image as a value of its own."""
+        rendered = render_images(self._generator(prompt), torch.from_numpy(noise.copy()))
         images = [array_of(one.image) for one in rendered]
         outcomes = [
             None if reward is None or one.no_image else call(reward, [image], [prompt])
             for one, image in zip(rendered, images, strict=True)
         ]
-        told = [(one.sha256, outcome, one.no_image) for one, outcome in zip(rendered, outcomes, strict=True)]
-        return told, *map(np.copy, images)
+        scored = [(one.sha256, outcome, one.no_image) for one, outcome in zip(rendered, outcomes, strict=True)]
+        return scored, *map(np.copy, images)
 
 
 class _Busy:
-    """Seconds in which anything was under way."""
+    """Seconds in which anything was in flight."""
 
     def __init__(self) -> None:
         self._lock, self._count, self._since, self._seconds = threading.Lock(), 0, 0.0, 0.0
@@ -259,6 +261,6 @@ class _Busy:
 
     @property
     def seconds(self) -> float:
-        """So far."""
+        """Seconds so far."""
         with self._lock:
             return self._seconds + (time.perf_counter() - self._since if self._count else 0.0)

@@ -1,4 +1,4 @@
-"""The same reward in several Ray actors, on this machine or on a cluster's."""
+"""A reward in several Ray actors, on this machine or on a cluster."""
 
 import asyncio
 import sys
@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from zo_dno.distributed.actor_pool import ActorError, ActorPool
-from zo_dno.distributed.cluster import LOCAL, connect, starting
+from zo_dno.distributed.actor_pool import ActorPool
+from zo_dno.distributed.cluster import LOCAL, connect, max_starting
+from zo_dno.distributed.slots import ActorError
 from zo_dno.errors import InputError
 from zo_dno.failures import Failure, failure_of, one_line, too_late
 from zo_dno.oracle.call import Outcome, call, call_async
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """What one actor takes of a machine.
+    """Resources of a machine that one actor takes.
 
     Args:
-        cpus: that it counts as; 0 lets any number of them share one.
-        gpus: that it has to itself, or a part of one.
-        resources: of a cluster's own, by name.
+        cpus: Number of CPUs; with 0 any number of actors share one.
+        gpus: Number of GPUs, or a fraction of one.
+        resources: Amount of each custom resource of the cluster, by name.
     """
 
     cpus: float = 1
@@ -42,25 +43,25 @@ class Takes:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The same as Ray's options."""
+        """Ray's options for such an actor."""
         return {"num_cpus": self.cpus, "num_gpus": self.gpus, "resources": self.resources}
 
 
 class RewardActors:
-    """Calls a reward in Ray actors; one that dies or hangs is replaced, and the call may be made again elsewhere.
+    """Calls a reward in Ray actors. An actor that dies or hangs is replaced, and the caller may repeat the call.
 
     Args:
-        reward: anything that can be sent to another process.
-        workers: number of actors.
-        takes: what each of them takes.
-        slots: calls that one actor has at once; more than 1 is for asynchronous rewards.
-        address: of Ray; "local" starts one.
-        runtime_env: Ray's description of what workers need.
+        reward: Reward that can be sent to another process.
+        workers: Number of actors.
+        takes: Resources of each actor.
+        concurrency: Number of calls that one actor takes at once; more than 1 is for asynchronous rewards.
+        address: Address of Ray; "local" starts one.
+        runtime_env: Ray's description of what actors need.
     Raises:
         InputError: a number is out of range, the reward cannot be sent, or no actor could be started.
 
     Attributes:
-        spare: calls that can wait at the actors for their turn.
+        spare: Number of calls that can wait at the actors for their turn.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class RewardActors:
         workers: int,
         *,
         takes: Takes | None = None,
-        slots: int = 1,
+        concurrency: int = 1,
         address: str = LOCAL,
         runtime_env: dict[str, Any] | None = None,
     ) -> None:
@@ -77,29 +78,31 @@ class RewardActors:
             raise InputError(f"workers must be at least 1; got {workers}.")
         if not reward.travels:
             raise InputError(
-                f"workers must be 0 with {reward.name!r}, which keeps what it is told in the folder of the run; got "
-                f"{workers}."
+                f"workers must be 0 with {reward.name!r}, which stores ratings in the folder of the run; got {workers}."
             )
         takes = takes or Takes()
         ray = connect(address, runtime_env=runtime_env)
         sent = _sent(ray, reward, by_value=address != LOCAL)
         kind = _AsyncRewardActor if reward.is_async else _RewardActor
-        actor = ray.remote(**takes.options, max_concurrency=slots)(kind)
+        actor = ray.remote(**takes.options, max_concurrency=concurrency)(kind)
         self.actors = ActorPool(
-            ray, lambda: actor.remote(sent), workers, slots=slots, what="workers", at_once=starting(address)
+            *(ray, lambda: actor.remote(sent), workers),
+            what="workers",
+            concurrency=concurrency,
+            max_starting=max_starting(address),
         )
-        self.spare = workers if slots == 1 else 0
+        self.spare = workers if concurrency == 1 else 0
         self._ray = ray
 
     @property
     def queued(self) -> int:
-        """How many calls wait at the actors for their turn."""
+        """Number of calls that wait at the actors for their turn."""
         return self.actors.queued
 
     async def call(
         self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None = None
     ) -> Outcome:
-        """Call the reward in the next actor that is free; `timeout` counts from when that actor has it."""
+        """Call the reward in the next free actor; `timeout` counts from the call's turn there."""
         return await asyncio.wrap_future(self.actors.run(self._call(images, prompts, keys, timeout)))
 
     def close(self) -> None:
@@ -109,21 +112,21 @@ class RewardActors:
     async def _call(
         self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None
     ) -> Outcome:
-        async def ask(actor: Any) -> Outcome:
-            # Ray brings what is passed by itself, not in a list, from where it lies to the actor
-            places = [getattr(image, "reference", image) for image in images]
-            answer: Outcome = await actor.call.remote(list(prompts), list(keys), *places)
-            return answer
+        async def score(actor: Any) -> Outcome:
+            # Ray fetches a reference to the actor's machine if it is an argument itself, not an item of a list
+            references = [getattr(image, "reference", image) for image in images]
+            outcome: Outcome = await actor.call.remote(list(prompts), list(keys), *references)
+            return outcome
 
-        async def asked() -> Outcome:
-            return await self.actors.use(ask, of=id(images[0]), timeout=timeout)
+        async def scored() -> Outcome:
+            return await self.actors.use(score, key=id(images[0]), timeout=timeout)
 
         try:
             try:
-                return await asked()
-            except self._ray.exceptions.ObjectLostError:  # with the machine that an image was drawn on
+                return await scored()
+            except self._ray.exceptions.ObjectLostError:  # the machine that rendered an image is gone
                 await asyncio.gather(*(asyncio.to_thread(image.renew) for image in images if _is_remote(image)))
-                return await asked()
+                return await scored()
         except TimeoutError:
             return too_late(timeout)
         except ActorError as error:
@@ -137,13 +140,13 @@ def _is_remote(image: AnyImage) -> TypeGuard[RemoteImage]:
 
 
 class Pools:
-    """The pools of rewards that runs share; each is made when it is first asked for."""
+    """Pools of reward actors that runs share; each is made at its first use."""
 
     def __init__(self) -> None:
         self._lock, self._made = threading.Lock(), dict[str, RewardActors]()
 
     def get(self, reward: "Reward", workers: int, **options: Any) -> RewardActors:
-        """Return the pool of a reward; `options` are those of `RewardPool`."""
+        """Return the pool of a reward; `options` are those of `RewardActors`."""
         key = repr((reward.identity, workers, options))
         with self._lock:
             if key not in self._made:
@@ -152,7 +155,7 @@ class Pools:
 
     @property
     def actor_pools(self) -> list[ActorPool]:
-        """The actors of all of them."""
+        """The actor pools of all rewards."""
         with self._lock:
             return [pool.actors for pool in self._made.values()]
 
@@ -169,7 +172,7 @@ class _RewardActor:
         self._reward = reward
 
     def ready(self) -> None:
-        """Answer once the actor has started."""
+        """Return once the actor has started."""
 
     def call(self, prompts: Sequence[str], keys: Sequence[str], *images: "np.ndarray") -> Outcome:
         return call(self._reward, images, prompts, keys)
@@ -180,7 +183,7 @@ class _AsyncRewardActor:
         self._reward = reward
 
     async def ready(self) -> None:
-        """Answer once the actor has started."""
+        """Return once the actor has started."""
 
     async def call(self, prompts: Sequence[str], keys: Sequence[str], *images: "np.ndarray") -> Outcome:
         return await call_async(self._reward, images, prompts, keys)
@@ -190,20 +193,20 @@ def _sent(ray: Any, reward: "Reward", *, by_value: bool) -> Any:
     """Put a reward where actors find it.
 
     Raises:
-        InputError: it holds what cannot be sent to another process.
+        InputError: the reward holds something that cannot be sent to another process.
     """
     module = sys.modules.get(type(reward).__module__)
-    if by_value and module is not None and _is_the_users(module):
-        ray.cloudpickle.register_pickle_by_value(module)  # a cluster's machines do not have the user's file
+    if by_value and module is not None and _is_users_module(module):
+        ray.cloudpickle.register_pickle_by_value(module)  # a cluster's machines lack the user's file
     try:
         return ray.put(reward)
-    except Exception as error:  # whatever pickling raises
+    except Exception as error:  # pickling may raise anything
         raise InputError(
             f"reward {reward.name!r} must be something that can be sent to workers; {one_line(str(error))} Make what "
-            "it holds when it is first called, or set workers to 0."
+            "it holds at its first call, or set workers to 0."
         ) from error
 
 
-def _is_the_users(module: Any) -> bool:
+def _is_users_module(module: Any) -> bool:
     path = getattr(module, "__file__", None)
     return path is not None and Path(path).resolve().is_relative_to(Path.cwd())

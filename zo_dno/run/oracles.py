@@ -61,7 +61,7 @@ class Oracles:
                 reward,
                 workers,
                 takes=Takes(options.worker_cpus / pools, options.worker_gpus / pools, options.worker_resources),
-                slots=math.ceil(policies.in_flight / workers) if reward.is_async else 1,
+                concurrency=math.ceil(policies.in_flight / workers) if reward.is_async else 1,
                 address=options.ray,
                 runtime_env=options.ray_env,
             )

@@ -1,0 +1,43 @@
+"""Private attributes of Ray: each one that the package uses is there and has its effect."""
+
+import subprocess
+import sys
+
+import pytest
+
+from zo_dno.distributed import ray_private
+
+_LISTEN = """
+import os
+os.environ.pop("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", None)
+from ray._private import ray_constants, services
+from zo_dno.distributed.ray_private import listen_on_loopback
+assert ray_constants.ENABLE_RAY_CLUSTER is True, "on Linux"
+listen_on_loopback()
+print(services.get_node_ip_address())
+"""
+
+
+def test_ray_private_ray_constants_enable_ray_cluster():
+    found = subprocess.run([sys.executable, "-c", _LISTEN], capture_output=True, text=True, check=False)
+    assert found.stdout.strip() == "127.0.0.1", found.stderr
+
+
+@pytest.mark.parametrize("name", ["_setup_nevergrad", "_nevergrad_opt"])
+def test_nevergrad_search_has(name):
+    import nevergrad
+
+    found = ray_private.nevergrad_search(nevergrad.optimizers.registry["TwoPointsDE"], seed=0)
+    assert hasattr(found, name)
+
+
+def test_nevergrad_search_depends_on_its_seed_alone():
+    import nevergrad
+    from ray import tune
+
+    def first_suggestions(seed):
+        search = ray_private.nevergrad_search(nevergrad.optimizers.registry["TwoPointsDE"], seed)
+        search.set_search_properties("gain", "max", {"reach": tune.uniform(0.0, 1.0)})
+        return [search.suggest(str(i))["reach"] for i in range(4)]
+
+    assert first_suggestions(1) == first_suggestions(1) != first_suggestions(2)
