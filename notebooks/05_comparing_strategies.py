@@ -52,7 +52,7 @@ for claim in found.claims():
 
 # %%
 # %matplotlib inline
-from zo_dno.comparison.report import hacking_figure, profile_figure
+from zo_dno.comparison.figures import hacking_figure, profile_figure
 
 profile_figure(found)
 

@@ -19,8 +19,8 @@ from tests.support.toys import ToyGenerator
 from zo_dno import InputError
 from zo_dno.comparison.plan import Plan, read_plan
 from zo_dno.comparison.report import comparison_report
-from zo_dno.comparison.table import COLUMNS
-from zo_dno.comparison.trials import Trials, completed
+from zo_dno.comparison.table import COLUMNS, completed
+from zo_dno.comparison.trials import Trials
 
 TOY = {"model": "tests.support.toys:ToyGenerator", "threads": 1}
 PLAN = {
@@ -190,7 +190,7 @@ def test_a_comparison_that_is_killed_goes_on_to_the_same_table(found, tmp_path):
     assert 8 <= done < 36
     cut = zo_dno.Comparison.load(tmp_path / "out")
     assert cut.unfinished == 36 - done
-    assert f"{36 - done} runs are not finished. Go on: zo-dno compare" in cut.what_is_left
+    assert f"{36 - done} runs are not finished. Resume: zo-dno compare" in cut.what_is_left
     subprocess.run(command, check=True, timeout=280, stdout=subprocess.DEVNULL)
     table = zo_dno.Comparison.load(tmp_path / "out").table
     timed = ["seconds", "strategy_seconds", "folder"]

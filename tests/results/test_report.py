@@ -10,14 +10,15 @@ import zo_dno
 from tests.support.browser import chromium
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
-from zo_dno.results.report import hacking_figure, run_report, write_run_report
+from zo_dno.results.hacking_figure import hacking_figure
+from zo_dno.results.report import run_report, write_run_report
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "run"
     generator = ToyGenerator()
-    generator.prompt = "a <script>alert(1)</script> & more"
+    generator.prompt = "a <script>alert(1)</script> & more {{ 7 * 6 }} {% raw %}"
     zo_dno.optimize(generator, "brightness", queries=48, seed=1, held_out=["contrast"], out=folder)
     return folder
 
@@ -70,7 +71,7 @@ def test_it_needs_nothing_else_and_is_small(folder):
 def test_names_are_escaped(folder):
     text = run_report(folder)
     assert "<script>" not in text
-    assert "a &lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text
+    assert "a &lt;script&gt;alert(1)&lt;/script&gt; &amp; more {{ 7 * 6 }} {% raw %}" in text
 
 
 def test_what_has_no_result_is_refused(folder, tmp_path):
@@ -84,10 +85,10 @@ def test_what_has_no_result_is_refused(folder, tmp_path):
 
 def test_a_result_shows_itself_in_a_notebook():
     generator = ToyGenerator()
-    generator.prompt = "<b>bold</b>"
+    generator.prompt = "<b>bold</b> {{ 7 * 6 }}"
     result = zo_dno.optimize(generator, "brightness", queries=32)
     shown = result._repr_html_()
-    assert "&lt;b&gt;bold&lt;/b&gt;" in shown
+    assert "&lt;b&gt;bold&lt;/b&gt; {{ 7 * 6 }}" in shown
     assert f"best: {result.best.reward:.4g} of white" in shown
     assert shown.count("data:image/png;base64,") == 3
 

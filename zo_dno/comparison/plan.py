@@ -13,6 +13,7 @@ from zo_dno.run.config import RunConfig, validated
 from zo_dno.spaces import DEFAULT_SPACE
 
 BASELINE = "random_search"  # best-of-N is in every comparison
+PLAN = "comparison.yaml"  # file of the plan in a comparison's folder
 _OF_ENTRIES = ("name", "strategy", "strategy_options", "space", "space_options")
 _OF_REWARDS = ("name", "reward", "reward_options")
 _OF_PLANS = ("prompts", "rewards", "strategies", "spaces", "seeds", "budgets")

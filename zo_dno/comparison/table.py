@@ -106,6 +106,14 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
     return rows
 
 
+def completed(folder: Path) -> list[QueryRow]:
+    """Read the answered queries of a run's search, in order."""
+    ledger = Ledger(folder / LEDGER, read_only=True)
+    rows = [row for row in ledger.queries("search") if row.completed]
+    ledger.close()
+    return rows
+
+
 def table_of(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
     """Put rows together, the columns in order."""
     import pandas as pd

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from zo_dno.comparison.plan import BASELINE, Plan, Trial
+from zo_dno.comparison.table import completed
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.run import optimize as api
 from zo_dno.storage.atomic import write_text
-from zo_dno.storage.ledger import Ledger, QueryRow
-from zo_dno.storage.run_folder import CONFIG, LEDGER
+from zo_dno.storage.ledger import QueryRow
+from zo_dno.storage.run_folder import CONFIG
 
 STATE = "tune"  # folder of Ray Tune's own state
 FAILED, STOPPED = "failed.txt", "stopped-early.txt"
@@ -119,14 +120,6 @@ def is_over(trial: Trial, out: Path) -> bool:
     except (OSError, ValueError):
         return False
     return bool(result["queries"] >= trial.config.queries or result["stopped_by"] not in (None, "queries"))
-
-
-def completed(folder: Path) -> list[QueryRow]:
-    """Read the answered queries of a run's search, in order."""
-    ledger = Ledger(folder / LEDGER, read_only=True)
-    rows = [row for row in ledger.queries("search") if row.completed]
-    ledger.close()
-    return rows
 
 
 class Trials:

@@ -365,7 +365,8 @@ def report(
     ] = None,
 ) -> None:
     """Write a run, a comparison, or several runs side by side as one HTML file."""
-    from zo_dno.comparison.compare import PLAN, Comparison
+    from zo_dno.comparison.compare import Comparison
+    from zo_dno.comparison.plan import PLAN
     from zo_dno.results.report import write_run_report
     from zo_dno.ui import display
 

@@ -1,0 +1,159 @@
+"""What a comparison's table says: scores on one scale, a summary for each entry, and claims."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zo_dno.comparison import statistics
+from zo_dno.comparison.plan import BASELINE, PLAN
+from zo_dno.comparison.table import completed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """Runs side by side.
+
+    Attributes:
+        table: A row for each run and budget; `zo_dno.comparison.table.COLUMNS` describes its columns.
+        folder: Folder of the comparison; None for runs that were put together from elsewhere.
+        failures: Reasons why runs failed, by the name of the run's folder.
+        stopped_early: Whether runs that were behind were stopped, so that means at large budgets are of the better
+            runs.
+        unfinished: Number of runs that have not begun or not reached their end.
+        baseline: Entry that all are compared with, if it is in the table.
+    """
+
+    table: "pd.DataFrame"
+    folder: Path | None = None
+    failures: Mapping[str, str] = field(default_factory=dict)
+    stopped_early: bool = False
+    unfinished: int = 0
+    baseline: str = BASELINE
+
+    @cached_property
+    def scored(self) -> "pd.DataFrame":
+        """The table with a column `score`: the reward on its cell's scale (`zo_dno.comparison.statistics`)."""
+        return statistics.normalised(self.table, self.reference)
+
+    @property
+    def what_is_left(self) -> str:
+        """A sentence with the number of unfinished runs and the command that resumes them."""
+        runs = "1 run is" if self.unfinished == 1 else f"{self.unfinished} runs are"
+        command = "" if self.folder is None else f" Resume: zo-dno compare {self.folder / PLAN} --out {self.folder}"
+        return f"{runs} not finished.{command}"
+
+    @property
+    def entries(self) -> list[str]:
+        """Names of the entries, the reference first."""
+        names = list(dict.fromkeys(self.table["entry"]))
+        return sorted(names, key=lambda name: (name != self.reference, name))
+
+    @property
+    def reference(self) -> str:
+        """Entry that all are compared with: best-of-N if it is in the table."""
+        names = list(self.table["entry"])
+        return self.baseline if self.baseline in names else names[0]
+
+    @property
+    def budgets(self) -> list[int]:
+        """Budgets at which curves are read, in queries."""
+        return sorted(int(budget) for budget in self.table["budget"].unique())
+
+    def summary(self, budget: int | None = None) -> "pd.DataFrame":
+        """Return a row for each entry at a budget, the best first, with what its runs reached and cost.
+
+        Args:
+            budget: Budget in queries, by default the largest.
+        """
+        import pandas as pd
+
+        budget = self.budgets[-1] if budget is None else budget
+        ranks = statistics.mean_ranks(self.scored, budget)
+        rows = []
+        for entry in self.entries:
+            cells = statistics.strata_of(self.scored, entry, budget)
+            if not cells:
+                continue
+            own = self.scored[(self.scored["entry"] == entry) & (self.scored["budget"] == budget)]
+            middle = statistics.interval(cells, statistics.interquartile_mean)
+            better = statistics.probability_of_improvement(self.scored, entry, self.reference, budget)
+            rows.append(
+                {
+                    "entry": entry,
+                    "runs": len(own),
+                    "iqm": middle.value,
+                    "iqm_low": middle.low,
+                    "iqm_high": middle.high,
+                    "mean": float(own["score"].mean()),
+                    "better_than_reference": better.value,
+                    "better_low": better.low,
+                    "better_high": better.high,
+                    "rank": float(ranks.get(entry, float("nan"))),
+                    "feasible": float(own["feasible"].astype(float).mean()),
+                    "log_prob": float(own["log_prob"].astype(float).median()),
+                    "seconds": float(own["seconds"].astype(float).mean()),
+                    "strategy_seconds": float(own["strategy_seconds"].astype(float).mean()),
+                    "nfe": float(own["nfe"].mean()),
+                    "failed": float(own["failed"].mean()),
+                    "cost": float(own["cost"].mean()),
+                }
+            )
+        return pd.DataFrame(rows).sort_values("iqm", ascending=False, kind="stable").reset_index(drop=True)
+
+    def claims(self, reference: str | None = None, budget: int | None = None) -> list[statistics.Claim]:
+        """Return for every other entry whether it is ahead of one entry, and whether that is significant.
+
+        Args:
+            reference: Entry to compare with, by default best-of-N.
+            budget: Budget in queries, by default the largest.
+        """
+        return statistics.claims(self.scored, reference or self.reference, budget or self.budgets[-1])
+
+    def at_equal_seconds(self, budget: int | None = None) -> "pd.DataFrame":
+        """Return for every entry how it compares with best-of-N of the same time, a row for each reward and prompt.
+
+        The expectation of best-of-N after n draws is estimated from all prior draws of a cell, pooled over its seeds,
+        so n may be several times a run's queries. It is missing where n exceeds the number of prior draws.
+        """
+        import pandas as pd
+
+        budget = self.budgets[-1] if budget is None else budget
+        rows = []
+        for (reward, prompt), cell in self.table.groupby(["reward", "prompt"], sort=True):
+            prior = cell[(cell["entry"] == BASELINE) & (cell["budget"] == budget)]
+            if prior.empty:
+                continue
+            draws = np.array(
+                [
+                    row.value
+                    for folder in prior["folder"]
+                    for row in completed(Path(folder))[:budget]
+                    if row.is_feasible(constrained=True)
+                ],
+                float,
+            )
+            each = float(prior["seconds"].astype(float).sum() / prior["queries"].sum())
+            for entry, own in cell[cell["budget"] == budget].groupby("entry", sort=True):
+                seconds = float(own["seconds"].astype(float).mean())
+                n = max(1, round(seconds / each)) if each > 0 else budget
+                expected = statistics.expected_best_of(draws, n)
+                rows.append(
+                    {
+                        "reward": reward,
+                        "prompt": prompt,
+                        "entry": entry,
+                        "seconds": seconds,
+                        "best": float(own["best"].astype(float).mean()),
+                        "draws": n,
+                        "best_of_n": expected,
+                        "ahead": float(own["best"].astype(float).mean()) - expected,
+                    }
+                )
+        return pd.DataFrame(rows)
