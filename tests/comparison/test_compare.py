@@ -143,6 +143,7 @@ def test_the_report_says_what_the_table_says(found):
         assert str(claim).replace("'", "&#x27;") in text
 
 
+@pytest.mark.browser
 def test_the_report_opens_without_a_complaint_and_fits_a_phone(found):
     path = found.report()
     with chromium() as browser:
