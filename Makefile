@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup $(if $(CI),--durations=40)
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
 .PHONY: demo test test-slow test-notebooks lint docs bench setup clean
@@ -21,13 +22,13 @@ demo: $(READY)
 		--queries 512 --baseline equal --seed 0 --out runs/demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not notebook and not slow"
+	$(PYTEST) -m "not notebook and not slow"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m "slow and not notebook"
+	$(PYTEST) -m "slow and not notebook"
 
 test-notebooks: $(READY)
-	$(BIN)/python -m pytest -m notebook
+	$(PYTEST) -m notebook
 
 lint: $(READY)
 	$(BIN)/ruff format --check

@@ -18,7 +18,27 @@ import torch
 from tests.support.pipelines import tiny_stable_diffusion
 from tests.support.toys import ToyGenerator
 
+pytest_plugins = ["tests.support.cost"]
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests that start Ray come last, in one process; the others stay with their file's fixtures."""
+    items.sort(key=_starts_ray)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if _starts_ray(item) else item.path.stem))
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop Ray after the last test that uses it."""
+    if _starts_ray(item) and not (nextitem and _starts_ray(nextitem)):
+        import ray
+
+        ray.shutdown()
+
+
+def _starts_ray(item: pytest.Item) -> bool:
+    return item.get_closest_marker("ray") is not None
 
 
 @pytest.fixture(scope="session")
