@@ -157,5 +157,7 @@ def test_what_the_page_on_adding_shows_works(tmp_path, monkeypatch, toy):
     result = zo_dno.optimize(toy, names["warm"], names["Follow"], queries=48, threads=1, strategy_options={"step": 0.3})
     assert result.unit == "grey levels"
     assert result.best.reward > result.first.reward
+    names["test_follow"]()
+    names["test_channel"]()
     blue = zo_dno.optimize(toy, names["Channel"](which=2), queries=16, threads=1)
     assert blue.reward == "channel"

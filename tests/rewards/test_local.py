@@ -20,7 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from tests.rewards.test_contract import pictures
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError
@@ -29,6 +28,7 @@ from zo_dno.rewards.perceptual import lpips_network
 from zo_dno.rewards.ssim import ssim
 from zo_dno.run.build import make_reward
 from zo_dno.storage.images import image_hash
+from zo_dno.testing.reward_laws import pictures
 from zo_dno.types import Query
 
 COLOURS = st.tuples(*[st.integers(0, 255)] * 3)

@@ -2,22 +2,22 @@
 
 import hashlib
 import os
-import random
 import subprocess
 import sys
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from tests.support.play import NAMES, WHITE_BOX, load, make, play, shifted_sphere
+from tests.support.play import NAMES, WHITE_BOX, load, make, play
 from zo_dno.errors import AskTellError, InputError
 from zo_dno.rng import stream
 from zo_dno.strategy import Strategy
+from zo_dno.testing import STRATEGY_LAWS
+from zo_dno.testing import strategy_laws as laws
+from zo_dno.testing.search import holes, with_model
+from zo_dno.testing.strategy_laws import MakeStrategy
 from zo_dno.types import Candidates
 
 few = settings(max_examples=5, deadline=None, derandomize=True)
@@ -34,6 +34,8 @@ ON_THE_SHELL = {
 }  # the others keep the prior's spread of norms
 
 MANY = {"turbo": 1000}  # what some take for many dimensions
+EXPENSIVE = {"turbo"}  # a Gaussian process is fitted for every population
+WITH_CASES = {"asks_for_noise", "replays", "survives_missing_scores", "resumes", "keeps_norms"}  # tested case by case
 
 PROCESS = """
 import sys, torch
@@ -42,7 +44,7 @@ from tests.strategies.test_contract import digest
 torch.set_num_threads(1)
 classes = [load(name) for name in NAMES]
 assert not {"cma", "nevergrad", "ray", "diffusers"} & set(sys.modules), "importing strategies must be light"
-for name in NAMES:
+for name in sys.argv[1:]:
     print(name, digest(name))
 """
 
@@ -53,87 +55,64 @@ def digest(name: str) -> str:
     return hashlib.sha256(asked.numpy().tobytes()).hexdigest()
 
 
-def holes(z: Tensor) -> Tensor:
-    """Rewards with missing ones and ties."""
-    scores = shifted_sphere(z).mul(4).round()
-    scores[1::3] = torch.nan
-    return scores
+def made(name: str, population: int = 6) -> MakeStrategy:
+    """Build a table entry for any problem."""
+    return lambda problem: with_model(load(name)(problem, population=population))
 
 
-def same(a: list[Tensor], b: list[Tensor]) -> bool:
-    return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+def costs(name: str, *places: bool) -> tuple[pytest.MarkDecorator, ...]:
+    """Leave all but one case of an expensive strategy to the slow set."""
+    return (pytest.mark.slow,) if name in EXPENSIVE and not all(places) else ()
 
 
 @every
 @few
 @given(d=st.integers(4, 40), n=st.integers(5, 9), seed=st.integers(0, 2**40))
-def test_asks(name: str, d: int, n: int, seed: int) -> None:
-    strategy = make(name, d, seed, population=n)
+def test_asks_for_noise(name: str, d: int, n: int, seed: int) -> None:
     assert issubclass(load(name), Strategy)
-    following = 0
-    for _ in range(3):
-        candidates = strategy.ask()
-        assert candidates.z.shape == (len(candidates), d)
-        assert candidates.z.dtype == torch.float32
-        assert bool(candidates.z.isfinite().all())
-        assert candidates.ids == tuple(range(following, following + len(candidates)))
-        assert torch.equal(candidates.z[0], strategy.start) or following > 0
-        following += len(candidates)
-        strategy.tell(candidates, shifted_sphere(candidates.z))
+    laws.asks_for_noise(made(name, n), d, seed)
 
 
 @every
 @few
 @given(d=st.integers(4, 40), n=st.integers(5, 9), seed=st.integers(0, 2**40))
 def test_replays_bit_for_bit(name: str, d: int, n: int, seed: int) -> None:
-    first, again, other = (play(make(name, d, s, population=n), holes, 4) for s in (seed, seed, seed + 1))
-    assert same(first, again)
-    assert not any(torch.equal(x, y) for x, y in zip(first, other, strict=True))
+    laws.replays(made(name, n), d, seed)
 
 
-def test_another_process_asks_the_same() -> None:
+@pytest.mark.parametrize(
+    "names",
+    [[name for name in NAMES if name not in EXPENSIVE], pytest.param(sorted(EXPENSIVE), marks=pytest.mark.slow)],
+    ids=["cheap", "expensive"],
+)
+def test_another_process_asks_the_same(names: list[str]) -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
-    run = subprocess.run([sys.executable, "-c", PROCESS], capture_output=True, text=True, env=environment)
+    run = subprocess.run([sys.executable, "-c", PROCESS, *names], capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == [word for name in NAMES for word in (name, digest(name))]
+    assert run.stdout.split() == [word for name in names for word in (name, digest(name))]
 
 
-@every
-@pytest.mark.parametrize("value", [torch.nan, 0.0, -7.5])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [pytest.param(name, value, marks=costs(name, value == 0)) for name in NAMES for value in (torch.nan, 0.0, -7.5)],
+)
 def test_survives_scores_that_say_nothing(name: str, value: float) -> None:
-    strategy = make(name)
-    play(strategy, lambda z: torch.full((len(z),), value), 12)
-    asked = play(strategy, shifted_sphere, 6)
-    play(strategy, lambda z: torch.full((len(z),), value), 6)
-    asked += play(strategy, holes, 3)
-    assert all(bool(z.isfinite().all()) for z in asked)
-    assert float(torch.cat(asked).norm(dim=1).max()) < 2.5 * 12**0.5
+    laws.survives(made(name), value)
 
 
 @every
-def test_one_score_survives(name: str) -> None:
-    def lonely(z: Tensor) -> Tensor:
-        scores = torch.full((len(z),), torch.nan)
-        scores[-1] = 1.0
-        return scores
+def test_survives_a_single_score(name: str) -> None:
+    laws.survives_a_single_score(made(name))
 
-    assert all(bool(z.isfinite().all()) for z in play(make(name), lonely, 4))
+
+@pytest.mark.parametrize("law", [law for law in STRATEGY_LAWS if law not in WITH_CASES])
+@every
+def test_keeps_the_law(name: str, law: str) -> None:
+    STRATEGY_LAWS[law](made(name))
 
 
 @every
-def test_parts_may_be_told_in_any_order(name: str) -> None:
-    whole, parts = make(name), make(name)
-    for _ in range(4):
-        candidates = whole.ask()
-        assert torch.equal(candidates.z, parts.ask().z)
-        scores = holes(candidates.z)
-        whole.tell(candidates, scores)
-        for rows in (slice(3, None), slice(0, 1), slice(1, 3)):
-            parts.tell(candidates[rows], scores[rows])
-
-
-@every
-def test_refuses_what_does_not_fit(name: str) -> None:
+def test_refusals_say_what_does_not_fit(name: str) -> None:
     strategy = make(name)
     with pytest.raises(AskTellError, match="rows of one ask that waits for scores"):
         strategy.tell(Candidates(torch.zeros(1, 12), (0,)), torch.zeros(1))
@@ -172,73 +151,27 @@ def test_refuses_a_space_that_does_not_fit(name: str) -> None:
         make(name, sizes=(5, 6))
 
 
-@every
-def test_leaves_the_global_generators_alone(name: str) -> None:
-    def outside() -> tuple[Any, ...]:
-        return torch.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate()
-
-    np.random.standard_normal()  # leaves a cached second normal, which must survive too
-    before, asked = outside(), play(make(name), holes, 3)
-    assert outside() == before
-    torch.randn(3)
-    np.random.seed(5)
-    random.seed(5)
-    assert same(asked, play(make(name), holes, 3))
-
-
-@every
-@pytest.mark.parametrize("told", [0, 1, None])
-@pytest.mark.parametrize("before", [0, 3])
-def test_state_goes_on_bit_for_bit(name: str, told: int | None, before: int) -> None:
-    old = make(name)
-    play(old, lambda z: torch.full((len(z),), torch.nan), 1)  # a population without scores is part of the history
-    play(old, holes, before)
-    candidates = old.ask()
-    scores = holes(candidates.z)
-    old.tell(candidates[:told], scores[:told])
-    state, new = old.state_dict(), make(name)
-    rest = slice(len(candidates) if told is None else told, None)
-    old.tell(candidates[rest], scores[rest])
-    expected = play(old, holes, 3)  # the state must be a copy: this must not change it
-    play(new, shifted_sphere, 2)  # whatever the new one did before is forgotten
-    for _ in range(2):
-        new.load_state_dict(state)
-        new.tell(candidates[rest], scores[rest])
-        assert same(expected, play(new, holes, 3))
+@pytest.mark.parametrize(
+    ("name", "before", "told"),
+    [
+        pytest.param(name, before, told, marks=costs(name, before == 0, told == 1))
+        for name in NAMES
+        for before in (0, 3)
+        for told in (0, 1, None)
+    ],
+)
+def test_resumes_bit_for_bit(name: str, before: int, told: int | None) -> None:
+    laws.resumes_from(made(name), before, told)
 
 
 @every
-def test_state_before_the_first_ask(name: str) -> None:
-    old, new = make(name), make(name)
-    new.load_state_dict(old.state_dict())
-    assert same(play(old, holes, 3), play(new, holes, 3))
+def test_resumes_before_the_first_ask(name: str) -> None:
+    laws.resumes_before_the_first_ask(made(name))
 
 
 @every
-def test_state_is_tensors_and_plain_values(name: str) -> None:
-    strategy = make(name)
-    play(strategy, holes, 2)
-
-    def check(value: Any) -> None:
-        if isinstance(value, (list, tuple)):
-            for part in value:
-                check(part)
-        else:
-            assert isinstance(value, (Tensor, int, float, str, bool))
-
-    for value in strategy.state_dict().values():
-        check(value)
-
-
-@every
-def test_every_draw_keeps_its_norm(name: str) -> None:
-    """Norms of prior draws lie within 6 standard deviations, 1 / sqrt(2 size); a false alarm is below 1e-6."""
-    sizes = (200, 400, 50)
-    asked = torch.cat(play(make(name, d=650, sizes=sizes, population=16, horizon=160), shifted_sphere, 10))[1:]
-    for draw, size in zip(asked.split(sizes, dim=1), sizes, strict=True):
-        ratio = draw.norm(dim=1) / size**0.5
-        tolerance = 1e-5 if name in ON_THE_SHELL else 6 / (2 * size) ** 0.5
-        assert float((ratio - 1).abs().max()) < tolerance
+def test_keeps_norms(name: str) -> None:
+    laws.keeps_norms(made(name, population=16), tolerance=1e-5 if name in ON_THE_SHELL else None)
 
 
 @every

@@ -7,10 +7,10 @@ import time
 import pytest
 import torch
 
-from tests.strategies.test_contract import holes
 from tests.support.play import make, play, same_candidates, shifted_sphere
 from zo_dno.errors import InputError, RunError
 from zo_dno.strategies.scipy_optimizers import MOST, OPTIMIZERS, Driven
+from zo_dno.testing.search import holes
 
 every = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 

@@ -13,7 +13,7 @@ LIMIT = 5.0
 """Seconds of CPU time of a test, its children included. Wall time would also measure how busy the machine is."""
 
 _LIBRARY = 100
-"""So many new modules mean that the test is the first that needs a library, which another order would charge to another."""
+"""New modules above which a test is not judged: it is the first to need a library, and pays for loading it."""
 
 _spent = pytest.StashKey[float]()
 _shared = 0.0  # of fixtures that serve several tests, since the test at hand began
@@ -54,7 +54,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     result = yield
     spent = item.stash[_spent] + cpu_seconds() - before
     if os.environ.get("CI") and spent > LIMIT and len(sys.modules) - modules <= _LIBRARY and not _may_be_slow(item):
-        pytest.fail(f"a test of the fast set must take at most {LIMIT:g} s of CPU time; took {spent:.1f}. Mark it slow.")
+        pytest.fail(
+            f"a test of the fast set must take at most {LIMIT:g} s of CPU time; took {spent:.1f}. Mark it slow."
+        )
     return result
 
 

@@ -11,7 +11,11 @@ from torch import Tensor
 from zo_dno.rng import stream
 from zo_dno.strategies import STRATEGIES
 from zo_dno.strategies.base import PopulationStrategy
-from zo_dno.strategy import Problem, WhiteBox
+from zo_dno.strategy import Problem
+from zo_dno.testing.search import play as play
+from zo_dno.testing.search import same_candidates as same_candidates
+from zo_dno.testing.search import shifted_sphere as shifted_sphere
+from zo_dno.testing.search import with_model
 
 Reward = Callable[[Tensor], Tensor]
 NAMES = sorted(STRATEGIES)
@@ -28,54 +32,7 @@ def load(name: str) -> type[PopulationStrategy]:
 def make(name: str, d: int = 12, seed: int = 0, horizon: int = 60, population: int = 6, **options: Any) -> Any:
     """Build a table entry small."""
     given = {key: options.pop(key) for key in ("sizes", "init") if key in options}
-    strategy = load(name)(Problem(d, horizon, seed, **given), population=population, **options)
-    if isinstance(strategy, WhiteBox):
-        strategy.use_model(FlatModel())
-    return strategy
-
-
-class FlatModel:
-    """A model whose images are rows of four pixels made of the noise, and a reward for coming near a point."""
-
-    image_shape = (3, 1, 4)
-
-    def render(self, z: Tensor) -> Tensor:
-        """Draw a squashed fixed map of z."""
-        d = z.shape[1]
-        weights = torch.randn(d, 12, generator=stream(5, "flat model")) / math.sqrt(d)
-        return (z @ weights).sigmoid().reshape(-1, *self.image_shape)
-
-    def vjp(self, z: Tensor, cotangent: Reward) -> Tensor:
-        """Return J(z)^T h."""
-        z = z.clone().requires_grad_()
-        images = self.render(z)
-        return torch.autograd.grad(images, z, cotangent(images.detach()))[0]
-
-    def project(self, z: Tensor) -> Tensor:
-        """Find everything plausible."""
-        return z
-
-    def reward_gradient(self, images: Tensor) -> Tensor:
-        """Of brightness."""
-        return torch.full_like(images, 1 / images[0].numel())
-
-
-def shifted_sphere(z: Tensor) -> Tensor:
-    """Reward 0 at a point on the shell, and less with the mean squared distance from it."""
-    d = z.shape[1]
-    target = torch.linspace(-1, 1, d)
-    target = target * (math.sqrt(d) / target.norm())
-    return -(z - target).square().mean(dim=1)
-
-
-def play(strategy: Any, reward: Reward, populations: int) -> list[Tensor]:
-    """Ask and tell, and return what was asked."""
-    asked = []
-    for _ in range(populations):
-        candidates = strategy.ask()
-        asked.append(candidates.z)
-        strategy.tell(candidates, reward(candidates.z))
-    return asked
+    return with_model(load(name)(Problem(d, horizon, seed, **given), population=population, **options))
 
 
 def best(strategy: Any, reward: Reward, queries: int) -> float:
@@ -106,8 +63,3 @@ def toy_image_reward(d: int, seed: int) -> Reward:
         return (smooth + 2 * (4 * v + phases).cos().sum(1)) / math.sqrt(k)
 
     return reward
-
-
-def same_candidates(one: list[Tensor], other: list[Tensor]) -> bool:
-    """Tell whether two strategies asked for the same."""
-    return len(one) == len(other) and all(torch.equal(x, y) for x, y in zip(one, other, strict=True))
