@@ -145,7 +145,7 @@ def test_a_killed_run_is_shown_and_gone_on_with(zo, tiny):
         time.sleep(0.05)
     code, output, _ = zo("show", "here")
     assert code == 0
-    assert "under way" in output
+    assert "in progress" in output
     process.kill()
     process.wait()
     code, output, _ = zo("show", "here")

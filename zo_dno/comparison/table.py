@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError
+from zo_dno.results.state import RunState
 from zo_dno.storage.ledger import Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run
 
@@ -59,7 +60,8 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
     ledger.close()
     if not every:
         return []
-    result = _result(folder)
+    state = RunState.of(folder)
+    result = state.result
     constrained = config.get("min_log_prob", "1%") is not None
     space = str(config.get("space", "all"))
     of_run = {
@@ -71,7 +73,7 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
         "prompt": every[0].prompt,
         "seed": int(config.get("seed", 0)),
         "first": every[0].value if every[0].id == 0 else None,
-        "over": bool(result) and result["status"] in ("finished", "target", "infeasible"),
+        "over": state.ended,
         "folder": str(folder),
     }
     nfe = result["nfe"] / max(1, result["queries"]) if result else 0
@@ -167,11 +169,3 @@ def _difference(one: str, other: str) -> str:
 def _best(rows: Sequence[QueryRow], *, constrained: bool) -> QueryRow | None:
     able = [row for row in rows if row.is_feasible(constrained=constrained)]
     return max(able, key=lambda row: row.value or 0.0, default=None)
-
-
-def _result(folder: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found

@@ -1,6 +1,5 @@
 """Running the trials of a comparison with Ray Tune; every trial is a run with a folder of its own."""
 
-import json
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ from zo_dno.comparison.plan import BASELINE, Plan, Trial
 from zo_dno.comparison.table import completed
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.results.state import RunState
 from zo_dno.run import optimize as api
 from zo_dno.storage.atomic import write_text
 from zo_dno.storage.ledger import QueryRow
@@ -115,11 +115,8 @@ def is_over(trial: Trial, out: Path) -> bool:
     folder = trial.folder(out)
     if (folder / FAILED).exists() or (folder / STOPPED).exists():
         return True
-    try:
-        result = json.loads((folder / "result.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return bool(result["queries"] >= trial.config.queries or result["stopped_by"] not in (None, "queries"))
+    state = RunState.of(folder)
+    return state.answered(trial.config.queries) or state.spent_another_budget
 
 
 class Trials:

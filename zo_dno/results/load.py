@@ -1,7 +1,6 @@
 """`load`: a run's result read back from its folder."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,10 @@ from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.results.result import Baseline, Result
+from zo_dno.results.state import result_of
 from zo_dno.results.verdict import why_infeasible
 from zo_dno.search import best_of_n as best_of_n
-from zo_dno.search.archive import Found
+from zo_dno.search.archive import Archive, Found
 from zo_dno.search.recorded import found_of
 from zo_dno.search.reranking import Standing
 from zo_dno.storage.artifacts import Artifacts
@@ -37,10 +37,7 @@ def load(run: str | Path) -> Result:
     """
     path = Path(run)
     check_is_run(path)
-    try:
-        result: dict[str, Any] = json.loads((path / "result.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"run {path} has no result yet ({error}). Finish it: zo-dno resume {path}") from error
+    result = result_of(path)
     ledger = Ledger(path / LEDGER, read_only=True)
     rows, prior = ledger.queries("search"), ledger.queries(BASELINE)
     config, populations = ledger.get("config") or {}, ledger.populations()
@@ -58,7 +55,7 @@ def load(run: str | Path) -> Result:
         first=reader.found(history[0], "first.png"),
         best=best,
         top=tuple(reader.of_top(_row(history, one["id"]), place) for place, one in enumerate(result["top"], 1)),
-        improvements=tuple(map(reader.found, _improvements(history, constrained=constrained))),
+        improvements=tuple(map(reader.found, _improvements(history, len(reader.best_z), constrained=constrained))),
         history=tuple(history),
         held_out={name: (both["first"], both["best"]) for name, both in result["held_out"].items()},
         baseline=_baseline(result["baseline"], prior, history[: populations[0].size], constrained=constrained),
@@ -116,17 +113,16 @@ def _row(history: Sequence[QueryRow], id_: int) -> QueryRow:
     return next(row for row in history if row.id == id_)
 
 
-def _improvements(history: Sequence[QueryRow], *, constrained: bool) -> Iterator[QueryRow]:
-    """Return the first with a score and every new best, as the archive would."""
-    best: tuple[bool, float] | None = None
+def _improvements(history: Sequence[QueryRow], d: int, *, constrained: bool) -> list[QueryRow]:
+    """Return the rows of the first candidate with a score and of every new best, as an archive ranks them."""
+    archive, rows, no_noise = Archive(0), {row.id: row for row in history}, torch.full((d,), torch.nan)
     for row in history:
-        if row.value is None:
-            continue
-        violation = row.reward_violation + (row.noise_violation if constrained else 0.0)
-        rank = (True, row.value) if row.is_feasible(constrained=constrained) else (False, -violation)
-        if best is None or rank > best:
-            best = rank
-            yield row
+        archive.offer(found_of(row, no_noise, _no_image, constrained=constrained))
+    return [rows[found.id] for found in archive.improvements]
+
+
+def _no_image() -> np.ndarray:
+    raise AssertionError("an archive without a top looks at no image")
 
 
 def _baseline(

@@ -1,15 +1,15 @@
-"""What a ledger says of a run, whether it is finished, under way or was killed."""
+"""A run at a glance, read from its ledger, whether it is finished, in progress or was killed."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zo_dno.oracle.combination.threshold import Threshold
+from zo_dno.results.state import ENDED, IN_PROGRESS, RunState
 from zo_dno.results.verdict import unmet
 from zo_dno.storage.ledger import TERM, Ledger, QueryRow
-from zo_dno.storage.run_folder import LEDGER, RunFolder, check_is_run
+from zo_dno.storage.run_folder import LEDGER, check_is_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Overview:
     """A run at a glance.
 
     Attributes:
-        state: "finished" or what else its result says, "under way", or "stopped" without a result.
+        state: "in progress", the status of its result, or "stopped" without a result.
         planned: queries that it may ask for.
         counts: stage, and part of a combination -> status -> queries; "cached" counts apart, and is part of "scored".
         first: where the search started; None if it is not answered.
@@ -46,6 +46,11 @@ class Overview:
     lost_files: list[str]
     drift: list[str]
 
+    @property
+    def resumable(self) -> bool:
+        """Whether the run was stopped before its end."""
+        return self.state != IN_PROGRESS and self.state not in ENDED
+
 
 def overview(folder: Path) -> Overview:
     """Look at a run's folder without changing anything in it.
@@ -70,7 +75,7 @@ def overview(folder: Path) -> Overview:
     winners = [row for row in search if row.is_feasible(constrained=constrained)]
     return Overview(
         folder=folder,
-        state=_state(folder),
+        state=RunState.of(folder).name,
         config=config,
         planned=int(config.get("queries", 0)),
         counts=counts,
@@ -93,12 +98,3 @@ def _thresholds(config: dict[str, Any]) -> list[Threshold]:
     own = (config.get("reward_options") or {}).get("require") or []
     texts = [*([own] if isinstance(own, str) else own), *(config.get("require") or [])]
     return [Threshold.parse(text) for text in texts]
-
-
-def _state(folder: Path) -> str:
-    if RunFolder.is_held(folder):
-        return "under way"
-    try:
-        return str(json.loads((folder / "result.json").read_text())["status"])
-    except (OSError, ValueError, KeyError):
-        return "stopped"

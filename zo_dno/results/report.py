@@ -1,6 +1,5 @@
 """The report of a run: one HTML file with what was found, how, at what price, and whether to trust it."""
 
-import json
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -8,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from zo_dno.errors import InputError
 from zo_dno.results.hacking_figure import hacking_figure
 from zo_dno.results.markup import Table, address, embedded, number, templates
+from zo_dno.results.state import result_of
 from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.ledger import Ledger, QueryRow
 from zo_dno.storage.run_folder import CONFIG, LEDGER, check_is_run
@@ -40,10 +39,7 @@ def run_report(folder: Path) -> str:
     Raises:
         InputError: it has no result yet.
     """
-    try:
-        result = json.loads((folder / "result.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"run {folder} has no result yet ({error}). Finish it: zo-dno resume {folder}") from error
+    result = result_of(folder)
     ledger = Ledger(folder / LEDGER, read_only=True)
     rows = [row for row in ledger.queries("search") if row.completed]
     ledger.close()

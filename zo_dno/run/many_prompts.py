@@ -18,6 +18,7 @@ from zo_dno.distributed.generator_actors import GeneratorPool, closed_after
 from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.oracle.policies import call_policies
+from zo_dno.results.state import RunState
 from zo_dno.run import optimize as api
 from zo_dno.run.build import make_generator, make_reward, requiring
 from zo_dno.run.cancellation import Stop
@@ -152,9 +153,9 @@ def _run(
     try:
         shared: dict[str, Any] = {"on_step": tell, "stop": stop, "pools": pools}
         if (folder / CONFIG).exists():
-            done = _finished(folder, config.queries)
-            if done is not None:
-                return Line(prompt, folder, done)
+            state = RunState.of(folder)
+            if state.ended and state.answered(config.queries):
+                return Line(prompt, folder, state.result)
             budget = {"queries": config.queries, "max_cost": config.max_cost}
             shared |= {**budget, "workers": config.workers, "ray": config.ray}
             found = api.resume(folder, generator=generator, **shared)
@@ -163,14 +164,6 @@ def _run(
     except ZoDnoError as error:
         return Line(prompt, folder, None, str(error))
     return Line(prompt, folder, found.to_dict())
-
-
-def _finished(folder: Path, queries: int) -> dict[str, Any] | None:
-    """Read the result of a run that asked all it was to ask."""
-    path = folder / "result.json"
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    over = found.get("status") == "target" or (found and found["stopped_by"] is not None)
-    return found if over and found["queries"] >= queries else None
 
 
 def _all(runs: Sequence[Any], stop: Stop) -> list[Line]:

@@ -62,7 +62,7 @@ class Archive:
     """Keeps the first candidate, every new best, and the `top` best ones that look different.
 
     Args:
-        top: how many of the best to keep.
+        top: how many of the best to keep; with 0 no image is looked at.
         min_difference: mean absolute difference in [0, 1] from which two images count as different.
         contenders: how many of the best to keep for asking about them again, alike or not.
     """
@@ -98,7 +98,7 @@ class Archive:
         if self._n_contenders and found.feasible:  # of equals the later one, from a search that has come further
             self.contenders = sorted([*self.contenders, found], key=lambda one: (one.rank, one.id), reverse=True)
             del self.contenders[self._n_contenders :]
-        return (found.feasible and self._offer_top(found)) or matters
+        return (found.feasible and self._size > 0 and self._offer_top(found)) or matters
 
     def _offer_top(self, found: Found) -> bool:
         if len(self.top) == self._size and found.rank <= self.top[-1].rank:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError
-from zo_dno.storage import snapshot
 from zo_dno.storage.atomic import write_text, write_whole
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 CONFIG = "config.yaml"
 LEDGER = "ledger.db"
 RESULT = "result.json"
+SNAPSHOT = "strategy.safetensors"
 INIT_FILE = "init.safetensors"
 NOISE_FILE = "best.safetensors"
 _LOCK = ".lock"
@@ -105,7 +105,7 @@ class RunFolder:
     @property
     def snapshot(self) -> Path:
         """The strategy's last state, of runs that keep it."""
-        return self.path / snapshot.NAME
+        return self.path / SNAPSHOT
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Keep what the run was asked to do, in a form that `zo-dno run` takes."""

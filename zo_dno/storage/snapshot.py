@@ -12,8 +12,6 @@ from zo_dno.errors import InputError
 from zo_dno.storage.atomic import write_whole
 from zo_dno.types import Candidates
 
-NAME = "strategy.safetensors"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:

@@ -245,7 +245,7 @@ def overview(run: Overview) -> None:
         console.print(f"[red]{len(run.lost_files)} of them are gone[/], such as {run.lost_files[0]}", soft_wrap=True)
     for note in run.drift:
         console.print(f"[red]cannot be repeated exactly:[/] {escape(note)}", soft_wrap=True)
-    if run.state not in ("finished", "target", "infeasible", "under way"):
+    if run.resumable:
         console.print(f"go on with: zo-dno resume {run.folder}", markup=False, soft_wrap=True)
 
 
