@@ -1,13 +1,15 @@
 """From a name and options to an object: the literal tables of rewards and strategies, and `package.module:name`."""
 
+import ast
 import importlib
+import importlib.util
 import inspect
 import sys
 import typing
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from zo_dno.errors import InputError, unknown_name
 
@@ -51,6 +53,8 @@ def checked_options(
     Raises:
         InputError: an option is unknown, missing, or its value does not fit.
     """
+    from pydantic import TypeAdapter, ValidationError  # takes a fifth of a second to import
+
     known = options_of(target, internal)
     checked: dict[str, Any] = {}
     for option, value in options.items():
@@ -68,9 +72,16 @@ def checked_options(
     return checked
 
 
-def first_line(target: Any) -> str:
-    """Return the first line of a class's documentation."""
-    return (inspect.getdoc(target) or "").partition("\n")[0]
+def first_lines(table: Mapping[str, str]) -> dict[str, str]:
+    """Return the first line of every class's docstring, by its name in the table.
+
+    The source is parsed and not imported: torch, which most of the modules import, takes seconds to load.
+    """
+    lines: dict[str, str] = {}
+    for name, path in table.items():
+        module, _, attribute = path.partition(":")
+        lines[name] = _docstrings(module)[attribute].partition("\n")[0]
+    return lines
 
 
 def n_positional(function: Callable[..., Any]) -> int:
@@ -80,6 +91,16 @@ def n_positional(function: Callable[..., Any]) -> int:
         return sum(parameter.kind in kinds for parameter in inspect.signature(function).parameters.values())
     except ValueError:  # a builtin without a signature
         return 2
+
+
+@cache
+def _docstrings(module: str) -> dict[str, str]:
+    """Return the docstrings of a module's classes, by their names."""
+    found = importlib.util.find_spec(module)
+    assert found is not None
+    assert found.origin is not None
+    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    return {node.name: ast.get_docstring(node) or "" for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def _hints(init: Any, owner: Any) -> dict[str, Any]:

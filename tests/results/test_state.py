@@ -35,7 +35,6 @@ def test_a_run_without_a_whole_result_is_stopped(tmp_path, content):
 
 
 def test_a_run_that_a_process_works_on_is_in_progress(tmp_path):
-    write(tmp_path, status="finished")
     with RunFolder(tmp_path / "run"):
         assert RunState.of(tmp_path / "run").name == "in progress"
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,14 +18,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from zo_dno.comparison.compare import Comparison
-from zo_dno.comparison.statistics import Interval
-from zo_dno.results.overview import Overview
-from zo_dno.results.result import Result
-from zo_dno.reward import Reward
-from zo_dno.run.draft import Drafted
-from zo_dno.run.many_prompts import Line
-from zo_dno.search.loop import Step
+if TYPE_CHECKING:  # any of them imports torch, which takes seconds
+    from zo_dno.comparison.compare import Comparison
+    from zo_dno.results.overview import Overview
+    from zo_dno.results.result import Result
+    from zo_dno.reward import Reward
+    from zo_dno.run.draft import Drafted
+    from zo_dno.run.many_prompts import Line
+    from zo_dno.search.loop import Step
 
 console = Console()
 _LIMITS = {
@@ -35,12 +36,12 @@ _LIMITS = {
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[Step], None]]:
+def progress() -> Iterator[Callable[["Step"], None]]:
     """Show a bar while a run goes on; what is yielded takes the run's steps."""
     bar = Progress(*_columns(), console=console)
     tasks: dict[str, TaskID] = {}
 
-    def on_step(step: Step) -> None:
+    def on_step(step: "Step") -> None:
         if step.stage not in tasks:
             tasks[step.stage] = bar.add_task(step.stage, total=step.planned, figures="")
         bar.update(tasks[step.stage], completed=step.queries, figures=Live(step))
@@ -52,14 +53,14 @@ def progress() -> Iterator[Callable[[Step], None]]:
 class Live:
     """The figures of a step, and of its actors as they are whenever this is looked at."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: "Step") -> None:
         self._step, self._figures = step, figures(step)
 
     def __str__(self) -> str:
         return f"{self._figures}  {_actor_pools(self._step)}".rstrip()
 
 
-def _actor_pools(step: Step) -> str:
+def _actor_pools(step: "Step") -> str:
     """Say how many actors are alive, how many calls they have, and how busy they were."""
     return "  ".join(
         f"{actors.what} {actors.alive}/{actors.size}, {actors.in_flight} calls, {actors.utilisation:.0%} busy"
@@ -73,13 +74,13 @@ def _columns() -> tuple[ProgressColumn, ...]:
 
 
 @contextmanager
-def progress_of_many() -> Iterator[Callable[[str, Step], None]]:
+def progress_of_many() -> Iterator[Callable[[str, "Step"], None]]:
     """Show a bar over many prompts while their runs go on; what is yielded takes a prompt and its run's steps."""
     asked: dict[str, tuple[int, int]] = {}
     with Progress(*_columns(), console=console) as bar:
         task = bar.add_task("prompts", total=None, figures="")
 
-        def on_step(prompt: str, step: Step) -> None:
+        def on_step(prompt: str, step: "Step") -> None:
             asked[prompt] = (step.queries, step.planned)
             done, planned = (sum(values) for values in zip(*asked.values(), strict=True))
             bar.update(task, completed=done, total=planned, figures=f"{len(asked)} begun  {_actor_pools(step)}")
@@ -100,8 +101,10 @@ def progress_of_trials() -> Iterator[Callable[[int, int], None]]:
         yield on_trial
 
 
-def comparison(found: Comparison) -> None:
+def comparison(found: "Comparison") -> None:
     """Show what a comparison says: a line an entry, and the claims."""
+    from zo_dno.comparison.statistics import Interval
+
     budget = found.budgets[-1]
     table = Table(title=f"{budget} queries, rewards on one scale", title_justify="left")
     for column in ("", "runs", "interquartile mean", f"beats {found.reference}", "mean rank", "plausible"):
@@ -124,7 +127,7 @@ def comparison(found: Comparison) -> None:
         console.print(f"[yellow]{escape(found.what_is_left)}[/]", soft_wrap=True)
 
 
-def many(lines: Sequence[Line], out: Path) -> None:
+def many(lines: Sequence["Line"], out: Path) -> None:
     """Show what came of many prompts, a line each."""
     table = Table(title=f"{len(lines)} prompts", title_justify="left")
     for i, column in enumerate(("prompt", "status", "queries", "first", "best", "log P")):
@@ -140,7 +143,7 @@ def many(lines: Sequence[Line], out: Path) -> None:
         console.print(f"{left} not finished; go on with: zo-dno resume {out}", markup=False, soft_wrap=True)
 
 
-def figures(step: Step) -> str:
+def figures(step: "Step") -> str:
     """Put the figures of a step into one line."""
     best = step.best.reward if step.best else None
     parts = ["best -" if best is None else f"best {best:.4g}"]
@@ -155,12 +158,12 @@ def figures(step: Step) -> str:
     return "  ".join(parts)
 
 
-def drafted(found: Drafted) -> None:
+def drafted(found: "Drafted") -> None:
     """Show how well few steps told what full steps are."""
     console.print(escape(str(found)), soft_wrap=True)
 
 
-def summary(result: Result) -> None:
+def summary(result: "Result") -> None:
     """Show first and best side by side, what the noise looks like, and where the pictures are."""
     table = Table(title=f"{result.prompt or result.model}: {result.status}", title_justify="left")
     for column in ("", "first", "best"):
@@ -214,7 +217,7 @@ def summary(result: Result) -> None:
         files(result.folder, pictures)
 
 
-def overview(run: Overview) -> None:
+def overview(run: "Overview") -> None:
     """Show a run as its ledger has it."""
     config = run.config
     table = Table(title=f"{config.get('prompt') or config.get('model', '')}: {run.state}", title_justify="left")
@@ -249,7 +252,7 @@ def overview(run: Overview) -> None:
         console.print(f"go on with: zo-dno resume {run.folder}", markup=False, soft_wrap=True)
 
 
-def served(url: str, reward: Reward, *, token_needed: bool) -> None:
+def served(url: str, reward: "Reward", *, token_needed: bool) -> None:
     """Say where a reward is served, and how to ask it."""
     console.print(f"{reward.name} ({reward.unit}) at {url}", markup=False, highlight=False, soft_wrap=True)
     key = " --reward-option key_env=ZO_DNO_TOKEN" if token_needed else ""

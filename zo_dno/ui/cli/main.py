@@ -382,15 +382,15 @@ def report(
 @app.command("list")
 def list_() -> None:
     """List the strategies, rewards and models, a line each."""
-    from zo_dno.registry import first_line, load
+    from zo_dno.registry import first_lines
     from zo_dno.rewards import REWARDS
     from zo_dno.spaces import SPACES
     from zo_dno.strategies import STRATEGIES
     from zo_dno.ui import display
 
-    display.listing("strategies", {name: first_line(load("strategy", STRATEGIES, name)) for name in STRATEGIES})
-    display.listing("spaces", {name: first_line(load("space", SPACES, name)) for name in SPACES})
-    display.listing("rewards", {name: first_line(load("reward", REWARDS, name)) for name in REWARDS})
+    display.listing("strategies", first_lines(STRATEGIES))
+    display.listing("spaces", first_lines(SPACES))
+    display.listing("rewards", first_lines(REWARDS))
     display.listing(
         "models",
         {
