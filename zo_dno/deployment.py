@@ -29,17 +29,17 @@ def reward_deployment(
 ) -> Any:
     """Make the Ray Serve application of a reward, for `serve.run` or a Serve config.
 
-    Every replica makes the reward itself, and takes the token that callers must bring from its own environment: it is
-    in no config. Without a token a replica does not start, unless only this machine can reach it.
+    Every replica makes the reward itself, and reads the token that callers must send from its own environment: the
+    token is in no config. A replica without a token does not start unless only this machine can reach it.
 
     Args:
-        reward: a name from `zo-dno list`, "package.module:name", a Reward, or a function.
-        options: of the reward, by name.
-        replicas: that share the calls.
-        most_images: in one call.
-        in_flight: calls of the reward at once in each replica; by default as its terms say.
-        loopback: only this machine is let in, on whatever address Serve listens.
-        actor_options: of each replica, such as num_gpus=1 or a runtime_env.
+        reward: Name from `zo-dno list`, "package.module:name", a Reward, or a function.
+        options: Options of the reward, by name.
+        replicas: Number of replicas that share the calls.
+        most_images: Largest number of images in one call.
+        in_flight: Number of calls of the reward at once in each replica, by default as its policy says.
+        loopback: Whether only this machine is let in, at any address that Serve listens on.
+        actor_options: Options of each replica, such as num_gpus=1 or a runtime_env.
     Raises:
         InputError: Ray Serve is not installed, or a number is out of range.
     """
@@ -52,14 +52,14 @@ def reward_deployment(
         serve.ingress()(_RewardServer),
         name="reward",
         num_replicas=replicas,
-        max_ongoing_requests=MAX_WAITING + 1,  # so that it is the replica that has calls wait, and sends the rest away
+        max_ongoing_requests=MAX_WAITING + 1,  # so that calls wait at the replica, which refuses the rest
         ray_actor_options=actor_options,
     )
     return made.bind(reward, dict(options or {}), most_images, in_flight, loopback)
 
 
 class Application(BaseModel):
-    """What a Serve config may say of a reward; the same as the arguments of `reward_deployment`."""
+    """Keys of a reward in a Serve config; the same as the arguments of `reward_deployment`."""
 
     model_config = ConfigDict(extra="forbid")
     reward: str
@@ -72,7 +72,7 @@ class Application(BaseModel):
 
 
 def application(args: Application) -> Any:
-    """Make the application of a Serve config, or of `serve run zo_dno.deployment:application reward=NAME`."""
+    """Make the application for a Serve config, or for `serve run zo_dno.deployment:application reward=NAME`."""
     given = args.model_dump()
     return reward_deployment(given.pop("reward"), given.pop("options"), **given.pop("actor"), **given)
 
@@ -81,11 +81,11 @@ def serve_reward(app: Any, host: str, port: int) -> str:
     """Serve an application of `reward_deployment` on a Ray of this machine's own, and return its address.
 
     Args:
-        app: to serve.
-        host: address to listen on.
-        port: to listen on; 0 takes any that is free.
+        app: Application to serve.
+        host: Address to listen on.
+        port: Port to listen on; 0 for any free one.
     Raises:
-        InputError: others can reach the address and there is no token, or it cannot be served.
+        InputError: other machines can reach the address and there is no token, or the application cannot be served.
     """
     token_for(host)
     port = free_port(host, port)
@@ -126,7 +126,7 @@ class _RewardServer:
 
 
 class _OnlyFromHere:
-    """Lets this machine alone in: a Serve config listens on all addresses unless it says otherwise."""
+    """Lets in this machine alone, since Serve listens on all addresses by default."""
 
     def __init__(self, app: Any) -> None:
         self._app = app

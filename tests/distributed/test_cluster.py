@@ -221,7 +221,7 @@ def test_nobody_and_somebody_else_at_the_address():
         connect("127.0.0.1:1")
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(InputError, match="what answers at 127.0.0.1:.* is something else"):
+        with pytest.raises(InputError, match="127.0.0.1:.* answers, but it is not Ray"):
             connect(f"127.0.0.1:{server.server_port}")
         server.shutdown()
     with pytest.raises(InputError, match="ray must be local, auto, HOST:PORT or ray://HOST:PORT; got 'localhost'"):

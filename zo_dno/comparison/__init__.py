@@ -1,1 +1,1 @@
-"""Comparing search strategies: many runs, one table, and what can be said of it."""
+"""Comparison of search strategies: many runs, their table, its statistics and the report."""

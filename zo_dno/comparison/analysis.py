@@ -1,4 +1,4 @@
-"""What a comparison's table says: scores on one scale, a summary for each entry, and claims."""
+"""Analysis of a comparison's table: scores on one scale, a summary of each entry, and claims."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

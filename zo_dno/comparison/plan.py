@@ -1,4 +1,4 @@
-"""What is compared: every strategy in every space on every reward and prompt with every seed, a run each."""
+"""The plan of a comparison: a run for each strategy, search space, reward, prompt and seed."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,11 +27,11 @@ class Trial:
     """One run of a comparison.
 
     Attributes:
-        number: in the plan's order.
-        entry: what the strategy with its space and options is called.
-        reward: what the reward is called.
-        config: of the run.
-        given: what stands in for a name of the config: "reward" or "strategy" -> Python object.
+        number: Position in the plan, from 0.
+        entry: Name of the strategy with its space and options.
+        reward: Name of the reward.
+        config: Options of the run.
+        given: Python objects that replace names of the config, by "reward" or "strategy".
     """
 
     number: int
@@ -43,26 +43,26 @@ class Trial:
     given: Mapping[str, Any] = field(default_factory=dict)
 
     def folder(self, out: Path) -> Path:
-        """Name the run's folder inside of the comparison's."""
+        """Return the run's folder in the comparison's folder `out`."""
         words = re.sub(r"[^A-Za-z0-9_]+", "-", f"{self.reward} {self.entry} seed {self.seed}").strip("-")
         return out / "runs" / f"{self.number:04d}-{words}"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A comparison as it is to be run.
+    """The plan of a comparison.
 
     Args:
-        strategies: names, or mappings with strategy, strategy_options, space, space_options and the name to show.
-        rewards: names, functions, or mappings with reward, reward_options and the name to show.
-        prompts: of the model.
-        seeds: how many, or which.
-        spaces: each strategy that names no space is run in all of them.
-        queries: of every run.
-        budgets: queries at which curves are read; by default powers of two from 16, and `queries`.
-        settings: of every run, by the names of `zo-dno run`'s options.
+        strategies: Names, or mappings with strategy, strategy_options, space, space_options and the name to show.
+        rewards: Names, functions, or mappings with reward, reward_options and the name to show.
+        prompts: Prompts of the model.
+        seeds: Number of seeds, or the seeds themselves.
+        spaces: Search spaces; a strategy that names none is run in all of them.
+        queries: Number of queries of every run.
+        budgets: Queries at which curves are read, by default powers of two from 16, and `queries`.
+        settings: Options of every run, by their names in `zo-dno run`.
     Raises:
-        InputError: something does not fit; nothing was run.
+        InputError: an argument does not fit; nothing was run.
     """
 
     strategies: Sequence[Named]
@@ -93,12 +93,12 @@ class Plan:
 
     @property
     def all_seeds(self) -> list[int]:
-        """The seeds, one by one."""
+        """All seeds as a list."""
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
 
     @property
     def entries(self) -> dict[str, tuple[dict[str, Any], Any]]:
-        """Name -> config of the strategy, and the Python object that it stands for."""
+        """Options of each strategy by the entry's name, and the Python object that replaces its name."""
         found: dict[str, tuple[dict[str, Any], Any]] = {}
         spaces = [{"space": space} for space in self.spaces]
         for given in (BASELINE, *self.strategies):
@@ -116,7 +116,7 @@ class Plan:
 
     @property
     def named_rewards(self) -> dict[str, tuple[dict[str, Any], Any]]:
-        """Name -> config of the reward, and the Python object that it stands for."""
+        """Options of each reward by its name, and the Python object that replaces its name."""
         found: dict[str, tuple[dict[str, Any], Any]] = {}
         for given in self.rewards:
             full, thing = _described(given, "reward", _OF_REWARDS)
@@ -128,17 +128,19 @@ class Plan:
         return found
 
     def _trials(self) -> Iterable[Trial]:
-        """Make the trials, all of a seed before the next, so that a part of a comparison is one of fewer seeds."""
-        # the model's own random numbers are the same for all: runs share it, in whatever order an actor makes them
+        """Make the trials seed by seed, so that an unfinished comparison is one of fewer seeds."""
+        # All runs share the model and so its own random numbers, in any order of the runs.
         common = {"generator_seed": 0, "queries": self.queries, **self.settings}
-        parts = product(self.all_seeds, self.prompts, self.named_rewards.items(), self.entries.items())
-        for number, (seed, prompt, (reward, (asked, judge)), (entry, (searched, strategy))) in enumerate(parts):
-            config = validated({**common, **asked, **searched, "prompt": prompt, "seed": seed})
+        combinations = product(self.all_seeds, self.prompts, self.named_rewards.items(), self.entries.items())
+        for number, (seed, prompt, (reward, (of_reward, judge)), (entry, (of_entry, strategy))) in enumerate(
+            combinations
+        ):
+            config = validated({**common, **of_reward, **of_entry, "prompt": prompt, "seed": seed})
             given = {name: thing for name, thing in (("reward", judge), ("strategy", strategy)) if thing is not None}
             yield Trial(number, entry, reward, prompt, seed, config, given)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `comparison.yaml` holds."""
+        """Return the content of `comparison.yaml`."""
         return {
             "strategies": [_written(one, "strategy") for one in self.strategies],
             "rewards": [_written(one, "reward") for one in self.rewards],
@@ -155,7 +157,7 @@ def read_plan(values: Mapping[str, Any]) -> Plan:
     """Turn the content of a comparison's YAML file into a plan.
 
     Raises:
-        InputError: something does not fit.
+        InputError: a key or a value does not fit.
     """
     missing = [name for name in ("strategies", "prompts") if name not in values]
     if missing:
@@ -169,7 +171,7 @@ def read_plan(values: Mapping[str, Any]) -> Plan:
 
 
 def _described(given: Named, kind: str, known: Sequence[str]) -> tuple[dict[str, Any], Any]:
-    """Turn a name, an object or a mapping into a config's keys, and the object that it names."""
+    """Return the config's keys of a name, an object or a mapping, and the object that replaces the name."""
     described = dict(given) if isinstance(given, Mapping) else {kind: given}
     for name in described:
         if name not in known:

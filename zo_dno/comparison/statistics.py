@@ -1,6 +1,6 @@
-"""What a table of paired runs says: normalised rewards, intervals, tests, and a sentence for each claim.
+"""Statistics of paired runs: normalised rewards, intervals, tests, and a sentence for each claim.
 
-A cell is a reward and a prompt. Rewards of a cell are put on one scale: 0 is the mean of best-of-N at the smallest
+A cell is a reward and a prompt. The rewards of a cell share one scale: 0 is the mean of best-of-N at the smallest
 budget, 1 the best that any entry reached. Runs are paired by cell and seed. Intervals resample the seeds of every cell
 (stratified bootstrap); the measures are those of Agarwal et al. 2021 (arXiv:2108.13264).
 """
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.95
-FEWEST_SEEDS = 3  # a cell, for an interval: resampling two seeds has three outcomes
-FEWEST_PAIRS = 6  # for a test: 5 pairs cannot reach 5 %, two-sided, whatever they say
+FEWEST_SEEDS = 3  # in each cell for an interval: resampling two seeds has three outcomes
+FEWEST_PAIRS = 6  # for a test: 5 pairs never reach 5 %, two-sided
 _RESAMPLES = 2000
 _FLIPS = 20000
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its 95 % interval; NaN where there are too few seeds for one."""
+    """An estimate with its 95 % interval, whose ends are NaN where there are too few seeds."""
 
     value: float
     low: float
@@ -40,12 +40,12 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the pairs say of two entries.
+    """The comparison of two entries over their pairs.
 
     Attributes:
-        difference: of mean normalised reward, `entry` minus `other`.
-        wins: part of the pairs that `entry` wins, ties counted half.
-        p: of a two-sided sign-flip test, corrected for the number of claims (Holm); NaN with too few pairs.
+        difference: Mean normalised reward of `entry` minus that of `other`.
+        wins: Share of the pairs that `entry` wins; ties count half.
+        p: p-value of a two-sided sign-flip test, corrected for the number of claims (Holm); NaN with too few pairs.
     """
 
     entry: str
@@ -58,7 +58,7 @@ class Claim:
 
     @property
     def is_significant(self) -> bool:
-        """At 5 %, after the correction."""
+        """Whether the corrected p-value is below 5 %."""
         return self.p < 1 - LEVEL
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class Claim:
 
 
 def normalised(table: "pd.DataFrame", baseline: str) -> "pd.DataFrame":
-    """Add the column `score`: the reward on its cell's scale. A run without a winner scores the cell's lowest."""
+    """Return the table with a column `score`: the reward on its cell's scale. A run without a winner has the lowest."""
     found = table.copy()
     found["score"] = np.nan
     for _, cell in table.groupby(["reward", "prompt"], sort=False):
@@ -94,7 +94,7 @@ def normalised(table: "pd.DataFrame", baseline: str) -> "pd.DataFrame":
 
 
 def interquartile_mean(values: np.ndarray) -> float:
-    """Return the mean of the middle half; the quarters at both ends may fall between values."""
+    """Return the mean of the middle half; a value at the edge of a quarter counts in proportion."""
     ordered, quarter = np.sort(np.asarray(values, float)), len(values) / 4
     lower = np.arange(len(ordered), dtype=float)
     weights = np.clip(np.minimum(lower + 1, len(ordered) - quarter) - np.maximum(lower, quarter), 0, 1)
@@ -107,32 +107,32 @@ def interval(
     """Estimate a measure of the pooled values, with a stratified percentile bootstrap.
 
     Args:
-        strata: (n_i,) values of every cell.
-        measure: of the pooled values.
-        seed: of the resampling.
-        resamples: of it.
+        strata: Values of each cell, (n_i,).
+        measure: Function of the pooled values.
+        seed: Seed of the resampling.
+        resamples: Number of resamples.
     """
     strata = [np.asarray(values, float) for values in strata if len(values)]
     value = measure(np.concatenate(strata))
     if min(map(len, strata)) < FEWEST_SEEDS:
         return Interval(value, math.nan, math.nan)
     rng = np.random.default_rng(stream_seed(seed, "bootstrap"))
-    drawn = [
+    resampled = [
         measure(np.concatenate([values[rng.integers(len(values), size=len(values))] for values in strata]))
         for _ in range(resamples)
     ]
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))
 
 
 def strata_of(table: "pd.DataFrame", entry: str, budget: int) -> list[np.ndarray]:
-    """Return an entry's scores at a budget, an array a cell."""
+    """Return an entry's scores at a budget, an array for each cell."""
     rows = table[(table["entry"] == entry) & (table["budget"] == budget)]
     return [cell["score"].to_numpy(float) for _, cell in rows.groupby(["reward", "prompt"], sort=True)]
 
 
 def paired(table: "pd.DataFrame", entry: str, other: str, budget: int) -> list[np.ndarray]:
-    """Return the differences of two entries' scores by seed, an array a cell; seeds that one lacks are left out."""
+    """Return the differences of two entries' scores over the seeds of both, an array for each cell."""
     both = [
         table[(table["entry"] == name) & (table["budget"] == budget)].set_index(["reward", "prompt", "seed"])["score"]
         for name in (entry, other)
@@ -166,7 +166,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def claims(table: "pd.DataFrame", reference: str, budget: int) -> list[Claim]:
-    """Compare every entry with one of them at a budget, the best first. The table has scores."""
+    """Compare every entry with the reference at a budget, the best first. The table has scores."""
     found = []
     for entry in [name for name in table["entry"].unique() if name != reference]:
         cells = paired(table, entry, reference, budget)
@@ -184,20 +184,20 @@ def claims(table: "pd.DataFrame", reference: str, budget: int) -> list[Claim]:
 
 
 def probability_of_improvement(table: "pd.DataFrame", entry: str, other: str, budget: int) -> Interval:
-    """Estimate how often a run of `entry` beats a run of `other` of the same cell, ties counted half."""
+    """Estimate how often a run of `entry` beats the run of `other` with the same cell and seed; ties count half."""
     cells = paired(table, entry, other, budget)
     return interval([np.where(cell > 0, 1.0, np.where(cell < 0, 0.0, 0.5)) for cell in cells], _mean)
 
 
 def profile(table: "pd.DataFrame", entry: str, budget: int, levels: np.ndarray) -> np.ndarray:
-    """Return the part of an entry's runs that score more than each level."""
+    """Return the share of an entry's runs that score more than each level."""
     scores = np.concatenate(strata_of(table, entry, budget))
     above: np.ndarray = (scores[:, None] > levels).mean(0)
     return above
 
 
 def mean_ranks(table: "pd.DataFrame", budget: int) -> "pd.Series[float]":
-    """Return the mean rank of each entry over cells and seeds that all have, 1 is best and ties share."""
+    """Return the mean rank of each entry over the cells and seeds that all entries have; 1 is best, ties share."""
     wide = table[table["budget"] == budget].pivot_table(
         index=["reward", "prompt", "seed"], columns="entry", values="score", aggfunc="first"
     )
@@ -205,13 +205,13 @@ def mean_ranks(table: "pd.DataFrame", budget: int) -> "pd.Series[float]":
 
 
 def expected_best_of(rewards: np.ndarray, n: int) -> float:
-    """Return the expected best of n of these rewards, taken at random without replacement; NaN for more than all."""
+    """Return the expected best of n rewards, drawn without replacement; NaN for n above the number of rewards."""
     ordered = np.sort(rewards)
     total = len(ordered)
     if not 1 <= n <= total:
         return math.nan
     weights, left = np.zeros(total), 1.0
-    for place in range(total - 1, n - 2, -1):  # the best is this one: it is drawn, and none above it
+    for place in range(total - 1, n - 2, -1):  # probability that the sample holds this one and none above it
         weights[place] = left * n / (place + 1)
         left *= 1 - n / (place + 1)
         if left <= 0:

@@ -14,43 +14,43 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = {
-    "entry": "the strategy, with its space and options",
+    "entry": "strategy with its space and options",
     "strategy": "name of the strategy",
     "space": "name of the search space",
     "reward": "name of the reward",
-    "unit": "of the reward",
-    "prompt": "of the model",
-    "seed": "of the run",
+    "unit": "unit of the reward",
+    "prompt": "prompt of the model",
+    "seed": "seed of the run",
     "budget": "queries at which the row was read",
-    "queries": "answered until then, fewer than the budget where a run ended before",
-    "failed": "of them without a score",
-    "best": "highest reward of a candidate that may win; missing while there is none",
+    "queries": "answered queries up to the budget, fewer where the run ended before",
+    "failed": "answered queries without a score",
+    "best": "highest reward of a feasible candidate; missing while there is none",
     "first": "reward of candidate 0",
     "log_prob": "log P of the best's noise",
     "norm_ratio": "norm of the best's noise over sqrt(d)",
-    "whiteness": "p-value of the best's noise",
-    "feasible": "the best's noise is plausible",
-    "plausible": "part of the candidates whose noise is plausible",
+    "whiteness": "p-value of the whiteness test of the best's noise",
+    "feasible": "whether the best's noise is plausible",
+    "plausible": "share of the candidates whose noise is plausible",
     "nfe": "denoiser calls",
-    "seconds": "of drawing, scoring and searching, up to the population that the budget lies in",
-    "strategy_seconds": "of asking and telling the strategy alone, likewise",
-    "cost": "money at most",
-    "over": "the run ended as planned; False: it was stopped, or is not finished",
-    "folder": "of the run",
+    "seconds": "time of rendering, scoring and searching, up to the end of the population that reaches the budget",
+    "strategy_seconds": "time of the strategy's ask and tell, up to the same population",
+    "cost": "largest possible amount of money spent",
+    "over": "whether the run ended as planned; False if it was stopped or is not finished",
+    "folder": "folder of the run",
 }
-"""Name -> what it holds. Held-out rewards follow as `held_out NAME` and `held_out_first NAME`, in a run's last row."""
+"""Columns and their content. A run's last row has also `held_out NAME` and `held_out_first NAME` for held-out rewards."""
 
 
 def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward: str = "") -> list[dict[str, Any]]:
-    """Read a run's rows, one a budget that it reached, and one where it ended.
+    """Read a run's rows: one for each budget that it reached, and one for its end.
 
     Args:
-        folder: of the run.
-        budgets: in rising order.
-        entry: what to call the strategy; by default its name, with its space.
-        reward: what to call the reward.
+        folder: Folder of the run.
+        budgets: Budgets in rising order.
+        entry: Name of the entry, by default the strategy with its space.
+        reward: Name of the reward, by default its own.
     Raises:
-        InputError: it is not a run's folder.
+        InputError: the folder is not a run's.
     """
     check_is_run(folder)
     ledger = Ledger(folder / LEDGER, read_only=True)
@@ -117,7 +117,7 @@ def completed(folder: Path) -> list[QueryRow]:
 
 
 def table_of(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
-    """Put rows together, the columns in order."""
+    """Return the rows as a table with its columns in order."""
     import pandas as pd
 
     frame = pd.DataFrame(list(rows))
@@ -132,7 +132,7 @@ def check_alike(folders: Sequence[Path]) -> None:
     """Refuse runs that must not be compared.
 
     Raises:
-        InputError: they differ in the model, or in what a reward of one name means.
+        InputError: the runs differ in the model, or in the meaning of a reward's name.
     """
     models: dict[str, Path] = {}
     rewards: dict[str, tuple[str, Path]] = {}

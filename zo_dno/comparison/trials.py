@@ -1,4 +1,4 @@
-"""Running the trials of a comparison with Ray Tune; every trial is a run with a folder of its own."""
+"""Trials of a comparison as Ray Tune runs them; every trial is a run with a folder of its own."""
 
 import logging
 import os
@@ -22,10 +22,10 @@ from zo_dno.storage.run_folder import CONFIG
 
 STATE = "tune"  # folder of Ray Tune's own state
 FAILED, STOPPED = "failed.txt", "stopped-early.txt"
-GAIN = "gain"  # what early stopping compares: best reward above the prior draws, in their standard deviations
+GAIN = "gain"  # metric of early stopping: best reward above the prior draws, in their standard deviations
 _ENDLESS = 1e9  # instead of infinity, which Ray Tune's loggers cannot take
 _GRACE = 2  # budgets before a trial may be stopped early
-_KEPT_GENERATORS = 4  # loaded models a process keeps: one a prompt, which share their networks' memory no further
+_KEPT_GENERATORS = 4  # loaded models that a process keeps, one for each prompt, without shared memory
 
 Done = Callable[[int, int], None]
 """(trials that are over, all of them)."""
@@ -40,15 +40,16 @@ def run_trials(
     early_stopping: bool = False,
     on_trial: Done | None = None,
 ) -> None:
-    """Run what is not finished yet; a trial that was killed goes on where its ledger ends.
+    """Run the unfinished trials; one that was killed resumes at the end of its ledger.
 
     Args:
-        plan: what is compared.
-        out: folder of the comparison.
-        at_once: trials under way.
-        ray: where they run.
-        early_stopping: stop trials that are behind at a budget (ASHA, Li et al. 2020), except those of best-of-N.
-        on_trial: called when a trial is over.
+        plan: Plan of the comparison.
+        out: Folder of the comparison.
+        at_once: Number of trials at the same time.
+        ray: Address of Ray.
+        early_stopping: Whether to stop trials that are behind at a budget (ASHA, Li et al. 2020); those of best-of-N
+            are never stopped.
+        on_trial: Function that is called when a trial is over.
     """
     waiting = [trial for trial in plan.trials if not is_over(trial, out)]
     if not waiting:
@@ -64,7 +65,7 @@ def run_trials(
         scheduler = AsyncHyperBandScheduler(
             time_attr="training_iteration", max_t=len(plan.budgets), grace_period=min(_GRACE, len(plan.budgets))
         )
-    steps = {"trial": tune.grid_search([trial.number for trial in waiting])}
+    numbers = {"trial": tune.grid_search([trial.number for trial in waiting])}
     trainable = tune.with_parameters(
         _trainable(), plan=plan, out=str(out.resolve()), here=str(Path.cwd()), pauses=early_stopping
     )
@@ -73,7 +74,7 @@ def run_trials(
     with quiet_tune():
         tuner = tune.Tuner(
             tune.with_resources(trainable, taken),
-            param_space=steps,
+            param_space=numbers,
             tune_config=tune.TuneConfig(
                 metric=GAIN,
                 mode="max",
@@ -97,10 +98,10 @@ def run_trials(
 
 
 def takes(plan: Plan, ray: Any, address: str) -> dict[str, float]:
-    """Return what a trial takes of a machine: what its generator does, unless that has actors of its own.
+    """Return the resources of a trial: those of its generator, unless that has actors of its own.
 
     Raises:
-        InputError: this machine does not have as much.
+        InputError: this machine has fewer GPUs.
     """
     config = plan.trials[0].config
     gpus = 0 if config.generators else config.generator_gpus
@@ -111,7 +112,7 @@ def takes(plan: Plan, ray: Any, address: str) -> dict[str, float]:
 
 
 def is_over(trial: Trial, out: Path) -> bool:
-    """Whether a trial asked everything it was to ask, was stopped early or cannot be run."""
+    """Return whether a trial made all its queries, was stopped early, or failed."""
     folder = trial.folder(out)
     if (folder / FAILED).exists() or (folder / STOPPED).exists():
         return True
@@ -120,11 +121,11 @@ def is_over(trial: Trial, out: Path) -> bool:
 
 
 class Trials:
-    """Carries out trials one after the other in one process, with the models that it has loaded.
+    """Runs trials one after the other in one process, which keeps the models that it has loaded.
 
     Args:
-        plan: what is compared.
-        out: folder of the comparison.
+        plan: Plan of the comparison.
+        out: Folder of the comparison.
     """
 
     def __init__(self, plan: Plan, out: Path) -> None:
@@ -132,7 +133,7 @@ class Trials:
         self._generators: dict[str, Any] = {}
 
     def advance(self, number: int, queries: int) -> float:
-        """Bring a trial to so many queries; returns its gain. One that fails leaves the reason in its folder."""
+        """Run a trial up to a number of queries; returns its gain. A failure's reason is written to its folder."""
         trial = self._plan.trials[number]
         folder = trial.folder(self._out)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +170,7 @@ class Trials:
 
 
 def gain(rows: list[QueryRow], *, constrained: bool) -> float:
-    """Return how far the best lies above the first 16 candidates' mean, in their standard deviations."""
+    """Return the best reward above the first 16 candidates' mean, in their standard deviations."""
     import numpy as np
 
     first = np.array([row.value for row in rows[:16] if row.value is not None])
@@ -182,18 +183,18 @@ def gain(rows: list[QueryRow], *, constrained: bool) -> float:
 
 
 def _trainable() -> type:
-    """Make Ray Tune's form of a trial; Ray is imported here and nowhere before."""
+    """Return Ray Tune's class of a trial; made here because Ray is imported late."""
     from ray import tune
 
     class RunTrial(tune.Trainable):  # type: ignore[misc]
-        """A trial, budget by budget where trials may be stopped early, else in one go."""
+        """A trial in a step for each budget if trials may be stopped early, else in a single step."""
 
         def setup(self, config: dict[str, Any], **given: Any) -> None:
             import torch
 
             torch.set_num_threads(1)
             if given["here"] not in sys.path:
-                sys.path.insert(0, given["here"])  # where the caller's own modules are
+                sys.path.insert(0, given["here"])  # for the caller's own modules
             self._plan, self._pauses = given["plan"], given["pauses"]
             self._number, self._step = config["trial"], 0
             self._trials = Trials(self._plan, Path(given["out"]))
@@ -210,14 +211,14 @@ def _trainable() -> type:
                 reached = self._trials.advance(self._number, stages[self._step])
             self._step += 1
             if self._plan.trials[self._number].entry == BASELINE:
-                reached = _ENDLESS  # best-of-N is what everything is compared with
+                reached = _ENDLESS  # never stopped: everything is compared with best-of-N
             return {GAIN: reached, "done": self._step == len(stages)}
 
         def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
             return {}  # the ledger is the checkpoint
 
         def load_checkpoint(self, checkpoint: Any) -> None:
-            """Nothing is kept outside of the ledger."""
+            """Do nothing: the ledger holds the state."""
 
     return RunTrial
 
@@ -226,14 +227,14 @@ def _counter(done: int, total: int, on_trial: Done | None) -> Any:
     from ray import tune
 
     class Counter(tune.Callback):  # type: ignore[misc]
-        """Counts trials that are over, and remembers which ended by themselves or were stopped early."""
+        """Counts the trials that are over, and lists their numbers."""
 
         def __init__(self, done: int, total: int, on_trial: Done | None) -> None:
             self.done, self.total, self.on_trial = done, total, on_trial
             self.ended: list[int] = []
 
         def __getstate__(self) -> dict[str, Any]:
-            return vars(self) | {"on_trial": None}  # Ray Tune stores callbacks, and a progress bar cannot be
+            return vars(self) | {"on_trial": None}  # Ray Tune pickles callbacks, and a progress bar cannot be
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             self.done += 1
@@ -246,9 +247,9 @@ def _counter(done: int, total: int, on_trial: Done | None) -> Any:
 
 @contextmanager
 def quiet_tune() -> Iterator[None]:
-    """Keep Ray Tune's tables and remarks off the screen, and its handler of Ctrl-C from staying when it is done."""
+    """Silence Ray Tune, and restore the handler of Ctrl-C that it replaces."""
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # rewards and files are found from where this was started
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # rewards and files are found from the caller's folder
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     logger = logging.getLogger("ray.tune")
     level = logger.level

@@ -1,4 +1,4 @@
-"""Searching a strategy's options with Ray Tune: each set of options is run on every prompt, reward and seed."""
+"""Search of a strategy's options with Ray Tune: each set of options is run on every prompt, reward and seed."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ _SEARCHERS = ("nevergrad", "optuna", "random")
 
 @dataclass(frozen=True)
 class Tuned:
-    """What options were tried, best first.
+    """Sets of options that were tried, the best first.
 
     Attributes:
-        options: each set.
-        gains: of each, the mean over its runs of how far the best lies above the first 16 candidates, in their standard
-            deviations.
+        options: Sets of options.
+        gains: Gain of each set: the best reward above the first 16 candidates' mean, in their standard deviations,
+            averaged over the set's runs.
     """
 
     options: tuple[dict[str, Any], ...]
@@ -35,7 +35,7 @@ class Tuned:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The set with the highest gain. It was picked for that, so its gain flatters it: compare it on other seeds."""
+        """The set with the highest gain, which is biased upwards by the choice: compare the set on other seeds."""
         return self.options[0]
 
 
@@ -59,23 +59,23 @@ def tune(
     """Search the options of a strategy.
 
     Args:
-        out: a folder for the runs; what is there already is not run again.
-        strategy: name or class.
-        ranges: option -> (low, high) of numbers, whole ones where both are, on a logarithmic scale where high is more
-            than 10 times a low above 0; or a list of choices.
-        prompts: of the model.
-        rewards: names, functions, or mappings as `compare` takes them.
-        seeds: how many, or which.
-        space: that is searched.
-        queries: of each run.
-        trials: sets of options to try.
-        searcher: of Ray Tune: "nevergrad", "optuna" (pip install optuna) or "random".
-        at_once: sets under way, a CPU each; by default one for each CPU.
-        ray: where they are run.
-        seed: of the searcher.
-        settings: of every run, by the names of `zo-dno run`'s options.
+        out: Folder of the runs; runs that are in it already are not repeated.
+        strategy: Name or class of the strategy.
+        ranges: Range of each option: (low, high), whole numbers if both are, on a logarithmic scale if low is above 0
+            and high more than 10 times low; or a list of choices.
+        prompts: Prompts of the model.
+        rewards: Names, functions, or mappings as `compare` takes them.
+        seeds: Number of seeds, or the seeds themselves.
+        space: Search space.
+        queries: Number of queries of each run.
+        trials: Number of sets of options.
+        searcher: Searcher of Ray Tune: "nevergrad", "optuna" (pip install optuna) or "random".
+        at_once: Number of sets at the same time, by default one for each CPU.
+        ray: Ray that makes the runs: "local", "auto" or the address of a cluster that sees `out`.
+        seed: Seed of the searcher.
+        settings: Options of every run, by their names in `zo-dno run`.
     Raises:
-        InputError: something does not fit.
+        InputError: an argument does not fit, or no set could be run.
     """
     if searcher not in _SEARCHERS:
         raise InputError(f"searcher must be one of {', '.join(_SEARCHERS)}; got {searcher!r}.")
@@ -84,10 +84,10 @@ def tune(
     folder = Path(out).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     plan_of = partial(_plan, strategy, prompts, rewards, seeds, space, queries, {"threads": 1, **settings})
-    middle = plan_of({name: _middle(name, values) for name, values in ranges.items()})  # finds what does not fit
+    example = plan_of({name: _first(name, values) for name, values in ranges.items()})  # refuses what does not fit
     from zo_dno.distributed.cluster import connect
 
-    taken = takes(middle, connect(ray), ray)
+    taken = takes(example, connect(ray), ray)
     from ray import tune as ray_tune
 
     domain = {name: _domain(values) for name, values in ranges.items()}
@@ -129,7 +129,7 @@ def _plan(
 
 
 def _try(plan_of: Any, folder: Path, here: str, options: dict[str, Any]) -> dict[str, float]:
-    """Run one set of options everywhere; in a process of Ray."""
+    """Run one set of options on every prompt, reward and seed, in a process of Ray."""
     import sys
 
     import torch
@@ -147,7 +147,7 @@ def _try(plan_of: Any, folder: Path, here: str, options: dict[str, Any]) -> dict
     return {GAIN: sum(gains) / len(gains)}
 
 
-def _middle(name: str, values: Any) -> Any:
+def _first(name: str, values: Any) -> Any:
     if isinstance(values, list) and values:
         return values[0]
     if isinstance(values, tuple) and len(values) == 2 and values[0] < values[1]:

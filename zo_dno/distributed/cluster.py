@@ -118,7 +118,7 @@ def _check_answers(address: str) -> None:
         ) from error
     if not speaks:
         raise InputError(
-            f"ray must be the address of a running cluster; what answers at {address} is something else. Look at the "
+            f"ray must be the address of a running cluster; {address} answers, but it is not Ray. Look at the "
             "address that `ray start --head` printed."
         )
 

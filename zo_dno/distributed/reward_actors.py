@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from zo_dno.distributed.actor_pool import ActorPool
 from zo_dno.distributed.cluster import LOCAL, connect, max_starting
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zo_dno.reward import Reward
+
+
+@runtime_checkable
+class StoredImage(RemoteImage, Protocol):
+    """An image in Ray's object store.
+
+    Attributes:
+        reference: Ray's reference to it.
+    """
+
+    reference: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +125,7 @@ class RewardActors:
     ) -> Outcome:
         async def score(actor: Any) -> Outcome:
             # Ray fetches a reference to the actor's machine if it is an argument itself, not an item of a list
-            references = [getattr(image, "reference", image) for image in images]
+            references = [image.reference if isinstance(image, StoredImage) else image for image in images]
             outcome: Outcome = await actor.call.remote(list(prompts), list(keys), *references)
             return outcome
 
@@ -125,7 +136,9 @@ class RewardActors:
             try:
                 return await scored()
             except self._ray.exceptions.ObjectLostError:  # the machine that rendered an image is gone
-                await asyncio.gather(*(asyncio.to_thread(image.renew) for image in images if _is_remote(image)))
+                await asyncio.gather(
+                    *(asyncio.to_thread(image.renew) for image in images if isinstance(image, StoredImage))
+                )
                 return await scored()
         except TimeoutError:
             return too_late(timeout)
@@ -133,10 +146,6 @@ class RewardActors:
             return Failure(error.kind, one_line(str(error)), transient=not error.hopeless, billed=True)
         except Exception as error:
             return failure_of(error)
-
-
-def _is_remote(image: AnyImage) -> TypeGuard[RemoteImage]:
-    return hasattr(image, "fetch")
 
 
 class Pools:

@@ -1,4 +1,4 @@
-"""The course of a run against its queries: rewards above, log P below."""
+"""The figure of a run's progress: rewards and log P against queries."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ _ORANGE, _BLUE, _GREY = "#d1495b", "#30638e", "#8d99ae"
 
 
 def progress_figure(result: Result, threshold: float | None = None) -> "Figure":
-    """Draw every candidate and the best so far, best-of-N at equal queries, and log P with its threshold."""
+    """Plot every candidate, the best so far, best-of-N at equal queries, and log P with its threshold."""
     from matplotlib.figure import Figure
 
     queries = np.arange(1, len(result.history) + 1)

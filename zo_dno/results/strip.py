@@ -1,4 +1,4 @@
-"""The way from the first image to the best one, as one captioned strip."""
+"""A strip of captioned images from the first to the best."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zo_dno.search.archive import Found
 
-_SIDE = 192  # pixels of the longer side of one image in the strip
+_SIDE = 192  # pixels of an image's longer side
 _MARGIN = 8
 _CAPTION = 34
 _INK, _QUIET, _PAPER = (24, 26, 32), (110, 114, 124), (255, 255, 255)
 
 
 def strip(improvements: Sequence[Found], unit: str, *, longest: int = 6) -> Image.Image:
-    """Draw up to `longest` of the improvements side by side, the first and the last among them."""
+    """Return up to `longest` of the improvements side by side, the first and the last among them."""
     shown = [improvements[i] for i in _spread(len(improvements), longest)]
     images = [_scaled(Image.fromarray(found.image)) for found in shown]
     width, height = max(image.width for image in images), max(image.height for image in images)
