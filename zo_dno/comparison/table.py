@@ -38,7 +38,7 @@ COLUMNS = {
     "over": "whether the run ended as planned; False if it was stopped or is not finished",
     "folder": "folder of the run",
 }
-"""Columns and their content. A run's last row has also `held_out NAME` and `held_out_first NAME` for held-out rewards."""
+"""Columns and their content. A run's last row also has `held_out NAME` and `held_out_first NAME`."""
 
 
 def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward: str = "") -> list[dict[str, Any]]:
