@@ -1,4 +1,4 @@
-"""How Sphinx builds the site of these pages: `make docs`."""
+"""The configuration of Sphinx, which builds the documentation site: `make docs`."""
 
 import zo_dno
 
@@ -28,10 +28,10 @@ napoleon_use_ivar = True
 
 
 def _plain(app, what, name, obj, options, lines):
-    """Take stars and bars as what they are: the docstrings have no markup but backquotes."""
+    """Escape stars and bars: the only markup in the docstrings is backquotes."""
     lines[:] = [line.replace("*", r"\*").replace("|", r"\|") for line in lines]
 
 
 def setup(app):
-    """Tell Sphinx, before its reader of Args and Returns sees the lines."""
+    """Escape docstrings before napoleon parses Args and Returns."""
     app.connect("autodoc-process-docstring", _plain, priority=100)
