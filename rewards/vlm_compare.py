@@ -152,7 +152,7 @@ class VLMCompare(JudgeReward):
             async with asyncio.timeout(self.timeout):
                 return await answer
         except TimeoutError:
-            message = f"no answer within {self.timeout:g} s"
+            message = f"no response within {self.timeout:g} s"
             raise CallError(Failure("timeout", message, transient=True, billed=True)) from None
 
     def _tasks(self, names: Sequence[str], anchors: Sequence[str]) -> list[tuple[Mode, tuple[str, ...]]]:

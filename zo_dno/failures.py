@@ -1,4 +1,4 @@
-"""Why a call of a reward failed, whether trying again can help, and whether it may have cost money."""
+"""Failures of calls: their kind, whether a retry can help, and whether they may have cost money."""
 
 import email.utils
 import json
@@ -9,8 +9,17 @@ from typing import Any
 
 from zo_dno.errors import ZoDnoError
 
-_PASSING = {408, 425, 429, 500, 502, 503, 504, 529}  # RFC 9110, RFC 6585, RFC 8470; 529 is some providers' "overloaded"
-_WORKED_ON = {500, 502, 504}  # the server may have done the work before it failed
+_TRANSIENT = {
+    408,
+    425,
+    429,
+    500,
+    502,
+    503,
+    504,
+    529,
+}  # RFC 9110, 6585 and 8470; some providers' "overloaded" is 529
+_BILLED = {500, 502, 504}  # the server may have done the work
 _NETWORK_LIBRARIES = {
     "httpx",
     "httpx2",
@@ -23,7 +32,7 @@ _NETWORK_LIBRARIES = {
     "aiohttp",
     "openai",
 }
-_HOPELESS = {
+_PERMANENT = {
     "InvalidURL",
     "UnsupportedProtocol",
     "LocalProtocolError",
@@ -31,20 +40,20 @@ _HOPELESS = {
     "InvalidSchema",
     "TooManyRedirects",
 }
-_LOST = {"ConnectError", "ConnectionRefusedError", "NewConnectionError", "gaierror", "ConnectTimeout"}  # never arrived
+_NEVER_ARRIVED = {"ConnectError", "ConnectionRefusedError", "NewConnectionError", "gaierror", "ConnectTimeout"}
 _QUERY_OF_URL = re.compile(r"(https?://)(?:[^\s/@'\"]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One call that failed.
+    """A failed call.
 
     Attributes:
-        kind: what failures are counted by, such as "HTTP 429", "timeout", "connection", "NaN".
-        message: one line.
-        transient: the same call may succeed later.
-        billed: the call may have been worked on, and so may be charged.
-        retry_after: seconds that the server asked to wait.
+        kind: Short reason that failures are counted by, such as "HTTP 429", "timeout", "connection", "NaN".
+        message: Description in one line.
+        transient: Whether the same call may succeed later.
+        billed: Whether the server may have done the work, and so may charge for it.
+        retry_after: Seconds that the server asks to wait; None if it does not say.
     """
 
     kind: str
@@ -55,7 +64,7 @@ class Failure:
 
 
 class CallError(ZoDnoError):
-    """Raise it in a reward to say exactly how a call failed."""
+    """A failed call; a reward raises it to classify the failure itself."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -63,7 +72,7 @@ class CallError(ZoDnoError):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Judge an exception that a reward raised: by HTTP status, by kind of network error, else as a fault for good."""
+    """Classify an exception of a reward: by HTTP status, by kind of network error, else as permanent."""
     if isinstance(error, CallError):
         return error.failure
     response = getattr(error, "response", None)
@@ -73,32 +82,32 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(
             kind=f"HTTP {status}",
             message=f"HTTP {status} {reason}".strip(),
-            transient=status in _PASSING,
-            billed=status in _WORKED_ON,
+            transient=status in _TRANSIENT,
+            billed=status in _BILLED,
             retry_after=_retry_after(getattr(response, "headers", None) or getattr(error, "headers", None)),
         )
     message = one_line(f"{type(error).__name__}: {error}")
     names = {cls.__name__ for cls in type(error).__mro__}
     from_network = type(error).__module__.split(".")[0] in _NETWORK_LIBRARIES
-    if names & _HOPELESS:
+    if names & _PERMANENT:
         return Failure("bad address", message, transient=False, billed=False)
     if isinstance(error, json.JSONDecodeError):
-        return Failure("unreadable answer", message, transient=True, billed=True)
+        return Failure("unreadable response", message, transient=True, billed=True)
     if isinstance(error, TimeoutError) or (from_network and any("Timeout" in name for name in names)):
-        return Failure("timeout", message, transient=True, billed=not names & _LOST)
+        return Failure("timeout", message, transient=True, billed=not names & _NEVER_ARRIVED)
     if isinstance(error, ConnectionError) or "gaierror" in names or (from_network and isinstance(error, Exception)):
-        kind = "unreadable answer" if any("Decod" in name for name in names) else "connection"
-        return Failure(kind, message, transient=True, billed=not names & _LOST)
+        kind = "unreadable response" if any("Decod" in name for name in names) else "connection"
+        return Failure(kind, message, transient=True, billed=not names & _NEVER_ARRIVED)
     return Failure(type(error).__name__, message, transient=False, billed=True)
 
 
 def too_late(seconds: float | None) -> Failure:
-    """Judge a call that did not come back in time: it may yet have been worked on."""
-    return Failure("timeout", f"no answer within {seconds:g} s", transient=True, billed=True)
+    """Return the failure of a call that timed out: the server may have done the work."""
+    return Failure("timeout", f"no response within {seconds:g} s", transient=True, billed=True)
 
 
 def one_line(text: str) -> str:
-    """Fold a message into one line, without what may be secret in the URLs that it names."""
+    """Join a message's lines, and remove passwords and query strings from its URLs."""
     return _QUERY_OF_URL.sub(r"\1\2", " ".join(text.split()))
 
 

@@ -1,4 +1,4 @@
-"""From a name and options to an object: the literal tables of rewards and strategies, and `package.module:name`."""
+"""The look-up of rewards and strategies by name, and the checks of their options."""
 
 import ast
 import importlib
@@ -15,10 +15,10 @@ from zo_dno.errors import InputError, unknown_name
 
 
 def load(kind: str, table: Mapping[str, str], name: str) -> Any:
-    """Import what `name` stands for: an entry of the table, or "package.module:name" of anybody's.
+    """Import the class or function of a name: an entry of the table, or any "package.module:name".
 
     Raises:
-        InputError: there is no such name, with the nearest one that there is.
+        InputError: the name is unknown; the message suggests the nearest one.
     """
     if name not in table and ":" not in name:
         raise unknown_name(kind, name, table)
@@ -32,7 +32,7 @@ def load(kind: str, table: Mapping[str, str], name: str) -> Any:
 
 
 def options_of(target: Any, internal: Collection[str] = ()) -> dict[str, inspect.Parameter]:
-    """List the options that a class takes, by name, with their defaults and the types they are checked against."""
+    """Return the options of a class by name, with their defaults and the types that values are checked against."""
     parameters: dict[str, inspect.Parameter] = {}
     for owner in reversed(target.__mro__ if inspect.isclass(target) else (target,)):
         init = vars(owner).get("__init__") if inspect.isclass(target) else owner
@@ -48,7 +48,7 @@ def options_of(target: Any, internal: Collection[str] = ()) -> dict[str, inspect
 def checked_options(
     name: str, target: Any, options: Mapping[str, Any], internal: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Check options against what the class takes, and turn text such as "95" into the types it asks for.
+    """Check options against those of a class, and convert text such as "95" to their types.
 
     Raises:
         InputError: an option is unknown, missing, or its value does not fit.
@@ -85,7 +85,7 @@ def first_lines(table: Mapping[str, str]) -> dict[str, str]:
 
 
 def n_positional(function: Callable[..., Any]) -> int:
-    """Return how many arguments a function takes by their place."""
+    """Return the number of a function's positional parameters."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         return sum(parameter.kind in kinds for parameter in inspect.signature(function).parameters.values())

@@ -20,18 +20,19 @@ class Reward(ABC):
     """A score to maximise. Subclass it as a frozen dataclass whose fields are the reward's settings.
 
     Attributes:
-        name: what the reward is called in tables and results.
-        unit: of the scores, such as "kB" or "score 0-10".
-        version: raised whenever the same image would get another score.
-        range: smallest and largest value that can be right; what lies outside is missing.
-        policy: the terms it is asked on: how many at once, for how long, at what price.
-        is_async: `__call__` is a coroutine function.
-        batch: how many images one call takes at most. A call that fails loses all of them.
-        takes_keys: `__call__` is given a third argument, a key for each image that is equal for equal questions only,
-            so that a server can tell a call that is made again.
-        keeps_answers: a call can be given up without loss: what was answered is kept, and found when it is made again.
-        noisy: the same question may get another answer when it is asked again; then the best are asked about again.
-        travels: it works in any process on any machine; False where it keeps files of its own in the run's folder.
+        name: Name in tables and results.
+        unit: Unit of the scores, such as "kB" or "score 0-10".
+        version: Version of the scores; a new one whenever the same image would get another score.
+        range: Smallest and largest possible value; a score outside is missing.
+        policy: Call policy: calls in flight, timeouts, price.
+        is_async: Whether `__call__` is a coroutine function.
+        batch: Largest number of images in one call. A failed call fails all of them.
+        takes_keys: Whether `__call__` takes a third argument, a key for each image. Equal queries alone have equal
+            keys, so that a server recognises a retry.
+        keeps_answers: Whether a call can be cancelled without loss: the reward keeps its scores
+            for a retry.
+        noisy: Whether the same image may get another score; then the best candidates are re-evaluated.
+        travels: Whether the reward works in any process on any machine; False if it keeps files in the run's folder.
     """
 
     name: str
@@ -53,23 +54,23 @@ class Reward(ABC):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What beside name and version decides a score."""
+        """Settings that decide a score, beside name and version."""
         return dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides a score beside image, prompt, repeat and rater; equal identities mean equal scores."""
+        """Everything of the reward that decides a score: with equal identities, the same query gets the same score."""
         return {"name": self.name, "version": self.version, "settings": dict(self.settings)}
 
     @abstractmethod
     def __call__(
         self, images: "Sequence[Image.Image]", prompts: Sequence[str]
     ) -> "Sequence[float | Score] | Awaitable[Sequence[float | Score]]":
-        """Score the images, each drawn for the prompt in the same place."""
+        """Score the images, each rendered for the prompt at the same index."""
         ...
 
     def begin(self, folder: "Path | None") -> None:  # noqa: B027
-        """Learn which folder the run keeps its files in, None if in none, before the first call."""
+        """Receive the run's folder before the first call; None if the run keeps no files."""
 
-    async def aclose(self) -> None:  # noqa: B027, a hook that most have no use for
-        """Let go of connections, on the event loop that asked; only where `is_async`."""
+    async def aclose(self) -> None:  # noqa: B027, an optional hook
+        """Close connections, on the event loop of the calls; used only if `is_async`."""

@@ -1,4 +1,4 @@
-"""What flows between the parts of a run: candidates, scores, and the black box that draws images."""
+"""The types that rooms exchange: candidates, queries, responses, scores, and the generator's protocols."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """n candidates' searched noise, with the ids that the run gave them.
+    """The noise of n candidates, with their ids in the run.
 
     Attributes:
-        z: (n, d) float32 on the CPU, on the N(0, I) scale.
-        ids: (n,), counting up from 0 in a run, never reused.
+        z: Noise, (n, d) float32 on the CPU, on the N(0, I) scale.
+        ids: Ids, (n,), which count up from 0 in a run and are never reused.
     """
 
     z: "Tensor"
@@ -34,20 +34,20 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a reward says of one image. Without a value it is missing, which is not the same as bad.
+    """A reward's score of one image. A score without a value is missing, which is not the same as bad.
 
     Attributes:
-        value: in the reward's unit, higher is better; NaN is missing.
-        error: why it is missing, in one line.
-        seconds: time that the reward took.
-        cost: money, where the reward knows better than the price it is asked at; None otherwise.
-        raw: what a judge answered, word for word.
-        tokens: that a language model used.
-        kind: what missing scores are counted by.
-        components: named numbers that it was made of, such as the criteria of a judge.
-        spread: standard deviation among the several raters, judges or samples behind it.
-        shortfall: how far the image is from what the reward requires of a winner; 0 meets it. In standard deviations
-            of what is required.
+        value: Value in the reward's unit, higher is better; NaN if missing.
+        error: Reason why the value is missing, in one line.
+        seconds: Time that the reward took.
+        cost: Money, if the reward knows it better than the call policy's price does; None otherwise.
+        raw: Response of a judge, word for word.
+        tokens: Tokens that a language model used.
+        kind: Short reason that missing scores are counted by.
+        components: Named numbers that the value is made of, such as the criteria of a judge.
+        spread: Standard deviation among the raters, judges or samples behind the value.
+        reward_violation: Distance of the image from what the reward requires of a winner, in standard deviations of
+            the required values; 0 if all is met.
     """
 
     value: float
@@ -66,52 +66,53 @@ class Score:
         return math.isnan(self.value)
 
 
+@runtime_checkable
 class RemoteImage(Protocol):
-    """An image that lies in another process."""
+    """An image in another process."""
 
     def fetch(self) -> "np.ndarray":
-        """Bring it here: (H, W, 3) uint8."""
+        """Copy the pixels to this process: (H, W, 3) uint8."""
         ...
 
     def renew(self) -> None:
-        """Draw it again, where it was lost with its machine."""
+        """Render the image again after its machine was lost."""
         ...
 
 
 AnyImage = Union["np.ndarray", RemoteImage]
-"""(H, W, 3) uint8, here or in another process."""
+"""(H, W, 3) uint8, in this process or another one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
-    """An image that was drawn.
+    """A rendered image.
 
     Attributes:
-        sha256: its name.
-        image: itself.
-        outcome: what the reward said of it where it was drawn, if it was asked there.
-        no_image: why there is none, and a black one stands in its place.
+        sha256: Hash of the image, in hexadecimal.
+        image: Pixels, or a handle of them.
+        first_call: Scores, or the failure, of a call that was made where the image was rendered; None without one.
+        no_image: Reason why there is no image and a black one stands in its place; empty if there is one.
     """
 
     sha256: str
     image: AnyImage
-    outcome: "list[Score] | Failure | None" = None
+    first_call: "list[Score] | Failure | None" = None
     no_image: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Query:
-    """One query: a reward asked about one image.
+    """A query: one image to be scored by a reward.
 
     Attributes:
-        id: of the candidate.
-        image: that it is about.
-        sha256: of the image.
-        prompt: that it was drawn for.
-        repeat: how often the same was asked before, for rewards that are noisy.
-        rater: who is asked, where several people or judges are.
-        outcome: what came of a first call that was made already, where the image was drawn.
-        no_image: why there is no image; then nobody is asked.
+        id: Id of the candidate.
+        image: Image to score.
+        sha256: Hash of the image, in hexadecimal.
+        prompt: Prompt that the image was rendered for.
+        repeat: Number of earlier queries for the same image, for noisy rewards.
+        rater: Name of the person or judge who scores the image; empty if there is only one.
+        first_call: Scores, or the failure, of a call that was made where the image was rendered; None without one.
+        no_image: Reason why there is no image; such a query is not sent. Empty if there is one.
     """
 
     id: int
@@ -120,20 +121,20 @@ class Query:
     prompt: str
     repeat: int = 0
     rater: str = ""
-    outcome: "list[Score] | Failure | None" = None
+    first_call: "list[Score] | Failure | None" = None
     no_image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came of a query.
+    """A reward's response to a query.
 
     Attributes:
-        score: the reward's, or a missing one with the reason.
-        attempts: calls made for it.
-        failures: kinds of the calls that failed, in order.
-        cost: money that it may have cost at most, all calls together.
-        cached: remembered from the same question, and not asked again.
+        score: Score, or a missing one with the reason.
+        attempts: Number of calls.
+        failures: Kinds of the calls that failed, in order.
+        cost: Most money that all calls together may have cost.
+        cached: Whether the score was remembered from an equal query instead of requested.
     """
 
     score: Score
@@ -254,9 +255,8 @@ def batch_size_of(generator: object) -> int | None:
 
 
 def array_of(image: AnyImage) -> "np.ndarray":
-    """Return an image as (H, W, 3) uint8, from wherever it lies."""
-    fetch: Callable[[], np.ndarray] | None = getattr(image, "fetch", None)
-    return image if fetch is None else fetch()  # type: ignore[return-value]
+    """Return the pixels of an image, (H, W, 3) uint8, from the process that holds them."""
+    return image.fetch() if isinstance(image, RemoteImage) else image
 
 
 def slices(total: int, size: int) -> Sequence[slice]:

@@ -168,7 +168,7 @@ class TestScales:
 
     def test_of_a_part_that_never_changes(self, caplog):
         with pytest.raises(
-            RunError, match=r"part 'constant' was 7 in all draws of the warm-up.*option scales: \{'const"
+            RunError, match=r"term 'constant' was 7 in all draws of the warm-up.*option scales: \{'const"
         ):
             optimize(Min([bright, constant]))
         result = optimize(Constrained(bright, parts=[constant], require="constant >= 5"))
@@ -179,7 +179,7 @@ class TestScales:
         def never(images, prompts):
             raise KeyError("no opinion")
 
-        with pytest.raises(RunError, match=r"part 'never' got 0 scores in the warm-up of 4 draws.*no opinion"):
+        with pytest.raises(RunError, match=r"term 'never' got 0 scores in the warm-up of 4 draws.*no opinion"):
             optimize(WeightedSum([bright, never], warm_up=4), policy={"breaker": 0})
 
 
@@ -327,7 +327,7 @@ class TestMoney:
         options = {"policy": {"price": 0.5, "attempts": 1}, "queries": 8}
         assert optimize(Constrained(bright, parts=[red], require="red >= 1", warm_up=2), **options).cost == 5
         with pytest.raises(
-            InputError, match=r"price must be given to one part; got it for bright, rough. Such as parts="
+            InputError, match=r"price must be given to one term; got it for bright, rough. Such as parts="
         ):
             optimize(both(), **options)
         parts = {"bright": {"reward": bright, "policy": {"price": 0.25}}, "rough": {"reward": rough}}
@@ -442,29 +442,29 @@ def test_a_run_of_parts_is_shown(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: WeightedSum({}), "parts must hold a reward that counts; got none"),
-        (lambda: WeightedSum({"darkness": 0}), "parts must hold a reward that counts"),
+        (lambda: WeightedSum({}), "parts must hold a reward with a weight; got none"),
+        (lambda: WeightedSum({"darkness": 0}), "parts must hold a reward with a weight"),
         (lambda: WeightedSum(3), "parts must be a mapping or a list of rewards; got 3"),
         (lambda: WeightedSum("darkness"), "parts must be a mapping or a list of rewards; got 'darkness'"),
         (lambda: WeightedSum('{"darkness": 1'), "parts must be JSON; got .*Put quotes"),
         (lambda: WeightedSum({"darknes": 1}), "reward 'darknes' is unknown. Did you mean 'darkness'"),
         (
             lambda: WeightedSum(["darkness", "darkness"]),
-            "names of their own; got 'darkness' 2 times. Give each a label",
+            "distinct names; got 'darkness' 2 times. Give each one a label",
         ),
-        (lambda: WeightedSum({"darkness": math.nan}), "weight of part 'darkness' must be a finite number; got nan"),
-        (lambda: WeightedSum({"darkness": True}), "weight of part 'darkness' must be a finite number; got True"),
-        (lambda: WeightedSum({"x": {"rewart": 1}}), "part key 'rewart' is unknown. Did you mean 'reward'"),
-        (lambda: WeightedSum([{"weight": 1}]), "part must name its reward; got {'weight': 1}"),
-        (lambda: WeightedSum({"x": {"options": 3}}), "options of part 'x' must be a mapping; got 3"),
+        (lambda: WeightedSum({"darkness": math.nan}), "weight of term 'darkness' must be a finite number; got nan"),
+        (lambda: WeightedSum({"darkness": True}), "weight of term 'darkness' must be a finite number; got True"),
+        (lambda: WeightedSum({"x": {"rewart": 1}}), "term key 'rewart' is unknown. Did you mean 'reward'"),
+        (lambda: WeightedSum([{"weight": 1}]), "term must name its reward; got {'weight': 1}"),
+        (lambda: WeightedSum({"x": {"options": 3}}), "options of term 'x' must be a mapping; got 3"),
         (lambda: WeightedSum([{"reward": "jpeg_smaller", "options": {"qality": 3}}]), "option 'qality' is unknown"),
         (lambda: WeightedSum([WeightedSum(["darkness"])]), "parts must be single rewards; 'weighted_sum' is a combin"),
         (lambda: WeightedSum(["darkness"], warm_up=1), "warm_up must be at least 2; got 1"),
         (
             lambda: WeightedSum(["darkness"], scales="3"),
-            r"scales must be part -> \[mean, standard deviation\]; got '3'",
+            r"scales must be term -> \[mean, standard deviation\]; got '3'",
         ),
-        (lambda: WeightedSum(["darkness"], scales={"dark": [0, 1]}), "scales of part 'dark' is unknown. Did you mean"),
+        (lambda: WeightedSum(["darkness"], scales={"dark": [0, 1]}), "scales of term 'dark' is unknown. Did you mean"),
         (lambda: WeightedSum(["darkness"], scales={"darkness": [0, 0]}), r"standard deviation above 0\]; got \[0, 0\]"),
         (lambda: Product({"darkness": 2}), "weight must be 1 in product; got 2 for 'darkness'"),
         (lambda: Min({"darkness": -1}), "weight must be 1 in min; got -1 for 'darkness'"),
@@ -537,7 +537,7 @@ def test_parts_may_wait_for_many_answers_at_once(tmp_path):
     slow = [row for row in rows_of(tmp_path / "run", "search.part") if row.oracle == "slow"]
     assert [row.value for row in slow] == [row.components["slow"] for row in result.history]
     assert all((row.components, row.spread) == ({"own": 1.0}, 0.5) for row in slow)
-    with pytest.raises(InputError, match="parts must answer at once outside of a run; 'slow' has to be waited for"):
+    with pytest.raises(InputError, match="parts must be synchronous outside of a run; got 'slow', which is async"):
         make_reward(Min([Slow(), rough], standardise=False))([result.best_image], [""])
 
 

@@ -257,7 +257,7 @@ def test_a_query_past_its_deadline_is_missing(reward):
     (answer,) = ask(reward, [3], deadline=0.2)
     assert answer.score.missing
     assert answer.score.kind == "timeout"
-    assert answer.score.error == "no answer within the deadline of 0.2 s"
+    assert answer.score.error == "no response within the deadline of 0.2 s"
     assert answer.attempts == 1
     assert time.monotonic() - started < 5
 
@@ -392,7 +392,7 @@ def test_missing_scores_are_not_remembered(tmp_path):
 
 def test_a_cache_that_is_none(tmp_path):
     (tmp_path / "notes.txt").write_text("these are my notes, and no cache" * 100)
-    with pytest.raises(InputError, match="cache must be a file of answers"):
+    with pytest.raises(InputError, match="cache must be a writable file of scores"):
         Cache(tmp_path / "notes.txt")
 
 

@@ -25,7 +25,7 @@ from tests.support.answering import Answer, answering
 from tests.support.toys import ToyGenerator
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError, RunError
-from zo_dno.oracle.http_client import MAX_ANSWER, Client
+from zo_dno.oracle.http_client import MAX_RESPONSE, Client
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.http import HTTP, fill
 from zo_dno.run.build import make_reward
@@ -162,10 +162,10 @@ BAD_ANSWERS = {
         "expected JSON; got 39 bytes of text/html: <html><body>Please log in</body></html>",
     ),
     "empty": (lambda _: Answer(b""), "expected JSON; got 0 bytes of application/json: nothing"),
-    "20 MB": (lambda _: Answer(b'{"scores": [' + b" " * 20_000_000 + b"1]}"), "the answer is larger than 4 MiB"),
+    "20 MB": (lambda _: Answer(b'{"scores": [' + b" " * 20_000_000 + b"1]}"), "the response is larger than 4 MiB"),
     "a small file that unpacks to 20 MB": (
         lambda _: Answer(gzip.compress(b" " * 20_000_000), headers={"Content-Encoding": "gzip"}),
-        "the answer is larger than 4 MiB",
+        "the response is larger than 4 MiB",
     ),
     "wrong key": (value({"error": {"message": "bad key"}}, 401), "HTTP 401 Unauthorized: bad key"),
     "wrong path": (lambda _: Answer(b"no such page", 404), "HTTP 404 Not Found: no such page"),
@@ -199,7 +199,9 @@ class TestBadInput:
             with answering(lambda _: Answer(b"", 307, {"Location": to})) as (url, asked):
                 (answer,) = ask(HTTP(url, key_env="REWARD_KEY"))
         assert (len(asked), asked_other) == (1, [])
-        assert answer.score.error.startswith(f"HTTP 307: sent on to {urlsplit(to).netloc}. Redirects are not followed")
+        assert answer.score.error.startswith(
+            f"HTTP 307: redirected to {urlsplit(to).netloc}. Redirects are not followed"
+        )
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -294,7 +296,7 @@ def test_a_client_opens_again_after_it_was_closed(tmp_path):
 
     with answering(value(5)) as (url, _):
         assert asyncio.run(twice(url)) == [5, 5]
-    assert MAX_ANSWER == 4 * 2**20
+    assert MAX_RESPONSE == 4 * 2**20
 
 
 @pytest.fixture(scope="module")
@@ -392,7 +394,7 @@ class TestServer:
         response = TestClient(reward_app(make_reward(slow))).post(
             "/score", json={"images": [picture()], "prompts": [""]}
         )
-        assert (response.status_code, response.json()["detail"]) == (503, "timeout: no answer within 0.05 s")
+        assert (response.status_code, response.json()["detail"]) == (503, "timeout: no response within 0.05 s")
 
     def test_failures_stay_what_they_are(self):
         def moody(images, prompts):

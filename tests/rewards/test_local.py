@@ -532,7 +532,7 @@ class TestCommand:
         image = np.zeros((4, 4, 3), np.uint8)
         (answer,) = oracle.ask([Query(0, image, image_hash(image), "")])
         oracle.close()
-        assert (answer.score.kind, answer.score.error) == ("timeout", "no answer within 0.5 s")
+        assert (answer.score.kind, answer.score.error) == ("timeout", "no response within 0.5 s")
         assert len(found := pids_in(pids, 2)) == 2
         assert ended(found)
         assert list(tmp_path.iterdir()) == [pids]

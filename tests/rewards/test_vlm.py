@@ -234,10 +234,10 @@ BAD = {
     "a number": (chat(5), "expected a chat completion; got", 2),
     "error with 200": (Answer(b'{"error": {"message": "no capacity", "code": 502}}'), "got no capacity", 2),
     "HTML": (Answer(b"<html>Log in</html>"), "expected JSON; got 19 bytes of application/json: <html>Log in</html>", 2),
-    "20 MB": (Answer(b'{"choices": "' + b" " * 20_000_000 + b'"}'), "the answer is larger than 4 MiB", 1),
+    "20 MB": (Answer(b'{"choices": "' + b" " * 20_000_000 + b'"}'), "the response is larger than 4 MiB", 1),
     "a bomb": (
         Answer(gzip.compress(b" " * 20_000_000), headers={"Content-Encoding": "gzip"}),
-        "the answer is larger than 4 MiB",
+        "the response is larger than 4 MiB",
         1,
     ),
     "wrong key": (Answer(b'{"error": {"message": "bad key"}}', 401), "HTTP 401 Unauthorized: bad key", 1),
@@ -294,7 +294,9 @@ class TestBadAnswers:
                 found = ask(VLM(f"{url}/v1", "judge", key_env="JUDGE_KEY"))
         assert asked[0].headers["authorization"] == f"Bearer {KEY}"
         assert asked_other == []
-        assert found.score.error.startswith(f"HTTP 308: sent on to {urlsplit(to).netloc}. Redirects are not followed")
+        assert found.score.error.startswith(
+            f"HTTP 308: redirected to {urlsplit(to).netloc}. Redirects are not followed"
+        )
 
 
 def by_judge(scores):
@@ -432,7 +434,7 @@ def test_the_key_is_in_no_file_no_log_and_no_message(tmp_path, key, caplog, capf
             broken = VLM(f"{url}/v1", "judge", mode="expected", key_env="JUDGE_KEY")
             zo_dno.optimize(ToyGenerator(), broken, queries=8, out=tmp_path / "broken", **options)
     assert all(one.headers["authorization"] == f"Bearer {KEY}" for one in asked)
-    assert {row.kind for row in result.history} == {None, "HTTP 400", "unreadable answer"}
+    assert {row.kind for row in result.history} == {None, "HTTP 400", "unreadable response"}
     seen = "".join((str(caught.value), caplog.text, *capfd.readouterr(), repr(reward), repr(result)))
     assert "***" in "".join(row.raw or row.error for row in result.history)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

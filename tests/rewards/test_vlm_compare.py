@@ -196,7 +196,7 @@ class TestFailures:
             time.sleep(0.3)
             return brighter(asked)
 
-        with answering(slow) as (url, _), pytest.raises(CallError, match=r"no answer within 0\.1 s"):
+        with answering(slow) as (url, _), pytest.raises(CallError, match=r"no response within 0\.1 s"):
             score(VLMCompare(f"{url}/v1", "judge", timeout=0.1), PICTURES[:2])
 
     def test_no_more_calls_are_under_way_than_asked_for(self):

@@ -35,7 +35,7 @@ KINDS = {
     "503": "HTTP 503",
     "reset": "connection",
     "half a body": "connection",
-    "invalid JSON": "unreadable answer",
+    "invalid JSON": "unreadable response",
     "wrong count": "wrong count",
     "NaN": "NaN",
     "hang": "timeout",

@@ -13,8 +13,8 @@ from zo_dno.distributed.cluster import LOCAL, connect, max_starting
 from zo_dno.distributed.slots import ActorError
 from zo_dno.errors import InputError
 from zo_dno.failures import Failure, failure_of, one_line, too_late
-from zo_dno.oracle.call import Outcome, call, call_async
-from zo_dno.types import AnyImage, RemoteImage
+from zo_dno.oracle.call import call, call_async
+from zo_dno.types import AnyImage, RemoteImage, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,7 +112,7 @@ class RewardActors:
 
     async def call(
         self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None = None
-    ) -> Outcome:
+    ) -> list[Score] | Failure:
         """Call the reward in the next free actor; `timeout` counts from the call's turn there."""
         return await asyncio.wrap_future(self.actors.run(self._call(images, prompts, keys, timeout)))
 
@@ -122,14 +122,14 @@ class RewardActors:
 
     async def _call(
         self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None
-    ) -> Outcome:
-        async def score(actor: Any) -> Outcome:
+    ) -> list[Score] | Failure:
+        async def score(actor: Any) -> list[Score] | Failure:
             # Ray fetches a reference to the actor's machine if it is an argument itself, not an item of a list
             references = [image.reference if isinstance(image, StoredImage) else image for image in images]
-            outcome: Outcome = await actor.call.remote(list(prompts), list(keys), *references)
-            return outcome
+            scores: list[Score] | Failure = await actor.call.remote(list(prompts), list(keys), *references)
+            return scores
 
-        async def scored() -> Outcome:
+        async def scored() -> list[Score] | Failure:
             return await self.actors.use(score, key=id(images[0]), timeout=timeout)
 
         try:
@@ -183,7 +183,7 @@ class _RewardActor:
     def ready(self) -> None:
         """Return once the actor has started."""
 
-    def call(self, prompts: Sequence[str], keys: Sequence[str], *images: "np.ndarray") -> Outcome:
+    def call(self, prompts: Sequence[str], keys: Sequence[str], *images: "np.ndarray") -> list[Score] | Failure:
         return call(self._reward, images, prompts, keys)
 
 
@@ -194,7 +194,7 @@ class _AsyncRewardActor:
     async def ready(self) -> None:
         """Return once the actor has started."""
 
-    async def call(self, prompts: Sequence[str], keys: Sequence[str], *images: "np.ndarray") -> Outcome:
+    async def call(self, prompts: Sequence[str], keys: Sequence[str], *images: "np.ndarray") -> list[Score] | Failure:
         return await call_async(self._reward, images, prompts, keys)
 
 

@@ -126,7 +126,7 @@ def unreadable(answer: Any, expected: str) -> CallError:
     own = answer.get("error") if isinstance(answer, dict) else None
     own = own.get("message", own) if isinstance(own, dict) else own
     message = f"expected {expected}; got {one_line(str(answer if own is None else own))[:200]}"
-    return CallError(Failure("unreadable answer", message, transient=True, billed=True))
+    return CallError(Failure("unreadable response", message, transient=True, billed=True))
 
 
 def count(value: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""Answers to questions that were asked before: within a run always, across runs in a file."""
+"""The cache of scores: in memory within a run, in a file across runs."""
 
 import hashlib
 import json
@@ -11,16 +11,16 @@ from zo_dno.errors import InputError
 from zo_dno.types import Score
 
 _FIELDS = {"parts": "components", "shortfall": "reward_violation"}  # names in the file -> fields of a Score
-_WAIT = 30.0  # seconds for another process to let go of the file
+_WAIT = 30.0  # seconds to wait for another process that has the file locked
 
 
 class Cache:
-    """Scores by what decides them. Missing scores are not remembered: they may come the next time.
+    """Scores by the key of their query. Missing scores are not cached: the next call may succeed.
 
     Args:
-        path: a file that runs share, made if it is not there; by default nothing outlives the object.
+        path: File that runs share, created if it does not exist; by default the cache lives in memory alone.
     Raises:
-        InputError: the file is no cache, or cannot be written.
+        InputError: the file is no cache, or is not writable.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -38,10 +38,10 @@ class Cache:
                         f"CREATE TABLE IF NOT EXISTS {table} (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID"
                     )
         except (OSError, sqlite3.Error) as error:
-            raise InputError(f"cache must be a file of answers that can be written; {path}: {error}.") from error
+            raise InputError(f"cache must be a writable file of scores; {path}: {error}.") from error
 
     def find(self, key: str) -> Score | None:
-        """Return the remembered score, without its price and time."""
+        """Return the cached score, without its cost and time."""
         if key not in self._memory and self._file is not None:
             row = self._file.execute(
                 "SELECT value, raw, json FROM answer LEFT JOIN detail USING (key) WHERE key = ?", (key,)
@@ -50,10 +50,10 @@ class Cache:
                 self._memory[key] = Score(row[0], raw=row[1], **_read(row[2]))
         return self._memory.get(key)
 
-    def remember(self, answers: Iterable[tuple[str, Score]]) -> None:
-        """Keep scores by their keys; the first answer to a question stays."""
-        scores = {key: _lasting(score) for key, score in answers if not score.missing}
-        new = {key: score for key, score in scores.items() if key not in self._memory}
+    def remember(self, scores: Iterable[tuple[str, Score]]) -> None:
+        """Cache scores by their keys; the first score of a key is kept."""
+        lasting = {key: _lasting(score) for key, score in scores if not score.missing}
+        new = {key: score for key, score in lasting.items() if key not in self._memory}
         self._memory |= new
         if self._file is not None and new:
             rows = [(key, score.value, score.raw) for key, score in new.items()]
@@ -63,18 +63,18 @@ class Cache:
                 self._file.executemany("INSERT OR IGNORE INTO detail VALUES (?, ?)", details)
 
     def close(self) -> None:
-        """Close the file; nothing is lost without it."""
+        """Close the file; without this call nothing is lost."""
         if self._file is not None:
             self._file.close()
 
 
 def _lasting(score: Score) -> Score:
-    """Leave out what the asking took."""
+    """Drop the cost, the time and the tokens of the call."""
     return Score(score.value, raw=score.raw, **_detail(score))
 
 
 def _detail(score: Score) -> dict[str, Any]:
-    """Return what a score holds beside its value, where it holds anything."""
+    """Return the details of a score that are set."""
     components = None if score.components is None else dict(score.components)
     detail = {"components": components, "spread": score.spread, "reward_violation": score.reward_violation or None}
     return {name: value for name, value in detail.items() if value is not None}
@@ -90,15 +90,15 @@ def _written(detail: dict[str, Any]) -> str:
     return json.dumps({names.get(name, name): value for name, value in detail.items()})
 
 
-def answer_key(identity: dict[str, Any], sha256: str, prompt: str, repeat: int, rater: str) -> str:
-    """Name an answer by everything that decides it: sha256, in hexadecimal.
+def cache_key(identity: dict[str, Any], sha256: str, prompt: str, repeat: int, rater: str) -> str:
+    """Return the SHA-256, in hexadecimal, of everything that decides a score.
 
     Args:
-        identity: of the reward: name, version and settings.
-        sha256: of the image.
-        prompt: that it was drawn for.
-        repeat: how often the same was asked before.
-        rater: who is asked.
+        identity: Name, version and settings of the reward.
+        sha256: Hash of the image.
+        prompt: Prompt that the image was rendered for.
+        repeat: Number of earlier queries for the same image.
+        rater: Name of the person or judge who scores it.
     """
-    parts = [identity, sha256, prompt, repeat, rater]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    decisive = [identity, sha256, prompt, repeat, rater]
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()

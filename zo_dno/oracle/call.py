@@ -1,4 +1,4 @@
-"""One call of a reward: images and prompts in, a score for each image or the reason why there is none."""
+"""One call of a reward: images and prompts in, one score per image out, or the failure."""
 
 import math
 import time
@@ -15,49 +15,49 @@ if TYPE_CHECKING:
 
     from zo_dno.reward import Reward
 
-Outcome = list[Score] | Failure
 
-
-def call(reward: "Reward", images: "Sequence[np.ndarray]", prompts: Sequence[str], keys: Sequence[str] = ()) -> Outcome:
-    """Ask a reward about images (H, W, 3) uint8; whatever it does, this returns."""
+def call(
+    reward: "Reward", images: "Sequence[np.ndarray]", prompts: Sequence[str], keys: Sequence[str] = ()
+) -> list[Score] | Failure:
+    """Score images (H, W, 3) uint8. An exception of the reward is returned as a failure, never raised."""
     started = time.perf_counter()
     try:
-        answers = reward(pictures(images), prompts, *([keys] if reward.takes_keys else ()))
-        return _checked(answers, reward.range, len(images), started)
-    except Exception as error:  # a reward is anybody's code: its failure costs these queries, never the run
+        values = reward(pictures(images), prompts, *([keys] if reward.takes_keys else ()))
+        return _checked(values, reward.range, len(images), started)
+    except Exception as error:  # a reward is third-party code: its failure costs these queries, never the run
         return failure_of(error)
 
 
 async def call_async(
     reward: "Reward", images: "Sequence[np.ndarray]", prompts: Sequence[str], keys: Sequence[str] = ()
-) -> Outcome:
-    """Ask a reward whose `__call__` is a coroutine."""
+) -> list[Score] | Failure:
+    """Score images as `call` does, by a reward whose `__call__` is a coroutine function."""
     started = time.perf_counter()
     try:
-        answers: Any = await reward(pictures(images), prompts, *([keys] if reward.takes_keys else ()))  # type: ignore[misc]
-        return _checked(answers, reward.range, len(images), started)
+        values: Any = await reward(pictures(images), prompts, *([keys] if reward.takes_keys else ()))  # type: ignore[misc]
+        return _checked(values, reward.range, len(images), started)
     except Exception as error:
         return failure_of(error)
 
 
 def pictures(images: "Sequence[np.ndarray]") -> "list[Image.Image]":
-    """Turn arrays (H, W, 3) uint8 into PIL images."""
+    """Convert arrays (H, W, 3) uint8 to PIL images."""
     from PIL import Image
 
     return [Image.fromarray(image) for image in images]
 
 
-def _checked(answers: Any, valid: tuple[float, float], n: int, started: float) -> list[Score]:
-    if len(answers) != n:
-        message = f"{len(answers)} scores for {n} images"
+def _checked(values: Any, valid: tuple[float, float], n: int, started: float) -> list[Score]:
+    if len(values) != n:
+        message = f"{len(values)} scores for {n} images"
         raise CallError(Failure("wrong count", message, transient=False, billed=True))
     seconds = (time.perf_counter() - started) / n
-    scores = [_score(answer, valid) for answer in answers]
+    scores = [_score(value, valid) for value in values]
     return [replace(score, seconds=score.seconds or seconds) for score in scores]
 
 
-def _score(answer: Any, valid: tuple[float, float]) -> Score:
-    score = _tidied(answer) if isinstance(answer, Score) else Score(float(answer))
+def _score(value: Any, valid: tuple[float, float]) -> Score:
+    score = _with_finite_details(value) if isinstance(value, Score) else Score(float(value))
     (low, high), missing = valid, _missing_with(score)
     if score.missing:
         return missing(score.kind or "NaN", one_line(score.error or "the reward returned NaN"))
@@ -68,15 +68,15 @@ def _score(answer: Any, valid: tuple[float, float]) -> Score:
     return score
 
 
-def _tidied(score: Score) -> Score:
-    """Keep the finite ones of the numbers beside the value; what is no number is a fault of the call."""
-    parts = score.components and {
+def _with_finite_details(score: Score) -> Score:
+    """Drop components and a spread that are not finite; a detail that is no number fails the call."""
+    components = score.components and {
         str(name): float(value) for name, value in score.components.items() if math.isfinite(value)
     }
     spread = None if score.spread is None or not math.isfinite(score.spread) else float(score.spread)
     if not 0 <= score.reward_violation < math.inf:
         raise ValueError(f"reward_violation must be at least 0 and finite; got {score.reward_violation}")
-    return replace(score, components=parts, spread=spread)
+    return replace(score, components=components, spread=spread)
 
 
 def _missing_with(score: Score) -> Callable[[str, str], Score]:

@@ -1,4 +1,8 @@
-"""An event loop in a thread of its own, so that calls wait there while the run goes on here, notebooks included."""
+"""An event loop in a thread of its own, which runs calls while the caller's thread renders.
+
+anyio's blocking portal is no substitute: its close waits for name look-ups in the default executor and cancels the
+clean-up of coroutines as well.
+"""
 
 import asyncio
 import concurrent.futures
@@ -12,45 +16,45 @@ T = TypeVar("T")
 
 
 class EventLoopThread(Generic[T]):
-    """Runs coroutines; what they return is collected in the order in which they finish."""
+    """Runs coroutines and collects what they return, in the order in which they finish."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="zo-dno asking", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="zo-dno event loop", daemon=True)
         self._thread.start()
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        """Begin to run a coroutine."""
+        """Start a coroutine."""
         self._loop.call_soon_threadsafe(self._begin, coroutine)
 
     def post(self, value: T | BaseException) -> None:
-        """Hand in something that is done by itself, or that `finished` raises; from any thread."""
+        """Add a value for `finished` to return, or an exception for it to raise; from any thread."""
         self._done.put(value)
 
     def finished(self) -> list[T]:
-        """Wait for at least one coroutine to finish, and return what all that have finished returned."""
+        """Wait until at least one coroutine has finished, and return what all that have finished returned."""
         found: list[T] = []
         while not found or not self._done.empty():
             one = self._done.get()
             if isinstance(one, BaseException):
-                for other in found:  # they are for the next time
+                for other in found:  # returned by the next call
                     self._done.put(other)
                 raise one
             found.append(one)
         return found
 
     def submit(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
-        """Begin to run one coroutine whose end is no event for `finished`."""
+        """Start a coroutine that `finished` does not return."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run one coroutine and wait for what it returns."""
+        """Run a coroutine, and return what it returns."""
         return self.submit(coroutine).result()
 
     def close(self) -> None:
-        """Give up what is under way and end the thread."""
+        """Cancel the coroutines in flight and end the thread."""
         with contextlib.suppress(RuntimeError):
             self.run(self._cancel())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -76,7 +80,7 @@ class EventLoopThread(Generic[T]):
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """Run a function in a new thread that nobody waits for: one that hangs can be given up, even at exit."""
+    """Run a function in a new daemon thread, which can be abandoned if it hangs, at exit as well."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -88,9 +92,9 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
         result, error = None, None
         try:
             result = function(*arguments)
-        except BaseException as raised:  # SystemExit too: whoever waits must hear of it
+        except BaseException as raised:  # SystemExit too, or the future would never be settled
             error = RuntimeError(f"{type(raised).__name__}: {raised}")
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=work, daemon=True).start()

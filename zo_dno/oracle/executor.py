@@ -1,4 +1,4 @@
-"""Making the calls of a reward: deadlines, retries, rate limits; here, in threads, on an event loop or in processes."""
+"""The executor of requests: retries, deadlines and rate limits of calls, in this thread, on an event loop or remote."""
 
 import asyncio
 import random
@@ -15,10 +15,10 @@ from aiolimiter import AsyncLimiter
 
 from zo_dno.call_policy import CallPolicy
 from zo_dno.failures import CallError, Failure, failure_of, too_late
-from zo_dno.oracle.call import Outcome, call, call_async
+from zo_dno.oracle.call import call, call_async
 from zo_dno.oracle.event_loop import EventLoopThread, in_thread
 from zo_dno.rng import stream_seed
-from zo_dno.types import AnyImage, Score, array_of
+from zo_dno.types import AnyImage, Query, RemoteImage, Score, array_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class RemoteReward(Protocol):
-    """Other processes that ask the reward.
+    """A reward in other processes.
 
     Attributes:
-        spare: calls beside those under way that they take, so as to have no pause between two.
-        queued: how many of these there are now.
+        spare: Number of calls accepted beyond those in flight, so that no process idles between two calls.
+        queued: Number of such calls now.
     """
 
     spare: int
@@ -41,43 +41,48 @@ class RemoteReward(Protocol):
 
     async def call(
         self, images: Sequence[AnyImage], prompts: Sequence[str], keys: Sequence[str], timeout: float | None
-    ) -> Outcome:
-        """Ask one of them, for so many seconds at most; whatever happens to it, this returns."""
+    ) -> list[Score] | Failure:
+        """Score images in one of the processes, within `timeout` seconds; a failure is returned, never raised."""
         ...
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """Images to be asked about together, and what became of it.
+    """A batch of queries to be scored by one call, with its retries and their result.
 
     Attributes:
-        ticket: whatever the one who handed it in knows it by.
-        images: that it is about.
-        keys: of the images, for rewards that take them.
-        known: what came of the first call, where it was made already.
-        attempts: calls made.
-        failures: of the calls that failed, in order.
-        scores: one an image; None when the last call failed too.
+        queries: Queries of the batch.
+        keys: Keys of the queries, for rewards that take them.
+        first_call: Scores, or the failure, of a first call that was made where the images were rendered; None without.
+        attempts: Number of calls.
+        failures: Failures of calls, in order.
+        scores: One score per query; None if the last call failed as well.
     """
 
-    ticket: Any
-    images: Sequence[AnyImage]
-    prompts: Sequence[str]
+    queries: Sequence[Query]
     keys: Sequence[str] = ()
-    known: Outcome | None = None
+    first_call: list[Score] | Failure | None = None
     attempts: int = 0
     failures: list[Failure] = field(default_factory=list)
     scores: list[Score] | None = None
 
+    @property
+    def images(self) -> list[AnyImage]:
+        return [query.image for query in self.queries]
+
+    @property
+    def prompts(self) -> list[str]:
+        return [query.prompt for query in self.queries]
+
 
 class Executor:
-    """Carries out jobs on a reward's terms. Plain terms are carried out at once, in this thread.
+    """Executes requests by a reward's call policy. A plain policy is executed synchronously, in this thread.
 
     Args:
-        reward: to call.
-        policy: the terms.
-        remote: processes to call it in.
-        seed: of the random part of the waits between calls.
+        reward: Reward to call.
+        policy: Call policy.
+        remote: The reward in other processes; without it, calls are made in this process.
+        seed: Seed of the random part of the waits between calls.
     """
 
     def __init__(self, reward: "Reward", policy: CallPolicy, remote: RemoteReward | None = None, seed: int = 0) -> None:
@@ -91,23 +96,23 @@ class Executor:
 
     @property
     def spare(self) -> int:
-        """Calls beside those under way that are taken, as long as many more wait."""
+        """Number of calls that other processes accept beyond those in flight."""
         return self._remote.spare if self._remote is not None else 0
 
     @property
     def queued(self) -> int:
-        """How many of these there are now."""
+        """Number of such calls now."""
         return self._remote.queued if self._remote is not None else 0
 
     @property
     def waits(self) -> bool:
-        """Calls are waited for while this thread does other things."""
+        """Whether calls are in flight while this thread does other work."""
         return self._loop is not None
 
     def start(self, request: Request) -> None:
-        """Begin a job."""
+        """Start a request."""
         if self._loop is not None:
-            self._loop.start(self._carry_out(request))
+            self._loop.start(self._execute(request))
             return
         try:
             for attempt in self._attempts():
@@ -119,24 +124,24 @@ class Executor:
         self._finished.append(request)
 
     def wake(self) -> None:
-        """Let `finished` return although no job is done; called from any thread."""
+        """Make `finished` return although no request has finished; from any thread."""
         if self._loop is not None:
             self._loop.post(None)
         else:
             self._finished.append(None)
 
     def interrupt(self) -> None:
-        """Let `finished` raise KeyboardInterrupt, as Ctrl-C does in the main thread; called from any thread."""
+        """Make `finished` raise KeyboardInterrupt, as Ctrl-C does in the main thread; from any thread."""
         self._interrupted = True
         if self._loop is not None:
             self._loop.post(KeyboardInterrupt())
 
     @contextmanager
-    def taking_ctrl_c(self) -> Iterator[None]:
-        """Let the first Ctrl-C come out of `finished`, lest answers that are being written down are lost by it.
+    def deferring_ctrl_c(self) -> Iterator[None]:
+        """Raise the first Ctrl-C in `finished` alone, so that responses are not lost while they are written.
 
-        One that `finished` was not called for any more comes at the end, and a second one at once. So does every one
-        where calls are made in this thread, or somebody else handles it.
+        It is raised at the end if `finished` is not called any more. A second Ctrl-C is raised at once, and so is every
+        one if calls are made in this thread or the signal has another handler.
         """
         ours = threading.current_thread() is threading.main_thread()
         if not (ours and self.waits and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
@@ -160,7 +165,7 @@ class Executor:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def finished(self) -> list[Request]:
-        """Wait until a job is done, or somebody calls `wake`, and return all the jobs that are done."""
+        """Wait until a request finishes or `wake` is called, and return the requests that have finished."""
         if self._loop is not None:
             done = self._loop.finished()
         else:
@@ -171,48 +176,48 @@ class Executor:
         return [request for request in done if request is not None]
 
     def close(self) -> None:
-        """Give up what is under way, and let go of what calling needed."""
+        """Cancel the requests in flight, and close the reward and the event loop."""
         if self._loop is not None:
             if self._reward.is_async and self._remote is None:
                 self._loop.run(self._reward.aclose())
             self._loop.close()
 
-    async def _carry_out(self, request: Request) -> Request:
+    async def _execute(self, request: Request) -> Request:
         try:
             async with asyncio.timeout(self._policy.deadline) as clock:
                 async for attempt in self._attempts():
                     with attempt:
                         for limiter, amount in self._limits:
-                            await _off_the_clock(limiter.acquire(amount), clock)
+                            await _outside_deadline(limiter.acquire(amount), clock)
                         request.attempts += 1
                         _note(request, await self._one_call(request))
         except CallError:
             pass
         except TimeoutError:
-            message = f"no answer within the deadline of {self._policy.deadline:g} s"
+            message = f"no response within the deadline of {self._policy.deadline:g} s"
             request.failures.append(Failure("timeout", message, transient=True, billed=True))
         return request
 
-    def _call_here(self, request: Request) -> Outcome:
-        if request.known is not None and request.attempts == 1:
-            return request.known
+    def _call_here(self, request: Request) -> list[Score] | Failure:
+        if request.first_call is not None and request.attempts == 1:
+            return request.first_call
         return call(self._reward, [array_of(image) for image in request.images], request.prompts, request.keys)
 
-    async def _one_call(self, request: Request) -> Outcome:
+    async def _one_call(self, request: Request) -> list[Score] | Failure:
         if self._remote is not None:
             return await self._remote.call(request.images, request.prompts, request.keys, self._policy.timeout)
         try:
             async with asyncio.timeout(self._policy.timeout):
                 if self._reward.is_async:
-                    return await call_async(self._reward, await _here(request.images), request.prompts, request.keys)
-                return await in_thread(call, self._reward, await _here(request.images), request.prompts, request.keys)
+                    return await call_async(self._reward, await _local(request.images), request.prompts, request.keys)
+                return await in_thread(call, self._reward, await _local(request.images), request.prompts, request.keys)
         except TimeoutError:
             return too_late(self._policy.timeout)
         except Exception as error:  # a reward that ends its thread
             return failure_of(error)
 
     def _attempts(self) -> Any:
-        """Iterate over a query's calls, waiting between them; works in `for` and in `async for`."""
+        """Iterate over a request's calls, with the waits between them; works in `for` and in `async for`."""
         policy, started, waits = self._policy, time.monotonic(), iter(range(10**9))
 
         def wait(error: Exception) -> bool | float:
@@ -220,7 +225,7 @@ class Executor:
             if failure is None or not failure.transient:
                 return False
             seconds = min(policy.longest_wait, policy.first_wait * 2 ** next(waits))
-            seconds *= 1 - self._jitter.random() / 2  # half of it is random, so that many do not come back at once
+            seconds *= 1 - self._jitter.random() / 2  # half of it is random, so that many requests do not retry at once
             if failure.retry_after is not None:
                 seconds = failure.retry_after + seconds * self._jitter.random()
             late = policy.deadline is not None and time.monotonic() - started + seconds > policy.deadline
@@ -229,15 +234,15 @@ class Executor:
         return stamina.retry_context(on=wait, attempts=policy.attempts, timeout=None, wait_jitter=0)
 
 
-def _note(request: Request, outcome: Outcome) -> None:
-    if isinstance(outcome, Failure):
-        request.failures.append(outcome)
-        raise CallError(outcome)
-    request.scores = outcome
+def _note(request: Request, result: list[Score] | Failure) -> None:
+    if isinstance(result, Failure):
+        request.failures.append(result)
+        raise CallError(result)
+    request.scores = result
 
 
 def _limits(policy: CallPolicy) -> list[tuple[AsyncLimiter, float]]:
-    """Make leaky buckets of at most a second's worth (or one call's), since providers count in windows of their own."""
+    """Make leaky buckets of one second's worth, or one call's if that is more: providers differ in their windows."""
     limits: list[tuple[AsyncLimiter, float]] = []
     for per_minute, amount in ((policy.requests_per_minute, 1), (policy.tokens_per_minute, policy.max_tokens)):
         if per_minute is not None:
@@ -246,15 +251,15 @@ def _limits(policy: CallPolicy) -> list[tuple[AsyncLimiter, float]]:
     return limits
 
 
-async def _here(images: Sequence[AnyImage]) -> "list[np.ndarray]":
-    """Bring images to this process."""
-    if any(hasattr(image, "fetch") for image in images):
+async def _local(images: Sequence[AnyImage]) -> "list[np.ndarray]":
+    """Copy images to this process, without blocking the event loop."""
+    if any(isinstance(image, RemoteImage) for image in images):
         return await in_thread(lambda: [array_of(image) for image in images])
     return [array_of(image) for image in images]
 
 
-async def _off_the_clock(waiting: Awaitable[None], clock: asyncio.Timeout) -> None:
-    """Wait without using up the deadline."""
+async def _outside_deadline(waiting: Awaitable[None], clock: asyncio.Timeout) -> None:
+    """Wait while the deadline's clock stands still."""
     loop, due = asyncio.get_running_loop(), clock.when()
     left = None if due is None else due - loop.time()
     clock.reschedule(None)

@@ -1,4 +1,4 @@
-"""Plain Python functions as rewards."""
+"""Python functions as rewards."""
 
 import hashlib
 import inspect
@@ -18,10 +18,10 @@ class FunctionReward(Reward):
     """A plain function (images, prompts) -> scores, or (images) -> scores, as a reward.
 
     Args:
-        function: gets a sequence of PIL images and, if it has a second parameter, a sequence of prompts; it may be a
-            coroutine function, which is awaited, with as many calls at once as `asking` says. Its attributes
-            `unit`, `version`, `asking` and `differentiable`, if it has them, are the reward's.
-        name: in tables and results; by default the function's.
+        function: Function of a sequence of PIL images and, if it has a second parameter, a sequence of prompts. It may
+            be a coroutine function; then its `policy` says how many calls are in flight. Its attributes `unit`,
+            `version`, `policy` and `differentiable`, if it has them, become the reward's.
+        name: Name in tables and results; by default the function's.
     """
 
     def __init__(self, function: Callable[..., Sequence[float | Score]], name: str | None = None) -> None:
@@ -45,12 +45,12 @@ class FunctionReward(Reward):
         return super().identity | ({} if self._code is None else {"code": self._code})
 
     def __call__(self, images: Sequence[Image], prompts: Sequence[str]) -> Any:
-        """Score PIL images, each drawn for the prompt in the same place; a coroutine function gives an awaitable."""
+        """Score PIL images, each rendered for the prompt at the same index; an awaitable for a coroutine function."""
         return self._function(images, prompts) if self._takes_prompts else self._function(images)
 
 
 def _code(function: Callable[..., Any]) -> str:
-    """Name what a function does by its source: sha256, in hexadecimal. What it calls is not seen."""
+    """Return the SHA-256 of a function's source, in hexadecimal. The functions that it calls do not count."""
     try:
         source = inspect.getsource(function)
     except (OSError, TypeError):  # typed at a prompt, or not written in Python

@@ -1,4 +1,4 @@
-"""Calls over HTTP: sent once, read up to a limit, and nothing that is secret is ever shown."""
+"""The HTTP client of rewards: no retries, no redirects, responses of limited size, and no secrets in messages."""
 
 import json
 import os
@@ -14,21 +14,21 @@ from zo_dno.failures import CallError, Failure, failure_of, one_line
 if TYPE_CHECKING:
     import httpx2
 
-MAX_ANSWER = 4 * 2**20  # bytes of an answer that are read before it is given up
-_EXCERPT = 200  # characters of an answer that a message quotes
+MAX_RESPONSE = 4 * 2**20  # bytes
+_EXCERPT = 200  # characters of a response that a message quotes
 
 
 @dataclass(slots=True)
 class Client:
-    """Makes the calls of one reward. It connects on the first call, on the event loop that makes it.
+    """Sends the calls of one reward. It connects on the first call, on the event loop of that call.
 
     Args:
-        key_env: environment variable that holds the key; "" sends none.
-        key_header: that carries it.
-        key_prefix: before it.
-        ca: file of the authorities that are trusted; by default the system's.
+        key_env: Environment variable that holds the key; "" sends no key.
+        key_header: Header that carries the key.
+        key_prefix: Text before the key in the header.
+        ca: File of trusted certificate authorities; by default the system's.
     Raises:
-        InputError: the variable is not set, or holds what no header can carry.
+        InputError: the variable is not set, or its value does not fit into a header.
     """
 
     key_env: str = ""
@@ -42,22 +42,22 @@ class Client:
         self._key = key_from(self.key_env)
 
     def __reduce__(self) -> tuple[type["Client"], tuple[str, str, str, str]]:
-        """Travel without the key, which every process takes from its own environment."""
+        """Pickle without the key, which every process reads from its own environment."""
         return Client, (self.key_env, self.key_header, self.key_prefix, self.ca)
 
     async def send(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **body: Any) -> Any:
-        """Make one call.
+        """Send one request.
 
         Args:
-            method: such as "POST".
-            url: where to.
-            headers: beside the key's.
-            body: `json`, `content`, `data` and `files`, as httpx2 takes them.
+            method: HTTP method, such as "POST".
+            url: Address.
+            headers: Headers beside the key's.
+            body: Body as httpx2 takes it: `json`, `content`, `data`, `files`.
         Returns:
-            the answer, read as JSON.
+            the response's JSON.
 
         Raises:
-            CallError: there is no such answer; it says why, and whether trying again may help.
+            CallError: the call failed, or its response is not JSON.
         """
         try:
             async with self._connected().stream(method, url, headers=dict(headers or {}), **body) as response:
@@ -75,10 +75,10 @@ class Client:
             raise CallError(replace(failure, message=self.scrub(failure.message))) from None
 
     def scrub(self, text: str) -> str:
-        """Take the key out of a text, whoever wrote it there, as it is and as JSON; and halves of characters."""
+        """Remove the key from a text, as it is and as JSON, and replace unpaired surrogates."""
         for key in {self._key, json.dumps(self._key)[1:-1]} - {""}:
             text = text.replace(key, "***")
-        return text.encode(errors="replace").decode()  # JSON can hold what no file can
+        return text.encode(errors="replace").decode()  # JSON can hold surrogates, a file cannot
 
     async def aclose(self) -> None:
         """Close the connections; the next call opens them again."""
@@ -90,8 +90,8 @@ class Client:
         if self._http is None:
             import httpx2
 
-            # Deadlines are the asker's, so none here; no redirect is followed, so that the key goes nowhere else.
-            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)  # one a call under way
+            # The executor has the deadlines, so none here. No redirect is followed, so that the key goes nowhere else.
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)  # one per call in flight
             trusted = ssl.create_default_context(cafile=self.ca) if self.ca else True
             headers = {self.key_header: self.key_prefix + self._key} if self._key else {}
             self._http = httpx2.AsyncClient(timeout=None, limits=limits, verify=trusted, headers=headers)
@@ -101,7 +101,7 @@ class Client:
     def _refuse_redirect(response: "httpx2.Response") -> None:
         if 300 <= response.status_code < 400:
             to = urlsplit(response.headers.get("location", "")).netloc or "another page"
-            message = f"HTTP {response.status_code}: sent on to {to}. Redirects are not followed; give the final url"
+            message = f"HTTP {response.status_code}: redirected to {to}. Redirects are not followed; give the final url"
             raise CallError(Failure("redirect", message, transient=False, billed=False))
 
 
@@ -109,7 +109,7 @@ def key_from(variable: str) -> str:
     """Read a key from the environment; "" if no variable is named.
 
     Raises:
-        InputError: the variable is not set, or holds what no header can carry.
+        InputError: the variable is not set, or its value does not fit into a header.
     """
     if not variable:
         return ""
@@ -146,9 +146,9 @@ async def _read(response: "httpx2.Response") -> bytes:
     content = bytearray()
     async for chunk in response.aiter_bytes():
         content += chunk
-        if len(content) > MAX_ANSWER:
-            message = f"the answer is larger than {MAX_ANSWER // 2**20} MiB"
-            raise CallError(Failure("answer too large", message, transient=False, billed=True))
+        if len(content) > MAX_RESPONSE:
+            message = f"the response is larger than {MAX_RESPONSE // 2**20} MiB"
+            raise CallError(Failure("response too large", message, transient=False, billed=True))
     return bytes(content)
 
 
@@ -158,11 +158,11 @@ def _json(content: bytes, content_type: str, scrub: Callable[[str], str]) -> Any
     except ValueError as error:
         what = f"{len(content)} bytes of {content_type.partition(';')[0]}"
         message = f"expected JSON; got {what}: {_words(content, scrub) or 'nothing'}"
-        raise CallError(Failure("unreadable answer", message, transient=True, billed=True)) from error
+        raise CallError(Failure("unreadable response", message, transient=True, billed=True)) from error
 
 
 def _words(content: bytes, scrub: Callable[[str], str]) -> str:
-    """Quote the beginning of an answer; of the usual error objects, their message."""
+    """Quote the beginning of a response; of common error objects, their message."""
     text = content.decode(errors="replace")
     try:
         found = json.loads(content)
@@ -171,5 +171,5 @@ def _words(content: bytes, scrub: Callable[[str], str]) -> str:
         text = found if isinstance(found, str) else text
     except ValueError:
         pass
-    text = scrub(one_line(text))  # before it is cut, which could leave half a key
+    text = scrub(one_line(text))  # before it is cut: a cut could leave half of a key
     return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]} ..."

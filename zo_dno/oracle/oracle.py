@@ -1,15 +1,15 @@
-"""Asking a reward reliably: every question gets a score or a reason why it has none, whatever the reward does."""
+"""The oracle of a reward: every query gets a score or the reason why it has none."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from zo_dno.call_policy import CallPolicy
+from zo_dno.failures import Failure
 from zo_dno.oracle.breaker import Breaker
-from zo_dno.oracle.cache import Cache, answer_key
-from zo_dno.oracle.call import Outcome
+from zo_dno.oracle.cache import Cache, cache_key
 from zo_dno.oracle.executor import Executor, RemoteReward, Request
 from zo_dno.oracle.purse import Purse
-from zo_dno.oracle.query_queue import QueryQueue, Responses, copied
+from zo_dno.oracle.query_queue import QueryQueue, Responses, cached_copy
 from zo_dno.oracle.render_queue import RenderQueue
 from zo_dno.storage.rows import score_of
 from zo_dno.types import Query, Response, Score
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class Oracle:
-    """Asks one reward, on its terms.
+    """Sends queries to one reward by its call policy.
 
     Args:
-        reward: to ask.
-        policy: terms; by default the reward's own.
-        purse: where the money comes from.
-        cache: of answers, consulted first.
-        remote: processes to ask in; by default this one.
-        seed: of the random part of the waits between calls.
+        reward: Reward to call.
+        policy: Call policy; by default the reward's own.
+        purse: Purse that pays for the calls.
+        cache: Cache of scores, looked up first.
+        remote: The reward in other processes; by default calls are made in this process.
+        seed: Seed of the random part of the waits between calls.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class Oracle:
         self._executor = Executor(reward, self.policy, remote, seed)
 
     def key(self, query: Query) -> str:
-        """Name a question to this reward, for the cache."""
-        return answer_key(self._identity, query.sha256, query.prompt, query.repeat, query.rater)
+        """Return the cache key of a query to this reward."""
+        return cache_key(self._identity, query.sha256, query.prompt, query.repeat, query.rater)
 
     def recall(self, rows: "Iterable[QueryRow]") -> None:
-        """Remember the answers that a ledger holds."""
+        """Cache the scores of a ledger's rows."""
         scored = [row for row in rows if row.value is not None]
-        keys = (answer_key(self._identity, row.image, row.prompt, row.repeat, row.rater) for row in scored)
+        keys = (cache_key(self._identity, row.image, row.prompt, row.repeat, row.rater) for row in scored)
         self.cache.remember((key, score_of(row)) for key, row in zip(keys, scored, strict=True))
 
     @property
     def waits(self) -> bool:
-        """Answers are waited for while this thread can do other things."""
+        """Whether calls are in flight while this thread does other work."""
         return self._executor.waits
 
     def ask(
@@ -70,23 +70,23 @@ class Oracle:
         on_sent: Callable[[list[Query]], None] = lambda _: None,
         on_scored: Callable[[Responses], None] = lambda _: None,
     ) -> list[Response | None]:
-        """Ask about images; equal questions are asked once.
+        """Score images; equal queries are sent once.
 
         Args:
-            queries: each with an id of its own.
-            rendering: of further questions; what is drawn is asked about while the rest is being drawn.
-            on_sent: called with questions before they leave.
-            on_scored: called with answers as soon as they are there, before anything else is asked.
+            queries: Queries with distinct ids.
+            rendering: Queue that renders further queries; they are sent while the rest is being rendered.
+            on_sent: Function that gets queries before they are sent.
+            on_scored: Function that gets responses as soon as they arrive, before further queries are sent.
         Returns:
-            (n,) in the order of the questions that there are; None where the money does not suffice.
+            (n,) responses in the order of the queries; None where the money does not suffice.
 
         Raises:
-            PauseError: the breaker opened. What was under way was waited for.
-            KeyboardInterrupt: what was under way was waited for, unless the reward keeps its answers; a second one does
-                not wait.
-            Exception: an image could not be drawn. What was under way was waited for.
+            PauseError: the breaker opened. The calls in flight were waited for.
+            KeyboardInterrupt: the calls in flight were waited for, unless the reward keeps its answers. A second
+                interrupt does not wait.
+            Exception: an image could not be rendered. The calls in flight were waited for.
         """
-        with self._executor.taking_ctrl_c():
+        with self._executor.deferring_ctrl_c():
             return self._ask(queries, rendering or RenderQueue(), on_sent, on_scored)
 
     def _ask(
@@ -98,21 +98,21 @@ class Oracle:
     ) -> list[Response | None]:
         queue = QueryQueue(self.key, self.cache, on_scored)
         queue.add(queries)
-        running = 0
+        in_flight = 0
         stopped_by: Exception | KeyboardInterrupt | None = None
         self._breaker.begin()
         while True:
-            leaving = self._affordable(queue, self._places(queue) - running, last=rendering.exhausted)
-            if leaving:
-                on_sent([query for group in leaving for query in group])
-                for group in leaving:
-                    self._executor.start(self._request(group))
-                running += len(leaving)
+            batches = self._affordable(queue, self._capacity(queue) - in_flight, last=rendering.exhausted)
+            if batches:
+                on_sent([query for batch in batches for query in batch])
+                for batch in batches:
+                    self._executor.start(self._request(batch))
+                in_flight += len(batches)
             try:
-                self._render_on(rendering, len(queue), running)
-                if not running and (rendering.exhausted or queue.group(self.reward.batch, last=False)):
-                    break  # all is answered, or what comes next cannot be paid for
-                if not running and not self._executor.waits:
+                self._advance(rendering, len(queue), in_flight)
+                if not in_flight and (rendering.exhausted or queue.next_batch(self.reward.batch, last=False)):
+                    break  # all queries have responses, or the next batch cannot be paid for
+                if not in_flight and not self._executor.waits:
                     rendering.wait()
                 finished = self._executor.finished()
             except KeyboardInterrupt as interrupt:
@@ -122,8 +122,8 @@ class Oracle:
                     rendering.stop()
                     raise
                 finished, stopped_by = [], interrupt
-            running -= len(finished)
-            queue.settle([pair for request in finished for pair in self._answered(request, queue)])
+            in_flight -= len(finished)
+            queue.settle([pair for request in finished for pair in self._responses(request, queue)])
             try:
                 queue.add(rendering.rendered())
             except Exception as error:
@@ -135,47 +135,46 @@ class Oracle:
         if stopped_by is not None:
             raise stopped_by
         self._breaker.check()
-        return queue.answers
+        return queue.responses
 
     def interrupt(self) -> None:
-        """Stop asking, from another thread: as Ctrl-C does, what is under way is waited for at the first call."""
+        """Stop `ask` from another thread, as Ctrl-C does: on the first call, it waits for the calls in flight."""
         self._executor.interrupt()
 
     def close(self) -> None:
-        """Let go of what asking needed; what is under way is given up."""
+        """Cancel the calls in flight, and close the reward's connections."""
         self._executor.close()
 
-    def _places(self, queue: QueryQueue) -> int:
-        """How many calls may be under way; more than the terms say only while enough would wait for everybody."""
+    def _capacity(self, queue: QueryQueue) -> int:
+        """Return how many calls may be in flight: more than the policy's only while enough others would still wait."""
         beyond = len(queue) // self.reward.batch - self.policy.in_flight
         return self.policy.in_flight + max(self._executor.queued, min(self._executor.spare, beyond))
 
-    def _render_on(self, rendering: RenderQueue, waiting: int, running: int) -> None:
-        """Begin to draw, unless enough waits to be asked; in this thread, only once all answers are written down."""
-        if waiting < self.policy.in_flight * self.reward.batch and (self._executor.waits or not running):
+    def _advance(self, rendering: RenderQueue, waiting: int, in_flight: int) -> None:
+        """Start to render unless enough queries wait; in this thread, only after all responses are written."""
+        if waiting < self.policy.in_flight * self.reward.batch and (self._executor.waits or not in_flight):
             rendering.advance(self._executor.wake)
 
     def _affordable(self, queue: QueryQueue, places: int, *, last: bool) -> list[list[Query]]:
-        leaving: list[list[Query]] = []
-        while len(leaving) < places and (group := queue.group(self.reward.batch, last=last)):
-            if not self.purse.reserve(self.policy.worst_case(len(group))):
+        """Take batches from the queue, at most `places` of them, and reserve their worst case."""
+        batches: list[list[Query]] = []
+        while len(batches) < places and (batch := queue.next_batch(self.reward.batch, last=last)):
+            if not self.purse.reserve(self.policy.worst_case(len(batch))):
                 break
-            queue.leave(len(group))
-            leaving.append(group)
-        return leaving
+            queue.drop(len(batch))
+            batches.append(batch)
+        return batches
 
-    def _request(self, group: list[Query]) -> Request:
-        keys = [self.key(query) for query in group] if self.reward.takes_keys else ()
-        images, prompts = [query.image for query in group], [query.prompt for query in group]
-        return Request(group, images, prompts, keys, known=_together([query.outcome for query in group]))
+    def _request(self, batch: list[Query]) -> Request:
+        keys = [self.key(query) for query in batch] if self.reward.takes_keys else ()
+        return Request(batch, keys, first_call=_first_call(batch))
 
-    def _answered(self, request: Request, queue: QueryQueue) -> Responses:
-        group: list[Query] = request.ticket
-        n = len(group)
+    def _responses(self, request: Request, queue: QueryQueue) -> Responses:
+        n = len(request.queries)
         lost = sum(self.policy.cost_of_call(n) for failure in request.failures if failure.billed) / n
         kinds = tuple(failure.kind for failure in request.failures)
         responses: Responses = []
-        for i, query in enumerate(group):
+        for i, query in enumerate(request.queries):
             if request.scores is None:
                 last = request.failures[-1]
                 score, cost = Score(float("nan"), error=last.message, kind=last.kind), lost
@@ -183,19 +182,19 @@ class Oracle:
                 score = request.scores[i]
                 own = self.policy.cost_of_call(1, score.tokens or None) if score.cost is None else score.cost
                 cost = lost + own
-            answer = Response(score, request.attempts, kinds, cost)
-            responses.append((query, answer))
-            responses += [(twin, copied(answer)) for twin in queue.twins(query)]
+            response = Response(score, request.attempts, kinds, cost)
+            responses.append((query, response))
+            responses += [(duplicate, cached_copy(response)) for duplicate in queue.take_duplicates(query)]
         self._breaker.note([query for query, _ in responses], responses[0][1])
-        self.purse.settle(self.policy.worst_case(n), sum(answer.cost for _, answer in responses))
+        self.purse.settle(self.policy.worst_case(n), sum(response.cost for _, response in responses))
         return responses
 
 
-def _together(outcomes: Sequence[Outcome | None]) -> Outcome | None:
-    """Return what came of the calls for several images as what came of one; None unless all were made."""
+def _first_call(batch: Sequence[Query]) -> list[Score] | Failure | None:
+    """Join the first calls of several queries to one: None unless each was made, a failure if one failed."""
     scores: list[Score] = []
-    for outcome in outcomes:
-        if not isinstance(outcome, list):
-            return outcome
-        scores += outcome
+    for query in batch:
+        if not isinstance(query.first_call, list):
+            return query.first_call
+        scores += query.first_call
     return scores

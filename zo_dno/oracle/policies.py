@@ -37,7 +37,7 @@ def call_policies(reward: Reward, changes: Mapping[str, Any]) -> dict[str, CallP
         if name in changes and len(weighted) > 1:
             example = f"{{{weighted[0]!r}: {{'policy': {{{name!r}: {changes[name]}}}}}}}"
             raise InputError(
-                f"{name} must be given to one part; got it for {', '.join(weighted)}. Such as parts={example}."
+                f"{name} must be given to one term; got it for {', '.join(weighted)}. Such as parts={example}."
             )
     return {
         term.name: policy_for(term.reward, {**(changes if term.weight else {}), **term.policy}) for term in reward.terms

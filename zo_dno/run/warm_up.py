@@ -31,9 +31,9 @@ def measured_scales(rows: Iterable[QueryRow], terms: Iterable[str], *, divide: C
         if scale.deviation == 0:
             if name in divide:
                 raise RunError(
-                    f"part {name!r} was {scale.mean:g} in all draws of the warm-up: no scale. {_remedy(name)}"
+                    f"term {name!r} was {scale.mean:g} in all draws of the warm-up: no scale. {_remedy(name)}"
                 )
-            log.warning("part %s was %g in all draws of the warm-up, so it counts in its own unit", name, scale.mean)
+            log.warning("term %s was %g in all draws of the warm-up, so it counts in its own unit", name, scale.mean)
             scales[name] = Scale(scale.mean)
     return scales
 
@@ -42,7 +42,7 @@ def _measured(name: str, values: Sequence[float], rows: Sequence[QueryRow]) -> S
     if len(values) < 2:
         reason = next((row.error for row in rows if row.error), "no reason given")
         raise RunError(
-            f"part {name!r} got {len(values)} scores in the warm-up of {len(rows)} draws, too few for a scale: "
+            f"term {name!r} got {len(values)} scores in the warm-up of {len(rows)} draws, too few for a scale: "
             f"{reason}. {_remedy(name)}"
         )
     return Scale(fmean(values), stdev(values))

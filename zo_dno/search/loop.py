@@ -297,7 +297,7 @@ class Search:
             if id_ in population.rows and population.rows[id_].image != image.sha256:
                 self._drift(f"the model draws another image of candidate {id_} than it did")
         return [
-            Query(id_, image.image, image.sha256, self.prompt, outcome=image.outcome, no_image=image.no_image)
+            Query(id_, image.image, image.sha256, self.prompt, first_call=image.first_call, no_image=image.no_image)
             for id_, image in zip(ids, rendered, strict=False)
             if id_ in waiting
         ]

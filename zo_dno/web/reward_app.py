@@ -17,8 +17,9 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from zo_dno.failures import Failure
-from zo_dno.oracle.call import Outcome, call, call_async
+from zo_dno.oracle.call import call, call_async
 from zo_dno.reward import Reward
+from zo_dno.types import Score
 from zo_dno.version import __version__
 from zo_dno.web.starlette_body import keep_body
 
@@ -121,7 +122,7 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
     return app
 
 
-async def _outcome(reward: Reward, images: list[np.ndarray], prompts: list[str]) -> Outcome:
+async def _outcome(reward: Reward, images: list[np.ndarray], prompts: list[str]) -> list[Score] | Failure:
     parts: list[Any] = []
     for start in range(0, len(images), reward.batch):
         some, words = images[start : start + reward.batch], prompts[start : start + reward.batch]
@@ -132,17 +133,17 @@ async def _outcome(reward: Reward, images: list[np.ndarray], prompts: list[str])
     return parts
 
 
-async def _call(reward: Reward, images: list[np.ndarray], prompts: list[str]) -> Outcome:
+async def _call(reward: Reward, images: list[np.ndarray], prompts: list[str]) -> list[Score] | Failure:
     try:
         with anyio.fail_after(reward.policy.timeout):
             if reward.is_async:
                 return await call_async(reward, images, prompts)
             return await anyio.to_thread.run_sync(call, reward, images, prompts, abandon_on_cancel=True)
     except TimeoutError:
-        return Failure("timeout", f"no answer within {reward.policy.timeout:g} s", transient=True, billed=True)
+        return Failure("timeout", f"no response within {reward.policy.timeout:g} s", transient=True, billed=True)
 
 
-def _answered(outcome: Outcome, n: int) -> Answered:
+def _answered(outcome: list[Score] | Failure, n: int) -> Answered:
     if isinstance(outcome, Failure):
         if outcome.transient:
             wait = {} if outcome.retry_after is None else {"Retry-After": f"{outcome.retry_after:.0f}"}

@@ -1,1 +1,1 @@
-"""Combinations: several rewards asked and weighed as one."""
+"""Combinations: several rewards as the terms of one."""

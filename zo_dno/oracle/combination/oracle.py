@@ -1,4 +1,4 @@
-"""Asking a combination: part after part, each through an oracle of its own, and then the one score."""
+"""The oracle of a combination: each term through an oracle of its own, then the combined score."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -20,42 +20,42 @@ TermResponses = dict[str, Response]
 
 
 class OnSent(Protocol):
-    """Is called before questions leave: to the combination, and then to each part of it."""
+    """Callback before queries are sent: once for the combination, then for each term."""
 
     def __call__(self, queries: list[Query], term: "TermOracle | None" = None) -> None: ...
 
 
 class OnScored(Protocol):
-    """Is called with answers as soon as they are there: of each part, and in the end of the combination."""
+    """Callback with responses as soon as they arrive: those of each term, and at the end the combined ones."""
 
     def __call__(self, responses: Responses, term: "TermOracle | None" = None) -> None: ...
 
 
 class TermOracle:
-    """Asks one part, and knows what it said in earlier sessions of those who wait for the combination's score.
+    """The oracle of one term, with the term's rows of earlier sessions whose combined score is still pending.
 
     Args:
-        part: to ask.
-        oracle: of its reward.
+        term: Term to score.
+        oracle: Oracle of the term's reward.
     """
 
     def __init__(self, term: Term, oracle: Oracle) -> None:
         self.name, self.version, self.oracle = term.name, term.reward.version, oracle
         self._known: dict[tuple[int, str], QueryRow] = {}
 
-    def recall(self, rows: Sequence[QueryRow], waiting: Iterable[QueryRow]) -> None:
-        """Remember the part's rows in a ledger, and those of them that are still waited for by themselves."""
+    def recall(self, rows: Sequence[QueryRow], pending: Iterable[QueryRow]) -> None:
+        """Cache the scores of the term's rows in a ledger, and keep those whose combined score is pending."""
         self.oracle.recall(rows)
-        self._known = {(row.id, row.image): row for row in waiting}
+        self._known = {(row.id, row.image): row for row in pending}
 
     def earlier(self, query: Query) -> QueryRow | None:
-        """Return the row of the same question from an earlier session."""
+        """Return the row of the same query from an earlier session."""
         return self._known.get((query.id, query.sha256))
 
     def ask(
         self, queries: Sequence[Query], found: dict[int, TermResponses], on_sent: OnSent, on_scored: OnScored
     ) -> None:
-        """Put the part's answers into `found`, also where this is cut short."""
+        """Add the term's responses to `found`, up to an interruption if there is one."""
         fresh = []
         for query in queries:
             row = self.earlier(query)
@@ -66,8 +66,8 @@ class TermOracle:
 
         def note(responses: Responses) -> None:
             on_scored(responses, self)
-            for query, answer in responses:
-                found[query.id][self.name] = answer
+            for query, response in responses:
+                found[query.id][self.name] = response
 
         try:
             self.oracle.ask(fresh, on_sent=partial(on_sent, term=self), on_scored=note)
@@ -78,15 +78,15 @@ class TermOracle:
 
 
 class CombinedOracle:
-    """Asks a combination as `Oracle` asks a reward; what is asked of the parts is money and rows of their own.
+    """Sends queries to a combination, as `Oracle` does to a reward. Each term's queries are rows of their own.
 
     Args:
-        combination: to ask.
-        parts: an oracle each, all with one purse. The cheap ones are asked first: who has no score from one of them is
-            not asked about any further.
-        purse: theirs.
+        combination: Combination to score.
+        terms: Oracles of the terms, all with one purse. Cheap terms come first: an image whose score of one term is
+            missing is not sent to the others.
+        purse: Purse of the terms.
     Attributes:
-        scales: of the parts; those that are not known yet leave the values as they are.
+        scales: Scale of each term; a term without one keeps its values.
     """
 
     def __init__(self, combination: Combination, terms: Iterable[TermOracle], purse: Purse) -> None:
@@ -95,7 +95,7 @@ class CombinedOracle:
         self._terms = sorted(terms, key=lambda term: term.oracle.policy.worst_case(1))
 
     def recall(self, rows: Sequence[QueryRow]) -> None:
-        """Remember the answers that a ledger holds."""
+        """Cache the scores of a ledger's rows."""
         done = {(row.stage + TERM, row.id) for row in rows if row.completed}
         for term in self._terms:
             own = [row for row in rows if row.of_term and row.oracle == term.name]
@@ -103,7 +103,7 @@ class CombinedOracle:
 
     @property
     def waits(self) -> bool:
-        """Nothing is drawn while answers are waited for, since every part is asked about whole populations."""
+        """False: nothing is rendered while calls are in flight, since every term scores whole populations."""
         return False
 
     def ask(
@@ -114,7 +114,7 @@ class CombinedOracle:
         on_sent: OnSent,
         on_scored: OnScored,
     ) -> list[Response | None]:
-        """Ask about images, as `Oracle.ask` does, once all are drawn."""
+        """Score images, as `Oracle.ask` does, after all are rendered."""
         queries = [*queries, *(rendering.render_all() if rendering is not None else ())]
         found: dict[int, TermResponses] = {query.id: {} for query in queries}
         announce = partial(_announce, on_sent, set())
@@ -126,32 +126,32 @@ class CombinedOracle:
                 stopped = cut_short
                 break
             waiting = [query for query in waiting if _scored(found[query.id].get(term.name))]
-        answers = {id_: self._combined(terms) for id_, terms in found.items() if self._decided(terms)}
-        on_scored([(query, answers[query.id]) for query in queries if query.id in answers])
+        responses = {id_: self._combined(terms) for id_, terms in found.items() if self._decided(terms)}
+        on_scored([(query, responses[query.id]) for query in queries if query.id in responses])
         if stopped is not None:
             raise stopped
-        return [answers.get(query.id) for query in queries]
+        return [responses.get(query.id) for query in queries]
 
     def interrupt(self) -> None:
-        """Stop asking, as `Oracle.interrupt` does."""
+        """Stop `ask`, as `Oracle.interrupt` does."""
         for term in self._terms:
             term.oracle.interrupt()
 
     def close(self) -> None:
-        """Let go of what asking needed."""
+        """Close the oracles of the terms."""
         for term in self._terms:
             term.oracle.close()
 
-    def _decided(self, answers: TermResponses) -> bool:
-        return len(answers) == len(self._terms) or any(answer.score.missing for answer in answers.values())
+    def _decided(self, terms: TermResponses) -> bool:
+        return len(terms) == len(self._terms) or any(response.score.missing for response in terms.values())
 
-    def _combined(self, answers: TermResponses) -> Response:
-        score: Score = self.reward.score({name: answer.score for name, answer in answers.items()}, self.scales)
-        return Response(score, attempts=0, cached=all(answer.cached for answer in answers.values()))
+    def _combined(self, terms: TermResponses) -> Response:
+        score: Score = self.reward.score({name: response.score for name, response in terms.items()}, self.scales)
+        return Response(score, attempts=0, cached=all(response.cached for response in terms.values()))
 
 
 def _announce(on_sent: OnSent, announced: set[int], queries: list[Query], term: TermOracle | None = None) -> None:
-    """Say that questions leave to a part, and before, the first time, that they leave to the combination."""
+    """Report queries to a term, and before it, for the first term, to the combination."""
     new = [query for query in queries if query.id not in announced]
     if new:
         on_sent(new)
@@ -159,5 +159,5 @@ def _announce(on_sent: OnSent, announced: set[int], queries: list[Query], term: 
     on_sent(queries, term)
 
 
-def _scored(answer: Response | None) -> bool:
-    return answer is not None and not answer.score.missing
+def _scored(response: Response | None) -> bool:
+    return response is not None and not response.score.missing

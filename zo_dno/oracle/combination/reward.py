@@ -1,4 +1,4 @@
-"""The contract of a reward that is made of others: which are asked, and how their values become one."""
+"""The contract of combinations: rewards whose value is computed from the values of several terms."""
 
 import copy
 import math
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Combination(Reward):
-    """A score made of several rewards' values. A run asks each of them on its own terms, through an oracle of its own.
+    """A reward computed from the values of several rewards. Each has an oracle and a call policy of its own in a run.
 
     Args:
-        parts: name -> weight or details, or a list of rewards; see `zo_dno.oracle.combination.term.parts_of`.
-        require: thresholds that a winner must meet, such as "prompt_match >= 0.9". A name that is none of the parts is
-            a reward that is asked for this alone.
-        scales: part -> [mean, standard deviation]; by default those of `warm_up` prior draws, where they are needed.
-        warm_up: draws to measure scales on before the search, beside its queries.
+        parts: Terms: name -> weight or details, or a list of rewards; see `zo_dno.oracle.combination.term.terms_of`.
+        require: Thresholds that a winner must meet, such as "prompt_match >= 0.9". A name that is no term adds a
+            reward for this threshold alone.
+        scales: Term -> [mean, standard deviation]; by default measured on `warm_up` prior draws if they are needed.
+        warm_up: Number of prior draws that scales are measured on before the search, beside its queries.
     Attributes:
-        terms: Every reward that is scored, those for thresholds alone included.
-        standardise: parts are combined as standard deviations above their mean.
-        weighted: parts may have weights.
+        terms: All terms, those for thresholds alone included.
+        standardise: Whether values are combined as standard deviations above their mean.
+        weighted: Whether terms may have weights.
     Raises:
         InputError: parts, thresholds, scales or warm_up do not fit.
     """
@@ -65,30 +65,30 @@ class Combination(Reward):
 
     @abstractmethod
     def combine(self, values: Mapping[str, float]) -> float:
-        """Make one value of those of the parts that count, standardised or not.
+        """Combine the values of the terms with a weight, standardised or not.
 
         Raises:
-            ValueError: these values have none; the message says why.
+            ValueError: the values cannot be combined; the message says why.
         """
 
     @property
     def noisy(self) -> bool:  # type: ignore[override]
-        """One of the parts that count is."""
+        """Whether a term with a weight is noisy."""
         return any(term.reward.noisy for term in self.optimised)
 
     @property
     def optimised(self) -> tuple[Term, ...]:
-        """The parts that count, rather than being asked for a threshold alone."""
+        """Terms with a weight, without those for thresholds alone."""
         return tuple(term for term in self.terms if term.weight)
 
     @property
     def standardised(self) -> set[str]:
-        """Names of the parts whose values are standardised."""
+        """Names of the terms whose values are standardised."""
         return {term.name for term in self.optimised if self.standardise}
 
     @property
     def unscaled(self) -> tuple[str, ...]:
-        """Names of the parts whose scale is needed and not known."""
+        """Names of the terms whose scale is needed and not known."""
         needed = {threshold.term for threshold in self.thresholds} | self.standardised
         return tuple(term.name for term in self.terms if term.name in needed - self.known_scales.keys())
 
@@ -103,16 +103,16 @@ class Combination(Reward):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides a score: the parts' own identities, and not the terms on which they are asked."""
-        parts = {term.name: term.reward.identity | {"weight": term.weight} for term in self.terms}
+        """Everything that decides a score: the terms' identities and weights, but not their call policies."""
+        terms = {term.name: term.reward.identity | {"weight": term.weight} for term in self.terms}
         settings = {name: value for name, value in self.settings.items() if name not in ("parts", "reward")}
-        return {"name": type(self).name, "version": self.version, "settings": settings, "parts": parts}
+        return {"name": type(self).name, "version": self.version, "settings": settings, "parts": terms}
 
     def bound(self, make: Callable[[Term], Term]) -> "Combination":
-        """Return the same with its parts made.
+        """Return a copy whose terms are constructed by `make`.
 
         Raises:
-            InputError: a threshold can never be met.
+            InputError: a threshold cannot be met by any value of its term.
         """
         made = copy.copy(self)
         made._set(terms=tuple(map(make, self.terms)))
@@ -124,11 +124,11 @@ class Combination(Reward):
         return made
 
     def score(self, scores: Mapping[str, Score], scales: Mapping[str, Scale]) -> Score:
-        """Make an image's score of those of its parts, up to the first that is missing: then it is missing too.
+        """Combine an image's scores; if one is missing, so is the combined score.
 
         Args:
-            scores: by the name of the part, in the order in which they were asked.
-            scales: of the parts that have one; others stay as they are.
+            scores: Scores by the name of the term, in the order of the calls, up to the first missing one.
+            scales: Scales by the name of the term; a term without one keeps its value.
         """
         names = [term.name for term in self.terms if term.name in scores]
         values = {name: scores[name].value for name in names if not scores[name].missing}
@@ -157,10 +157,10 @@ class Combination(Reward):
             term.reward.begin(folder)
 
     def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> list[Score]:
-        """Ask every part once, here and now, with the scales that were given; a run asks otherwise."""
+        """Score images outside of a run: one call per term, with the given scales."""
         if self.unscaled:
             raise InputError(f"scales must be given outside of a run; got none for {', '.join(self.unscaled)}.")
-        columns = [_asked(term.reward, images, prompts) for term in self.terms]
+        columns = [_scores(term.reward, images, prompts) for term in self.terms]
         names = [term.name for term in self.terms]
         rows = zip(*columns, strict=True)
         return [self.score(dict(zip(names, row, strict=True)), self.known_scales) for row in rows]
@@ -170,7 +170,7 @@ class Combination(Reward):
 
     def _check(self) -> None:
         if not self.optimised:
-            raise InputError('parts must hold a reward that counts; got none. Such as {"jpeg_smaller": 1}.')
+            raise InputError('parts must hold a reward with a weight; got none. Such as {"jpeg_smaller": 1}.')
         for term in self.optimised:
             if not self.weighted and term.weight != 1:
                 raise InputError(f"weight must be 1 in {self.name}; got {term.weight:g} for {term.name!r}.")
@@ -182,15 +182,15 @@ class Combination(Reward):
             object.__setattr__(self, name, value)
 
 
-def _asked(reward: Reward, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> list[Score]:
+def _scores(reward: Reward, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> list[Score]:
     import numpy as np
 
     from zo_dno.failures import Failure
     from zo_dno.oracle.call import call
 
     if reward.is_async:
-        raise InputError(f"parts must answer at once outside of a run; {reward.name!r} has to be waited for.")
-    outcome = call(reward, [np.asarray(image) for image in images], prompts)
-    if isinstance(outcome, Failure):
-        return [Score(math.nan, outcome.message, kind=outcome.kind)] * len(images)
-    return outcome
+        raise InputError(f"parts must be synchronous outside of a run; got {reward.name!r}, which is async.")
+    scores = call(reward, [np.asarray(image) for image in images], prompts)
+    if isinstance(scores, Failure):
+        return [Score(math.nan, scores.message, kind=scores.kind)] * len(images)
+    return scores

@@ -1,4 +1,4 @@
-"""Making values of different units comparable: by their mean and standard deviation over prior draws."""
+"""Scales of terms: mean and standard deviation, which make values of different units comparable."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -10,27 +10,27 @@ from zo_dno.errors import InputError, unknown_name
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Where a part's values lie, in its unit; the default leaves them as they are."""
+    """Mean and standard deviation of a term's values, in its unit; the default leaves values unchanged."""
 
     mean: float = 0.0
     deviation: float = 1.0
 
     def __call__(self, value: float) -> float:
-        """Return how many standard deviations a value lies above the mean."""
+        """Return by how many standard deviations a value is above the mean."""
         return (value - self.mean) / self.deviation
 
 
 def given_scales(scales: Any, terms: Collection[str]) -> dict[str, Scale]:
-    """Read scales: part -> [mean, standard deviation].
+    """Parse the option `scales`: term -> [mean, standard deviation].
 
     Raises:
-        InputError: there is no such part, or the two numbers are not there.
+        InputError: a term is unknown, or its scale is not two numbers.
     """
     if not isinstance(scales, Mapping):
-        raise InputError(f"scales must be part -> [mean, standard deviation]; got {scales!r}.")
+        raise InputError(f"scales must be term -> [mean, standard deviation]; got {scales!r}.")
     for name, scale in scales.items():
         if name not in terms:
-            raise unknown_name("scales of part", str(name), terms)
+            raise unknown_name("scales of term", str(name), terms)
         if not _is_scale(scale):
             raise InputError(f"scales of {name!r} must be [mean, standard deviation above 0]; got {scale!r}.")
     return {name: Scale(float(mean), float(deviation)) for name, (mean, deviation) in scales.items()}

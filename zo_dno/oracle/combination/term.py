@@ -1,4 +1,4 @@
-"""One of the rewards that a combination asks, from what a config or a caller says of it."""
+"""The terms of a combination, and how configs and callers spell them."""
 
 import json
 import math
@@ -18,15 +18,15 @@ _EXAMPLE = '{"jpeg_smaller": 1, "prompt_match": 2}'
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One of the rewards that a combination asks.
+    """One of the rewards of a combination.
 
     Attributes:
-        name: what the combination and the ledger call it.
-        given: the reward as it was named or handed over; its name once it is made.
-        weight: of its value; 0 where it is asked for a threshold alone.
-        options: it is made with.
-        policy: changes to the terms it is asked on.
-        made: the reward itself, once the table of names was read.
+        name: Name in the combination and in the ledger.
+        given: Reward as it was given: an object, a function, or a name; the name once the reward is made.
+        weight: Weight of the value; 0 for a term that only a threshold needs.
+        options: Options of the reward.
+        policy: Changes to the reward's call policy.
+        made: The reward itself; None before its name is looked up.
     """
 
     name: str
@@ -41,55 +41,55 @@ class Term:
         """The reward itself.
 
         Raises:
-            InputError: nobody has looked its name up.
+            InputError: its name has not been looked up.
         """
         if self.made is None:
             raise InputError(
-                f"part {self.name!r} must be made before it is asked; got its name only. Hand the combination to "
+                f"term {self.name!r} must be made before it is scored; got its name only. Pass the combination to "
                 "zo_dno.optimize, or through zo_dno.run.build.make_reward."
             )
         return self.made
 
     @property
     def under_its_name(self) -> Any:
-        """What makes it again, written beside its name: the weight, where that is all there is to say."""
-        said = self._details | ({} if self.given == self.name else {"reward": self.given})
-        return said | {"weight": self.weight} if said else self.weight
+        """Spelling of the term as the value of its name: the weight alone, or a mapping of details."""
+        details = self._details | ({} if self.given == self.name else {"reward": self.given})
+        return details | {"weight": self.weight} if details else self.weight
 
     @property
     def alone(self) -> Any:
-        """What makes it again, without its weight: the name of the reward, where that is all there is to say."""
-        said = self._details | ({} if _label(self.given) == self.name else {"label": self.name})
-        return said | {"reward": self.given} if said else self.given
+        """Spelling of the term in a list, without its weight: the reward's name alone, or a mapping of details."""
+        details = self._details | ({} if _label(self.given) == self.name else {"label": self.name})
+        return details | {"reward": self.given} if details else self.given
 
     @property
     def _details(self) -> dict[str, Any]:
-        return {key: dict(said) for key, said in (("options", self.options), ("policy", self.policy)) if said}
+        return {key: dict(value) for key, value in (("options", self.options), ("policy", self.policy)) if value}
 
 
 def terms_of(given: Any) -> tuple[Term, ...]:
-    """Read parts: name -> weight or details, or a list of rewards and details; text is JSON.
+    """Parse the option `parts`: name -> weight or details, or a list of rewards and details; text is JSON.
 
-    A detail is one of `reward`, `options`, `asking`, `weight` and, in a list, `label`, the part's name.
+    The details are `reward`, `options`, `policy`, `weight` and, in a list, `label`, the term's name.
 
     Raises:
-        InputError: something cannot be understood, or two parts have one name.
+        InputError: an entry does not fit, or two terms have the same name.
     """
     given = structured("parts", given)
     if isinstance(given, Mapping):
-        parts = [_term(_details(said), str(name)) for name, said in given.items()]
+        terms = [_term(_details(value), str(name)) for name, value in given.items()]
     elif isinstance(given, Sequence) and not isinstance(given, str):
-        parts = [said if isinstance(said, Term) else _term(_details(said)) for said in given]
+        terms = [value if isinstance(value, Term) else _term(_details(value)) for value in given]
     else:
         raise InputError(f"parts must be a mapping or a list of rewards; got {given!r}. Such as {_EXAMPLE}.")
-    for name, count in Counter(term.name for term in parts).items():
+    for name, count in Counter(term.name for term in terms).items():
         if count > 1:
-            raise InputError(f"parts must have names of their own; got {name!r} {count} times. Give each a label.")
-    return tuple(parts)
+            raise InputError(f"parts must have distinct names; got {name!r} {count} times. Give each one a label.")
+    return tuple(terms)
 
 
 def structured(option: str, value: Any) -> Any:
-    """Read text that stands for a list or a mapping, as the command line hands it over.
+    """Parse a list or a mapping from the command line's text; other values are returned as they are.
 
     Raises:
         InputError: it is not JSON.
@@ -102,31 +102,31 @@ def structured(option: str, value: Any) -> Any:
         raise InputError(f"{option} must be JSON; got {value!r}: {error}. Put quotes around every name.") from error
 
 
-def _details(said: Any) -> dict[str, Any]:
-    if isinstance(said, Mapping):
-        return dict(said)
-    if said is None:
+def _details(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if value is None:
         return {}
-    return {"weight": said} if isinstance(said, Real) else {"reward": structured("reward", said)}
+    return {"weight": value} if isinstance(value, Real) else {"reward": structured("reward", value)}
 
 
 def _term(details: dict[str, Any], name: str | None = None) -> Term:
-    if isinstance(details.get("reward"), Mapping):  # text that held details
+    if isinstance(details.get("reward"), Mapping):  # JSON text with details
         details = dict(details["reward"])
     details = {_RENAMED.get(key, key): value for key, value in details.items()}
     for key in details:
         if key not in _KEYS:
-            raise unknown_name("part key", str(key), _KEYS)
+            raise unknown_name("term key", str(key), _KEYS)
     given = details.get("reward", name)
     if given is None:
-        raise InputError(f"part must name its reward; got {details}. Such as {{'reward': 'jpeg_smaller'}}.")
+        raise InputError(f"term must name its reward; got {details}. Such as {{'reward': 'jpeg_smaller'}}.")
     name = str(name or details.get("label") or _label(given))
     for key in ("options", "policy"):
         if not isinstance(details.get(key) or {}, Mapping):
-            raise InputError(f"{key} of part {name!r} must be a mapping; got {details[key]!r}.")
+            raise InputError(f"{key} of term {name!r} must be a mapping; got {details[key]!r}.")
     weight = details.get("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
-        raise InputError(f"weight of part {name!r} must be a finite number; got {weight!r}.")
+        raise InputError(f"weight of term {name!r} must be a finite number; got {weight!r}.")
     return Term(name, given, float(weight), details.get("options") or {}, details.get("policy") or {})
 
 

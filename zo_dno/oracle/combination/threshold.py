@@ -1,4 +1,4 @@
-"""What a winner must have of one reward: at least, or at most, a number."""
+"""Thresholds: the least or the largest value of a reward that a winner may have."""
 
 import math
 import re
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from zo_dno.errors import InputError
 
-_TEXT = re.compile(r"\s*(?P<part>\S.*?)\s*(?P<sign>>=|<=)\s*(?P<limit>\S+)\s*")
+_TEXT = re.compile(r"\s*(?P<term>\S.*?)\s*(?P<sign>>=|<=)\s*(?P<limit>\S+)\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A part's value must be `at_least` the limit, or else at most the limit."""
+    """A limit on a term's value: a lower one if `at_least`, else an upper one."""
 
     term: str
     limit: float
@@ -19,7 +19,7 @@ class Threshold:
 
     @classmethod
     def parse(cls, text: str) -> "Threshold":
-        """Read text such as "prompt_match >= 0.9".
+        """Parse text such as "prompt_match >= 0.9".
 
         Raises:
             InputError: it is not NAME >= NUMBER or NAME <= NUMBER.
@@ -33,15 +33,15 @@ class Threshold:
             raise InputError(
                 f"require must be NAME >= NUMBER or NAME <= NUMBER; got {text!r}. Such as 'prompt_match >= 0.9'."
             )
-        return cls(found["part"], limit, found["sign"] == ">=")
+        return cls(found["term"], limit, found["sign"] == ">=")
 
     def __str__(self) -> str:
         return f"{self.term} {'>=' if self.at_least else '<='} {repr(self.limit).removesuffix('.0')}"
 
     def reward_violation(self, value: float) -> float:
-        """Return how far a value is from the limit, in the part's unit; 0 where it meets it."""
+        """Return how far a value is beyond the limit, in the term's unit; 0 if it meets the limit."""
         return max(0.0, self.limit - value if self.at_least else value - self.limit)
 
     def can_be_met(self, low: float, high: float) -> bool:
-        """Whether some value from low to high meets it."""
+        """Return whether a value from low to high can meet the limit."""
         return self.limit <= high if self.at_least else self.limit >= low
