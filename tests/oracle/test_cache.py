@@ -1,0 +1,67 @@
+import math
+
+import pytest
+
+from tests.support.oracles import Flaky, queries, value
+from zo_dno.errors import InputError
+from zo_dno.oracle.cache import Cache
+from zo_dno.oracle.function_reward import FunctionReward
+from zo_dno.oracle.oracle import Oracle
+from zo_dno.types import Score
+
+
+def test_runs_share_a_file(tmp_path):
+    class Settled(FunctionReward):
+        quality = 1
+
+        @property
+        def settings(self):
+            return {"quality": self.quality}
+
+    def oracle(quality=1):
+        seen.clear()
+        reward = Settled(counted)
+        reward.quality = quality
+        return Oracle(reward, cache=Cache(tmp_path / "scores.db"))
+
+    seen = []
+
+    def counted(images, prompts):
+        seen.extend(value(images, prompts))
+        return value(images, prompts)
+
+    oracle().ask(queries([1, 2, 3]))
+    responses = oracle().ask(queries([2, 4]))
+    assert seen == [4]
+    assert [response.cached for response in responses] == [True, False]
+    oracle(5).ask(queries([2]))  # other settings decide other scores
+    assert seen == [2]
+
+
+def test_details_of_a_score_are_cached(tmp_path):
+    returned = Score(
+        2.0, components={"sharp": 3, "clear": 0.5, "pretty": math.nan}, spread=0.0, reward_violation=1.5, tokens=7
+    )
+
+    def oracle():
+        return Oracle(FunctionReward(lambda images: [returned], "judge"), cache=Cache(tmp_path / "scores.db"))
+
+    first = oracle()
+    responses = [first.ask(queries([1]))[0], first.ask(queries([1]))[0], oracle().ask(queries([1]))[0]]
+    assert [(response.cached, response.score.tokens) for response in responses] == [(False, 7), (True, 0), (True, 0)]
+    for score in (response.score for response in responses):
+        assert (score.value, score.components) == (2.0, {"sharp": 3, "clear": 0.5})
+        assert (score.spread, score.reward_violation) == (0, 1.5)
+
+
+def test_missing_scores_are_not_cached(tmp_path):
+    flaky = Flaky({1: 1}, ValueError("no"))
+    oracle = Oracle(FunctionReward(flaky), cache=Cache(tmp_path / "scores.db"))
+    assert oracle.ask(queries([1]))[0].score.missing
+    assert oracle.ask(queries([1]))[0].score.value == 1
+
+
+def test_a_file_that_is_no_cache_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("these are my notes, and no cache" * 100)
+    with pytest.raises(InputError, match="cache must be a writable file of scores"):
+        Cache(tmp_path / "notes.txt")

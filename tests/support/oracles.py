@@ -1,0 +1,131 @@
+"""Rewards and queries for tests of oracles."""
+
+import asyncio
+import selectors
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+
+from zo_dno.call_policy import CallPolicy
+from zo_dno.failures import CallError, Failure
+from zo_dno.oracle.function_reward import FunctionReward
+from zo_dno.oracle.oracle import Oracle
+from zo_dno.reward import Reward
+from zo_dno.storage.images import image_hash
+from zo_dno.types import Query
+
+BUSY = Failure("busy", "come back later", transient=True, billed=False)
+QUICK = {"first_wait": 0.001, "breaker": 0}
+
+
+def image(value):
+    return np.full((4, 4, 3), value, dtype=np.uint8)
+
+
+def queries(values, **fields):
+    return [
+        Query(i, image(value), image_hash(image(value)), f"prompt {value}", **fields) for i, value in enumerate(values)
+    ]
+
+
+def value(images, prompts):
+    """Score an image by its grey value."""
+    return [float(np.asarray(one)[0, 0, 0]) for one in images]
+
+
+def ask(reward, values=range(6), **policy):
+    """Return the responses to queries of grey images."""
+    reward = reward if isinstance(reward, Reward) else FunctionReward(reward)
+    oracle = Oracle(reward, CallPolicy(**{**QUICK, **policy}))
+    try:
+        return oracle.ask(queries(values))
+    finally:
+        oracle.close()
+
+
+class Batched(FunctionReward):
+    batch = 4
+
+
+class Together(Reward):
+    """Scores on the event loop: the first calls finish after n of them are in flight, the last of these first."""
+
+    name, unit, is_async = "together", "n", True
+
+    def __init__(self, n):
+        self.n, self.in_flight, self.most, self.gates = n, 0, 0, []
+
+    async def __call__(self, images, prompts):
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        if len(self.gates) < self.n:
+            self.gates.append(asyncio.Event())
+            number = len(self.gates)
+            if number == self.n:
+                self.gates[-1].set()
+            await asyncio.wait_for(self.gates[number - 1].wait(), 20)
+            if number > 1:
+                self.gates[number - 2].set()
+        await asyncio.sleep(0)
+        self.in_flight -= 1
+        return value(images, prompts)
+
+
+class Hanging:
+    """Scores after so many calls that hang until the block ends."""
+
+    def __init__(self, calls=10**9):
+        self.left, self.released = calls, threading.Event()
+
+    def __call__(self, images, prompts):
+        if self.left:
+            self.left -= 1
+            self.released.wait(60)
+        return value(images, prompts)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.released.set()
+
+
+class Flaky:
+    """Fails a number of times per image before it scores the image."""
+
+    def __init__(self, failures, error=None):
+        self.left, self.error, self.times = Counter(failures), error or CallError(BUSY), []
+
+    def __call__(self, images, prompts):
+        (number,) = value(images, prompts)
+        self.times.append(time.monotonic())
+        if self.left[number]:
+            self.left[number] -= 1
+            raise self.error
+        return [number]
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer instead of waiting for it."""
+
+    def __init__(self):
+        super().__init__(_JumpingSelector(self))
+        self.now = 0.0
+
+    def time(self):
+        return self.now
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    def __init__(self, loop):
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout=None):
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        if not (ready := super().select(0)):
+            self._loop.now += timeout
+        return ready
