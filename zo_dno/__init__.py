@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from zo_dno.comparison.compare import Comparison as Comparison
     from zo_dno.comparison.compare import compare as compare
     from zo_dno.comparison.tuning import tune as tune
+    from zo_dno.distributed.generator_actors import GeneratorPool as GeneratorPool
+    from zo_dno.distributed.reward_actors import Takes as Takes
     from zo_dno.errors import InputError as InputError
     from zo_dno.errors import RunError as RunError
     from zo_dno.errors import ZoDnoError as ZoDnoError
@@ -22,30 +24,46 @@ if TYPE_CHECKING:
     from zo_dno.results.load import load as load
     from zo_dno.results.result import Result as Result
     from zo_dno.reward import Reward as Reward
+    from zo_dno.run.build import make_reward as make_reward
     from zo_dno.run.cancellation import Stop as Stop
     from zo_dno.run.optimize import optimize as optimize
     from zo_dno.run.optimize import resume as resume
+    from zo_dno.run.options import Budget as Budget
+    from zo_dno.run.options import Cluster as Cluster
+    from zo_dno.run.options import Output as Output
+    from zo_dno.search.loop import Step as Step
+    from zo_dno.strategy import Problem as Problem
+    from zo_dno.strategy import Strategy as Strategy
     from zo_dno.types import Score as Score
     from zo_dno.ui.rating_cell import RatingCell as RatingCell
 
 _HOMES = {
-    "optimize": "zo_dno.run.optimize",
-    "resume": "zo_dno.run.optimize",
-    "compare": "zo_dno.comparison.compare",
-    "tune": "zo_dno.comparison.tuning",
+    "Budget": "zo_dno.run.options",
     "CallPolicy": "zo_dno.call_policy",
+    "Cluster": "zo_dno.run.options",
+    "compare": "zo_dno.comparison.compare",
     "Comparison": "zo_dno.comparison.compare",
     "DiffusersGenerator": "zo_dno.generators.diffusers_generator",
     "FunctionGenerator": "zo_dno.generators.function_generator",
+    "GeneratorPool": "zo_dno.distributed.generator_actors",
     "InputError": "zo_dno.errors",
     "load": "zo_dno.results.load",
+    "make_reward": "zo_dno.run.build",
     "NoImageError": "zo_dno.generators.pixels",
+    "optimize": "zo_dno.run.optimize",
+    "Output": "zo_dno.run.options",
+    "Problem": "zo_dno.strategy",
     "RatingCell": "zo_dno.ui.rating_cell",
     "Result": "zo_dno.results.result",
+    "resume": "zo_dno.run.optimize",
     "Reward": "zo_dno.reward",
     "RunError": "zo_dno.errors",
     "Score": "zo_dno.types",
+    "Step": "zo_dno.search.loop",
     "Stop": "zo_dno.run.cancellation",
+    "Strategy": "zo_dno.strategy",
+    "Takes": "zo_dno.distributed.reward_actors",
+    "tune": "zo_dno.comparison.tuning",
     "ZoDnoError": "zo_dno.errors",
 }
 _RENAMED = {"Asking": "CallPolicy"}

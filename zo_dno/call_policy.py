@@ -1,68 +1,73 @@
-"""How a reward is asked: how often, how fast, for how long, and at what price."""
+"""The policy of calls: how many at once, for how long, how often again, and at what price."""
 
-import math
-from dataclasses import dataclass, fields
+from typing import ClassVar, Self
 
-from zo_dno.errors import InputError
+from pydantic import model_validator
+
+from zo_dno.option_group import OptionGroup, option
 
 
-@dataclass(frozen=True, slots=True)
-class CallPolicy:
-    """The terms on which a reward is asked. A reward brings its own; a run may change any of them.
+class CallPolicy(OptionGroup):
+    """How a reward is called. A reward brings its own policy; a run may change any of it.
 
-    Args:
-        in_flight: calls under way at once.
-        timeout: seconds for one call; a call that takes longer has failed, and may be made again.
-        deadline: seconds for one query with all its calls and the waits between them; waiting for a rate limit is free.
-        attempts: calls for one query at most. Only failures that may pass are tried again.
-        first_wait: seconds before the second call; every further wait is twice as long. A server's Retry-After wins.
-        longest_wait: seconds that a wait may grow to.
-        requests_per_minute: calls started, at most.
-        tokens_per_minute: tokens asked for, at most, counting `max_tokens` a call.
-        price: money for one image.
-        token_price: money for a million tokens.
-        max_tokens: the most that one call can use, for the worst case that a budget reserves.
-        breaker: pause the run once so many calls in a row brought no answer, counted when their query is given up; 0
-            never pauses.
-        durable: answers are dear: each one is on the disk before anything else happens, and so is its image. Always
-            so with a price.
     Raises:
-        InputError: a number is out of range, or token prices come without `max_tokens`.
+        InputError: A number is out of range, or token prices come without `max_tokens`.
     """
 
-    in_flight: int = 1
-    timeout: float | None = None
-    deadline: float | None = None
-    attempts: int = 5
-    first_wait: float = 1.0
-    longest_wait: float = 60.0
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    price: float = 0.0
-    token_price: float = 0.0
-    max_tokens: int = 0
-    breaker: int = 16
-    durable: bool = False
+    title: ClassVar[str] = "How the reward is called"
+    kind: ClassVar[str] = "policy option"
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value, (least, rule) = getattr(self, field.name), _RULES.get(field.name, (0.0, "at least 0"))
-            if value is not None and not (math.isfinite(value) and value >= least):
-                raise InputError(f"{field.name} must be {rule}; got {value}.")
+    in_flight: int = option(1, "Calls in flight at once", ge=1)
+    timeout: float | None = option(
+        None, "Time for one call; a call that takes longer has failed and may be retried", unit="s", gt=0
+    )
+    deadline: float | None = option(
+        None,
+        "Time for one query with all its calls and the waits between them; waiting for a rate limit does not count",
+        unit="s",
+        gt=0,
+    )
+    attempts: int = option(5, "Calls for one query at most; only failures that may pass are retried", ge=1)
+    first_wait: float = option(
+        1.0,
+        "Wait before the second call; every further wait is twice as long, and a server's Retry-After comes first",
+        unit="s",
+        ge=0,
+    )
+    longest_wait: float = option(60.0, "Longest wait between two calls", unit="s", ge=0)
+    requests_per_minute: float | None = option(None, "Calls started per minute at most", gt=0)
+    tokens_per_minute: float | None = option(
+        None, "Tokens requested per minute at most, `max_tokens` counted for each call", gt=0
+    )
+    price: float = option(0.0, "Price of one image", unit="currency", ge=0)
+    token_price: float = option(0.0, "Price of a million tokens", unit="currency", ge=0)
+    max_tokens: int = option(0, "Tokens that one call can use at most, prompt and response together", ge=0)
+    breaker: int = option(
+        16,
+        "Calls without a response in a row that pause the run, counted when their query is given up; 0 never pauses",
+        ge=0,
+    )
+    durable: bool = option(
+        False, "Write every score and image to disk before anything else happens; always so with a price"
+    )
+
+    @model_validator(mode="after")
+    def _tokens_are_bounded(self) -> Self:
         if (self.token_price or self.tokens_per_minute) and not self.max_tokens:
-            raise InputError(
+            raise ValueError(
                 "max_tokens must be given with token_price or tokens_per_minute; got 0. It is the most that one call "
-                "can use, question and answer together."
+                "can use, prompt and response together."
             )
+        return self
 
     @property
     def keeps_everything(self) -> bool:
-        """Every answer and every image is on the disk before anything else happens."""
+        """Every score and every image is on disk before anything else happens."""
         return self.durable or self.has_price
 
     @property
     def has_price(self) -> bool:
-        """Asking costs money."""
+        """Calls cost money."""
         return self.price > 0 or self.token_price > 0
 
     @property
@@ -72,16 +77,9 @@ class CallPolicy:
         return self.in_flight == 1 and all(limit is None for limit in limits)
 
     def cost_of_call(self, images: int, tokens: int | None = None) -> float:
-        """Price one call for so many images; without its tokens, the most that it can cost."""
+        """Return the price of one call for so many images; without its tokens, the most that it can cost."""
         return self.price * images + self.token_price * (self.max_tokens if tokens is None else tokens) / 1e6
 
     def worst_case(self, images: int) -> float:
-        """Price a query for so many images whose every attempt is charged."""
+        """Return the price of a query for so many images whose every attempt is charged."""
         return self.attempts * self.cost_of_call(images)
-
-
-_ABOVE_0 = (5e-324, "above 0")
-_RULES = {
-    **dict.fromkeys(("in_flight", "attempts"), (1, "at least 1")),
-    **dict.fromkeys(("timeout", "deadline", "requests_per_minute", "tokens_per_minute"), _ABOVE_0),
-}

@@ -278,7 +278,7 @@ def test_list_names_everything(zo):
             "model 'sd15' is unknown. Known: FOLDER, MODULE:FUNCTION, OWNER/NAME on the hub, scenes.",
         ),
         (["--model", "no/such-model"], "model 'no/such-model' could not be loaded"),
-        (["--queries", "0"], "queries must be greater than or equal to 1; got 0."),
+        (["--queries", "0"], "queries must be at least 1; got 0."),
         (["--out", "full"], "out must be a new folder; full exists."),
         (["--out", "/proc/zo-dno"], "out must be a folder that can be written to"),
         (["--size", "big"], "size must be HEIGHTxWIDTH, such as 512x512; got 'big'."),

@@ -1,13 +1,11 @@
 """The call policies of a run: each reward's own, with the run's changes."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.oracle.combination.reward import Combination
-from zo_dno.registry import checked_options
 from zo_dno.reward import Reward
 
 _MONEY = ("price", "token_price", "max_tokens")
@@ -19,7 +17,7 @@ def policy_for(reward: Reward, changes: Mapping[str, Any]) -> CallPolicy:
     Raises:
         InputError: a change is unknown or out of range.
     """
-    return replace(reward.policy, **checked_options("policy", CallPolicy, changes))
+    return reward.policy.changed(**changes)
 
 
 def call_policies(reward: Reward, changes: Mapping[str, Any]) -> dict[str, CallPolicy]:

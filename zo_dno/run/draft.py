@@ -16,10 +16,12 @@ from torch import Tensor
 from zo_dno.distributed.generator_actors import closed_after
 from zo_dno.errors import InputError
 from zo_dno.generators.diffusers_generator import DiffusersGenerator
+from zo_dno.option_group import marked
 from zo_dno.results.result import Result
 from zo_dno.run import optimize as api
 from zo_dno.run.build import load_model, make_generator
 from zo_dno.run.config import RunConfig, validated
+from zo_dno.run.options import RunOptions
 from zo_dno.search.archive import Found
 from zo_dno.search.loop import Step
 from zo_dno.storage.atomic import read_yaml, write_text, write_whole
@@ -30,10 +32,7 @@ from zo_dno.types import Generator
 REDRAWN = 16  # different ones among the best, beside every new best on the way
 SETTINGS, NOISE, FIGURES = "draft.yaml", "drafted.safetensors", "draft.json"
 DRAFT, FULL = "draft", "full"  # folders of the two runs
-_KEPT = (  # of the draft's settings, what also holds when its best are asked about again
-    *("seed", "gamma", "min_log_prob", "reward_options", "require", "policy", "cache", "held_out", "top", "threads"),
-    *("workers", "worker_cpus", "worker_gpus", "worker_resources", "ray", "ray_env"),
-)
+_KEPT = tuple(marked(RunOptions, "redraw"))  # what also holds when the best are scored again at full steps
 _AGREE = 0.5  # rank correlation below which a warning is due
 log = logging.getLogger(__name__)
 

@@ -6,18 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError
 from zo_dno.results.environment import differences, environment
-from zo_dno.run.config import with_current_names
+from zo_dno.run.config import CHANGEABLE, with_current_names
 from zo_dno.storage.ledger import Ledger
 
 if TYPE_CHECKING:
     from zo_dno.run.spec import RunSpec
-
-CHANGEABLE = {
-    *("queries", "nfe", "seconds", "max_cost", "policy", "cache", "held_out", "target", "baseline", "repeats", "top"),
-    *("keep_images", "workers", "worker_cpus", "worker_gpus", "worker_resources"),
-    *("generators", "generator_cpus", "generator_gpus", "ray", "ray_env"),
-}
-"""Options that may differ from session to session: they say how far a run goes and what is kept, not what it does."""
 
 
 class Manifest:

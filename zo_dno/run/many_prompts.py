@@ -131,7 +131,9 @@ def resume_many(out: Path, on_step: Callable[[str, Step], None] | None = None, *
         InputError: the folder holds nothing of the kind.
     """
     kept = json.loads((out / PROMPTS).read_text())
-    config = validated({**read_yaml(out / CONFIG), **{name: value for name, value in changes.items() if value}})
+    config = validated(
+        {**read_yaml(out / CONFIG), **{name: value for name, value in changes.items() if value is not None}}
+    )
     return run_many(config, kept, out, on_step)
 
 

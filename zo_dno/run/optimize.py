@@ -2,31 +2,28 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from zo_dno.distributed.cluster import LOCAL
+from zo_dno.call_policy import CallPolicy
 from zo_dno.distributed.generator_actors import closed_after
 from zo_dno.distributed.reward_actors import Pools
+from zo_dno.errors import InputError, unknown_name
 from zo_dno.ipython import in_notebook
 from zo_dno.results.progress_cell import ProgressCell
 from zo_dno.results.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run.build import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
 from zo_dno.run.cancellation import Stop
-from zo_dno.run.config import with_current_names
-from zo_dno.run.options import KEEP_IMAGES, Options, is_noisy, with_preselection
+from zo_dno.run.config import CHANGEABLE, RunConfig, flattened, with_current_names
+from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions, is_noisy, with_preselection
 from zo_dno.run.session import Session
 from zo_dno.run.spec import RunSpec
 from zo_dno.search.loop import Step
-from zo_dno.search.objective import DEFAULT_LEVEL, Gamma
-from zo_dno.search.reranking import Repeats
-from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_noise
 from zo_dno.strategies import DEFAULT_STRATEGY
@@ -41,137 +38,78 @@ def optimize(
     reward: AnyReward,
     strategy: str | Callable[..., Strategy] = DEFAULT_STRATEGY,
     *,
-    queries: int = 512,
-    horizon: int | None = None,
-    nfe: int | None = None,
-    seconds: float | None = None,
-    max_cost: float | None = None,
+    queries: int | None = None,
     seed: int = 0,
-    gamma: Gamma = 0.0,
-    min_log_prob: float | str | None = DEFAULT_LEVEL,
     out: str | Path | None = None,
-    strategy_options: Mapping[str, Any] | None = None,
-    space: str = DEFAULT_SPACE,
-    space_options: Mapping[str, Any] | None = None,
     reward_options: Mapping[str, Any] | None = None,
+    strategy_options: Mapping[str, Any] | None = None,
     require: Sequence[str] | str | None = None,
-    policy: Mapping[str, Any] | None = None,
-    cache: str | Path | None = None,
     held_out: Sequence[Any] = (),
-    workers: int = 0,
-    worker_cpus: float = 1,
-    worker_gpus: float = 0,
-    worker_resources: Mapping[str, float] | None = None,
-    ray: str = LOCAL,
-    ray_env: Mapping[str, Any] | None = None,
-    target: float | None = None,
     init: Tensor | str | Path | None = None,
-    top: int = 1,
-    keep_images: int = KEEP_IMAGES,
-    baseline: int | Literal["equal"] = 0,
-    repeats: Repeats | None = None,
-    screen: int | None = None,
-    lag: int = 0,
-    threads: int | None = None,
+    budget: Budget | Mapping[str, Any] | None = None,
+    policy: CallPolicy | Mapping[str, Any] | None = None,
+    cluster: Cluster | Mapping[str, Any] | None = None,
+    output: Output | Mapping[str, Any] | None = None,
     on_step: Callable[[Step], None] | None = None,
     stop: Stop | None = None,
     pools: Pools | None = None,
+    **options: Any,
 ) -> Result:
-    """Search the noise of a generator for images that a reward likes.
+    """Search the noise of a generator for images with a high reward.
 
     Args:
-        generator: the black box, such as `DiffusersGenerator.builtin(prompt=...)`.
-        reward: a name from `zo-dno list`, "package.module:name", a Reward, or a function (images, prompts) -> scores.
-        strategy: a name from `zo-dno list`, "package.module:name", or a strategy class.
-        queries: rewards to ask for. Remembered answers count.
-        horizon: queries that the strategy plans for; by default `queries`.
-        nfe: denoiser calls to spend.
-        seconds: wall-clock time to search for; the population under way is finished.
-        max_cost: money to spend, in the unit of the prices in `asking`, the baseline and held-out rewards included. No
-            query is begun that could exceed it, whatever becomes of those under way.
-        seed: of every random number of the search.
-        gamma: weight of the Gaussian regulariser in the objective, in reward units per nat; "auto" follows how many
-            candidates are plausible.
-        min_log_prob: smallest log P(z) of a winner, as a number or a level of true Gaussian draws such as "1%".
-        out: a new folder for pictures, noise, ledger and result. A run that ends early can be gone on with there.
-        strategy_options: of the strategy, by name.
-        space: what of the noise is searched, a name from `zo-dno list`; see docs/spaces.md.
-        space_options: of the space, by name.
-        reward_options: of the reward, by name.
-        require: thresholds that a winner must meet, such as ["prompt_match >= 0.9"]; see docs/rewards.md.
-        policy: changes to the terms that the reward is asked on, by the names of `zo_dno.CallPolicy`.
-        cache: a file of answers that runs share.
-        held_out: rewards that are asked only about the first image and the winner.
-        workers: Ray actors to ask the reward in; 0 asks it in this process.
-        worker_cpus: that each of them counts as; 0 lets any number share one.
-        worker_gpus: that each of them has to itself, or a part of one.
-        worker_resources: of a cluster's own that each of them takes, by name.
-        ray: where the actors are: "local" starts a Ray of this run's own on this machine, "auto" takes the one that
-            runs here, HOST:PORT or ray://HOST:PORT a cluster's.
-        ray_env: Ray's runtime environment for the actors (docs/cluster.md).
-        target: stop after the population in which a candidate that may win has this reward.
-        init: (d,), a noise to start from, or the file or run folder that holds one.
-        top: keep this many of the best images that differ from each other.
-        keep_images: keep the image of every so-manieth candidate; of rewards with a price all are kept.
-        baseline: queries of a best-of-N run to compare with; "equal" takes as many as the search had. With 0 it is
-            estimated from the search's first population where that comes from the prior.
-        repeats: of the queries, for asking a noisy judge again about the best; the winner is then the one with the best
-            mean. "auto" keeps a fifth back, and gives the search what an exact judge does not need; that is the default
-            of rewards that say that they are noisy.
-        screen: images to draw for one query, where images are cheap and queries dear: the most promising are asked
-            about, and the strategy is told guesses of the others (docs/strategies.md). 0 asks about all. By default 4
-            with `auto` where `max_cost` says that queries are dear, and nothing that images are; else 0.
-        lag: populations that need not be answered when the next is asked for, so that slow answers hold nobody up; the
-            strategy then learns that much later (docs/strategies.md).
-        threads: CPU threads to use, which are kept with the run since they may change the last bit of an image; by
-            default as many as torch is set to.
-        on_step: called with the progress after every population; by default a notebook's cell shows it.
-        stop: called from another thread, ends the run as Ctrl-C does.
-        pools: of actors, where several runs share them.
+        generator: Black box z -> images, such as `DiffusersGenerator.builtin(prompt=...)`.
+        reward: Name from `zo-dno list`, "package.module:name", a Reward, or a function (images, prompts) -> scores.
+        strategy: Name from `zo-dno list`, "package.module:name", or a strategy class.
+        queries: Scores to ask for in all, remembered ones included; 512 by default.
+        seed: Seed that every random number of the search is drawn from.
+        out: New folder for pictures, noise, ledger and result. A run that ends early can be resumed from it.
+        reward_options: Options of the reward, by name.
+        strategy_options: Options of the strategy, by name.
+        require: Thresholds that a winner must meet, such as ["prompt_match >= 0.9"]; see docs/rewards.md.
+        held_out: Rewards that score the first image and the winner only.
+        init: Noise (d,) to start from, or the file or run folder that holds one.
+        budget: What the run may spend: queries, denoiser calls, seconds, money, or a reward to reach.
+        policy: Changes to the reward's call policy: a `CallPolicy`, whose given fields count, or a mapping.
+        cluster: Ray actors that score and render.
+        output: What is kept, and the number of CPU threads.
+        on_step: Called with the progress after every population; a notebook shows it in its cell by default.
+        stop: Handle that ends the run from another thread, as Ctrl-C does.
+        pools: Actors that several runs share.
+        **options: Any other option of a run, by the name that it has in YAML and on the command line
+            (docs/options.md), such as gamma, min_log_prob, space, baseline, repeats, screen or lag.
     Raises:
-        InputError: an argument does not fit; nothing was run or written.
-        RunError: no query was scored. The folder holds what there is.
+        InputError: An argument does not fit; nothing was run or written.
+        RunError: No query was scored. The folder holds what there is.
     """
     scorer = make_reward(reward, reward_options)
-    options = Options(
-        reward=name_of(reward),
-        strategy=name_of(strategy),
-        reward_options=options_for_config(reward, scorer, reward_options),
-        require=[require] if isinstance(require, str) else list(require or ()) or None,
-        policy=dict(policy or {}),
-        cache=None if cache is None else str(cache),
-        held_out=[name_of(name) for name in held_out],
-        strategy_options=dict(strategy_options or {}),
-        space=space,
-        space_options=dict(space_options or {}),
-        queries=queries,
-        horizon=queries if horizon is None else horizon,
-        nfe=nfe,
-        seconds=seconds,
-        max_cost=max_cost,
-        target=target,
-        baseline=baseline,
-        repeats=repeats,
-        screen=screen,
-        lag=lag,
-        seed=seed,
-        gamma=gamma,
-        min_log_prob=min_log_prob,
-        init=str(init) if isinstance(init, str | Path) else None,
-        top=top,
-        keep_images=keep_images,
-        workers=workers,
-        worker_cpus=worker_cpus,
-        worker_gpus=worker_gpus,
-        worker_resources=dict(worker_resources or {}),
-        ray=ray,
-        ray_env=None if ray_env is None else dict(ray_env),
-        threads=threads or torch.get_num_threads(),
+    given: dict[str, Any] = {
+        "reward": name_of(reward),
+        "strategy": name_of(strategy),
+        "reward_options": options_for_config(reward, scorer, reward_options),
+        "strategy_options": dict(strategy_options or {}),
+        "require": require or None,
+        "held_out": [name_of(name) for name in held_out],
+        "seed": seed,
+        "init": str(init) if isinstance(init, str | Path) else None,
+        **({} if policy is None else {"policy": policy}),
+        **({} if queries is None else {"queries": queries}),
+        **{name: value for name, value in options.items() if value is not None or name == "min_log_prob"},
+    }
+    checked = RunOptions(
+        **with_current_names(flattened({**given, "budget": budget, "cluster": cluster, "output": output}))
     )
-    options = with_preselection(options, scorer)
+    made_already = next((name for name in GENERATOR_ACTORS if name in checked.model_fields_set), None)
+    if made_already is not None:
+        raise InputError(
+            f"{made_already} must be left out with a generator that is made already; got "
+            f"{getattr(checked, made_already)}. Pass a zo_dno.GeneratorPool as the generator."
+        )
+    settled = {"horizon": checked.horizon or checked.queries, "threads": checked.threads or torch.get_num_threads()}
+    checked = with_preselection(checked.model_copy(update=settled), scorer)
     noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
     spec = _spec(
-        options, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop, pools
+        checked, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop, pools
     )
     if out is None:
         return Session(spec).run()
@@ -184,13 +122,6 @@ def optimize(
 def resume(
     run: str | Path,
     *,
-    queries: int | None = None,
-    nfe: int | None = None,
-    seconds: float | None = None,
-    max_cost: float | None = None,
-    workers: int | None = None,
-    generators: int | None = None,
-    ray: str | None = None,
     accept_drift: bool = False,
     generator: Generator | None = None,
     reward: AnyReward | None = None,
@@ -199,42 +130,35 @@ def resume(
     on_step: Callable[[Step], None] | None = None,
     stop: Stop | None = None,
     pools: Pools | None = None,
+    **changes: Any,
 ) -> Result:
-    """Go on with a run that was stopped, paused or killed, or spend a larger budget on a finished one.
+    """Resume a run that was stopped, paused or killed, or spend a larger budget on a finished one.
 
-    The end is the same, bit for bit, as if it had never stopped. No score that arrived is asked for again.
+    The end is the same, bit for bit, as if the run had never stopped. No score that arrived is asked for again.
 
     Args:
-        run: its folder.
-        queries: rewards to ask for in all; the strategy keeps its horizon.
-        nfe: denoiser calls to spend in all.
-        seconds: wall-clock time of all sessions together.
-        max_cost: money to spend in all.
-        workers: Ray actors to ask the reward in.
-        generators: Ray actors to draw in, where the model can be loaded again from its name.
-        ray: where the actors are.
-        accept_drift: go on although the recorded beginning cannot be repeated exactly (another version of a library,
+        run: Folder of the run.
+        accept_drift: Resume although the recorded beginning cannot be repeated exactly (another version of a library,
             another processor, an edited config): as it is where the strategy proposes the same noise, else from the
             snapshot that runs with a price keep. The result says so.
-        generator: where the run had a Python object that its config cannot name.
-        reward: likewise.
-        strategy: likewise.
-        held_out: likewise.
-        on_step: called with the progress after every population.
-        stop: called from another thread, ends the run as Ctrl-C does.
-        pools: of actors, where several runs share them.
+        generator: Generator of a run whose config cannot name it, since it was a Python object.
+        reward: Reward of such a run.
+        strategy: Strategy of such a run.
+        held_out: Held-out rewards of such a run.
+        on_step: Called with the progress after every population.
+        stop: Handle that ends the run from another thread, as Ctrl-C does.
+        pools: Actors that several runs share.
+        **changes: Options with other values than the run had, or the groups `budget`, `cluster` and `output`: such as
+            queries, nfe, seconds and max_cost (in all, earlier sessions included), workers, generators or ray. Only
+            those that docs/options.md marks as changeable; the strategy keeps its horizon.
     Raises:
-        InputError: the folder holds no run, is in use or damaged, or what goes on would not be the same run.
-        RunError: no query was scored.
+        InputError: The folder holds no run, is in use or damaged, or what is resumed would not be the same run.
+        RunError: No query was scored.
     """
     path = Path(run)
     check_is_run(path)
-    config = with_current_names(read_yaml(path / CONFIG))
-    budgets = {"queries": queries, "nfe": nfe, "seconds": seconds, "max_cost": max_cost}
-    changes = {**budgets, "workers": workers, "generators": generators, "ray": ray}
-    config |= {name: value for name, value in changes.items() if value is not None}
-    known = {field.name for field in fields(Options)}
-    options = Options(**{name: value for name, value in config.items() if name in known})
+    config = with_current_names(read_yaml(path / CONFIG)) | _changed(changes)
+    options = RunOptions(**{name: value for name, value in config.items() if name in RunOptions.model_fields})
     torch.set_num_threads(options.threads or torch.get_num_threads())
     scorer = make_reward(options.reward if reward is None else reward, options.reward_options if reward is None else {})
     others = [make_reward(one) for one in (options.held_out if held_out is None else held_out)]
@@ -246,8 +170,23 @@ def resume(
         return Session(spec, folder, accept_drift=accept_drift).run()
 
 
+def _changed(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the changes of a resumed run.
+
+    Raises:
+        InputError: An option is unknown, or may not change.
+    """
+    flat = with_current_names(flattened({name: value for name, value in changes.items() if value is not None}))
+    for name in flat:
+        if name not in RunConfig.model_fields:
+            raise unknown_name("option", name, RunConfig.model_fields)
+        if name not in CHANGEABLE:
+            raise InputError(f"{name} must stay as it was when a run is resumed; got {flat[name]!r}. Start a new run.")
+    return flat
+
+
 def _spec(
-    options: Options,
+    options: RunOptions,
     generator: Generator,
     reward: Reward,
     held_out: list[Reward],

@@ -1,77 +1,277 @@
-"""What a run is asked to do beside its model."""
+"""The options of a run, in groups: the one list that command line, YAML, `optimize`, help and docs derive from."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
-from zo_dno.errors import InputError
+from pydantic import BeforeValidator, Field, field_validator
+
+from zo_dno.call_policy import CallPolicy
+from zo_dno.option_group import OptionGroup, option
 from zo_dno.reward import Reward
-from zo_dno.search.objective import DEFAULT_LEVEL, Gamma
-from zo_dno.search.reranking import Repeats
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.strategies import DEFAULT_STRATEGY
 
-KEEP_IMAGES = 16  # of free rewards, the image of every so-manieth candidate
-SCREENED = 4  # images for a query, where that is decided here
+GENERATOR_ACTORS = ("generators", "generator_cpus", "generator_gpus")
+"""Options of a cluster that belong to the model: a generator that is made already has them."""
+PRESELECTED = 4  # images rendered for a query, where a run decides that itself
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a run is asked to do beside its model; the fields are the keys of its `config.yaml` and `optimize`'s."""
-
-    reward: str
-    strategy: str
-    reward_options: dict[str, Any] = field(default_factory=dict)
-    require: list[str] | None = None
-    policy: dict[str, Any] = field(default_factory=dict)
-    cache: str | None = None
-    held_out: list[str] = field(default_factory=list)
-    strategy_options: dict[str, Any] = field(default_factory=dict)
-    space: str = DEFAULT_SPACE
-    space_options: dict[str, Any] = field(default_factory=dict)
-    queries: int = 512
-    horizon: int | None = None
-    nfe: int | None = None
-    seconds: float | None = None
-    max_cost: float | None = None
-    target: float | None = None
-    baseline: int | Literal["equal"] = 0
-    repeats: Repeats | None = None
-    screen: int | None = None
-    lag: int = 0
-    seed: int = 0
-    gamma: Gamma = 0.0
-    min_log_prob: float | str | None = DEFAULT_LEVEL
-    init: str | None = None
-    top: int = 1
-    keep_images: int = KEEP_IMAGES
-    workers: int = 0
-    worker_cpus: float = 1
-    worker_gpus: float = 0
-    worker_resources: dict[str, float] = field(default_factory=dict)
-    ray: str = "local"
-    ray_env: dict[str, Any] | None = None
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.baseline != "equal" and self.baseline < 0:
-            raise InputError(f"baseline must be at least 0; got {self.baseline}.")
-        for name, least in (("top", 1), ("keep_images", 1), ("workers", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+def _as_text(path: Any) -> Any:
+    return path if path is None else str(path)
 
 
-def is_noisy(reward: Reward, options: Options) -> bool:
-    """Whether the same image may get another score: the reward says so, or the run is to ask again."""
+def _as_list(values: Any) -> Any:
+    return [values] if isinstance(values, str) else values if values is None else list(values)
+
+
+def _as_level(value: Any) -> Any:
+    """Read a level of log P as the command line gives it: a number, a percentage, or none."""
+    if value == "none":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _policy_changes(policy: Any) -> Any:
+    """Take a policy, or changes to one, as a mapping of what is changed."""
+    return policy.given if isinstance(policy, CallPolicy) else policy
+
+
+FilePath = Annotated[str, BeforeValidator(_as_text)]
+Names = Annotated[list[str], BeforeValidator(_as_list)]
+Level = Annotated[float | str, BeforeValidator(_as_level)]
+
+
+class SpeedOptions(OptionGroup):
+    """How fast, and in how little memory, a pipeline renders. All of it may change the last bits of an image."""
+
+    title: ClassVar[str] = "Model"
+
+    dtype: str | None = option(None, "Type of the networks' numbers, such as float16", by_default="the pipeline's own")
+    device: str | None = option(None, "Device to render on, such as cuda", by_default="the pipeline's own")
+    compile: bool | None = option(None, "Compile the denoiser with torch.compile at its first call")
+    channels_last: bool | None = option(None, "Memory format of convolutions that suits GPUs with tensor cores")
+    attention: str | None = option(None, "Attention back end, such as native, flash or sdpa")
+    vae_slicing: bool | None = option(None, "Decode the images of a batch one after the other")
+    vae_tiling: bool | None = option(None, "Decode large images in tiles")
+    offload: Literal["model", "sequential"] | None = option(
+        None, "Keep networks (model) or layers (sequential) that are not in use in the CPU's memory"
+    )
+
+
+class GradientOptions(OptionGroup):
+    """How gradients pass through a pipeline."""
+
+    title: ClassVar[str] = "Model"
+
+    gradient_checkpointing: bool | None = option(None, "Recompute the networks in the backward pass", by_default="on")
+    gradient_dtype: str | None = option(
+        None, "Type of the networks' numbers in gradients", by_default="that of the networks, in autocast"
+    )
+    gradient_calls: int | None = option(
+        None, "Number of the last denoiser calls that gradients pass through", by_default="all", ge=1
+    )
+
+
+class PipelineOptions(SpeedOptions, GradientOptions):
+    """What only diffusers pipelines have."""
+
+    title: ClassVar[str] = "Model"
+
+    negative_prompt: str | None = option(None, "What the image must not show")
+    steps: int | None = option(None, "Denoising steps", by_default="the pipeline's own", ge=1)
+    guidance: float | None = option(None, "Scale of classifier-free guidance", by_default="the pipeline's own")
+    size: str | None = option(
+        None, "Size of the image, HEIGHTxWIDTH, such as 512x512", unit="pixels", by_default="the pipeline's own"
+    )
+    frames: int | None = option(None, "Frames of a video that are put side by side", by_default="4", ge=1)
+
+    @field_validator("size")
+    @classmethod
+    def _size_is_height_by_width(cls, size: str | None) -> str | None:
+        if size is not None and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
+            raise ValueError("HEIGHTxWIDTH, such as 512x512")
+        return size
+
+
+class ModelOptions(PipelineOptions):
+    """The model, and how it renders."""
+
+    title: ClassVar[str] = "Model"
+
+    prompt: str = option(..., "What the image shows")
+    model: str = option(
+        "scenes", "scenes (built in), a diffusers folder, a name on the hub, or package.module:name of your own"
+    )
+    search: Literal["initial", "all"] = option("initial", "Noise that is searched: initial, or all steps'")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = option(8, "Images rendered at once, or auto")
+    generator_options: dict[str, Any] = option(
+        {}, "Further argument of the pipeline's call, such as eta=1", flags=("--generator-option",), form="yaml pairs"
+    )
+    generator_seed: int | None = option(None, "Seed of noise that is not searched", by_default="the run's seed")
+
+
+class RewardOptions(OptionGroup):
+    """What is maximised, and what is scored beside it."""
+
+    title: ClassVar[str] = "Reward"
+
+    reward: str = option("jpeg_smaller", "A name from `zo-dno list`, or package.module:function")
+    reward_options: dict[str, Any] = option({}, "Option of the reward", flags=("--reward-option",), redraw=True)
+    require: Names | None = option(
+        None, "Threshold that a winner must meet, such as 'prompt_match >= 0.9' (docs/rewards.md)", redraw=True
+    )
+    held_out: Names = option(
+        [], "A reward that scores the first image and the winner only", changeable=True, redraw=True
+    )
+    policy: Annotated[dict[str, Any], BeforeValidator(_policy_changes)] = option(
+        {}, "Changes to the reward's call policy, by the names of the next table", changeable=True, redraw=True
+    )
+    cache: FilePath | None = option(None, "File of scores that runs share", changeable=True, redraw=True)
+
+
+class SearchOptions(OptionGroup):
+    """How the noise is searched."""
+
+    title: ClassVar[str] = "Search"
+
+    strategy: str = option(DEFAULT_STRATEGY, "A name from `zo-dno list`, or package.module:Class")
+    strategy_options: dict[str, Any] = option({}, "Option of the strategy", flags=("--strategy-option",))
+    space: str = option(DEFAULT_SPACE, "Search space, a name from `zo-dno list` (docs/spaces.md)")
+    space_options: dict[str, Any] = option({}, "Option of the search space", flags=("--space-option",))
+    seed: int = option(0, "Seed that every random number of the search is drawn from", redraw=True)
+    gamma: Annotated[float, Field(ge=0)] | Literal["auto"] = option(
+        0.0,
+        "Weight of the Gaussian regularizer; auto follows how many candidates are plausible",
+        unit="reward per nat",
+        redraw=True,
+    )
+    min_log_prob: Level | None = option(
+        "1%", "Smallest log P(z) of a winner: a number, a level of true Gaussian draws such as 1%, or none", redraw=True
+    )
+    init: FilePath | None = option(None, "Noise to start from: best.safetensors of a run, or its folder")
+    baseline: Annotated[int, Field(ge=0)] | Literal["equal"] = option(
+        0,
+        "Queries of a best-of-N run to compare with, or equal; with 0 it is estimated from the run's own prior draws",
+        changeable=True,
+    )
+    repeats: Annotated[int, Field(ge=0)] | Literal["auto"] | None = option(
+        None,
+        "Queries kept for scoring the best again with a noisy reward, or auto (a fifth)",
+        by_default="auto for rewards that are noisy, else 0",
+        changeable=True,
+    )
+    screen: int | None = option(
+        None,
+        "Images rendered for one query; a surrogate selects those that are scored; 0 scores all",
+        by_default="4 with auto and max_cost, else 0",
+        ge=0,
+    )
+    lag: int = option(0, "Populations that may lack scores when the next is asked for (docs/strategies.md)", ge=0)
+
+
+class Budget(OptionGroup):
+    """What a run may spend. It ends when the first of these is spent."""
+
+    title: ClassVar[str] = "Budget"
+
+    queries: int = option(512, "Scores to ask for in all, remembered ones included", resume=True, ge=1)
+    horizon: int | None = option(None, "Queries that the strategy plans for", by_default="queries", ge=1)
+    nfe: int | None = option(None, "Denoiser calls in all", resume=True, ge=1)
+    seconds: float | None = option(
+        None, "Wall-clock time of all sessions; the population in flight is finished", unit="s", resume=True, gt=0
+    )
+    max_cost: float | None = option(
+        None,
+        "Money to spend in all, baseline and held-out rewards included; no query starts that could exceed it",
+        unit="currency",
+        resume=True,
+        gt=0,
+    )
+    target: float | None = option(
+        None, "Reward of a feasible candidate that ends the search", unit="the reward's", changeable=True
+    )
+
+
+class Cluster(OptionGroup):
+    """Ray: other processes and machines."""
+
+    title: ClassVar[str] = "Ray: other processes and machines"
+
+    workers: int = option(0, "Actors that score; 0 scores in this process", resume=True, redraw=True, ge=0)
+    worker_cpus: float = option(
+        1, "CPUs that each worker takes; 0 lets any number share one", changeable=True, redraw=True, ge=0
+    )
+    worker_gpus: float = option(0, "GPUs that each worker takes, or a share of one", changeable=True, redraw=True, ge=0)
+    worker_resources: dict[str, float] = option(
+        {},
+        "A cluster's own resource that each worker takes",
+        flags=("--worker-resource",),
+        changeable=True,
+        redraw=True,
+    )
+    generators: int = option(0, "Actors that render; 0 renders in this process", resume=True, ge=0)
+    generator_cpus: float = option(1, "CPUs that each generator takes", changeable=True, ge=0)
+    generator_gpus: float = option(
+        0,
+        "GPUs that each generator takes",
+        flags=("--gpus-per-generator", "--generator-gpus"),
+        changeable=True,
+        ge=0,
+    )
+    ray: str = option(
+        "local",
+        "Where the actors run: local (a Ray of this run's own), auto (the one on this machine), or HOST:PORT of a "
+        "cluster",
+        resume=True,
+        redraw=True,
+    )
+    ray_env: dict[str, Any] | None = option(
+        None,
+        "Ray's runtime environment for the actors; on the command line a YAML file",
+        form="yaml file",
+        changeable=True,
+        redraw=True,
+    )
+
+
+class Output(OptionGroup):
+    """What a run keeps, and with how many threads it works."""
+
+    title: ClassVar[str] = "Output"
+
+    top: int = option(1, "Best images to keep that differ from each other", changeable=True, redraw=True, ge=1)
+    keep_images: int = option(
+        16, "Keep every k-th image; all are kept where scores have a price", changeable=True, ge=1
+    )
+    threads: int | None = option(
+        None,
+        "CPU threads; kept with the run, since they may change the last bit of an image",
+        by_default="all",
+        redraw=True,
+        ge=1,
+    )
+
+
+class RunOptions(Output, Cluster, Budget, SearchOptions, RewardOptions):
+    """The options of a run beside its model."""
+
+
+def is_noisy(reward: Reward, options: RunOptions) -> bool:
+    """Whether the same image may get another score: the reward says so, or the run is to score it again."""
     return reward.noisy or bool(options.repeats)
 
 
-def with_preselection(options: Options, reward: Reward) -> Options:
-    """Decide how many images are drawn for a query where nobody did: `SCREENED` where money is all that is limited.
+def with_preselection(options: RunOptions, reward: Reward) -> RunOptions:
+    """Decide how many images are rendered for a query, where the caller left it open.
 
-    A noisy reward is not screened, since guesses do not help there (docs/strategies.md).
+    `PRESELECTED` where money is all that is limited. A noisy reward is not pre-selected for, since predictions do not
+    help there (docs/strategies.md).
     """
     if options.screen is not None:
         return options
     money_alone = options.max_cost is not None and options.nfe is None and options.seconds is None
     able = options.strategy == DEFAULT_STRATEGY and not options.lag and not is_noisy(reward, options)
-    return replace(options, screen=SCREENED if money_alone and able else 0)
+    return options.model_copy(update={"screen": PRESELECTED if money_alone and able else 0})

@@ -1,7 +1,6 @@
 """Making the oracles of a session; each knows what was answered in the sessions before."""
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zo_dno.distributed.reward_actors import Pools, Takes
@@ -48,7 +47,7 @@ class Oracles:
 
     def held_out(self, reward: Reward) -> Oracle:
         """Make the oracle of a reward that is asked about first and best alone; it never pauses the run."""
-        policies, options = replace(reward.policy, breaker=0), self._spec.options
+        policies, options = reward.policy.changed(breaker=0), self._spec.options
         oracle = Oracle(reward, policies, purse=self._spec.purse, cache=self._cache, seed=options.seed)
         oracle.recall(row for row in self._ledger.queries(HELD_OUT) if row.oracle == reward.name)
         return oracle
@@ -65,5 +64,5 @@ class Oracles:
                 address=options.ray,
                 runtime_env=options.ray_env,
             )
-            policies = replace(policies, in_flight=max(policies.in_flight, workers))
+            policies = policies.changed(in_flight=max(policies.in_flight, workers))
         return Oracle(reward, policies, purse=self._spec.purse, cache=self._cache, remote=pool, seed=options.seed)

@@ -1,7 +1,7 @@
 """What a run is made of, checked before anything is written."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from zo_dno.call_policy import CallPolicy
@@ -13,7 +13,7 @@ from zo_dno.oracle.policies import call_policies
 from zo_dno.oracle.purse import Purse
 from zo_dno.reward import Reward
 from zo_dno.run.cancellation import Stop
-from zo_dno.run.options import Options
+from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
 from zo_dno.search.budget import Budget
 from zo_dno.search.loop import Step
 from zo_dno.search.objective import Objective
@@ -29,7 +29,7 @@ from zo_dno.types import Generator
 class RunSpec:
     """What a run is made of. Building them checks every option, and writes nothing."""
 
-    options: Options
+    options: RunOptions
     generator: Generator
     reward: Reward
     held_out: list[Reward]
@@ -79,7 +79,7 @@ class RunSpec:
     @property
     def config(self) -> dict[str, Any]:
         """What `config.yaml` holds."""
-        return self.model_settings | asdict(self.options)
+        return self.model_settings | self.options.model_dump(exclude=set(GENERATOR_ACTORS))
 
     @property
     def keeps_everything(self) -> bool:

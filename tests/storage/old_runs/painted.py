@@ -9,4 +9,4 @@ def paint(z):
     return levels.to(torch.uint8).repeat_interleave(2, 1).repeat_interleave(2, 2)
 
 
-paint.shape = (12,)
+paint.shape = (12,)  # type: ignore[attr-defined]

@@ -1,0 +1,141 @@
+"""The one list of options: what is declared in a group appears everywhere."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zo_dno
+from zo_dno.call_policy import CallPolicy
+from zo_dno.errors import InputError
+from zo_dno.run.config import CHANGEABLE, RunConfig, validated
+from zo_dno.run.options import Budget, Cluster, Output
+from zo_dno.ui.cli.tables import page
+
+ROOT = Path(__file__).parents[2]
+DECLARED = "    top: int = option("
+MADE_UP = '    made_up: int = option(3, "Number of sails on the mast", unit="sails", changeable=True, ge=1)\n'
+SEEN = """
+import sys
+sys.path.insert(0, "here")
+import zo_dno
+from zo_dno.run.config import CHANGEABLE, validated
+from zo_dno.ui.cli.tables import page
+
+assert "here" in zo_dno.__file__
+print(next(line for line in page().splitlines() if "made_up" in line))
+print(validated({"prompt": "x"}).made_up, validated({"prompt": "x", "output": {"made_up": 4}}).made_up)
+print("made_up" in CHANGEABLE)
+import torch
+generator = zo_dno.FunctionGenerator(lambda z: (z.sigmoid() * 255).to(torch.uint8).reshape(-1, 2, 2, 3), (12,))
+zo_dno.optimize(generator, "brightness", queries=8, made_up=5, out="run")
+print([line for line in open("run/config.yaml") if "made_up" in line][0].strip())
+for given in ({"made_up": 0}, {"output": zo_dno.Output(made_up=2), "made_up": 3}):
+    try:
+        zo_dno.optimize(generator, "brightness", **given)
+    except zo_dno.InputError as error:
+        print(error)
+"""
+
+
+def test_an_option_that_is_declared_in_its_group_appears_everywhere(tmp_path):
+    """One line is added to a copy of the package, and nothing else."""
+    package = tmp_path / "here" / "zo_dno"
+    package.mkdir(parents=True)
+    for item in (ROOT / "zo_dno").iterdir():
+        if item.name != "run":
+            (package / item.name).symlink_to(item.resolve())
+    (package / "run").mkdir()
+    for item in (ROOT / "zo_dno" / "run").glob("*.py"):
+        text = item.read_text()
+        if item.name == "options.py":
+            assert text.count(DECLARED) == 1
+            text = text.replace(DECLARED, MADE_UP + DECLARED)
+        (package / "run" / item.name).write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "here"), "COLUMNS": "200"}
+
+    def python(*arguments):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    lines = python("-c", SEEN).splitlines()
+    assert lines == [
+        r"| `made_up`\* | `--made-up` | 3 | Number of sails on the mast (sails) |",
+        "3 4",
+        "True",
+        "made_up: 5",
+        "made_up must be at least 1; got 0.",
+        "made_up must be given once; got it in output and by itself. Leave one out.",
+    ]
+    helped = next(line for line in python("-m", "zo_dno", "run", "--help").splitlines() if "--made-up" in line)
+    assert "Number of sails on the mast (sails). Default: 3." in helped
+
+
+def test_the_page_of_options_is_the_code_s():
+    assert (ROOT / "docs" / "options.md").read_text() == page(), "python -m zo_dno.ui.cli.tables > docs/options.md"
+
+
+def test_groups_are_objects_mappings_or_flat_names(toy, tmp_path):
+    ways = (
+        {"budget": Budget(queries=16), "cluster": Cluster(workers=0), "output": Output(top=2)},
+        {"budget": {"queries": 16}, "output": {"top": 2}},
+        {"queries": 16, "top": 2},
+    )
+    results = [zo_dno.optimize(toy, "brightness", "snes", **way) for way in ways]
+    assert all(result.queries == 16 and len(result.top) == 2 for result in results)
+    assert len({result.best.sha256 for result in results}) == 1
+
+
+def test_a_policy_changes_what_it_says_and_nothing_else(toy):
+    def reward(images, prompts):
+        return [0.0] * len(images)
+
+    reward.policy = CallPolicy(price=0.5, attempts=1)
+    for policy in (CallPolicy(in_flight=2), {"in_flight": 2}):
+        result = zo_dno.optimize(toy, reward, "snes", queries=8, policy=policy)
+        assert result.cost == 4.0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"budget": Budget(queries=16), "queries": 8}, "queries must be given once; got it in budget and by itself."),
+        ({"budget": 16}, "budget must be a Budget or a mapping of its options; got 16."),
+        ({"budget": {"querys": 16}}, "option 'querys' is unknown. Did you mean 'queries'?"),
+        ({"gama": 1}, "option 'gama' is unknown. Did you mean 'gamma'?"),
+        ({"gamma": -1}, "gamma must be at least 0"),
+        ({"lag": "many"}, "lag must be a whole number; got 'many'."),
+        ({"policy": {"in_fligt": 1}}, "policy option 'in_fligt' is unknown. Did you mean 'in_flight'?"),
+        ({"policy": {"price": float("inf")}}, "price must be a finite number"),
+        ({"generators": 2}, "generators must be left out with a generator that is made already; got 2."),
+    ],
+)
+def test_a_mistake_in_python_is_one_line(toy, given, message):
+    with pytest.raises(InputError, match=message.replace("(", r"\(")) as raised:
+        zo_dno.optimize(toy, "brightness", **given)
+    assert "\n" not in str(raised.value)
+
+
+def test_only_changeable_options_change_when_a_run_is_resumed(toy, tmp_path):
+    zo_dno.optimize(toy, "brightness", "snes", queries=8, out=tmp_path / "run")
+    with pytest.raises(InputError, match="seed must stay as it was when a run is resumed; got 1"):
+        zo_dno.resume(tmp_path / "run", generator=toy, seed=1)
+    with pytest.raises(InputError, match="option 'querys' is unknown"):
+        zo_dno.resume(tmp_path / "run", generator=toy, querys=16)
+    assert zo_dno.resume(tmp_path / "run", generator=toy, budget=Budget(queries=16), top=2).queries == 16
+
+
+def test_the_former_name_of_the_policy_is_read(toy):
+    assert validated({"prompt": "x", "asking": {"in_flight": 3}}).policy == {"in_flight": 3}
+    assert zo_dno.Asking is CallPolicy
+    assert zo_dno.optimize(toy, "brightness", queries=8, asking={"price": 0.25}).cost == 2.0
+
+
+def test_what_may_change_says_how_far_a_run_goes_and_what_is_kept():
+    assert CHANGEABLE.isdisjoint({"seed", "strategy", "prompt", "model", "steps", "gamma", "space", "lag", "threads"})
+    assert set(RunConfig.model_fields) >= CHANGEABLE

@@ -1,0 +1,37 @@
+"""`zo-dno compare`: searches side by side, from a plan."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    plan: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file; see docs/comparing.md.")],
+    out: Annotated[Path, typer.Option(help="New folder, or that of the same comparison to go on with.")] = Path(
+        "runs/comparison"
+    ),
+    at_once: Annotated[int | None, typer.Option(help="Runs under way (one a CPU).", min=1, show_default=False)] = None,
+    early_stopping: Annotated[
+        bool, typer.Option("--early-stopping", help="Stop runs that are behind; never for figures to show.")
+    ] = False,
+    ray: Annotated[str, typer.Option(help="local, auto or a cluster's HOST:PORT.")] = "local",
+) -> None:
+    """Run strategies x spaces x rewards x prompts x seeds with Ray Tune, and write table and report."""
+    from zo_dno.comparison.compare import TABLE, run_plan
+    from zo_dno.comparison.plan import read_plan
+    from zo_dno.run.from_config import import_from_here
+    from zo_dno.storage.atomic import read_yaml
+    from zo_dno.ui import display
+
+    import_from_here()
+    made = read_plan({"threads": 1, **read_yaml(plan)})
+    from zo_dno.generators.quiet import quiet_libraries
+
+    with quiet_libraries(), display.progress_of_trials() as on_trial:
+        found = run_plan(made, out, at_once=at_once, early_stopping=early_stopping, ray=ray, on_trial=on_trial)
+    found.report()
+    display.comparison(found)
+    display.files(out, {TABLE: "a row for each run and budget", "report.html": "open it in a browser"})
+    if found.unfinished:
+        raise typer.Exit(1)

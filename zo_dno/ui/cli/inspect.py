@@ -1,0 +1,96 @@
+"""Commands that look at runs and at what there is: show, export, report, list, render."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zo_dno.errors import InputError
+
+
+def show(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")]) -> None:
+    """Show how far a run is, what failed, and what it cost; the run may be under way."""
+    from zo_dno.results.overview import overview
+    from zo_dno.ui import display
+
+    display.overview(overview(folder))
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")],
+    out: Annotated[Path, typer.Argument(help="File to write: .parquet or .csv.")],
+) -> None:
+    """Write every query of a run as a table, a row each."""
+    from zo_dno.results.export import export as write
+    from zo_dno.ui import display
+
+    rows = write(folder, out)
+    display.files(out.parent, {out.name: f"{rows} queries"})
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="A run, a comparison, or several runs.")],
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file to write (report.html in the folder).", show_default=False)
+    ] = None,
+) -> None:
+    """Write a run, a comparison, or several runs side by side as one HTML file."""
+    from zo_dno.comparison.compare import Comparison
+    from zo_dno.comparison.plan import PLAN
+    from zo_dno.results.report import write_run_report
+    from zo_dno.ui import display
+
+    if len(folders) > 1:
+        path = Comparison.of_runs(folders).report(out or Path("report.html"))
+    elif (folders[0] / PLAN).exists():
+        path = Comparison.load(folders[0]).report(out)
+    else:
+        path = write_run_report(folders[0], out)
+    display.files(path.parent, {path.name: "open it in a browser"})
+
+
+def list_() -> None:
+    """List the strategies, rewards and models, a line each."""
+    from zo_dno.registry import first_lines
+    from zo_dno.rewards import REWARDS
+    from zo_dno.spaces import SPACES
+    from zo_dno.strategies import STRATEGIES
+    from zo_dno.ui import display
+
+    display.listing("strategies", first_lines(STRATEGIES))
+    display.listing("spaces", first_lines(SPACES))
+    display.listing("rewards", first_lines(REWARDS))
+    display.listing(
+        "models",
+        {
+            "scenes": "Landscapes of 64x64 pixels by a small latent diffusion model that is built in.",
+            "FOLDER | HUB NAME": "Any diffusers pipeline that draws images or videos.",
+            "MODULE:NAME": "Any Python function z -> images, generator, or class of generators.",
+        },
+    )
+
+
+def render(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    steps: Annotated[int | None, typer.Option(help="Draw with other steps than the run did.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; by default RUN/render.")] = None,
+) -> None:
+    """Draw a run's winner again, and write its initial latents for plain diffusers (`latents=`)."""
+    from zo_dno.ui import display
+
+    if steps is not None and steps < 1:
+        raise InputError(f"steps must be at least 1; got {steps}.")
+    from zo_dno.generators.quiet import quiet_libraries
+
+    with quiet_libraries():
+        from PIL import Image
+        from safetensors.torch import save_file
+
+        from zo_dno.run import from_config as runs
+
+        image, latents = runs.render(folder, steps=steps)
+        out = out or folder / "render"
+        out.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.numpy()).save(out / "image.png")
+        save_file({"latents": latents.contiguous()}, out / "latents.safetensors")
+    display.files(out, {"image.png": "the winner", "latents.safetensors": "its initial latents, for `latents=`"})

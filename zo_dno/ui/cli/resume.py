@@ -1,0 +1,48 @@
+"""`zo-dno resume`: a run, many prompts or a draft, from where its ledger ends."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zo_dno.option_group import marked
+from zo_dno.run.config import RunConfig
+from zo_dno.ui.cli.end import end
+from zo_dno.ui.cli.options import values_of, with_options
+
+
+@with_options(RunConfig, only=marked(RunConfig, "resume"), defaults=False)
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of many prompts.")],
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="Resume although the beginning cannot be repeated exactly.")
+    ] = False,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Resume a run that was stopped, paused or killed, or spend a larger budget on a finished one."""
+    from zo_dno.generators.quiet import quiet_libraries
+    from zo_dno.ui import display
+
+    changes = values_of(RunConfig, options)
+    if (folder / "prompts.json").exists():
+        from zo_dno.run.many_prompts import resume_many
+
+        changes = {name: value for name, value in changes.items() if name not in ("nfe", "seconds")}
+        with quiet_libraries(), display.progress_of_many() as on_step_of:
+            lines = resume_many(folder, on_step_of, **changes)
+        display.many(lines, folder)
+        return
+    if (folder / "draft.yaml").exists():
+        from zo_dno.run.draft import resume_draft
+
+        with quiet_libraries(), display.progress() as on_step:
+            drafted = resume_draft(folder, on_step)
+        display.drafted(drafted)
+        end(drafted.full)
+        return
+    with quiet_libraries(), display.progress() as on_step:
+        from zo_dno.run import from_config
+
+        result = from_config.resume(folder, on_step, accept_drift=accept_drift, **changes)
+    end(result)

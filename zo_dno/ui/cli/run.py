@@ -1,0 +1,105 @@
+"""`zo-dno run`: a search from options and a config file, for one prompt, for many, or as a draft."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zo_dno.call_policy import CallPolicy
+from zo_dno.errors import InputError
+from zo_dno.run.config import RunConfig, flattened, validated, with_current_names
+from zo_dno.ui.cli.end import end
+from zo_dno.ui.cli.options import values_of, with_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OUTPUT, _SEARCH, _RAY = "Output", "Search", "Ray: other processes and machines"
+
+
+@with_options(RunConfig)
+def run(
+    config: Annotated[
+        Path | None, typer.Argument(help="A YAML file of options; options given here override it.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="New folder for everything that is found.", rich_help_panel=_OUTPUT)] = Path(
+        "runs/latest"
+    ),
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="File of prompts, one a line: a run each, in folders of --out.", rich_help_panel="Model"),
+    ] = None,
+    at_once: Annotated[
+        int | None, typer.Option(help="Searches in flight at once, with --prompts.", rich_help_panel=_RAY)
+    ] = None,
+    draft: Annotated[
+        int | None,
+        typer.Option(
+            help="Search with so few denoising steps, then score the best at --steps.", rich_help_panel=_SEARCH
+        ),
+    ] = None,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Search the noise of a pipeline for an image with a high reward."""
+    values = _with_file(config, options)
+    if prompts is not None:
+        _run_many(values, prompts, out, at_once)
+        return
+    checked = validated(values)
+    if draft is not None:
+        _run_draft(checked, draft, out)
+        return
+    from zo_dno.generators.quiet import quiet_libraries
+    from zo_dno.ui import display
+
+    with quiet_libraries(), display.progress() as on_step:
+        from zo_dno.run.from_config import run as run_config
+
+        result = run_config(checked, out, on_step)
+    end(result)
+
+
+def _with_file(config: Path | None, options: "Mapping[str, Any]") -> dict[str, Any]:
+    """Put the options of the command line over those of a config file."""
+    from zo_dno.storage.atomic import read_yaml
+
+    values = with_current_names(flattened(read_yaml(config))) if config else {}
+    policy = {name: value for name, value in options.items() if name in CallPolicy.model_fields}
+    given = {name: value for name, value in options.items() if name not in policy}
+    if "queries" in given and "horizon" not in given:
+        values.pop("horizon", None)  # a config that a run wrote names it
+    return {
+        **values,
+        **values_of(RunConfig, given),
+        "policy": (values.get("policy") or {}) | values_of(CallPolicy, policy),
+    }
+
+
+def _run_draft(config: RunConfig, steps: int, out: Path) -> None:
+    from zo_dno.generators.quiet import quiet_libraries
+    from zo_dno.run.draft import run_draft
+    from zo_dno.run.from_config import import_from_here, with_threads
+    from zo_dno.ui import display
+
+    import_from_here()
+    with quiet_libraries(), display.progress() as on_step:
+        drafted = run_draft(with_threads(config), steps, out, on_step)
+    display.drafted(drafted)
+    end(drafted.full)
+
+
+def _run_many(values: dict[str, Any], prompts: Path, out: Path, at_once: int | None) -> None:
+    from zo_dno.generators.quiet import quiet_libraries
+    from zo_dno.run.from_config import import_from_here, with_threads
+    from zo_dno.run.many_prompts import read_prompts, run_many
+    from zo_dno.ui import display
+
+    if "prompt" in values:
+        raise InputError("prompt must be left out with prompts; got both. Write it into the file.")
+    import_from_here()
+    found = read_prompts(prompts)
+    config = with_threads(validated({**values, "prompt": found[0]}))
+    with quiet_libraries(), display.progress_of_many() as on_step:
+        lines = run_many(config, found, out, on_step, at_once=at_once)
+    display.many(lines, out)

@@ -1,0 +1,71 @@
+"""Commands that serve: a reward at a URL, and the rating page of a run."""
+
+import contextlib
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zo_dno.errors import InputError
+from zo_dno.ui.cli.options import pairs_of
+
+
+def serve_reward(
+    reward: Annotated[str, typer.Argument(help="A name from `zo-dno list`, or package.module:function.")],
+    port: Annotated[int, typer.Option(help="To listen on; 0: any that is free.", min=0, max=65535)] = 8011,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback need a token.")] = "127.0.0.1",
+    reward_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.", show_default=False)] = None,
+    in_flight: Annotated[int | None, typer.Option(help="Calls of the reward at once.", show_default=False)] = None,
+    most_images: Annotated[int, typer.Option(help="In one call.", min=1)] = 64,
+    replicas: Annotated[int, typer.Option(help="Processes of Ray Serve (0: this one, without Ray).", min=0)] = 0,
+) -> None:
+    """Serve a reward at POST /score, so that it can live in its own environment or machine.
+
+    Clients send the token that the environment variable ZO_DNO_TOKEN holds here, if it is set.
+    """
+    from zo_dno.run.build import make_reward
+    from zo_dno.run.from_config import import_from_here
+    from zo_dno.ui import display
+    from zo_dno.web.reward_app import reward_app
+    from zo_dno.web.server import WebServer, is_loopback, token_for
+
+    token = token_for(host)
+    import_from_here()
+    options = None if reward_option is None else pairs_of("--reward-option", reward_option)
+    made = make_reward(reward, options)
+    if replicas:
+        from zo_dno.deployment import reward_deployment, serve_reward
+
+        deployed = reward_deployment(
+            reward, options, replicas=replicas, most_images=most_images, in_flight=in_flight, loopback=is_loopback(host)
+        )
+        url = serve_reward(deployed, host, port)
+        display.served(f"{url}/score", made, token_needed=bool(token))
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+        return
+    server = WebServer(reward_app(made, token=token, most_images=most_images, in_flight=in_flight), host, port)
+    display.served(f"{server.url}/score", made, token_needed=bool(token))
+    server.run()
+
+
+def rate(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with the reward human.")],
+    port: Annotated[int, typer.Option(help="To listen on; 0: any that is free.", min=0, max=65535)] = 8012,
+    host: Annotated[str, typer.Option(help="Address to listen on, such as 0.0.0.0 for other machines.")] = "127.0.0.1",
+) -> None:
+    """Serve the rating page of a run, whether or not its search is running.
+
+    The link holds a token that is kept in the run's folder, or the environment variable ZO_DNO_TOKEN.
+    """
+    from zo_dno.judges.rating_store import RATINGS, Ratings
+    from zo_dno.storage.run_folder import check_is_run
+    from zo_dno.web.rating_page import Page
+
+    check_is_run(folder)
+    if not (folder / RATINGS).exists():
+        raise InputError(f"run must have the reward human; {folder} has no {RATINGS}.")
+    page = Page(Ratings(folder / RATINGS), folder, host=host, port=port)
+    print(f"Rate the images at {page.link}", flush=True)
+    page.run()

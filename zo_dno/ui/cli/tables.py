@@ -1,0 +1,44 @@
+"""The tables of options in the documentation: `python -m zo_dno.ui.cli.tables > docs/options.md`."""
+
+from zo_dno.call_policy import CallPolicy
+from zo_dno.option_group import OptionGroup, extra_of, groups_of
+from zo_dno.run.config import GROUPS, RunConfig
+from zo_dno.ui.cli.options import default_of, described, flags_of
+
+_BEFORE = """# Options
+
+Every option of a run has one name: in YAML and in `zo_dno.optimize(...)` as it stands in the first column, on the
+command line as in the second. The options of the tables {groups} can also be given together, as
+`zo_dno.optimize(..., budget=zo_dno.Budget(queries=64, max_cost=2.0))` or as a mapping in YAML, and those of the call
+policy as `policy=zo_dno.CallPolicy(in_flight=8)` or under `policy:`.
+
+An option marked with \\* may change when a run is resumed; the run is still the same.
+
+This page is made from the code: `python -m zo_dno.ui.cli.tables > docs/options.md`.
+"""
+
+
+def page(model: type[OptionGroup] = RunConfig) -> str:
+    """Return the page of a model's options, a table for each group."""
+    titles = ", ".join(f"*{group.title.partition(':')[0]}*" for group in GROUPS.values())
+    parts = [_BEFORE.format(groups=titles)]
+    for title, names in groups_of(model).items():
+        parts.append(_table(title, model, names))
+        if "policy" in names:
+            parts.append(_table(CallPolicy.title, CallPolicy, list(CallPolicy.model_fields)))
+    return "\n".join(parts)
+
+
+def _table(title: str, model: type[OptionGroup], names: list[str]) -> str:
+    rows = [f"## {title}", "", "| option | command line | default | meaning |", "|---|---|---|---|"]
+    for name in names:
+        field = model.model_fields[name]
+        star = "\\*" if extra_of(field)["changeable"] or model is CallPolicy else ""
+        flags = "" if name == "policy" else ", ".join(f"`{flag}`" for flag in flags_of(name, field))
+        cells = (f"`{name}`{star}", flags, default_of(field), described(field))
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
