@@ -4,9 +4,10 @@ from typing import Any
 
 from torch import Tensor
 
+from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.normal_es import NormalES
 from zo_dno.strategies.snes import SNES
-from zo_dno.strategy import Problem, Strategy
+from zo_dno.strategy import Problem
 from zo_dno.types import Candidates
 
 FEW_DIMENSIONS = 48  # measured between 10 and 64 (docs/strategies.md)
@@ -33,7 +34,7 @@ class Auto:
                 f"normal_es with a population of {size}, which turns often: in {d} dimensions {queries} queries can "
                 "find a direction, but hardly any widths"
             )
-            self.inner: Strategy = NormalES(problem, population=size)
+            self.inner: PopulationStrategy = NormalES(problem, population=size)
             return
         if problem.noisy:
             why = "the reward is noisy, and this narrows by itself, so that a lucky answer does not lead far"
@@ -42,10 +43,20 @@ class Auto:
         self.reason = f"snes with a population of {size}: {why}"
         self.inner = SNES(problem, population=size)
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "inner":  # not made yet
-            raise AttributeError(name)
-        return getattr(self.inner, name)
+    @property
+    def lag(self) -> int:
+        """Lag of the chosen strategy."""
+        return self.inner.lag
+
+    @property
+    def n_prior(self) -> int:
+        """Number of prior draws of the chosen strategy."""
+        return self.inner.n_prior
+
+    @property
+    def step_size(self) -> float | None:
+        """Step size of the chosen strategy."""
+        return self.inner.step_size
 
     def ask(self) -> Candidates:
         """Propose the next population."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from zo_dno.run.options import Budget as Budget
     from zo_dno.run.options import Cluster as Cluster
     from zo_dno.run.options import Output as Output
-    from zo_dno.search.loop import Step as Step
+    from zo_dno.search.progress import Step as Step
     from zo_dno.strategy import Problem as Problem
     from zo_dno.strategy import Strategy as Strategy
     from zo_dno.types import Score as Score

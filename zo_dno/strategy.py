@@ -1,4 +1,4 @@
-"""The contract of a search strategy: ask for candidates, tell their scores."""
+"""The contract of search strategies: propose candidates, learn from their scores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from zo_dno.types import Candidates
 
 Regularizer = Callable[["Tensor"], "Tensor"]
-"""(n, d) -> (n,): gamma * R(z) <= 0, differentiable."""
+"""Function (n, d) -> (n,): gamma R(z) <= 0, differentiable."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """All that a strategy knows of the search it is built for; its options come beside it.
+    """Everything that a strategy knows about its search; its options are passed separately.
 
-    Attributes:
-        d: entries of one candidate's noise.
-        horizon: planned number of queries, for schedules.
-        seed: of the run.
-        sizes: entries of every draw in z, in order; by default z is one draw.
-        init: (d,), noise to start from; by default a draw from the prior.
-        start: (d,), candidate 0 of a search of the whole prior; by default a draw of its own.
-        lag: how many earlier populations may be untold, in whole or in part, when the next is asked for.
-        noisy: the same noise may get another score when it is asked about again.
+    Args:
+        d: Number of entries of one candidate's noise.
+        horizon: Planned number of queries, for schedules.
+        seed: Seed of the run.
+        sizes: Number of entries of every Gaussian draw in z, in order; by default z is one draw.
+        init: Noise to start from, (d,); by default a draw from the prior.
+        start: Candidate 0 of a search of the whole prior, (d,); by default a draw of its own.
+        lag: Number of earlier populations that may be untold when the next one is asked for.
+        noisy: Whether the same noise may get another score when it is scored again.
     Raises:
         InputError: a number is below 1, the lag below 0, the sizes do not sum to d, or init is not (d,) and finite.
     """
@@ -64,16 +64,15 @@ class Problem:
 class Strategy(Protocol):
     """Proposes noise and learns from scores; never sees a model, an image or a prompt. Built from a Problem.
 
-    Laws that the tests hold every strategy to:
-        - the same problem and options, told the same scores, asks for the same candidates, bit for bit;
+    Laws that the tests check for every strategy:
+        - the same problem and options, told the same scores, propose the same candidates, bit for bit;
         - id 0 is the noise that the search starts from;
-        - a population may be told in parts, in any order of the parts, and NaN (missing) in any place;
-        - `load_state_dict(state_dict())` on a fresh instance goes on as the old one would;
+        - a population may be told in several pieces, in any order, with NaN (missing) in any place;
+        - a fresh instance after `load_state_dict(state_dict())` continues like the old one;
         - global random generators are neither read nor written.
 
-    A strategy that need not know the scores of the last populations has an attribute `lag`, how many. It is then asked
-    for population k after exactly the tells of those up to k - 1 - lag, so that what it proposes does not depend on
-    how fast anything was.
+    The protocols below name further abilities. Their attributes are plain attributes or properties of the class: from
+    Python 3.12 on, `isinstance` does not see what `__getattr__` forwards.
     """
 
     def ask(self) -> "Candidates":
@@ -85,59 +84,103 @@ class Strategy(Protocol):
         ...
 
     def tell(self, candidates: "Candidates", scores: "Tensor") -> None:
-        """Learn from the scores of what was asked, or of a part of it.
+        """Learn from the scores of proposed candidates.
 
         Args:
-            candidates: rows of one `ask`.
-            scores: (n,), higher is better, NaN is missing.
+            candidates: Rows of one `ask`, all or some of them.
+            scores: Scores, (n,); higher is better, NaN is missing.
         Raises:
-            AskTellError: the scores are not (n,), or a candidate was not asked or was told already.
+            AskTellError: the scores are not (n,), or a candidate was not proposed or was told already.
         """
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to go on: tensors and plain values."""
+        """Return the complete state: tensors and plain values."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 @runtime_checkable
+class Asynchronous(Protocol):
+    """A strategy that need not know the scores of the last populations before it proposes the next one.
+
+    Population k is asked for after exactly the tells of the populations up to k - 1 - lag, so that the proposals do not
+    depend on the speed of anything.
+
+    Attributes:
+        lag: Number of populations that may be untold.
+    """
+
+    lag: int
+
+
+@runtime_checkable
+class HasStepSize(Protocol):
+    """A strategy with a search step."""
+
+    @property
+    def step_size(self) -> float | None:
+        """Search step sigma, on z's scale; None where there is none."""
+        ...
+
+
+@runtime_checkable
+class HasPriorDraws(Protocol):
+    """A strategy whose first candidates are draws from the prior, whatever it is told."""
+
+    @property
+    def n_prior(self) -> int:
+        """Number of these candidates."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A strategy that chose its method by the problem."""
+
+    @property
+    def reason(self) -> str | None:
+        """What was chosen, and why."""
+        ...
+
+
+@runtime_checkable
 class UsesRegularizer(Protocol):
-    """A strategy that takes the regulariser's gradient itself; it is then told the rewards without it."""
+    """A strategy that takes the regularizer's gradient itself; it is told rewards without gamma R(z)."""
 
     def use_regularizer(self, regularizer: Regularizer) -> None: ...
 
 
 class Model(Protocol):
-    """The generator as white-box strategies see it: images before rounding, and gradients through it.
+    """A generator as white-box strategies see it: images before rounding, and gradients through it.
 
     Attributes:
-        image_shape: (3, H, W).
+        image_shape: Shape of an image, (3, H, W).
     """
 
     @property
     def image_shape(self) -> tuple[int, int, int]: ...
 
     def render(self, z: "Tensor") -> "Tensor":
-        """Draw z (n, d) as (n, 3, H, W) float in [0, 1], without a graph."""
+        """Render z (n, d) as (n, 3, H, W) float in [0, 1], without a graph."""
         ...
 
     def vjp(self, z: "Tensor", cotangent: Callable[["Tensor"], "Tensor"]) -> "Tensor":
         """Return J(z)^T h, (n, d) on the CPU.
 
         Args:
-            z: (n, d).
-            cotangent: from the images (n, 3, H, W) of z to h, of the same shape.
+            z: Noise, (n, d).
+            cotangent: Function from the images (n, 3, H, W) of z to h, of the same shape.
         """
         ...
 
     def project(self, z: "Tensor") -> "Tensor":
-        """Move noise z (n, d) that may not win, since it is not plausible, to the nearest that may."""
+        """Move implausible noise in z (n, d) to plausible noise near it."""
         ...
 
     def reward_gradient(self, images: "Tensor") -> "Tensor":
-        """Return the reward's gradient at images (n, 3, H, W), of a reward that has one."""
+        """Return the gradient of a differentiable reward at images (n, 3, H, W)."""
         ...
 
 
@@ -146,7 +189,7 @@ class WhiteBox(Protocol):
     """A strategy that takes gradients through the generator.
 
     Attributes:
-        takes_reward_gradient: through the reward as well.
+        takes_reward_gradient: Whether it takes gradients through the reward as well.
     """
 
     takes_reward_gradient: bool
@@ -158,8 +201,8 @@ class WhiteBox(Protocol):
 
 @runtime_checkable
 class PerturbsImages(Protocol):
-    """A strategy that has noise added to the images that are asked about."""
+    """A strategy that has noise added to the images before they are scored."""
 
     def image_noise(self) -> "Tensor | None":
-        """Noise for the last `ask`, (n, 3, H, W) on the scale of [0, 1]; a row of zeros leaves the image as it is."""
+        """Return noise for the last `ask`, (n, 3, H, W) on the scale of [0, 1]; a row of zeros changes nothing."""
         ...

@@ -1,8 +1,5 @@
 """The shipped quantiles of log P(z)."""
 
-import json
-import sys
-
 import pytest
 
 from zo_dno.errors import InputError
@@ -25,31 +22,6 @@ def test_more_permutations_and_shorter_vectors_are_lower():
 
 def test_spaces_in_a_level_do_not_matter():
     assert calibration.quantile(4, 100, " 1 % ") == calibration.quantile(4, 100, "1%")
-
-
-@pytest.mark.parametrize(("k", "permutations"), [(4, 100), (8, 10)])
-def test_new_draws_agree_with_the_shipped_table(k, permutations):
-    """At 5 %, 10 % and 50 % within 4 standard errors of the new draws: 1 in 5,000 by chance for the six together."""
-    values = calibration.measure(1024, 2000, k, seed=1)[permutations]
-    found, errors = calibration.quantiles(values)
-    for level in ("5%", "10%", "50%"):
-        assert found[level] == pytest.approx(calibration.quantile(k, permutations, level), abs=4 * errors[level])
-
-
-def test_measuring_is_reproducible():
-    first, second = (calibration.measure(64, 50, 2, seed=1)[10] for _ in range(2))
-    assert first.equal(second)
-
-
-def test_command_prints_the_table_and_how_it_depends_on_d(monkeypatch, capsys):
-    monkeypatch.setattr(
-        sys, "argv", ["calibration", "--d", "64", "--draws", "60", "--other-d", "32", "--other-draws", "40"]
-    )
-    calibration.main()
-    printed = capsys.readouterr().out
-    table, end = json.JSONDecoder().raw_decode(printed)
-    assert set(table["quantiles"]["16"]["100"]) == set(calibration.LEVELS)
-    assert "log P at d = 32 (40 draws) minus d = 64 (60 draws)" in printed[end:]
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.results.result import Baseline, Result
+from zo_dno.results.result import Result
 from zo_dno.results.state import result_of
 from zo_dno.results.verdict import why_infeasible
-from zo_dno.search import best_of_n as best_of_n
+from zo_dno.search import best_of_n
 from zo_dno.search.archive import Archive, Found
 from zo_dno.search.recorded import found_of
-from zo_dno.search.reranking import Standing
+from zo_dno.search.reevaluation import Standing
 from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.images import read_png
 from zo_dno.storage.ledger import BASELINE, Ledger, QueryRow
@@ -127,7 +127,7 @@ def _no_image() -> np.ndarray:
 
 def _baseline(
     kept: dict[str, Any] | None, measured: Sequence[QueryRow], first: Sequence[QueryRow], *, constrained: bool
-) -> Baseline | None:
+) -> best_of_n.Baseline | None:
     """Make the curve of best-of-N again from the answers that it was made from."""
     if kept is None:
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zo_dno.ipython import show_html
 
 if TYPE_CHECKING:
-    from zo_dno.search.loop import Step
+    from zo_dno.search.progress import Step
 
 _INTERVAL = 0.2  # seconds between two updates of a bar
 

@@ -1,43 +1,19 @@
 """What a run found, as an object and as `result.json`."""
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.results.environment import versions
 from zo_dno.search.archive import Found
+from zo_dno.search.best_of_n import Baseline
 from zo_dno.search.budget import Limit
-from zo_dno.search.loop import Status
-from zo_dno.search.reranking import Standing
+from zo_dno.search.progress import Status
+from zo_dno.search.reevaluation import Standing
 from zo_dno.storage.ledger import QueryRow
 
 if TYPE_CHECKING:
     from PIL import Image
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """Best-of-N at as many queries as the search had.
-
-    Attributes:
-        queries: N.
-        curve: (N,), best feasible reward of the first n prior draws; NaN while there is none.
-        measured: asked for real, rather than estimated from the run's own prior draws.
-    """
-
-    queries: int
-    curve: tuple[float, ...]
-    measured: bool
-
-    @property
-    def reward(self) -> float | None:
-        """Best-of-N, or None if no draw was eligible."""
-        return None if math.isnan(self.curve[-1]) else self.curve[-1]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `result.json` says of it."""
-        return {"queries": self.queries, "reward": self.reward, "measured": self.measured}
 
 
 @dataclass(frozen=True, slots=True)

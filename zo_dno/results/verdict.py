@@ -39,7 +39,7 @@ def why_infeasible(rows: Sequence[QueryRow], missed: Mapping[str, int], *, const
 
 def why_paused(search: "Search", folder: Path | None) -> str:
     """Say why a run was paused, and how to resume it."""
-    after = f"Paused after {search.queries} answered queries: {search.pause}."
+    after = f"Paused after {search.counts.queries} answered queries: {search.pause}."
     if folder is None:
         return f"{after} No more queries were sent. Give `out` to be able to resume."
     return f"{after} No more queries were sent. Fix it, then: zo-dno resume {folder}"
@@ -61,10 +61,10 @@ def why_nothing_scored(search: "Search", folder: Path | None, max_cost: float | 
             f"No query was sent: max_cost is {max_cost:g}, and one query can cost {worst_case:g} with all its "
             "attempts. Raise max_cost, or lower attempts."
         )
-    if not search.queries:
+    if not search.counts.queries:
         return "The run ended before its first query was answered."
-    reason, count = search.failures.most_common(1)[0]
-    return f"None of {search.queries} queries got a score. Most often ({count} times): {reason}"
+    reason, count = search.counts.failures.most_common(1)[0]
+    return f"None of {search.counts.queries} queries got a score. Most often ({count} times): {reason}"
 
 
 def why_no_scales(search: "Search", n: int, folder: Path | None, max_cost: float | None) -> str:
@@ -74,7 +74,7 @@ def why_no_scales(search: "Search", n: int, folder: Path | None, max_cost: float
     spent = search.stopped_by == "cost"
     why = f"max_cost of {max_cost:g} does not suffice for" if spent else "The run was stopped in"
     remedy = "Give `out` to be able to resume." if folder is None else f"Resume: zo-dno resume {folder}"
-    return f"{why} the warm-up, {search.queries} of {n} queries that scales are measured on. {remedy}"
+    return f"{why} the warm-up, {search.counts.queries} of {n} queries that scales are measured on. {remedy}"
 
 
 def chosen_by_auto(reason: str, screen: int | None, max_cost: float | None) -> str:

@@ -25,7 +25,7 @@ from zo_dno.spaces import DEFAULT_SPACE, SPACES
 from zo_dno.spaces.in_space import in_space
 from zo_dno.spaces.space import SearchSpaceFactory
 from zo_dno.strategies import STRATEGIES
-from zo_dno.strategy import Problem, Strategy
+from zo_dno.strategy import Asynchronous, Problem, Strategy
 from zo_dno.types import Generator
 
 _GIVEN_BY_THE_RUN = ("problem",)
@@ -124,7 +124,7 @@ def make_strategy(
         made = build(problem)
     else:
         made = in_space(problem, noise, find_space(space, space_options or {}), build)
-    if lag and getattr(made, "lag", 0) != lag:
+    if lag and (made.lag if isinstance(made, Asynchronous) else 0) != lag:
         raise InputError(f"lag must be 0 with {name_of(strategy)}, which declares none; got {lag}.")
     return made
 

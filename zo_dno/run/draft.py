@@ -23,7 +23,7 @@ from zo_dno.run.build import load_model, make_generator
 from zo_dno.run.config import RunConfig, validated
 from zo_dno.run.options import RunOptions
 from zo_dno.search.archive import Found
-from zo_dno.search.loop import Step
+from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml, write_text, write_whole
 from zo_dno.storage.run_folder import CONFIG, RunFolder
 from zo_dno.strategies import DEFAULT_STRATEGY

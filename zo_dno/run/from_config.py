@@ -15,7 +15,7 @@ from zo_dno.results.result import Result
 from zo_dno.run import optimize as api
 from zo_dno.run.build import find_space, find_strategy, load_model, make_generator, make_reward, requiring
 from zo_dno.run.config import RunConfig, validated
-from zo_dno.search.loop import Step
+from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.run_folder import CONFIG, RunFolder, check_is_run, load_noise
 

@@ -23,7 +23,7 @@ from zo_dno.run import optimize as api
 from zo_dno.run.build import make_generator, make_reward, requiring
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import RunConfig, validated
-from zo_dno.search.loop import Step
+from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.run_folder import CONFIG
 from zo_dno.types import Generator, Repromptable, capabilities_of

@@ -23,7 +23,7 @@ from zo_dno.run.config import CHANGEABLE, RunConfig, flattened, with_current_nam
 from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions, is_noisy, with_preselection
 from zo_dno.run.session import Session
 from zo_dno.run.spec import RunSpec
-from zo_dno.search.loop import Step
+from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_noise
 from zo_dno.strategies import DEFAULT_STRATEGY

@@ -20,7 +20,7 @@ from zo_dno.oracle.combination.oracle import CombinedOracle, TermOracle
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.query_queue import Responses
 from zo_dno.results.outputs import write_outputs
-from zo_dno.results.result import Baseline, Result
+from zo_dno.results.result import Result
 from zo_dno.results.verdict import chosen_by_auto, unmet, why_infeasible, why_no_scales, why_nothing_scored, why_paused
 from zo_dno.reward import Reward
 from zo_dno.rng import stream_seed
@@ -28,18 +28,19 @@ from zo_dno.run.manifest import Manifest
 from zo_dno.run.oracles import Oracles
 from zo_dno.run.spec import RunSpec
 from zo_dno.run.warm_up import measured_scales
-from zo_dno.search import best_of_n as best_of_n
+from zo_dno.search import best_of_n
 from zo_dno.search.archive import Archive, Found
 from zo_dno.search.budget import Budget
-from zo_dno.search.loop import DriftError, Search
+from zo_dno.search.drift import DriftError
+from zo_dno.search.loop import Search
+from zo_dno.search.preselection import Preselection
+from zo_dno.search.reevaluation import MOST, Reevaluation
 from zo_dno.search.replay import adopt, replay
-from zo_dno.search.reranking import MOST, Reevaluation
-from zo_dno.search.screening import Preselection
 from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.ledger import BASELINE, HELD_OUT, REPEAT, WARM_UP, Ledger
 from zo_dno.storage.rows import query_row
 from zo_dno.storage.run_folder import RunFolder
-from zo_dno.strategy import Problem, Strategy
+from zo_dno.strategy import Explains, HasPriorDraws, Problem, Strategy
 from zo_dno.types import Query, Response, model_of, prompt_of
 
 log = logging.getLogger(__name__)
@@ -109,8 +110,8 @@ class Session:
         search = self._prepared("search", self._spec.build_strategy, before_repeats, self._options.top)
         search.run()
         reevaluation = self._repeat(search, kept_back)
-        if search.drift:
-            self._manifest.note_drift(search.drift)
+        if search.drift.found:
+            self._manifest.note_drift(search.drift.found)
         if search.archive.best is None:
             raise RunError(why_nothing_scored(search, self._path, self._options.max_cost, self._spec.worst_case))
         compared = self._baseline(search)
@@ -209,9 +210,9 @@ class Session:
         if sum(row.completed for row in self._ledger.queries(WARM_UP)) < n:
             search = self._prior_draws(WARM_UP, n)
             search.run()
-            if search.drift:
-                self._manifest.note_drift(search.drift)
-            if search.queries < n:
+            if search.drift.found:
+                self._manifest.note_drift(search.drift.found)
+            if search.counts.queries < n:
                 raise RunError(why_no_scales(search, n, self._path, self._options.max_cost))
         measured = measured_scales(self._ledger.queries(WARM_UP), wanted, divide=oracle.reward.standardised)
         oracle.scales = {**oracle.scales, **measured}
@@ -227,6 +228,7 @@ class Session:
     def _prepared(self, stage: str, build: Callable[[], Strategy], budget: Budget, top: int) -> Search:
         """Make a search and bring it to where its ledger ends."""
         options = self._options
+        factor = options.screen if stage == "search" else 0
         contenders = MOST if stage == "search" and self._spec.kept_back else 0
 
         def fresh() -> Search:
@@ -239,7 +241,7 @@ class Session:
                 accept_drift=self._accept_drift,
                 on_step=self._spec.on_step,
                 actor_pools=self._actor_pools,
-                screen=Preselection(options.screen, options.seed) if options.screen and stage == "search" else None,
+                preselection=Preselection(factor, options.seed) if factor else None,
             )
 
         search = fresh()
@@ -259,10 +261,11 @@ class Session:
             self._manifest.note_drift(str(drift), adopted=True)
         return search
 
-    def _baseline(self, search: Search) -> Baseline | None:
-        n = search.queries if self._options.baseline == "equal" else self._options.baseline
+    def _baseline(self, search: Search) -> best_of_n.Baseline | None:
+        n_prior = search.strategy.n_prior if isinstance(search.strategy, HasPriorDraws) else 0
+        n = search.counts.queries if self._options.baseline == "equal" else self._options.baseline
         if n == 0 or search.status in ("interrupted", "paused"):
-            return best_of_n.estimated(self._ledger.queries()[: getattr(search.strategy, "n_prior", 0)], search.queries)
+            return best_of_n.estimated(self._ledger.queries()[:n_prior], search.counts.queries)
         self._prior_draws(BASELINE, n).run()
         return best_of_n.measured(self._ledger.queries(BASELINE), constrained=search.objective.constrained)
 
@@ -304,14 +307,16 @@ class Session:
         self,
         search: Search,
         held_out: dict[str, tuple[float | None, float | None]],
-        baseline: Baseline | None,
+        baseline: best_of_n.Baseline | None,
         reevaluation: Reevaluation | None,
     ) -> Result:
         first, best = search.archive.first, search.archive.best
         assert first is not None
         assert best is not None
-        every, reason = self._ledger.all_queries(), getattr(search.strategy, "reason", None)
+        every = self._ledger.all_queries()
+        reason = search.strategy.reason if isinstance(search.strategy, Explains) else None
         history = tuple(row for row in every if row.stage == "search" and row.completed)
+        seconds = search.stopwatch.seconds
         missed, constrained = unmet(self._spec.thresholds, history), search.objective.constrained
         return Result(
             status=search.status,
@@ -324,20 +329,20 @@ class Session:
             unit=self._spec.reward.unit,
             strategy=self._options.strategy,
             seed=self._options.seed,
-            queries=search.queries + (reevaluation.spent if reevaluation else 0),
+            queries=search.counts.queries + (reevaluation.spent if reevaluation else 0),
             cached_queries=sum(row.cached for row in history),
             nfe=search.nfe,
             cost=self._spec.purse.spent,
             tokens=sum(row.tokens for row in every),
-            failed_queries=search.failed,
-            failures=dict(search.failures),
+            failed_queries=search.counts.failed,
+            failures=dict(search.counts.failures),
             first=first,
             best=best,
             top=tuple(search.archive.top),
             improvements=tuple(search.archive.improvements),
             history=history,
             held_out=held_out,
-            seconds={name: search.seconds[name] for name in ("total", "generate", "score", "strategy", "other")},
+            seconds={name: seconds[name] for name in ("total", "generate", "score", "strategy", "other")},
             baseline=baseline,
             folder=self._path,
             infeasible=None if best.feasible else why_infeasible(history, missed, constrained=constrained),
@@ -345,6 +350,6 @@ class Session:
             scales=self._scales,
             repeats=tuple(reevaluation.standings) if reevaluation else (),
             noise=reevaluation.noise if reevaluation else None,
-            images=search.images,
+            images=search.counts.images,
             chosen=chosen_by_auto(reason, self._options.screen, self._options.max_cost) if reason else None,
         )

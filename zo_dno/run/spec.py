@@ -15,10 +15,10 @@ from zo_dno.reward import Reward
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
 from zo_dno.search.budget import Budget
-from zo_dno.search.loop import Step
 from zo_dno.search.objective import Objective
-from zo_dno.search.reranking import kept_back
-from zo_dno.search.screening import Preselection
+from zo_dno.search.preselection import Preselection
+from zo_dno.search.progress import Step
+from zo_dno.search.reevaluation import kept_back
 from zo_dno.search.white_box import check_white_box
 from zo_dno.storage.ledger import QueryRow
 from zo_dno.strategy import Strategy, WhiteBox

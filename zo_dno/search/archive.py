@@ -26,7 +26,7 @@ class Found:
         components: the numbers that the reward was made of.
         spread: standard deviation among the raters, judges or samples behind the reward.
         load_image: returns the image (H, W, 3) uint8; asked once, when it is needed.
-        answers: behind `reward`; more than 1 where a judge was asked again (zo_dno.search.reranking).
+        answers: behind `reward`; more than 1 where a judge was asked again (zo_dno.search.reevaluation).
         error: standard error of `reward` where it is their mean.
     """
 

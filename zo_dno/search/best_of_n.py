@@ -1,19 +1,44 @@
-"""Best-of-N at as many queries as the search had: asked for real, or estimated from the run's own prior draws."""
+"""Best-of-N at as many queries as the search had: measured, or estimated from the run's own prior draws."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
+from typing import Any
 
 import numpy as np
 
-from zo_dno.results.result import Baseline
 from zo_dno.storage.ledger import QueryRow
 
-MIN_DRAWS = 8  # below this, a spread says too little
+MIN_DRAWS = 8  # below this number the measured spread is too uncertain
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Best-of-N at as many queries as the search had.
+
+    Attributes:
+        queries: Number of prior draws, N.
+        curve: Best feasible reward among the first n prior draws, (N,); NaN while there is none.
+        measured: Whether the draws were scored, rather than estimated from the run's own prior draws.
+    """
+
+    queries: int
+    curve: tuple[float, ...]
+    measured: bool
+
+    @property
+    def reward(self) -> float | None:
+        """Best-of-N, or None if no draw is feasible."""
+        return None if math.isnan(self.curve[-1]) else self.curve[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of `result.json`."""
+        return {"queries": self.queries, "reward": self.reward, "measured": self.measured}
 
 
 def measured(queries: Sequence[QueryRow], *, constrained: bool) -> Baseline | None:
-    """Follow the best eligible reward over prior draws that were asked for."""
+    """Follow the best feasible reward over scored prior draws."""
     if not queries:  # interrupted before the first
         return None
     rewards = [
@@ -25,10 +50,10 @@ def measured(queries: Sequence[QueryRow], *, constrained: bool) -> Baseline | No
 
 
 def estimated(prior_draws: Sequence[QueryRow], n: int) -> Baseline | None:
-    """Expect the best of 1..n from the mean and spread of a few prior draws, taking their rewards as normal.
+    """Estimate the expected best of 1..n from the mean and spread of a few prior draws, with normal rewards assumed.
 
-    The expected largest of n normal numbers is taken at the (n - 0.375) / (n + 0.25) quantile (Blom 1958). Where some
-    draws do not meet what the reward requires, there is no estimate: those that do are too few, and not normal.
+    The expected largest of n normal numbers is taken at the (n - 0.375) / (n + 0.25) quantile (Blom 1958). There is no
+    estimate where some draws violate the reward's constraints: those that meet them are too few, and not normal.
     """
     if any(query.reward_violation for query in prior_draws):
         return None

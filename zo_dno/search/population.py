@@ -1,6 +1,7 @@
-"""What one `ask` proposed, on its way from noise to scores."""
+"""Populations on their way from noise to scores."""
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,19 +9,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zo_dno.search.objective import Plausibility
+from zo_dno.noise.plausibility import Plausibility
 from zo_dno.storage.ledger import PopulationRow, QueryRow
 from zo_dno.types import Candidates, Rendered
 
 
 @dataclass(slots=True)
 class Population:
-    """What one `ask` proposed, and the rows of those that were asked about.
+    """The candidates of one `ask` of the strategy, with everything known about them.
 
     Attributes:
-        wanted: ids that are being asked about.
-        told: (n,) float64, what the strategy is told of a recorded population.
-        known: the strategy knows it already.
+        row: Row of the population in the ledger.
+        candidates: Noise and ids.
+        rows: Rows of the queries in the ledger, by id.
+        rendered: Images, in the order of the candidates; as many as are rendered in this session.
+        plausibility: Plausibility of the noise.
+        image_noise: Noise that the strategy adds to the images, (n, 3, H, W).
+        features: Features of the images for pre-selection, (n, m).
+        predictions: Predicted rewards, (n,); NaN where pre-selection predicts nothing.
+        queried: Ids of the candidates that are being rendered and scored.
+        told: Scores that the strategy was told in an earlier session, (n,) float64.
+        known: Whether the strategy knows these scores already.
     """
 
     row: PopulationRow
@@ -31,27 +40,27 @@ class Population:
     image_noise: Tensor | None = None
     features: np.ndarray | None = None
     predictions: np.ndarray | None = None
-    wanted: tuple[int, ...] = ()
+    queried: tuple[int, ...] = ()
     told: Tensor | None = None
     known: bool = False
 
     @property
-    def under_way(self) -> int:
-        """How many are being asked about."""
-        return sum(not self.is_settled(id_) for id_ in self.wanted)
+    def in_flight(self) -> int:
+        """Number of candidates that are being rendered or scored."""
+        return sum(not self.is_settled(id_) for id_ in self.queried)
 
     @property
     def unsettled(self) -> int:
-        """How many have no score yet, and may get one."""
+        """Number of candidates that have no score yet and may get one."""
         return sum(not self.is_settled(id_) for id_ in self.candidates.ids)
 
     def is_settled(self, id_: int) -> bool:
-        """The candidate has a score, or will have none."""
+        """Return whether a candidate has a score, or will have none."""
         return id_ in self.rows and self.rows[id_].settled
 
     @property
     def complete(self) -> bool:
-        """Every candidate is settled, and what was guessed is known."""
+        """Whether every candidate is settled, and every prediction in the place of a score is known."""
         if self.told is not None:
             return True
         known = self.predictions is not None or all(row.status != "screened" for row in self.rows.values())
@@ -59,12 +68,30 @@ class Population:
 
     @property
     def rewards(self) -> Tensor:
-        """Rewards of a complete population, (n,) float64, with guesses where nobody was asked; NaN is missing."""
+        """Rewards of a complete population, (n,) float64, predicted where pre-selection skipped the query."""
         found = rewards_of([self.rows[id_] for id_ in self.candidates.ids])
         for place, id_ in enumerate(self.candidates.ids):
             if self.predictions is not None and self.rows[id_].status == "screened":
                 found[place] = float(self.predictions[place])
         return found
+
+
+class PendingPopulations(deque[Population]):
+    """The populations that the strategy proposed and is not told yet, in order."""
+
+    @property
+    def in_flight(self) -> int:
+        """Number of candidates that are being rendered or scored."""
+        return sum(population.in_flight for population in self)
+
+    @property
+    def unsettled(self) -> int:
+        """Number of candidates that have no score yet and may get one."""
+        return sum(population.unsettled for population in self)
+
+    def of(self, id_: int) -> Population | None:
+        """Return the population of a candidate, or None once it is told."""
+        return next((population for population in self if id_ in population.candidates.ids), None)
 
 
 def rewards_of(rows: Sequence[QueryRow]) -> Tensor:
@@ -73,5 +100,5 @@ def rewards_of(rows: Sequence[QueryRow]) -> Tensor:
 
 
 def reward_violations(rows: Sequence[QueryRow]) -> Tensor:
-    """Return how far rows are from what the reward requires, (n,) float64."""
+    """Return the violations of the reward's constraints, (n,) float64."""
     return torch.tensor([row.reward_violation for row in rows], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Going on with a recorded search: the strategy is asked again and told what the ledger holds, in the same order."""
+"""Resuming a recorded search: the strategy proposes and is told again, in the order of the ledger."""
 
 from itertools import groupby
 from pathlib import Path
@@ -6,7 +6,10 @@ from pathlib import Path
 import torch
 
 from zo_dno.errors import InputError
-from zo_dno.search.loop import DriftError, Search
+from zo_dno.generators.renderer import render_images
+from zo_dno.search.drift import DriftError
+from zo_dno.search.loop import Search
+from zo_dno.search.white_box import image_noise_of
 from zo_dno.storage import snapshot
 from zo_dno.storage.images import noise_hash
 from zo_dno.storage.ledger import PopulationRow, QueryRow
@@ -14,25 +17,26 @@ from zo_dno.types import Candidates
 
 
 def replay(search: Search) -> None:
-    """Bring a fresh search to where its ledger ends.
+    """Bring a fresh search to the end of its ledger.
 
     Raises:
-        DriftError: the strategy proposes other noise than it did, or the model draws the last population otherwise.
+        DriftError: the strategy proposes other noise than it did, or the model renders the last population otherwise.
     """
     rows = _by_population(search)
-    candidates, last = None, -1
     for population in search.ledger.populations(search.stage):
-        search.catch_up(search.lag)
-        candidates, last = search.strategy.ask(), population.number
+        _settle(search, search.lag)
+        candidates = search.strategy.ask()
         if candidates.ids[0] != population.first_id or noise_hash(candidates.z) != population.noise:
             raise DriftError(f"the strategy proposes other noise from query {population.first_id + 1} on")
         search.recall(population, candidates, rows.get(population.number, []))
-    if candidates is not None and search.pending[-1].complete:  # any other is drawn, and compared, later
-        search.compare_images(candidates, rows[last])
+    if search.pending and search.pending[-1].complete:  # others are rendered and compared later
+        last = search.pending[-1]
+        images = render_images(search.generator, last.candidates.z, image_noise_of(search.strategy))
+        search.drift.compare(last.candidates.ids, images, last.rows)
 
 
 def adopt(search: Search, path: Path) -> None:
-    """Bring a fresh search to where its ledger ends from the strategy's last snapshot, whatever a replay would propose.
+    """Bring a fresh search to the end of its ledger from the strategy's last snapshot instead of a replay.
 
     Raises:
         InputError: there is no snapshot of the last population.
@@ -50,12 +54,24 @@ def adopt(search: Search, path: Path) -> None:
         candidates = pending.get(population.number) or _without_noise(search, population)
         own = rows.get(population.number, [])
         search.recall(population, candidates, own, known=population.number not in pending)
-        search.catch_up(len(pending))
-    if kept.population > populations[-1].number:  # it was killed before anything of that population was asked
+        _settle(search, len(pending))
+    if kept.population > populations[-1].number:  # the run was killed before the first query of that population
         first_id, size = kept.candidates.ids[0], len(kept.candidates)
         row = PopulationRow(search.stage, kept.population, first_id, size, noise_hash(kept.candidates.z))
         search.ledger.put(populations=[row])
         search.recall(row, kept.candidates, [])
+
+
+def _settle(search: Search, most: int) -> None:
+    """Tell recorded populations until at most `most` are pending.
+
+    Raises:
+        DriftError: one of them was never complete.
+    """
+    while len(search.pending) > most:
+        if not search.pending[0].complete:
+            raise DriftError(f"population {search.pending[0].row.number} was not waited for as it is now")
+        search.settle()
 
 
 def _by_population(search: Search) -> dict[int, list[QueryRow]]:
@@ -64,7 +80,7 @@ def _by_population(search: Search) -> dict[int, list[QueryRow]]:
 
 
 def _without_noise(search: Search, population: PopulationRow) -> Candidates:
-    """Stand in for candidates that cannot be proposed again; the noise of those worth keeping was kept."""
+    """Return candidates that cannot be proposed again, with the noise of those whose noise was kept."""
     ids = tuple(range(population.first_id, population.first_id + population.size))
     z = torch.full((population.size, search.generator.layout.d), torch.nan)
     for place, id_ in enumerate(ids):

@@ -1,29 +1,26 @@
-"""What white-box strategies are handed: the generator, and where the reward has one its gradient."""
+"""The model that white-box strategies use: a differentiable generator, and the reward's gradient where it has one."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.errors import InputError
 from zo_dno.generators.pixels import render_floats
+from zo_dno.generators.renderer import Renderer
 from zo_dno.reward import Reward
 from zo_dno.search.objective import Objective
 from zo_dno.strategy import PerturbsImages, Strategy, WhiteBox
 from zo_dno.types import Differentiable, Generator, HasVjp, prompt_of
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 @runtime_checkable
 class DifferentiableReward(Protocol):
-    """A reward that is also known as a function of the image before it is rounded."""
+    """A reward that is also a function of the image before rounding."""
 
-    def differentiable(self, images: Tensor, prompts: "Sequence[str]") -> Tensor:
-        """Score images (n, 3, H, W) in [0, 1], (n,), so that autograd can pass."""
+    def differentiable(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Score images (n, 3, H, W) in [0, 1] with autograd, (n,)."""
         ...
 
 
@@ -31,9 +28,9 @@ class Opened:
     """A generator and a reward as white-box strategies see them.
 
     Args:
-        generator: with `render`.
-        reward: whose gradient may be asked for.
-        objective: that knows what is plausible.
+        generator: Generator with `render`.
+        reward: Reward whose gradient a strategy may take.
+        objective: Objective that decides what is plausible.
     """
 
     def __init__(self, generator: Generator, reward: Reward, objective: Objective) -> None:
@@ -42,14 +39,14 @@ class Opened:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(3, H, W)."""
+        """Shape of an image, (3, H, W)."""
         if self._shape is None:
             _, *rest = self.render(torch.zeros(1, self._generator.layout.d)).shape
             self._shape = (rest[0], rest[1], rest[2])
         return self._shape
 
     def render(self, z: Tensor) -> Tensor:
-        """Draw z (n, d) as (n, 3, H, W) float32 in [0, 1], without a graph."""
+        """Render z (n, d) as (n, 3, H, W) float32 in [0, 1], without a graph."""
         assert isinstance(self._generator, Differentiable)
         return render_floats(self._generator, z).float()
 
@@ -65,7 +62,7 @@ class Opened:
         return gradient
 
     def project(self, z: Tensor) -> Tensor:
-        """Move noise z (n, d) that is not plausible to the nearest that is."""
+        """Move implausible noise in z (n, d) to plausible noise near it."""
         return self._objective.project(z)
 
     def reward_gradient(self, images: Tensor) -> Tensor:
@@ -80,15 +77,15 @@ class Opened:
 
 
 def check_white_box(strategy: Strategy, generator: Generator, reward: Reward) -> None:
-    """Refuse what a strategy cannot take gradients through.
+    """Check that a white-box strategy can take its gradients.
 
     Raises:
-        InputError: saying what is in the way.
+        InputError: the generator or the reward has none, or the generator renders in other processes.
     """
     if not isinstance(strategy, WhiteBox):
         return
     name = type(strategy).__name__
-    if isinstance(generator, GeneratorPool):
+    if isinstance(generator, Renderer):  # it renders in its own actors
         raise InputError(f"generators must be 0 with {name}, which takes gradients in the run's own process; got more.")
     if not isinstance(generator, Differentiable):
         raise InputError(
@@ -103,5 +100,5 @@ def check_white_box(strategy: Strategy, generator: Generator, reward: Reward) ->
 
 
 def image_noise_of(strategy: Strategy) -> Tensor | None:
-    """Return what a strategy adds to the images of its last population, if it does."""
+    """Return the noise that a strategy adds to the images of its last population, if it adds any."""
     return strategy.image_noise() if isinstance(strategy, PerturbsImages) else None

@@ -11,7 +11,7 @@ from zo_dno.errors import InputError
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.rng import stream
 from zo_dno.spaces.space import SearchSpace, SearchSpaceFactory
-from zo_dno.strategy import Problem, Regularizer, Strategy, UsesRegularizer, WhiteBox
+from zo_dno.strategy import Explains, HasStepSize, Problem, Regularizer, Strategy, UsesRegularizer, WhiteBox
 from zo_dno.types import Candidates
 
 Build = Callable[[Problem], Strategy]
@@ -63,14 +63,12 @@ class InSpace:
     @property
     def step_size(self) -> float | None:
         """Of the inner strategy."""
-        step: float | None = getattr(self.inner, "step_size", None)
-        return step
+        return self.inner.step_size if isinstance(self.inner, HasStepSize) else None
 
     @property
     def reason(self) -> str | None:
         """Why the inner strategy chose what it chose."""
-        reason: str | None = getattr(self.inner, "reason", None)
-        return reason
+        return self.inner.reason if isinstance(self.inner, Explains) else None
 
     def ask(self) -> Candidates:
         """Propose the next population of the inner strategy, as noise."""

@@ -44,7 +44,7 @@ class QueryRow:
         repeat: how often the same was asked before.
         rater: who was asked, where there are several.
         status: "asked" and without an answer yet, "scored" or "missing"; "screened", not asked about, as its reward was
-            guessed for the strategy (zo_dno.search.screening).
+            guessed for the strategy (zo_dno.search.preselection).
         value: in the reward's unit; None is missing.
         told: what the strategy was told; None is missing, or not told yet.
         told_seq: place in the order of everything that the strategy was told; None is not told yet.

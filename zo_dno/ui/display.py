@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # any of them imports torch, which takes seconds
     from zo_dno.reward import Reward
     from zo_dno.run.draft import Drafted
     from zo_dno.run.many_prompts import Line
-    from zo_dno.search.loop import Step
+    from zo_dno.search.progress import Step
 
 console = Console()
 _LIMITS = {

@@ -21,7 +21,7 @@ from zo_dno.ui.rating_widget import RatingWidget
 if TYPE_CHECKING:
     from zo_dno.results.result import Result
     from zo_dno.run.optimize import AnyReward
-    from zo_dno.search.loop import Step
+    from zo_dno.search.progress import Step
 
 _ENDS = {
     "finished": "Finished",

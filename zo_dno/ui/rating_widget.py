@@ -11,7 +11,7 @@ from zo_dno.judges.rating_tasks import QUESTIONS, SKIPPED, Progress, RatingError
 from zo_dno.ui.controls import Controls, close
 
 if TYPE_CHECKING:
-    from zo_dno.search.loop import Step
+    from zo_dno.search.progress import Step
 
 _LOOK = 0.25  # seconds between looks for what others, or the search, did
 _WIDE, _NARROW, _SMALL = "17rem", "12.5rem", "6rem"  # of an image

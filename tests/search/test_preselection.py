@@ -6,7 +6,7 @@ import pytest
 import zo_dno
 from tests.support.toys import ToyGenerator
 from zo_dno import InputError
-from zo_dno.search.screening import FIRST, Preselection
+from zo_dno.search.preselection import FIRST, Preselection
 from zo_dno.search.surrogate import GaussianProcess, image_features
 from zo_dno.storage.ledger import Ledger
 

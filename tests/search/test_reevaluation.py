@@ -8,7 +8,7 @@ import pytest
 
 import zo_dno
 from zo_dno import InputError
-from zo_dno.search.reranking import Reevaluation, kept_back
+from zo_dno.search.reevaluation import Reevaluation, kept_back
 from zo_dno.types import Score
 
 SEEDS = range(200)

@@ -1,0 +1,172 @@
+"""The recorder of a search: its writes to the ledger, and the images and noise that it keeps."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from zo_dno.oracle.combination.oracle import TermOracle
+from zo_dno.oracle.query_queue import Responses
+from zo_dno.search.archive import Archive
+from zo_dno.search.population import PendingPopulations, Population
+from zo_dno.search.progress import Counts
+from zo_dno.search.recorded import found_of, recorded_image
+from zo_dno.search.stopwatch import Stopwatch
+from zo_dno.storage import snapshot
+from zo_dno.storage.artifacts import Artifacts
+from zo_dno.storage.ledger import TERM, Ledger, QueryRow
+from zo_dno.storage.rows import Named, query_row
+from zo_dno.strategy import Strategy
+from zo_dno.types import AnyImage, Generator, Query, Response, array_of
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Records a search, in the order that makes it resumable at any moment.
+
+    Where every query is expensive (`artifacts.durable`), each step is on the disk before the next one begins.
+
+    Args:
+        stage: Stage of the search in the ledger.
+        reward: Reward that the queries are about.
+        ledger: Ledger of the run.
+        artifacts: Files of the run.
+        archive: Archive that takes the scored candidates.
+        generator: Generator that renders lost images again.
+        pending: Populations that are not told yet.
+        counts: Numbers of queries, images and failures.
+        stopwatch: Times for the populations' rows.
+        snapshot: Path of the strategy's state; None keeps none.
+        constrained: Whether only plausible noise can win.
+    """
+
+    stage: str
+    reward: Named
+    ledger: Ledger
+    artifacts: Artifacts
+    archive: Archive
+    generator: Generator
+    pending: PendingPopulations
+    counts: Counts
+    stopwatch: Stopwatch
+    snapshot: Path | None
+    constrained: bool
+    _told: int = 0
+
+    def proposed(self, population: Population, strategy: Strategy) -> None:
+        """Record a population that a strategy has just proposed, with the strategy's state."""
+        if not self.artifacts.durable:
+            return
+        if self.snapshot is not None:
+            earlier = {other.row.number: other.candidates for other in self.pending}
+            state = strategy.state_dict()
+            snapshot.save(
+                self.snapshot, snapshot.Snapshot(population.row.number, population.candidates, state, earlier)
+            )
+        self.ledger.put(populations=[population.row])
+
+    def on_sent(self, queries: list[Query], term: TermOracle | None = None) -> None:
+        """Record the images of expensive queries, and the queries, before they leave."""
+        if not self.artifacts.durable:
+            return
+        for query in queries if term is None else ():
+            self.artifacts.keep_image(self.stage, query.id, array_of(query.image), query.sha256)
+        rows = [self._row(query, None, term) for query in queries]
+        self.ledger.put(rows, (), self.artifacts.written())
+
+    def on_scored(self, responses: Responses, term: TermOracle | None = None) -> None:
+        """Record responses, before anything is counted, kept or learned from them."""
+        rows = [self._row(query, response, term) for query, response in responses]
+        if term is not None:
+            self.ledger.put(rows)
+            return
+        if self.artifacts.durable:
+            self.ledger.put(rows)
+        for row in rows:
+            population = self.pending.of(row.id)
+            assert population is not None
+            population.rows[row.id] = row
+            self.counts.add(row)
+
+    def skip(self, population: Population, query: Query) -> None:
+        """Note that pre-selection leaves a candidate without a query."""
+        row = replace(self._row(query, None), status="screened")
+        population.rows[query.id] = row
+        self.counts.add(row)
+
+    def told(self, population: Population, scores: torch.Tensor) -> None:
+        """Record the scores (n,) that the strategy is about to be told."""
+        rows = [population.rows[id_] for id_ in population.candidates.ids]
+        told = [
+            replace(row, told=None if math.isnan(score) else score, told_seq=self._told + i)
+            for i, (row, score) in enumerate(zip(rows, scores.tolist(), strict=True))
+        ]
+        self.ledger.put(told, [self.stopwatch.stamped(population.row)], self.artifacts.written())
+
+    def settle(self, population: Population) -> None:
+        """Offer the candidates of a population to the archive, once its scores to tell are recorded."""
+        self._told += len(population.candidates)
+        self._keep(population)
+
+    def end(self) -> None:
+        """Record the responses of populations that are not told yet, and wait for the files."""
+        for population in self.pending:
+            if population.rows:
+                self.ledger.put(population.rows.values(), [self.stopwatch.stamped(population.row)])
+                self._keep(population)
+        self.ledger.put(artifacts=self.artifacts.flush())
+
+    def reopen(self, ids: Sequence[int], term: str) -> None:
+        """Take back failures that say nothing about the candidates, so that a resumed run sends the queries again.
+
+        Args:
+            ids: Ids of the candidates.
+            term: Term of a combination whose queries failed; "" for the whole reward.
+        """
+        if term:
+            rows = [row for row in self.ledger.queries(self.stage + TERM) if row.oracle == term and row.id in ids]
+            self.ledger.put([replace(row, status="asked", cached=False) for row in rows])
+            return
+        for id_ in ids:
+            population = self.pending.of(id_)
+            if population is not None:  # a candidate that was told as missing stays missing
+                row = population.rows[id_]
+                self.counts.add(row, -1)
+                population.rows[id_] = replace(row, status="asked", cached=False)
+
+    def _keep(self, population: Population) -> None:
+        """Offer the scored candidates to the archive in id order, and keep the files of those that matter."""
+        for place, id_ in enumerate(population.candidates.ids):
+            row = population.rows.get(id_)
+            if row is None or not row.completed or row.perturbed:
+                continue
+            load = partial(recorded_image, row, population.candidates, place, self.artifacts, self.generator)
+            if place < len(population.rendered) and population.rendered[place].sha256 == row.image:
+                load = partial(_copied, population.rendered[place].image)
+            found = found_of(row, population.candidates.z[place], load, constrained=self.constrained)
+            matters = self.archive.offer(found)
+            if (matters or id_ % self.artifacts.every == 0) and not self.artifacts.has_image(row.image):
+                self.artifacts.keep_image(self.stage, id_, found.image, row.image)
+            if matters and self.artifacts.durable:
+                self.artifacts.keep_noise(self.stage, id_, found.z)
+
+    def _row(self, query: Query, response: Response | None, term: TermOracle | None = None) -> QueryRow:
+        population = self.pending.of(query.id)
+        assert population is not None
+        assert population.plausibility is not None
+        tested = population.plausibility.at(query.id - population.candidates.ids[0])
+        number = population.row.number
+        if term is not None:
+            earlier = term.earlier(query)
+            return query_row(self.stage + TERM, number, term, tested, query, response, earlier)
+        earlier = population.rows.get(query.id)
+        return query_row(self.stage, number, self.reward, tested, query, response, earlier)
+
+
+def _copied(image: AnyImage) -> np.ndarray:
+    """Return a copy of an image, so that the block of images that holds it can be freed."""
+    return np.copy(array_of(image))
