@@ -1,4 +1,4 @@
-"""A reward in a real Ray Serve answers as `zo-dno serve-reward` does."""
+"""Rewards in a real Ray Serve, which responds as `zo-dno serve-reward` does."""
 
 import asyncio
 import base64
@@ -36,7 +36,7 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
 class Crowd(zo_dno.Reward):
-    """Waits until 24 calls are under way, or has waited long; the score is the most that there were at once."""
+    """Waits until 24 calls are in flight, or for 10 s; the score is the largest number of calls at once."""
 
     name, unit, is_async = "crowd", "calls", True
     policy = CallPolicy(in_flight=24)
@@ -73,7 +73,7 @@ def served():
     patch.undo()
 
 
-def asked(url, images, in_flight=4, **options):
+def scored(url, images, in_flight=4, **options):
     reward = HTTP(url + "/score", **options)
     oracle = Oracle(reward, CallPolicy(in_flight=in_flight, timeout=30, attempts=1, breaker=0))
     try:
@@ -82,17 +82,17 @@ def asked(url, images, in_flight=4, **options):
         oracle.close()
 
 
-def test_it_says_what_the_reward_says(served):
+def test_scores_are_the_rewards(served):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for _ in range(6)]
-    answers = asked(served, images, key_env="ZO_DNO_TOKEN")
+    responses = scored(served, images, key_env="ZO_DNO_TOKEN")
     expected = make_reward("jpeg_larger", {"quality": 60})([Image.fromarray(one) for one in images], ["p"] * 6)
-    assert [answer.score.value for answer in answers] == pytest.approx(list(expected))
+    assert [response.score.value for response in responses] == pytest.approx(list(expected))
 
 
-def test_who_has_no_token_learns_nothing(served):
-    (answer,) = asked(served, [np.zeros((8, 8, 3), np.uint8)])
-    assert answer.score.kind == "HTTP 401"
+def test_a_caller_without_the_token_is_refused(served):
+    (response,) = scored(served, [np.zeros((8, 8, 3), np.uint8)])
+    assert response.score.kind == "HTTP 401"
 
 
 def test_a_run_through_it_equals_one_without(served):
@@ -112,7 +112,7 @@ def test_pages_of_another_name_and_large_requests_are_refused(served):
 
 
 def test_everything_listens_on_loopback_but_a_port_that_asks_for_the_token_of_ray(served):
-    """Serve's replicas listen to each other on all addresses, in version 2.60, whatever they are told."""
+    """Serve's replicas listen to each other on all addresses, in version 2.60, whatever the settings."""
     grpc = importlib.import_module("grpc")  # which has no types
     open_to_all = [one for one in listening() if not one.loopback]
     names = {one.process.partition(".")[0] for one in open_to_all}  # a title may end with the method that it is in
@@ -136,27 +136,27 @@ def test_the_token_is_in_nothing_that_serve_keeps(served):
     assert not [text for text in kept if TOKEN in text]
 
 
-def test_many_calls_are_under_way_at_once(served):
-    """As in the process of `serve-reward`: Ray Serve by itself has five at most, and the others wait."""
+def test_many_calls_are_in_flight_at_once(served):
+    """As in `serve-reward`; Ray Serve's default is five, while the others wait."""
     from ray import serve
 
     serve.run(reward_deployment(Crowd(), num_cpus=0, loopback=True), name="crowd", route_prefix="/crowd")
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (8, 8, 3), dtype=np.uint8) for _ in range(24)]
-    answers = asked(f"{served}/crowd", images, in_flight=24, key_env="ZO_DNO_TOKEN")
+    responses = scored(f"{served}/crowd", images, in_flight=24, key_env="ZO_DNO_TOKEN")
     serve.delete("crowd")
-    assert [answer.score.value for answer in answers] == [24.0] * 24
+    assert [response.score.value for response in responses] == [24.0] * 24
 
 
-def test_who_comes_from_elsewhere_is_sent_away_whatever_serve_listens_on():
-    """A Serve config listens on all addresses unless it says otherwise."""
+def test_callers_from_other_machines_are_refused_at_every_address():
+    """Serve listens on all addresses by default."""
     from zo_dno.deployment import _OnlyFromHere
 
     async def app(scope, receive, send):
-        said.append("let in")
+        sent.append("let in")
 
     async def send(message):
-        said.append(message.get("status"))
+        sent.append(message.get("status"))
 
     for client, expected in (
         (("127.0.0.1", 5), "let in"),
@@ -165,12 +165,12 @@ def test_who_comes_from_elsewhere_is_sent_away_whatever_serve_listens_on():
         (("", 5), 403),
         (None, 403),
     ):
-        said: list = []
+        sent: list = []
         asyncio.run(_OnlyFromHere(app)({"type": "http", "client": client}, None, send))
-        assert said[0] == expected
-    said = []
+        assert sent[0] == expected
+    sent = []
     asyncio.run(_OnlyFromHere(app)({"type": "lifespan"}, None, send))
-    assert said == ["let in"]
+    assert sent == ["let in"]
 
 
 def test_others_may_not_reach_it_without_a_token(monkeypatch):
@@ -194,7 +194,7 @@ def test_without_ray_serve_there_is_one_clear_line(monkeypatch):
         reward_deployment("jpeg_smaller")
 
 
-def test_a_serve_config_says_the_same_as_the_arguments():
+def test_a_serve_config_has_the_same_meaning_as_the_arguments():
     given = Application(reward="jpeg_larger", options={"quality": 60}, replicas="3", actor={"num_cpus": 0})
     made, other = (
         app._bound_deployment

@@ -1,4 +1,4 @@
-"""What is said of paired runs: measures against their definitions, intervals and tests against their error rates."""
+"""Statistics of paired runs: measures against their definitions, intervals and tests against their error rates."""
 
 import math
 from itertools import combinations, product
@@ -41,8 +41,8 @@ def table(scores, budget=64):
     )
 
 
-def drawn(effects, cells=3, seeds=6, seed=0):
-    """Draw a table of entries that share each run's luck, with effects of their own."""
+def sampled(effects, cells=3, seeds=6, seed=0):
+    """Sample a table of entries with effects of their own that share each run's noise."""
     rng = np.random.default_rng(seed)
     luck = rng.normal(size=(cells, seeds))
     own = {entry: rng.normal(size=(cells, seeds)) * 0.5 for entry in effects}
@@ -78,7 +78,7 @@ def test_the_expected_best_is_the_mean_over_all_subsets(values, data):
     assert math.isnan(expected_best_of(np.array(values), len(values) + 1))
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
+def test_intervals_cover_the_truth_at_their_level():
     """300 means of 4 cells of 8 normal values: the percentile bootstrap covers 88 to 97 % of them."""
     covered = 0
     for seed in range(300):
@@ -94,7 +94,7 @@ def test_cells_do_not_mix_in_an_interval():
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
-def test_too_few_seeds_for_an_interval_are_said():
+def test_too_few_seeds_give_no_interval():
     found = interval([np.array([1.0, 2.0])], lambda values: float(values.mean()))
     assert str(found) == "1.500 (too few seeds for an interval)"
 
@@ -104,7 +104,7 @@ def test_the_sign_flip_test_is_exact_for_few_pairs():
     assert math.isnan(sign_flip_p(np.ones(5)))
 
 
-def test_the_sign_flip_test_is_wrong_as_often_as_it_says():
+def test_the_sign_flip_test_has_its_level():
     """400 samples of 20 pairs without an effect: below 5 % in 2 to 9 % of them (99.9 % of the binomial's range)."""
     rng = np.random.default_rng(1)
     assert 8 <= sum(sign_flip_p(rng.normal(size=20), seed) < 0.05 for seed in range(400)) <= 36
@@ -127,7 +127,7 @@ def test_a_run_without_a_winner_counts_as_the_worst():
     assert list(found["score"]) == [-1.0, 1.0, -1.0]
 
 
-def test_pairs_are_of_the_same_cell_and_seed():
+def test_a_pair_has_the_same_cell_and_seed():
     found = normalised(
         table({"a": {("r", "p", 0): 1.0, ("r", "p", 1): 2.0, ("r", "q", 0): 3.0}, "b": {("r", "p", 1): 4.0}}), "a"
     )
@@ -136,30 +136,30 @@ def test_pairs_are_of_the_same_cell_and_seed():
     assert difference == pytest.approx([score["b", "p", 1] - score["a", "p", 1]])
 
 
-def test_a_claim_says_what_is_and_what_is_not_significant():
-    found = normalised(drawn({"random_search": 0.0, "ahead": 1.5, "level": 0.0, "behind": -1.5}), "random_search")
-    said = {claim.entry: claim for claim in claims(found, "random_search", 64)}
-    assert next(iter(said)) == "ahead"
-    assert list(said)[-1] == "behind"
-    assert "is ahead of random_search" in str(said["ahead"])
-    assert "is behind random_search" in str(said["behind"])
-    assert "are not told apart" in str(said["level"])
-    assert said["ahead"].difference.low > 0 > said["behind"].difference.high
+def test_a_claim_states_whether_it_is_significant():
+    found = normalised(sampled({"random_search": 0.0, "ahead": 1.5, "level": 0.0, "behind": -1.5}), "random_search")
+    stated = {claim.entry: claim for claim in claims(found, "random_search", 64)}
+    assert next(iter(stated)) == "ahead"
+    assert list(stated)[-1] == "behind"
+    assert "is ahead of random_search" in str(stated["ahead"])
+    assert "is behind random_search" in str(stated["behind"])
+    assert "are not told apart" in str(stated["level"])
+    assert stated["ahead"].difference.low > 0 > stated["behind"].difference.high
 
 
-def test_a_claim_of_few_pairs_says_so():
+def test_a_claim_of_few_pairs_is_not_significant():
     claim = Claim("a", "b", 64, Interval(0.5, math.nan, math.nan), 1.0, 3, math.nan)
     assert "3 pairs are too few to say whether that is chance (it takes 6)" in str(claim)
     assert not claim.is_significant
 
 
 @pytest.mark.slow
-def test_claims_of_many_equal_entries_are_wrong_in_few_comparisons():
-    """60 comparisons of 5 entries that are all alike: any false claim in at most 9 of them (99.9 % of 5 %)."""
+def test_claims_about_equal_entries_have_their_level():
+    """60 comparisons of 5 equal entries: a false claim in at most 9 of them (99.9 % of the binomial's range at 5 %)."""
     wrong = 0
     for seed in range(60):
         scores = normalised(
-            drawn(dict.fromkeys(["random_search", "a", "b", "c", "d"], 0.0), seed=seed), "random_search"
+            sampled(dict.fromkeys(["random_search", "a", "b", "c", "d"], 0.0), seed=seed), "random_search"
         )
         wrong += any(claim.is_significant for claim in claims(scores, "random_search", 64))
     assert wrong <= 9
@@ -178,12 +178,12 @@ def test_improvement_profiles_and_ranks_agree_with_their_definitions():
 
 
 def test_the_scale_of_rewards_does_not_matter():
-    one = drawn({"random_search": 0.0, "a": 0.7})
+    one = sampled({"random_search": 0.0, "a": 0.7})
     other = one.assign(best=one["best"] * 1000 - 5)
     first, second = (claims(normalised(t, "random_search"), "random_search", 64)[0] for t in (one, other))
     assert first.difference.value == pytest.approx(second.difference.value)
     assert first.p == second.p
 
 
-def test_the_level_is_the_one_that_is_documented():
+def test_the_constants_are_the_documented_ones():
     assert (statistics.LEVEL, statistics.FEWEST_SEEDS, statistics.FEWEST_PAIRS) == (0.95, 3, 6)

@@ -1,4 +1,4 @@
-"""A real Ray of several nodes on this machine: the same result as in one process, whatever dies."""
+"""Real Ray clusters of several nodes on this machine: results equal those of one process after any failure."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ _CHECKS = {  # how soon a node that is gone is missed, in ms
 
 
 class Large(ToyGenerator):
-    """Draws images that Ray keeps where they were drawn, as it does from 100 kB on."""
+    """Renders images that Ray keeps on the machine that rendered them, as it does from 100 kB on."""
 
     batch_size = 4
 
@@ -46,7 +46,7 @@ class Large(ToyGenerator):
 
 
 class Slow(zo_dno.Reward):
-    """Mean grey level, after a while; notes in which process it was asked."""
+    """Mean grey level, after a while; logs the process of each call."""
 
     name, unit = "slow", "grey"
 
@@ -66,7 +66,7 @@ class Slow(zo_dno.Reward):
 
 @pytest.fixture(scope="module")
 def cluster():
-    os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads them when it is imported
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads them at import
     os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from ray.cluster_utils import Cluster
@@ -99,16 +99,16 @@ class Timeless(Slow):
 
 @pytest.fixture(scope="module")
 def here():
-    """What one process finds."""
+    """Return the result of one process."""
     return comparable(zo_dno.optimize(Large(), Timeless(), **OPTIONS))
 
 
 class Trouble(threading.Thread):
-    """Makes trouble once the images of the first population are drawn and are being asked about."""
+    """Makes trouble once some images of the first population are scored."""
 
-    def __init__(self, drawer, reward_log, make):
+    def __init__(self, renderer, reward_log, make):
         super().__init__()
-        self.drawer, self.log, self.make, self.at = drawer, reward_log, make, None
+        self.renderer, self.log, self.make, self.at = renderer, reward_log, make, None
 
     def run(self):
         while len(self.log.read_text().splitlines() if self.log.exists() else ()) < 5:
@@ -119,17 +119,17 @@ class Trouble(threading.Thread):
 
 @pytest.fixture
 def run(cluster, here, tmp_path):
-    """Run with one actor that draws and three that score, make trouble in its middle, and compare."""
+    """Run with one actor that renders and three that score, make trouble in its middle, and compare."""
 
     def with_trouble(title, make, **policy):
         log = tmp_path / "log"
-        takes = Takes(resources={"drawing": 1})
-        drawer = GeneratorPool(Large, 1, takes=takes, address=cluster.address)
-        trouble = Trouble(drawer, log, make)
+        takes = Takes(resources={"rendering": 1})
+        renderer = GeneratorPool(Large, 1, takes=takes, address=cluster.address)
+        trouble = Trouble(renderer, log, make)
         trouble.start()
         try:
             result = zo_dno.optimize(
-                *(drawer, Slow(log=log)),
+                *(renderer, Slow(log=log)),
                 workers=3,
                 worker_resources={"scoring": 1},
                 ray=cluster.address,
@@ -137,7 +137,7 @@ def run(cluster, here, tmp_path):
                 **OPTIONS,
             )
         finally:
-            drawer.close()
+            renderer.close()
             trouble.join()
         print(f"\n{title}: over {time.monotonic() - trouble.at:.1f} s after it began")
         assert comparable(result) == here
@@ -153,7 +153,7 @@ def pids(log):
 
 
 def test_nothing_happens(run, cluster):
-    cluster.add("drawing", 1)
+    cluster.add("rendering", 1)
     cluster.add("scoring", 3)
     run("nothing", lambda: None)
 
@@ -175,22 +175,22 @@ def test_an_actor_hangs(run, tmp_path):
     os.kill(stopped[0], signal.SIGCONT)
 
 
-def test_a_node_is_lost_that_scores(run, cluster):
+def test_a_scoring_node_is_lost(run, cluster):
     cluster.add("scoring", 3)
 
     def lose():
         cluster.remove_node(cluster.named["scoring"].pop(0), allow_graceful=False)
 
-    run("a node lost that scores", lose)
+    run("a scoring node lost", lose)
 
 
-def test_the_node_is_lost_that_draws_and_holds_the_images(run, cluster):
-    cluster.add("drawing", 1)
+def test_the_rendering_node_that_holds_the_images_is_lost(run, cluster):
+    cluster.add("rendering", 1)
 
     def lose():
-        cluster.remove_node(cluster.named["drawing"].pop(0), allow_graceful=False)
+        cluster.remove_node(cluster.named["rendering"].pop(0), allow_graceful=False)
 
-    run("the node lost that draws", lose)
+    run("the rendering node lost", lose)
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_more_gpus_than_there_are(cluster, impatient):
 def test_workers_without_the_package(cluster, tmp_path):
     import ray
 
-    ray.shutdown()  # what workers find is settled when a process joins
+    ray.shutdown()  # the environment of workers is fixed when a process joins
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['zo_dno'] = None\n")
     violation = {"py_modules": None, "env_vars": {"PYTHONPATH": str(tmp_path)}}
     with pytest.raises(
@@ -216,7 +216,7 @@ def test_workers_without_the_package(cluster, tmp_path):
     ray.shutdown()
 
 
-def test_nobody_and_somebody_else_at_the_address():
+def test_no_server_and_another_server_at_the_address():
     with pytest.raises(InputError, match=r"there is no answer at 127\.0\.0\.1:1: .*Start one with `ray start --head`"):
         connect("127.0.0.1:1")
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
@@ -243,20 +243,20 @@ except InputError as error:
 
 
 @pytest.mark.parametrize(
-    ("token", "version", "said"),
+    ("token", "version", "message"),
     [
         ("1" * 64, None, "It must be a Ray cluster whose token, if it has one, is in RAY_AUTH_TOKEN"),
         (None, "2.59.0", "ray must run the same versions at .* as here: Version mismatch"),
     ],
     ids=["token", "version"],
 )
-def test_a_driver_that_does_not_fit_the_cluster(cluster, token, version, said):
+def test_a_driver_that_does_not_fit_the_cluster(cluster, token, version, message):
     import ray
 
     values = {"token": token or os.environ["RAY_AUTH_TOKEN"], "version": version or ray.__version__}
     code = _OTHER_DRIVER.format(address=cluster.address, **values)
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert re.search(said, found.stdout)
+    assert re.search(message, found.stdout)
     assert len(found.stdout.splitlines()) == 1
 
 
@@ -281,8 +281,8 @@ def test_rays_metrics_show_the_actors(cluster):
     assert line.endswith(" 2.0")
 
 
-def test_the_driver_is_killed_and_the_run_goes_on(cluster, tmp_path):
-    """The search's own process dies in the middle; its actors end with it, and another one carries the run on."""
+def test_a_run_whose_driver_is_killed_resumes(cluster, tmp_path):
+    """The search's process dies in the middle and its actors with it; another process resumes the run."""
     options = ["--steps", "1", "--threads", "1", "--strategy-option", "population=16"]
     actors = ["--ray", cluster.address, "--workers", "2", "--worker-cpus", "0", "--generators", "1"]
     run = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "160", *options, *actors, "--generator-cpus", "0"]

@@ -1,4 +1,4 @@
-"""Drawing in Ray actors gives what drawing here gives, and goes on when one of them dies."""
+"""Generators in Ray actors: the same images as in this process, also after an actor died."""
 
 import os
 from functools import partial
@@ -16,7 +16,7 @@ OPTIONS = {"queries": 48, "seed": 1, "strategy_options": {"population": 12}, "to
 
 
 class Blocks(ToyGenerator):
-    """Draws blocks of 4; dies of the first one that it draws while `fatal` says so."""
+    """Renders blocks of 4; ends its process at a block for which `fatal` returns true."""
 
     batch_size = 4
 
@@ -62,12 +62,12 @@ def here():
 
 @pytest.mark.parametrize("actors", [1, 3])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_where_images_are_drawn_and_scored_changes_nothing(pool, here, actors, workers):
+def test_results_do_not_depend_on_where_images_are_rendered_and_scored(pool, here, actors, workers):
     assert comparable(zo_dno.optimize(pool(Blocks, actors), "jpeg_smaller", workers=workers, **OPTIONS)) == here
 
 
 @pytest.mark.slow
-def test_the_built_in_model_draws_the_same_in_an_actor(pool):
+def test_the_built_in_model_renders_the_same_in_an_actor(pool):
     make = partial(zo_dno.DiffusersGenerator.builtin, prompt="mountains at day", steps=2)
     options = {"queries": 40, "seed": 2, "strategy_options": {"population": 20}}
     there = zo_dno.optimize(pool(make, 1, threads=1), "jpeg_smaller", **options)
@@ -75,7 +75,7 @@ def test_the_built_in_model_draws_the_same_in_an_actor(pool):
     assert there.model == "scenes"
 
 
-def test_only_images_that_are_kept_come_here(pool, tmp_path, monkeypatch):
+def test_only_kept_images_are_fetched(pool, tmp_path, monkeypatch):
     fetched, fetch = [], generators._Remote.fetch
     monkeypatch.setattr(generators._Remote, "fetch", lambda self: fetched.append(self.reference) or fetch(self))
     result = zo_dno.optimize(pool(Blocks), "jpeg_smaller", keep_images=16, out=tmp_path / "run", **OPTIONS)
@@ -102,7 +102,7 @@ def test_a_generator_that_always_dies_ends_the_run_after_a_few(pool):
         zo_dno.optimize(pool(partial(Blocks, lambda: True)), "jpeg_smaller", **OPTIONS)
 
 
-def test_what_a_generator_raises_is_raised_here(pool):
+def test_an_exception_of_a_generator_is_raised_by_the_caller(pool):
     class Wrong(Blocks):
         def __call__(self, z):
             return super().__call__(z).float()

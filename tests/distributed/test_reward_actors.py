@@ -1,3 +1,5 @@
+"""Rewards in Ray actors: the same scores as in this process, also after an actor died or hung."""
+
 import asyncio
 import os
 import threading
@@ -30,7 +32,7 @@ def number_and_process(images):
 
 
 class Process(zo_dno.Reward):
-    """Scores an image by its own number, and says in which process."""
+    """Scores an image by its own number; `raw` is the process."""
 
     name, unit = "process", "n"
 
@@ -51,11 +53,11 @@ def queries(n):
     return [Query(i, image, image_hash(image), "p") for i, image in enumerate(images)]
 
 
-def asked(reward, n, workers=2, **policies):
-    return asked_in(RewardActors(reward, workers), reward, n, in_flight=workers, first_wait=0.01, **policies)
+def scored(reward, n, workers=2, **policies):
+    return scored_in(RewardActors(reward, workers), reward, n, in_flight=workers, first_wait=0.01, **policies)
 
 
-def asked_in(pool, reward, n, **policies):
+def scored_in(pool, reward, n, **policies):
     oracle = Oracle(reward, CallPolicy(**policies), remote=pool)
     try:
         return oracle.ask(queries(n))
@@ -66,7 +68,7 @@ def asked_in(pool, reward, n, **policies):
 
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_scores_come_back_in_order_from_several_processes(n):
-    scores = [answer.score for answer in asked(Process(), n)]
+    scores = [response.score for response in scored(Process(), n)]
     assert [score.value for score in scores] == list(range(n))
     assert len({score.raw for score in scores}) == min(n, 2)
     assert str(os.getpid()) not in {score.raw for score in scores}
@@ -90,35 +92,35 @@ class Deadly(Process):
 
 
 def test_an_actor_that_dies_or_hangs_is_replaced(tmp_path):
-    answers = asked(Deadly(tmp_path), 5, timeout=8)
-    assert [answer.score.value for answer in answers] == [0, 1, 2, 3, 4]
-    assert answers[1].failures == ("worker died",)
-    assert answers[2].failures == ("timeout",)
+    responses = scored(Deadly(tmp_path), 5, timeout=8)
+    assert [response.score.value for response in responses] == [0, 1, 2, 3, 4]
+    assert responses[1].failures == ("worker died",)
+    assert responses[2].failures == ("timeout",)
 
 
 class Waiting(zo_dno.Reward):
-    """Waits until it is asked about as many images at once as `together`."""
+    """Waits until `together` images are being scored at once."""
 
     name, unit, is_async = "waiting", "n", True
 
     def __init__(self, together):
-        self.together, self.asked = together, 0
+        self.together, self.calls = together, 0
 
     async def __call__(self, images, prompts):
-        self.asked += 1
-        while self.asked < self.together:
+        self.calls += 1
+        while self.calls < self.together:
             await asyncio.sleep(0.01)
         return number_and_process(images)
 
 
-def test_many_queries_of_an_asynchronous_reward_are_under_way_in_one_actor():
+def test_one_actor_scores_many_images_at_once_with_an_asynchronous_reward():
     reward = Waiting(together=8)
-    answers = asked_in(RewardActors(reward, 1, concurrency=8), reward, 8, in_flight=8, timeout=20)
-    assert [answer.score.value for answer in answers] == list(range(8))
-    assert len({answer.score.raw for answer in answers}) == 1
+    responses = scored_in(RewardActors(reward, 1, concurrency=8), reward, 8, in_flight=8, timeout=20)
+    assert [response.score.value for response in responses] == list(range(8))
+    assert len({response.score.raw for response in responses}) == 1
 
 
-def test_a_late_answer_of_an_asynchronous_reward_costs_that_query_alone():
+def test_a_timeout_of_an_asynchronous_reward_fails_that_query_alone():
     class Late(zo_dno.Reward):
         name, unit, is_async = "late", "n", True
 
@@ -128,14 +130,14 @@ def test_a_late_answer_of_an_asynchronous_reward_costs_that_query_alone():
             return number_and_process(images)
 
     reward = Late()
-    answers = asked_in(RewardActors(reward, 1, concurrency=4), reward, 8, in_flight=4, timeout=1, attempts=1)
-    scores = [answer.score for answer in answers]
+    responses = scored_in(RewardActors(reward, 1, concurrency=4), reward, 8, in_flight=4, timeout=1, attempts=1)
+    scores = [response.score for response in responses]
     assert [score.value for score in scores if not score.missing] == [0, 1, 2, 4, 5, 6, 7]
     assert scores[3].kind == "timeout"
-    assert len({score.raw for score in scores} - {None}) == 1  # nobody was replaced
+    assert len({score.raw for score in scores} - {None}) == 1  # the actor was not replaced
 
 
-def test_a_reward_that_keeps_its_answers_in_the_run_folder_stays_here():
+def test_a_reward_that_stores_ratings_in_the_run_folder_takes_no_workers():
     with pytest.raises(InputError, match="workers must be 0 with 'human', which stores ratings in the folder"):
         RewardActors(make_reward("human"), workers=2)
 
@@ -169,7 +171,7 @@ def test_a_reward_that_cannot_start_says_why():
 
 
 class Fatal(Process):
-    """Kills whoever it is asked in; with `only`, of that image."""
+    """Ends its process; with `only`, at that image alone."""
 
     def __init__(self, only=None):
         self.only = only
@@ -181,22 +183,22 @@ class Fatal(Process):
 
 
 @pytest.mark.slow
-def test_an_image_that_kills_whoever_looks_at_it_is_missing_and_the_others_are_not():
-    answers = asked(Fatal(only=2), 5, attempts=3)
-    assert [answer.score.value for answer in answers if not answer.score.missing] == [0, 1, 3, 4]
-    assert answers[2].failures == ("worker died",) * 3
+def test_an_image_that_kills_every_actor_is_missing_and_the_others_are_not():
+    responses = scored(Fatal(only=2), 5, attempts=3)
+    assert [response.score.value for response in responses if not response.score.missing] == [0, 1, 3, 4]
+    assert responses[2].failures == ("worker died",) * 3
 
 
 @pytest.mark.slow
 def test_a_reward_that_kills_every_actor_is_reported_after_a_few():
     with pytest.raises(PauseError, match="workers die at every query"):
-        asked(Fatal(), 20, attempts=5)
+        scored(Fatal(), 20, attempts=5)
 
 
 def test_actors_of_a_reward_without_torch_do_not_load_it():
-    (answer,) = asked(Loaded(), 1, workers=1)
-    assert answer.score.raw == "False"
-    assert answer.score.value < 90
+    (response,) = scored(Loaded(), 1, workers=1)
+    assert response.score.raw == "False"
+    assert response.score.value < 90
 
 
 @pytest.mark.parametrize("reward", ["jpeg_smaller", brightness])
@@ -208,7 +210,7 @@ def test_workers_do_not_change_the_result(toy, reward):
     assert result(2) == result(0)
 
 
-def test_workers_ask_the_parts_of_a_combination(toy):
+def test_workers_score_the_terms_of_a_combination(toy):
     class Waiting(zo_dno.Reward):
         name, unit, is_async = "waiting", "n", True
 

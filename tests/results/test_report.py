@@ -1,13 +1,13 @@
-"""The report of a run: one file that needs nothing else, with the run's own numbers."""
+"""Reports of runs: one file that needs no other, with the run's numbers."""
 
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 
 import zo_dno
 from tests.support.browser import chromium
+from tests.support.html_cells import Cells
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.results.hacking_figure import hacking_figure
@@ -23,30 +23,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-class Cells(HTMLParser):
-    """Collects table rows and the addresses of images."""
-
-    def __init__(self):
-        super().__init__()
-        self.rows, self.addresses, self._cell = [], [], False
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-            self._cell = True
-        self.addresses += [value for name, value in attrs if name in ("src", "href")]
-
-    def handle_endtag(self, tag):
-        self._cell = self._cell and tag not in ("td", "th")
-
-    def handle_data(self, data):
-        if self._cell:
-            self.rows[-1][-1] += data
-
-
-def test_numbers_are_the_results(folder):
+def test_numbers_are_those_of_the_result(folder):
     page, result = Cells(), json.loads((folder / "result.json").read_text())
     page.feed(run_report(folder))
     rows = {row[0]: row[1:] for row in page.rows}
@@ -58,7 +35,7 @@ def test_numbers_are_the_results(folder):
     assert rows["denoiser calls"] == [str(result["nfe"])]
 
 
-def test_it_needs_nothing_else_and_is_small(folder):
+def test_it_needs_no_other_file_and_is_small(folder):
     page = Cells()
     text = run_report(folder)
     page.feed(text)
@@ -74,7 +51,7 @@ def test_names_are_escaped(folder):
     assert "a &lt;script&gt;alert(1)&lt;/script&gt; &amp; more {{ 7 * 6 }} {% raw %}" in text
 
 
-def test_what_has_no_result_is_refused(folder, tmp_path):
+def test_a_folder_without_a_result_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match="run"):
         write_run_report(tmp_path)
     (tmp_path / "config.yaml").write_bytes((folder / "config.yaml").read_bytes())
@@ -100,16 +77,16 @@ def test_a_figure_has_a_point_for_every_candidate():
 
 
 @pytest.mark.browser
-def test_a_browser_shows_it_without_complaints_on_a_phone_too(folder):
+def test_a_browser_shows_it_without_errors_on_a_phone_too(folder):
     path = write_run_report(folder)
     with chromium() as browser:
         for width, height in ((1280, 900), (390, 844)):
             page = browser.new_page(viewport={"width": width, "height": height})
-            said = []
-            page.on("console", lambda message, said=said: said.append(message.text))
-            page.on("pageerror", lambda error, said=said: said.append(str(error)))
+            messages = []
+            page.on("console", lambda message, messages=messages: messages.append(message.text))
+            page.on("pageerror", lambda error, messages=messages: messages.append(str(error)))
             page.goto(path.as_uri())
-            assert said == []
+            assert messages == []
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
             page.close()

@@ -1,0 +1,81 @@
+"""Reports of comparisons: their numbers are those of the table."""
+
+import html
+
+import pytest
+
+import zo_dno
+from tests.support.browser import chromium
+from tests.support.html_cells import Cells
+from tests.support.toys import ToyGenerator
+from zo_dno.comparison.report import comparison_report
+
+
+def test_the_report_has_the_numbers_of_the_table(found):
+    page = Cells()
+    text = comparison_report(found)
+    page.feed(text)
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert len(text) < 5e6
+    rows = {row[0]: row[1:] for row in page.rows if len(row) == 7}
+    sixes = [row for row in page.rows if len(row) == 6]
+    costs = {row[0]: row[1:] for row in sixes if ": " not in row[1]}
+    for one in found.summary().to_dict("records"):
+        cells = rows[one["entry"]]
+        assert cells[0] == str(one["runs"])
+        assert cells[1:3] == [
+            f"{one[name]:.3f} [{one[low]:.3f}, {one[high]:.3f}]"
+            for name, low, high in (
+                ("iqm", "iqm_low", "iqm_high"),
+                ("better_than_reference", "better_low", "better_high"),
+            )
+        ]
+        assert cells[3:] == [f"{one['rank']:.4g}", f"{one['feasible']:.0%}", f"{one['log_prob']:.4g}"]
+        paid = ("seconds", "strategy_seconds", "nfe", "failed", "cost")
+        assert costs[one["entry"]] == [f"{one[name]:.4g}" for name in paid]
+    for one, row in zip(
+        found.at_equal_seconds().to_dict("records"), [row for row in sixes if ": " in row[1]], strict=True
+    ):
+        assert row[:4] == [
+            one["entry"],
+            f"{one['reward']}: {one['prompt']}",
+            f"{one['seconds']:.4g}",
+            str(one["draws"]),
+        ]
+        assert row[4] == f"{one['best']:.4g}"
+        assert row[5] in (f"{one['best_of_n']:.4g}", "more draws than there are")
+    at = found.table[found.table["budget"] == 48]
+    means = {row[0]: row[1:] for row in page.rows if len(row) == 5}
+    for entry, own in at.groupby("entry"):
+        expected = own.groupby(["reward", "prompt"])["best"].mean()
+        assert means[entry] == [f"{value:.4g}" for value in expected]
+    for claim in found.claims():
+        assert str(claim) in html.unescape(text)
+
+
+@pytest.mark.browser
+def test_the_report_opens_without_errors_and_fits_a_phone(found):
+    path = found.report()
+    with chromium() as browser:
+        for width in (1200, 390):
+            page, messages = browser.new_page(viewport={"width": width, "height": 800}), []
+            page.on("console", lambda message, messages=messages: messages.append(message.text))
+            page.on("pageerror", lambda error, messages=messages: messages.append(str(error)))
+            page.goto(f"file://{path}")
+            assert messages == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            broken = "[...document.images].filter(image => !image.complete || !image.naturalWidth).length"
+            assert page.evaluate(broken) == 0
+
+
+def test_a_notebook_shows_a_comparison(found):
+    assert "climb" in found._repr_html_()
+
+
+def test_too_few_seeds_are_reported(tmp_path):
+    for name in ("random_search", "snes"):
+        zo_dno.optimize(ToyGenerator(), "brightness", name, queries=16, threads=1, out=tmp_path / name)
+    found = zo_dno.Comparison.of_runs([tmp_path / "random_search", tmp_path / "snes"])
+    text = comparison_report(found)
+    assert "Some entries have 1 seeds for a reward and prompt; intervals take 3." in text
+    assert "1 pairs are too few to say whether that is chance" in text

@@ -1,0 +1,43 @@
+"""Tables of comparisons: rows equal the ledgers, and runs that differ are refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import zo_dno
+from tests.support.toys import ToyGenerator
+from zo_dno import InputError
+from zo_dno.comparison.table import completed
+
+
+def test_rows_equal_the_ledgers(found):
+    for row in found.table.to_dict("records"):
+        rows = completed(Path(row["folder"]))[: row["budget"]]
+        best = max((one for one in rows if one.is_feasible(constrained=True)), key=lambda one: one.value)
+        assert (row["best"], row["log_prob"], row["first"]) == (best.value, best.log_prob, rows[0].value)
+    last = found.table[found.table["budget"] == 48]
+    for row in last.to_dict("records"):
+        result = json.loads((Path(row["folder"]) / "result.json").read_text())
+        assert row["best"] == result["best"]["reward"]
+        assert row["held_out saturation"] == result["held_out"]["saturation"]["best"]
+        assert row["nfe"] == result["nfe"]
+
+
+def test_runs_that_differ_are_not_compared(tmp_path):
+    class Darker(ToyGenerator):
+        model = "darker"
+
+    def warmth(images, prompts):
+        return [float(image.resize((1, 1)).getpixel((0, 0))[0]) for image in images]
+
+    warmth.version = "1"
+    options = {"queries": 16, "threads": 1}
+    zo_dno.optimize(ToyGenerator(), warmth, out=tmp_path / "a", **options)
+    warmth.version = "2"
+    zo_dno.optimize(ToyGenerator(), warmth, out=tmp_path / "b", **options)
+    zo_dno.optimize(Darker(), "brightness", out=tmp_path / "c", **options)
+    with pytest.raises(InputError, match="runs must mean the same by 'warmth'.*version is '1' and '2'"):
+        zo_dno.Comparison.of_runs([tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(InputError, match="runs must be of one model.*differ: model is"):
+        zo_dno.Comparison.of_runs([tmp_path / "a", tmp_path / "c"])
