@@ -138,11 +138,11 @@ class GeneratorPool:
         noise, reward = z.contiguous().numpy(), self._reward
 
         async def work(actor: Any) -> list[Rendered]:
-            scored, *images = actor.render_images.options(num_returns=1 + len(z)).remote(noise, self.prompt, reward)
-            outcomes = await scored
+            described, *images = actor.render_images.options(num_returns=1 + len(z)).remote(noise, self.prompt, reward)
+            rows = zip(await described, images, strict=True)
             return [
-                Rendered(sha256, _Remote(self, reference, z, row), outcome, no_image)
-                for row, ((sha256, outcome, no_image), reference) in enumerate(zip(outcomes, images, strict=True))
+                Rendered(sha256, _Remote(self, reference, z, row), first_call, no_image)
+                for row, ((sha256, first_call, no_image), reference) in enumerate(rows)
             ]
 
         for left in range(_TRIES - 1, -1, -1):
@@ -235,15 +235,17 @@ class _GeneratorActor:
         }
 
     def render_images(self, noise: np.ndarray, prompt: str, reward: "Reward | None") -> tuple[Any, ...]:
-        """Return the images' hashes and outcomes as one value, and then every image as a value of its own."""
+        """Return the images' hashes and first calls as one value, and then every image as a value of its own."""
         rendered = render_images(self._generator(prompt), torch.from_numpy(noise.copy()))
         images = [array_of(one.image) for one in rendered]
-        outcomes = [
+        first_calls = [
             None if reward is None or one.no_image else call(reward, [image], [prompt])
             for one, image in zip(rendered, images, strict=True)
         ]
-        scored = [(one.sha256, outcome, one.no_image) for one, outcome in zip(rendered, outcomes, strict=True)]
-        return scored, *map(np.copy, images)
+        described = [
+            (one.sha256, first_call, one.no_image) for one, first_call in zip(rendered, first_calls, strict=True)
+        ]
+        return described, *map(np.copy, images)
 
 
 class _Busy:
