@@ -70,11 +70,17 @@ def test_parts_and_spread_are_read_back(tmp_path):
 def test_a_winner_has_a_score_and_meets_what_is_required(constrained):
     assert QUERY.is_feasible(constrained=constrained)
     assert replace(QUERY, plausible=False, noise_violation=0.5).is_feasible(constrained=constrained) != constrained
-    assert not replace(QUERY, plausible=False, noise_violation=0.0).is_feasible(
-        constrained=constrained
-    )  # its image has noise added
+    assert not replace(QUERY, plausible=False, perturbed=True).is_feasible(constrained=constrained)
     assert not replace(QUERY, reward_violation=0.1).is_feasible(constrained=constrained)
     assert not replace(QUERY, value=None).is_feasible(constrained=constrained)
+
+
+def test_marks_of_a_row_are_read_back(tmp_path):
+    rows = [replace(QUERY, id=0, perturbed=True), replace(QUERY, id=1, of_term=True)]
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.put(rows)
+    assert ledger.queries() == rows
+    assert all(isinstance(row.perturbed, bool) and isinstance(row.of_term, bool) for row in ledger.queries())
 
 
 def test_populations_artefacts_and_facts(tmp_path):
@@ -203,6 +209,33 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path, read_only
     assert Ledger(tmp_path / "ledger.db", read_only=read_only).queries() == [query]
 
 
+def fourth_version(path, rows):
+    """Write rows as (stage, oracle, feasible, violation) into a ledger without the columns perturbed and of_term."""
+    connection = sqlite3.connect(path)
+    connection.executescript("".join(MIGRATIONS[:4]) + "PRAGMA user_version = 4;")
+    columns = "stage, id, oracle, repeat, rater, status, feasible, violation, cached"
+    values = [(stage, id_, oracle, feasible, lacks) for id_, (stage, oracle, feasible, lacks) in enumerate(rows)]
+    connection.executemany(f"INSERT INTO query ({columns}) VALUES (?, ?, ?, 0, '', 'scored', ?, ?, 0)", values)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_rows_of_the_fourth_version_are_marked_as_perturbed_and_as_of_a_term(tmp_path, read_only):
+    rows = [
+        ("search", "sum", 1, 0.0),
+        ("search", "sum", 0, 0.5),
+        ("search", "sum", 0, 0.0),
+        ("search", "sum", 0, None),
+        ("search.part", "hue", 1, 0.0),
+        ("apart", "hue", 1, 0.0),
+    ]
+    fourth_version(tmp_path / "ledger.db", rows)
+    found = sorted(Ledger(tmp_path / "ledger.db", read_only=read_only).all_queries(), key=lambda row: row.id)
+    assert [row.perturbed for row in found] == [False, False, True, False, False, False]
+    assert [row.of_term for row in found] == [False, False, False, False, True, False]
+
+
 def test_a_migration_that_is_cut_short_leaves_the_old_version(tmp_path, monkeypatch):
     first_version(tmp_path / "ledger.db")
     monkeypatch.setattr(
@@ -218,7 +251,7 @@ def test_a_ledger_of_the_future_is_refused(tmp_path):
     connection = sqlite3.connect(tmp_path / "ledger.db")
     connection.execute("PRAGMA user_version = 99")
     connection.commit()
-    with pytest.raises(InputError, match=r"ledger has version 99; this zo-dno reads versions up to 4. Upgrade zo-dno."):
+    with pytest.raises(InputError, match=r"ledger has version 99; this zo-dno reads versions up to 5. Upgrade zo-dno."):
         Ledger(tmp_path / "ledger.db")
 
 

@@ -209,7 +209,7 @@ def test_export(zo, tiny):
     result = json.loads(Path("here", "result.json").read_text())
     search = table[table.stage == "search"]
     assert search[search.feasible].value.max() == result["best"]["reward"]
-    assert search.feasible.dtype == bool
+    assert search.feasible.dtype == search.perturbed.dtype == search.of_term.dtype == bool
     code, _, errors = zo("export", "here", "table.xlsx")
     assert code == 2
     assert "out must end in .parquet or .csv; got table.xlsx" in errors

@@ -25,6 +25,7 @@ class Plausibility:
         whiteness: p-value of the spectral whiteness test.
         noise_violation: Distance to the tests' thresholds in nats; 0 where all are passed.
         plausible: Whether every test is passed.
+        perturbed: Whether noise is added to the image, so that the candidate cannot win; None means none.
     """
 
     log_prob: Tensor
@@ -32,19 +33,22 @@ class Plausibility:
     whiteness: Tensor
     noise_violation: Tensor
     plausible: Tensor
+    perturbed: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.log_prob)
 
-    def without(self, rows: Tensor) -> "Plausibility":
-        """Return a copy in which some rows (n,) cannot win, although their noise violates nothing."""
-        return replace(self, noise_violation=self.noise_violation.where(~rows, 0), plausible=self.plausible & ~rows)
+    def with_perturbed(self, rows: Tensor) -> "Plausibility":
+        """Return a copy with some rows (n,) perturbed: they cannot win, although their noise violates nothing."""
+        violation, plausible = self.noise_violation.where(~rows, 0), self.plausible & ~rows
+        return replace(self, noise_violation=violation, plausible=plausible, perturbed=rows)
 
     def at(self, row: int) -> "PlausibilityOfOne":
         """Return the figures of one candidate."""
         figures = (self.log_prob, self.norm_ratio, self.whiteness, self.noise_violation)
         log_prob, ratio, white, noise_violation = (float(figure[row]) for figure in figures)
-        return PlausibilityOfOne(log_prob, ratio, white, noise_violation, bool(self.plausible[row]))
+        perturbed = self.perturbed is not None and bool(self.perturbed[row])
+        return PlausibilityOfOne(log_prob, ratio, white, noise_violation, bool(self.plausible[row]), perturbed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class PlausibilityOfOne:
     whiteness: float
     noise_violation: float
     plausible: bool
+    perturbed: bool = False
 
 
 class PlausibilityTests:

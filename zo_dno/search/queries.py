@@ -40,7 +40,9 @@ class QueryMaker:
     def plausibility(self, population: Population) -> Plausibility:
         """Test the candidates' noise; a candidate whose image has other noise added cannot win."""
         found = self.objective.plausibility(population.candidates.z)
-        return found if population.image_noise is None else found.without(population.image_noise.flatten(1).any(1))
+        if population.image_noise is None:
+            return found
+        return found.with_perturbed(population.image_noise.flatten(1).any(1))
 
     def add(self, population: Population, rendering: RenderQueue, most: int) -> None:
         """Add the blocks of a population to a render queue.

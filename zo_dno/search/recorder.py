@@ -162,9 +162,11 @@ class Recorder:
         number = population.row.number
         if term is not None:
             earlier = term.earlier(query)
-            return query_row(self.stage + TERM, number, term, tested, query, response, earlier)
+            row = query_row(self.stage + TERM, number, term, tested, query, response, earlier)
+            return replace(row, perturbed=tested.perturbed, of_term=True)
         earlier = population.rows.get(query.id)
-        return query_row(self.stage, number, self.reward, tested, query, response, earlier)
+        row = query_row(self.stage, number, self.reward, tested, query, response, earlier)
+        return replace(row, perturbed=tested.perturbed)
 
 
 def _copied(image: AnyImage) -> np.ndarray:

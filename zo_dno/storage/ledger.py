@@ -65,6 +65,8 @@ class QueryRow:
         spread: standard deviation among the raters, judges or samples behind the value.
         shortfall: from what the reward requires of a winner, in standard deviations; 0 meets it.
         components: the numbers that the value was made of.
+        perturbed: Whether noise was added to the image, which can therefore not be rendered from its noise alone.
+        of_term: Whether the row is about one term of a combination.
     """
 
     stage: str
@@ -97,6 +99,8 @@ class QueryRow:
     spread: float | None = None
     reward_violation: float = 0.0
     components: Mapping[str, float] | None = None
+    perturbed: bool = False
+    of_term: bool = False
 
     @property
     def completed(self) -> bool:
@@ -108,20 +112,10 @@ class QueryRow:
         """It is answered, or will not be asked."""
         return self.status != "asked"
 
-    @property
-    def of_term(self) -> bool:
-        """It is about one part of a combination."""
-        return self.stage.endswith(TERM)
-
     def is_feasible(self, *, constrained: bool) -> bool:
         """Whether it has a score, meets what the reward requires and, where `constrained`, is plausible."""
         plausible = self.plausible or not (constrained or self.perturbed)
         return self.value is not None and self.reward_violation == 0 and plausible
-
-    @property
-    def perturbed(self) -> bool:
-        """Noise was added to its image, which can therefore not be drawn from its noise alone."""
-        return not self.plausible and self.noise_violation == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +255,8 @@ class Ledger:
             values = list(row)
             for place in _BOOLEANS:
                 values[place] = bool(values[place])
-            values[-1] = None if values[-1] is None else json.loads(values[-1])
+            text = values[_COMPONENTS]
+            values[_COMPONENTS] = None if text is None else json.loads(text)
             yield QueryRow(*values)
 
     def _named(self, error: sqlite3.DatabaseError) -> Exception:
@@ -304,10 +299,12 @@ def _table(row: Any) -> tuple[tuple[str, ...], "attrgetter[Any]"]:
 
 
 def _with_text(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Write the parts of a query, its last column, as JSON."""
-    parts = values[-1]
-    return values if parts is None else (*values[:-1], json.dumps(dict(parts), ensure_ascii=False))
+    """Write the components of a query as JSON."""
+    components = values[_COMPONENTS]
+    text = None if components is None else json.dumps(dict(components), ensure_ascii=False)
+    return (*values[:_COMPONENTS], text, *values[_COMPONENTS + 1 :])
 
 
 _COLUMNS = {"query": _table(QueryRow), "population": _table(PopulationRow), "artefact": _table(Artifact)}
-_BOOLEANS = tuple(_COLUMNS["query"][0].index(name) for name in ("plausible", "cached"))
+_BOOLEANS = tuple(_COLUMNS["query"][0].index(name) for name in ("plausible", "cached", "perturbed", "of_term"))
+_COMPONENTS = _COLUMNS["query"][0].index("components")

@@ -47,7 +47,14 @@ _SCREENED = """
 CREATE TABLE feature (stage TEXT, id INTEGER, vector BLOB, PRIMARY KEY (stage, id)) WITHOUT ROWID;
 """
 
-MIGRATIONS = (_FIRST, _RESUMABLE, _DETAILED, _SCREENED)  # from version n to version n + 1
+_FLAGGED = """
+ALTER TABLE query ADD COLUMN perturbed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE query ADD COLUMN of_term INTEGER NOT NULL DEFAULT 0;
+UPDATE query SET perturbed = 1 WHERE feasible = 0 AND violation = 0;
+UPDATE query SET of_term = 1 WHERE stage LIKE '%.part';
+"""
+
+MIGRATIONS = (_FIRST, _RESUMABLE, _DETAILED, _SCREENED, _FLAGGED)  # from version n to version n + 1
 
 
 def migrate(connection: sqlite3.Connection) -> None:
