@@ -21,7 +21,7 @@ from zo_dno.run.build import generator_from, make_reward, make_strategy, name_of
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import CHANGEABLE, RunConfig, flattened, with_current_names
 from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions, is_noisy, with_preselection
-from zo_dno.run.session import Session
+from zo_dno.run.session import carry_out
 from zo_dno.run.spec import RunSpec
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
@@ -112,11 +112,11 @@ def optimize(
         checked, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop, pools
     )
     if out is None:
-        return Session(spec).run()
+        return carry_out(spec)
     with RunFolder(Path(out)) as folder:
         if noise is not None:
             folder.write_init(noise)
-        return Session(spec, folder).run()
+        return carry_out(spec, folder)
 
 
 def resume(
@@ -167,7 +167,7 @@ def resume(
         model = stack.enter_context(closed_after(generator_from(config))) if generator is None else generator
         spec = _spec(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop, pools)
         folder = stack.enter_context(RunFolder(path, new=False))
-        return Session(spec, folder, accept_drift=accept_drift).run()
+        return carry_out(spec, folder, accept_drift=accept_drift)
 
 
 def _changed(changes: Mapping[str, Any]) -> dict[str, Any]:

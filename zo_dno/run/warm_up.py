@@ -5,10 +5,36 @@ from collections.abc import Collection, Iterable, Sequence
 from statistics import fmean, stdev
 
 from zo_dno.errors import RunError
+from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.combination.scales import Scale
-from zo_dno.storage.ledger import QueryRow
+from zo_dno.results.verdict import why_no_scales
+from zo_dno.run.open_run import OpenRun
+from zo_dno.run.searches import prior_draws
+from zo_dno.storage.ledger import WARM_UP, QueryRow
 
 log = logging.getLogger(__name__)
+
+
+def warm_up(run: OpenRun) -> None:
+    """Measure the scales that a combination lacks on prior draws of their own; from then on they are fixed.
+
+    Raises:
+        RunError: The warm-up was cut short, or shows no scale.
+    """
+    oracle = run.oracle
+    unscaled = oracle.reward.unscaled if isinstance(oracle, CombinedOracle) else ()
+    if not isinstance(oracle, CombinedOracle) or not unscaled:
+        return
+    n = oracle.reward.warm_up
+    if sum(row.completed for row in run.ledger.queries(WARM_UP)) < n:
+        search = prior_draws(run, WARM_UP, n)
+        search.run()
+        if search.drift.found:
+            run.manifest.note_drift(search.drift.found)
+        if search.counts.queries < n:
+            raise RunError(why_no_scales(search, n, run.path, run.spec.options.max_cost))
+    measured = measured_scales(run.ledger.queries(WARM_UP), unscaled, divide=oracle.reward.standardised)
+    oracle.scales = {**oracle.scales, **measured}
 
 
 def measured_scales(rows: Iterable[QueryRow], terms: Iterable[str], *, divide: Collection[str]) -> dict[str, Scale]:

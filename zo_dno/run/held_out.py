@@ -1,0 +1,45 @@
+"""The scores of held-out rewards, for the first candidate and the winner alone."""
+
+import logging
+from contextlib import closing
+
+from zo_dno.oracle.query_queue import Responses
+from zo_dno.reward import Reward
+from zo_dno.run.open_run import OpenRun
+from zo_dno.search.archive import Archive
+from zo_dno.storage.ledger import HELD_OUT
+from zo_dno.storage.rows import query_row
+from zo_dno.types import Query
+
+log = logging.getLogger(__name__)
+
+
+def held_out_scores(run: OpenRun, reward: Reward, archive: Archive) -> tuple[float | None, float | None]:
+    """Score the first candidate and the winner by a held-out reward; scores of an earlier session are in the ledger."""
+    assert archive.first is not None
+    assert archive.best is not None
+    both = {found.id: found for found in (archive.first, archive.best)}
+    queries = [Query(found.id, found.image, found.sha256, run.prompt) for found in both.values()]
+
+    def write(responses: Responses) -> None:
+        for query, response in responses:
+            if response.score.missing:
+                what = "held-out reward %s has no score for candidate %d: %s"
+                log.warning(what, reward.name, query.id, response.score.error)
+        rows = [
+            query_row(HELD_OUT, -1, reward, both[query.id], query, response)
+            for query, response in responses
+            if not response.cached
+        ]
+        run.ledger.put(rows)
+
+    reward.begin(run.path)
+    with closing(run.oracles.held_out(reward)) as oracle:
+        responses = oracle.ask(queries, on_scored=write)
+    if None in responses:
+        log.warning("held-out reward %s was not asked: max_cost does not allow for it", reward.name)
+    values = {
+        query.id: None if response is None or response.score.missing else response.score.value
+        for query, response in zip(queries, responses, strict=True)
+    }
+    return values[archive.first.id], values[archive.best.id]
