@@ -26,8 +26,6 @@ import time
 import torch
 
 import zo_dno
-from zo_dno.distributed.generator_actors import GeneratorPool
-from zo_dno.distributed.reward_actors import Takes
 
 torch.set_num_threads(1)
 PROMPT = "city at night"
@@ -54,11 +52,11 @@ assert found[0] == found[8]
 
 # %% [markdown]
 # Generators can run in actors too. Each actor loads the model once; on a machine with GPUs, use one actor per GPU
-# (`Takes(gpus=1)`).
+# (`zo_dno.Takes(gpus=1)`).
 
 # %%
 load = functools.partial(zo_dno.DiffusersGenerator.builtin, PROMPT, steps=4, batch_size=8)
-pool = GeneratorPool(load, 2, takes=Takes(cpus=0), threads=1)
+pool = zo_dno.GeneratorPool(load, 2, takes=zo_dno.Takes(cpus=0), threads=1)
 elsewhere = zo_dno.optimize(pool, "brightness", queries=64, seed=0)
 pool.close()
 here = zo_dno.optimize(generator, "brightness", queries=64, seed=0)
