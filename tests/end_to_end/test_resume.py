@@ -316,10 +316,10 @@ def test_a_model_that_draws_something_else_is_refused(tmp_path):
     run(tmp_path / "run", queries=24)
     other = ToyGenerator()
     other._map = other._map * 1.01
-    with pytest.raises(InputError, match="the model draws another image of candidate"):
+    with pytest.raises(InputError, match="the model renders another image of candidate"):
         resume(tmp_path / "run", toy=other, queries=48)
     result = resume(tmp_path / "run", toy=other, queries=48, accept_drift=True)
-    assert "the model draws another image" in result.drift
+    assert "the model renders another image" in result.drift
 
 
 @pytest.fixture
@@ -365,7 +365,7 @@ def test_an_image_that_is_gone_is_drawn_again(tmp_path, caplog):
     best.unlink()
     assert overview(tmp_path / "run").lost_files == [f"images/{best.name}"]
     resume(tmp_path / "run")
-    assert "was gone or damaged; it was drawn again" in caplog.text
+    assert "was gone or damaged; it was rendered again" in caplog.text
     assert content(tmp_path / "run") == before
     assert best.exists()
 

@@ -8,7 +8,7 @@ from zo_dno.noise import calibration
 
 @pytest.mark.parametrize("k", [2, 4, 8, 16])
 @pytest.mark.parametrize("permutations", [0, 10, 100])
-def test_every_level_is_shipped_and_they_rise(k, permutations):
+def test_every_level_is_shipped_in_ascending_order(k, permutations):
     found = [calibration.quantile(k, permutations, level) for level in calibration.LEVELS]
     assert found == sorted(found)
     assert found[0] < -0.4
@@ -33,6 +33,6 @@ def test_spaces_in_a_level_do_not_matter():
         (4, 100, "-2.5", "level must be one of .*; got -2.5"),
     ],
 )
-def test_refuses_what_is_not_shipped(k, permutations, level, message):
+def test_refuses_values_outside_the_table(k, permutations, level, message):
     with pytest.raises(InputError, match=message):
         calibration.quantile(k, permutations, level)

@@ -1,4 +1,4 @@
-"""The Gaussian probability regulariser, against a slow second implementation and on true and spoilt draws."""
+"""The Gaussian probability regularizer, against a slow second implementation and on true and perturbed draws."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Runs that go on asking while the last populations are not answered."""
+"""Runs with a lag: strategies that propose populations before the last ones are scored."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ def run(folder, reward=settled, strategy="auto", **options):
 
 
 def shuffled(seed):
-    """The reward `settled`, with answers that take their time."""
+    """Return the reward `settled` with random delays."""
     rng = random.Random(seed)
 
     async def reward(images, prompts):
@@ -47,8 +47,8 @@ def test_timing_does_not_change_the_run(tmp_path, strategy, options):
         assert content(folder) == content(tmp_path / "0")
 
 
-def test_a_slow_answer_holds_up_nobody_but_who_has_to_know_it(tmp_path):
-    """The first answer is not given before the last candidate of the third population was asked about."""
+def test_a_slow_response_delays_only_the_population_that_needs_it(tmp_path):
+    """The first response comes only after the last query of the third population was sent."""
     asked, enough = [], threading.Event()
 
     async def judge(images, prompts):
@@ -68,7 +68,7 @@ def test_a_slow_answer_holds_up_nobody_but_who_has_to_know_it(tmp_path):
     assert result.failed_queries == 0
 
 
-def test_every_population_is_asked_for_after_those_that_it_may_know(tmp_path):
+def test_every_population_is_proposed_after_a_fixed_number_of_tells(tmp_path):
     calls = []
 
     class Written:
@@ -106,7 +106,7 @@ def test_every_population_is_asked_for_after_those_that_it_may_know(tmp_path):
 
 
 @pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
-def test_a_larger_budget_goes_on_as_if_it_had_always_been_larger(tmp_path, policy):
+def test_a_resumed_run_with_a_larger_budget_equals_one_that_always_had_it(tmp_path, policy):
     run(tmp_path / "whole", horizon=21, top=3, policy=policy)
     run(tmp_path / "parts", queries=21, top=3, policy=policy)
     resume(tmp_path / "parts", settled, queries=41)
@@ -120,7 +120,7 @@ def test_ctrl_c_and_resume(tmp_path, at, policy):
     check_ctrl_c(run, tmp_path, at, gamma=0.5, policy=policy)
 
 
-def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path):
+def test_a_dead_server_pauses_the_run_and_its_failures_do_not_count(tmp_path):
     policy = {"breaker": 3, "attempts": 1, "price": 0.01}
     run(tmp_path / "whole", settled, policy=policy)
     dies = stops(20, ConnectionError("no route to the judge"), after=True)
@@ -135,7 +135,7 @@ def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path):
     assert [replace(row, failures="") for row in rows] == expected_rows  # those that are kept
 
 
-def test_a_run_whose_model_draws_otherwise_goes_on_from_the_state_that_was_kept(tmp_path):
+def test_a_run_whose_model_renders_other_images_continues_from_the_snapshot(tmp_path):
     run(tmp_path / "run", stops(30, KeyboardInterrupt()), policy=PAID)
     before = [row.image for row in Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries() if row.completed]
 
@@ -159,7 +159,7 @@ def test_the_limits_hold(tmp_path):
     assert target.queries < 64
 
 
-def test_combinations_may_have_a_lag(tmp_path):
+def test_combinations_work_with_a_lag(tmp_path):
     called = []
 
     def darkness(images, prompts):
@@ -174,7 +174,7 @@ def test_combinations_may_have_a_lag(tmp_path):
     assert None not in told
 
 
-def test_five_populations_are_drawn_before_the_first_answer_is_there():
+def test_five_populations_are_rendered_before_the_first_response():
     blocks, enough = [], threading.Event()
 
     class Noting(ToyGenerator):
@@ -194,7 +194,7 @@ def test_five_populations_are_drawn_before_the_first_answer_is_there():
     assert blocks == [8] * 5
 
 
-def test_what_cannot_have_a_lag_says_so():
+def test_strategies_and_spaces_without_a_lag_are_refused():
     with pytest.raises(InputError, match="lag must be 0 with CMAES, which has to know every score first; got 2"):
         run(None, strategy="cmaes")
     with pytest.raises(InputError, match="lag must be 0 with screen"):

@@ -32,12 +32,12 @@ def test_finds_more_than_it_started_from(toy):
 def test_the_winner_is_the_best_feasible_candidate(toy):
     result = run(toy, strategy="random_search", queries=200)
     plausible = [query for query in result.history if query.plausible]
-    assert len(plausible) < 200  # about 2 % of true draws are called infeasible; some are at this seed
+    assert len(plausible) < 200  # about 2 % of true draws are called implausible; at this seed some are
     assert result.best.reward == max(query.value for query in plausible)
     assert result.best.id == max(plausible, key=lambda query: query.value).id
 
 
-def test_z_of_the_winner_draws_its_image(toy):
+def test_z_of_the_winner_renders_its_image(toy):
     result = run(toy)
     assert np.array_equal(toy(result.best.z[None])[0].numpy(), result.best.image)
     assert brightness([result.best_image], [""]) == [result.best.reward]
@@ -59,7 +59,7 @@ def test_without_a_constraint_anything_wins(toy):
     assert free.best.reward == max(query.value for query in free.history)
 
 
-def test_gamma_adds_the_regulariser(toy):
+def test_gamma_adds_the_regularizer(toy):
     from zo_dno.search.objective import Objective
 
     result = run(toy, strategy="random_search", queries=64, gamma=2.0, min_log_prob=None)
@@ -72,7 +72,7 @@ def test_gamma_adds_the_regulariser(toy):
 
 
 @pytest.mark.parametrize("bad", [math.nan, "raise", "wrong count", math.inf, "no number"])
-def test_a_failed_query_is_missing_and_the_run_goes_on(toy, bad):
+def test_a_failed_query_is_missing_and_the_run_continues(toy, bad):
     calls = []
 
     def sometimes(images, prompts):
@@ -131,7 +131,7 @@ def test_ctrl_c_keeps_what_was_found(toy, tmp_path):
 
     result = run(toy, interrupted, out=tmp_path / "run")
     assert result.status == "interrupted"
-    assert result.queries == 39  # those of the population that was under way are kept too
+    assert result.queries == 39  # those of the unfinished population are kept too
     assert (tmp_path / "run" / "result.json").exists()
     assert (tmp_path / "run" / "best.png").exists()
 
@@ -176,7 +176,7 @@ def test_a_measured_baseline_is_best_of_n(toy):
 
 
 def test_an_estimated_baseline_agrees_with_the_measured_one(toy):
-    """One-sided at 4 standard deviations of a single draw: with 16 draws the estimate is rough, not wild."""
+    """One-sided at 4 standard deviations of a single draw: an estimate from 16 draws is rough."""
     result = run(toy, baseline=0)
     real = run(toy, strategy="random_search", queries=480)
     spread = np.std([query.value for query in real.history])
@@ -260,8 +260,8 @@ def test_folders_that_cannot_be_used(toy, tmp_path):
         run(toy, out="/proc/zo-dno-run")
 
 
-def test_the_run_folder_says_what_was_asked_for(stable_diffusion_folder, tmp_path):
-    """A run from Python leaves a config that the command line runs again, to the same result."""
+def test_the_config_of_a_run_from_python_runs_at_the_command_line(stable_diffusion_folder, tmp_path):
+    """The second run has the same result."""
     from zo_dno.run.config import validated
     from zo_dno.run.from_config import run as run_config
     from zo_dno.storage.atomic import read_yaml

@@ -1,4 +1,4 @@
-"""What a search is told so that its winner is plausible: below all that may win, and a gamma that follows."""
+"""The scores that a strategy is told: infeasible candidates below feasible ones, and an automatic gamma."""
 
 import pytest
 import torch
@@ -11,12 +11,12 @@ from zo_dno.oracle.function_reward import FunctionReward
 from zo_dno.rng import stream
 from zo_dno.search.objective import Objective
 
-SPACE = NoiseLayout(((400,),))
+LAYOUT = NoiseLayout(((400,),))
 
 
 def population(odd, n=10, seed=0):
     """Draw n candidates, of which the first `odd` are 40 % too long."""
-    z = torch.randn(n, SPACE.d, generator=stream(seed, "constraint"))
+    z = torch.randn(n, LAYOUT.d, generator=stream(seed, "constraint"))
     z[:odd] *= 1.4
     return z
 
@@ -25,9 +25,9 @@ def told(objective, z, rewards):
     return objective.told(z, rewards, objective.plausibility(z), regularized=True)
 
 
-def test_what_may_not_win_is_told_below_all_that_may():
-    """Feasibility first: whatever the reward, and worse the further it is from plausible."""
-    objective = Objective(SPACE)
+def test_infeasible_candidates_score_below_feasible_ones():
+    """This holds for any reward, and a larger violation scores lower."""
+    objective = Objective(LAYOUT)
     z = population(3)
     z[0] *= 1.2
     rewards = torch.arange(10, 0, -1.0)
@@ -37,8 +37,8 @@ def test_what_may_not_win_is_told_below_all_that_may():
     assert torch.equal(scores[3:], rewards[3:])
 
 
-def test_an_automatic_gamma_begins_at_nothing_rises_with_what_is_odd_and_falls_without():
-    objective, seen = Objective(SPACE, gamma="auto"), []
+def test_an_automatic_gamma_starts_at_0_rises_with_implausible_noise_and_falls_without():
+    objective, seen = Objective(LAYOUT, gamma="auto"), []
     for odd in [0, 0, 5, 5, 5, 1, 0, 0]:
         z = population(odd)
         told(objective, z, z[:, 0].double())
@@ -49,20 +49,20 @@ def test_an_automatic_gamma_begins_at_nothing_rises_with_what_is_odd_and_falls_w
     assert seen[5] > seen[6] > seen[7] > 0
 
 
-def test_an_automatic_gamma_counts_in_the_rewards_unit():
+def test_an_automatic_gamma_scales_with_the_rewards_unit():
     gammas = []
     for unit in (1.0, 1000.0):
-        objective = Objective(SPACE, gamma="auto")
+        objective = Objective(LAYOUT, gamma="auto")
         z = population(5)
         told(objective, z, unit * z[:, 0].double())
         gammas.append(objective.gamma)
     assert gammas[1] == pytest.approx(1000 * gammas[0])
 
 
-def test_it_takes_the_search_back_to_where_noise_is_plausible():
-    """A reward for growing, by a strategy that may leave the shell: less noise is odd than without, and less so."""
+def test_an_automatic_gamma_keeps_the_noise_near_plausible():
+    """With a reward for large noise and no retraction, the mean violation falls to less than a fifth."""
 
-    def oddness(gamma):
+    def violation(gamma):
         result = zo_dno.optimize(
             *(zo_dno.FunctionGenerator(shown, (192,)), reward, "dno"),
             queries=60,
@@ -82,12 +82,12 @@ def test_it_takes_the_search_back_to_where_noise_is_plausible():
 
     reward = FunctionReward(lengths)
     reward.differentiable = lambda images, prompts: (images - 0.5).square().flatten(1).sum(1)
-    without, automatic = oddness(0.0), oddness("auto")
+    without, automatic = violation(0.0), violation("auto")
     assert without > 50
     assert automatic < without / 5
 
 
-def test_a_run_with_an_automatic_gamma_is_gone_on_with_to_the_same_end(tmp_path):
+def test_a_resumed_run_with_an_automatic_gamma_gives_the_same_result(tmp_path):
     options = {"gamma": "auto", "seed": 3, "strategy_options": {"retraction": False}}
     whole = zo_dno.optimize(ToyGenerator(), "brightness", "zo_sgd", queries=160, **options)
     zo_dno.optimize(ToyGenerator(), "brightness", "zo_sgd", queries=70, horizon=160, out=tmp_path / "run", **options)
@@ -102,6 +102,6 @@ def test_a_run_with_an_automatic_gamma_is_gone_on_with_to_the_same_end(tmp_path)
         ({"gamma": "auto", "min_log_prob": None}, "gamma 'auto' must come with a min_log_prob"),
     ],
 )
-def test_what_does_not_fit_is_refused(options, message):
+def test_invalid_gammas_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        Objective(SPACE, **options)
+        Objective(LAYOUT, **options)

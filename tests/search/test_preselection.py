@@ -1,4 +1,4 @@
-"""Screening: what is guessed, who is asked, and that it pays."""
+"""Pre-selection: the predictions, the selected candidates, and the gain."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def features(some):
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (64, 64), (7, 13), (513, 300)])
-def test_features_are_as_many_whatever_the_size(shape):
+def test_the_number_of_features_does_not_depend_on_the_size(shape):
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     found = image_features(image)
     assert found.shape == (576,)
@@ -40,7 +40,7 @@ def test_features_are_as_many_whatever_the_size(shape):
         (lambda image: image[:8].mean() * image[8:].mean(), 0.8),
     ],
 )
-def test_rewards_of_colour_texture_and_layout_are_guessed(reward, least):
+def test_rewards_of_colour_texture_and_layout_are_predicted(reward, least):
     some = images(160)
     rewards = np.array([reward(image) for image in some], float)
     predictions, deviations = GaussianProcess(features(some[:120]), rewards[:120])(features(some[120:]))
@@ -49,7 +49,7 @@ def test_rewards_of_colour_texture_and_layout_are_guessed(reward, least):
     assert within.mean() > 0.8
 
 
-def test_guesses_left_out_are_those_of_a_process_without_them():
+def test_left_out_predictions_are_those_of_a_process_without_the_reward():
     some = images(40)
     x, rewards = features(some), np.array([image.mean() for image in some]) + np.random.default_rng(0).normal(0, 20, 40)
     process = GaussianProcess(x, rewards)
@@ -61,19 +61,19 @@ def test_guesses_left_out_are_those_of_a_process_without_them():
     assert process.left_out()[7] == pytest.approx(expected, rel=1e-3)
 
 
-def test_nobody_is_left_out_before_there_is_anything_to_guess_from():
+def test_every_candidate_is_queried_before_there_are_enough_scores():
     screen = Preselection(4, seed=0)
     assert screen.choose(0, features(images(16)), np.ones(16, bool)).places == tuple(range(16))
 
 
-def test_a_reward_that_images_say_nothing_of_is_not_guessed():
+def test_a_reward_that_features_do_not_explain_is_not_predicted():
     screen, rng = Preselection(4, seed=0), np.random.default_rng(1)
     screen.learn(list(features(images(64))), rng.normal(size=64).tolist())
     assert screen.choose(4, features(images(16, seed=2)), np.ones(16, bool)).places == tuple(range(16))
     assert screen.trust < 0.5
 
 
-def test_the_most_promising_are_asked_about_and_none_that_may_not_win():
+def test_the_most_promising_plausible_candidates_are_selected():
     screen, some = Preselection(4, seed=0), images(64)
     screen.learn(list(features(some)), [float(image.mean()) for image in some])
     new = images(16, seed=5)
@@ -84,13 +84,13 @@ def test_the_most_promising_are_asked_about_and_none_that_may_not_win():
         assert len(chosen.places) == 4
         ranked = sorted(np.flatnonzero(plausible), key=lambda place: -new[place].mean())
         hits += len(set(chosen.places) & set(ranked[:5]))
-    assert hits >= 36  # of 80 questions; at random it would be 27
+    assert hits >= 36  # of 80 queries; at random it would be 27
 
 
 OPTIONS = {"queries": 96, "screen": 4, "threads": 1, "strategy": "snes"}
 
 
-def test_a_screened_run_asks_as_often_as_it_says_and_draws_more(toy, tmp_path):
+def test_a_run_with_preselection_renders_more_images_than_it_queries(toy, tmp_path):
     asked = []
 
     def judge(some, prompts):
@@ -111,7 +111,7 @@ def test_a_screened_run_asks_as_often_as_it_says_and_draws_more(toy, tmp_path):
 
 
 @pytest.mark.parametrize("stop", [17, 40, 63])
-def test_a_screened_run_that_is_stopped_goes_on_to_the_same_end(toy, tmp_path, stop):
+def test_a_resumed_run_with_preselection_gives_the_same_result(toy, tmp_path, stop):
     calls = 0
 
     def judge(some, prompts):
@@ -130,15 +130,15 @@ def test_a_screened_run_that_is_stopped_goes_on_to_the_same_end(toy, tmp_path, s
     assert result.images == whole.images
 
 
-def test_a_larger_budget_goes_on_where_a_screened_run_ended(toy, tmp_path):
+def test_a_resumed_run_with_preselection_continues_with_a_larger_budget(toy, tmp_path):
     whole = zo_dno.optimize(toy, "brightness", **{**OPTIONS, "queries": 75}, horizon=75)
     zo_dno.optimize(toy, "brightness", out=tmp_path / "run", **{**OPTIONS, "queries": 50}, horizon=75)
     result = zo_dno.resume(tmp_path / "run", queries=75, generator=toy)
     assert [row.id for row in result.history] == [row.id for row in whole.history]
 
 
-def test_screening_pays():
-    """Of 12 paired runs with 96 queries on a reward of texture, at least 10 are better: 2 % of wrong alarms."""
+def test_preselection_finds_better_rewards():
+    """Of 12 paired runs with 96 queries on a reward of texture, at least 10 are better: 2 % of false alarms."""
     wins = 0
     for seed in range(12):
         plain, screened = (
@@ -149,6 +149,6 @@ def test_screening_pays():
     assert wins >= 10
 
 
-def test_mistakes_are_named(toy):
+def test_a_factor_of_1_is_refused(toy):
     with pytest.raises(InputError, match="screen must be 0, or at least 2 images for a query; got 1"):
         zo_dno.optimize(toy, "brightness", queries=16, screen=1)

@@ -1,4 +1,4 @@
-"""Asking a noisy judge again: who is asked, how often, and who wins."""
+"""Re-evaluation by a noisy reward: which candidates are scored again, how often, and which one wins."""
 
 import math
 from statistics import fmean
@@ -15,7 +15,7 @@ SEEDS = range(200)
 
 
 def reevaluation(means, noise, budget, seed):
-    """Play a race; contenders' first answers are as noisy as those that follow."""
+    """Run a re-evaluation in which the first scores are as noisy as the later ones."""
     rng = np.random.default_rng(seed)
     first = {id_: mean + noise * rng.normal() for id_, mean in enumerate(means)}
     ordered = dict(sorted(first.items(), key=lambda one: -one[1]))
@@ -25,19 +25,19 @@ def reevaluation(means, noise, budget, seed):
     return found, ordered
 
 
-def test_the_winner_of_a_race_is_better_than_the_luckiest():
-    """64 candidates as a search leaves them, one answer as noisy as they differ: 95 % of the gain is above 0."""
+def test_the_winner_is_better_than_the_luckiest_candidate():
+    """64 candidates as a search leaves them, with noise as large as their differences."""
     gains = []
     for seed in SEEDS:
         means = np.random.default_rng(1000 + seed).normal(size=64)
         found, ordered = reevaluation(means, 1.0, 64, seed)
         gains.append(means[found.standings[0].id] - means[next(iter(ordered))])
     error = np.std(gains) / math.sqrt(len(gains))
-    assert fmean(gains) > 3 * error  # 0.1 % of wrong alarms
+    assert fmean(gains) > 3 * error  # 0.1 % of false alarms
 
 
 def test_the_mean_of_the_winner_is_hardly_lucky():
-    """A single answer of the luckiest lies more than one noise too high; the winner's mean less than half of one."""
+    """The luckiest single score is more than one noise deviation too high, the winner's mean less than half of one."""
     single, mean = [], []
     for seed in SEEDS:
         means = np.random.default_rng(1000 + seed).normal(size=64) * 0.3
@@ -51,13 +51,13 @@ def test_the_mean_of_the_winner_is_hardly_lucky():
 
 @pytest.mark.parametrize("budget", [8, 9, 13, 50, 200])
 @pytest.mark.parametrize("noise", [0.0, 0.3, 3.0])
-def test_a_race_ends_within_its_budget(budget, noise):
+def test_a_reevaluation_stays_within_its_budget(budget, noise):
     found, _ = reevaluation([0.1 * i for i in range(30)], noise, budget, seed=3)
     assert 4 <= found.spent <= budget
     assert sum(standing.answers for standing in found.standings) == found.spent
 
 
-def test_noise_is_measured_and_those_clearly_behind_are_given_up():
+def test_noise_is_measured_and_contenders_clearly_behind_are_eliminated():
     found, _ = reevaluation([0.0, 0.0, 10.0, 10.0], 0.2, 60, seed=1)
     assert found.noise == pytest.approx(0.2, rel=0.4)
     asked = {standing.id: standing.answers for standing in found.standings}
@@ -65,25 +65,25 @@ def test_noise_is_measured_and_those_clearly_behind_are_given_up():
     assert asked[2] == asked[3]
 
 
-def test_an_exact_judge_is_asked_twice_and_no_more():
+def test_an_exact_reward_scores_every_contender_twice_only():
     found, _ = reevaluation([3.0, 2.0, 1.0, 0.0], 0.0, 16, seed=0)
     assert (found.is_exact, found.spent, found.standings[0].id) == (True, 8, 0)
 
 
-def test_a_contender_without_an_answer_is_out():
+def test_a_contender_with_a_missing_score_is_eliminated():
     found = Reevaluation({5: 2.0, 6: 1.0}, 8)
     found.tell({5: math.nan, 6: 1.0})
     assert found.wanted() == [6]
 
 
 @pytest.mark.parametrize("repeats", [3, 7, 33])
-def test_repeats_that_cannot_be_are_refused(repeats):
+def test_repeats_out_of_range_are_refused(repeats):
     with pytest.raises(InputError, match=r"repeats must be 0, or from 8, .* to half of the 64 queries; got"):
         kept_back(repeats, 64)
 
 
 class MoodyJudge:
-    """Brightness, rounded to a tenth, in a mood that changes with every call."""
+    """Rounded brightness with noise that changes with every call."""
 
     def __init__(self, noise: float = 0.1, fails_from: int = 10**9) -> None:
         self.rng, self.noise, self.asked, self.fails_from = np.random.default_rng(0), noise, 0, fails_from
@@ -98,7 +98,7 @@ class MoodyJudge:
 def test_the_winner_of_a_run_has_the_best_mean_with_its_error(toy, tmp_path):
     judge = MoodyJudge()
     result = zo_dno.optimize(toy, judge, queries=80, repeats="auto", threads=1, out=tmp_path / "run")
-    assert 72 < result.queries == judge.asked <= 80  # what is decided is not asked about any more
+    assert 72 < result.queries == judge.asked <= 80  # once the winner is clear, no more queries are sent
     assert len(result.history) == 64
     winner = result.repeats[0]
     assert (result.best.id, result.best.reward, result.best.answers) == (winner.id, winner.mean, winner.answers)
@@ -116,7 +116,7 @@ def test_an_exact_judge_costs_little_and_the_rest_is_searched(toy):
     assert result.best.reward == max(query.value for query in result.history if query.plausible)
 
 
-def test_a_run_stopped_in_its_repeats_goes_on_without_asking_twice(toy, tmp_path):
+def test_a_run_interrupted_in_its_reevaluation_resumes_without_repeated_queries(toy, tmp_path):
     stopped = MoodyJudge()
 
     def judge(images, prompts):
@@ -132,6 +132,6 @@ def test_a_run_stopped_in_its_repeats_goes_on_without_asking_twice(toy, tmp_path
     assert result.queries == stopped.asked - 1  # the one that was interrupted
 
 
-def test_combinations_cannot_be_asked_again(toy):
+def test_combinations_have_no_reevaluation(toy):
     with pytest.raises(InputError, match="repeats must be 0 with a combination"):
         zo_dno.optimize(toy, "jpeg_smaller", require=["jpeg_smaller >= -10"], queries=80, repeats="auto")

@@ -13,14 +13,14 @@ _Table = dict[str, dict[str, dict[str, float]]]  # k -> permutations -> level ->
 
 
 def quantile(k: int, permutations: int, level: str) -> float:
-    """Look up the log P that a share `level` of true Gaussian draws stays below.
+    """Look up the log P that a share `level` of true Gaussian draws is below.
 
     Args:
-        k: length of the vectors whose moments are taken.
-        permutations: random orders beside the given one.
-        level: a share such as "1%", one of `LEVELS`.
+        k: Length of the vectors whose moments are taken.
+        permutations: Number of random orders, besides the given one.
+        level: Share such as "1%", one of `LEVELS`.
     Raises:
-        InputError: the table has no such k, permutations or level; nothing is interpolated.
+        InputError: the table, which is not interpolated, has no such k, permutations or level.
     """
     table: _Table = _shipped()["quantiles"]
     for name, value, known in (

@@ -1,4 +1,4 @@
-"""The Gaussian probability regulariser: does z look like a standard Gaussian draw, judged by its first two moments?
+"""The Gaussian probability regularizer: compares the first two moments of z with those of a standard Gaussian.
 
 z is cut into m = d // k vectors of k neighbouring entries, whose mean and uncentred second moment are compared with
 those of N(0, I_k), in the given order and in fixed random orders (Tang et al. 2024, arXiv:2405.18881). Where k does not
@@ -20,14 +20,15 @@ _BLOCK = 2**21  # entries gathered at a time: 8 MB of float32 stay in the cache 
 
 
 class GaussianProbability:
-    """Indicator and penalty over one fixed set of orders; build it once per run.
+    """The indicator log P(z) and the penalty R(z) over one fixed set of orders.
 
-    The orders take 4 * permutations * d bytes. A z on another device than the CPU is judged there.
+    The orders take 4 * permutations * d bytes, so a run builds this once. The tests run on the device of z.
 
     Args:
-        d: entries of a candidate.
-        k: length of the vectors whose moments are taken.
-        permutations: random orders beside the given one, drawn once from `seed`.
+        d: Number of entries of a candidate.
+        k: Length of the vectors whose moments are taken.
+        permutations: Number of random orders, besides the given one.
+        seed: Seed of the orders.
     Raises:
         InputError: k, d or permutations is out of range.
     """
@@ -45,12 +46,12 @@ class GaussianProbability:
             order.copy_(torch.randperm(d, generator=generator, dtype=torch.int32)[: m * k].view(m, k).T)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Report the indicator log P(z), the smallest log p1 or log p2 of any order.
+        """Return the indicator log P(z), the smallest log p1 or log p2 of any order.
 
-        True Gaussian draws are not near 0: at k = 4 and 100 permutations their median is -0.95.
+        For true Gaussian draws it is not near 0: at k = 4 and 100 permutations the median is -0.95.
 
         Args:
-            z: (n, d), noise on the N(0, I) scale.
+            z: Noise on the N(0, I) scale, (n, d).
         Returns:
             (n,), at most 0, higher is more plausible. A row does not depend on the others.
         Raises:
@@ -68,7 +69,7 @@ class GaussianProbability:
         Every term is a hinge: inside the typical set R is 0 and so is its gradient.
 
         Args:
-            z: (n, d), noise on the N(0, I) scale.
+            z: Noise on the N(0, I) scale, (n, d).
         Returns:
             (n,), at most 0. Autograd recomputes block by block: its memory does not grow with the permutations.
         Raises:
@@ -80,7 +81,7 @@ class GaussianProbability:
         return ((log_p1 + log_p2) * weights.to(z.device)).sum(1).to(z.dtype)
 
     def threshold(self, minimum: float | str) -> float:
-        """Turn a user's `min_log_prob` into a number: a number is itself, "1%" is what 1 % of true draws stay below.
+        """Return `min_log_prob` as a number; "1%" is the log P that 1 % of true draws are below.
 
         Raises:
             InputError: the number is not finite or above 0, or the shipped table lacks the level, k or permutations.
@@ -102,18 +103,18 @@ class GaussianProbability:
         blocks = []
         for rows in torch.split(z, max(1, _BLOCK // size)):
             some_orders = torch.split(self._orders, max(1, _BLOCK // (size * max(1, len(rows)))))
-            parts = [_log_p_of(rows[:, :size].reshape(len(rows), 1, size // self.k, self.k).mT)]
-            parts += [_log_p_in(orders.to(z.device), rows) for orders in some_orders]
-            blocks.append([torch.cat(side, dim=1) for side in zip(*parts, strict=True)])
+            pieces = [_log_p_of(rows[:, :size].reshape(len(rows), 1, size // self.k, self.k).mT)]
+            pieces += [_log_p_in(orders.to(z.device), rows) for orders in some_orders]
+            blocks.append([torch.cat(side, dim=1) for side in zip(*pieces, strict=True)])
         log_p1, log_p2 = (torch.cat(side) for side in zip(*blocks, strict=True))
         return log_p1, log_p2
 
 
 def check_noise(z: Tensor, d: int) -> None:
-    """Refuse a z that is not (n, d), or with NaN or infinite entries, which would void every statistic of their row.
+    """Check that z is (n, d) and finite: one NaN or infinity spoils every statistic of its row.
 
     Raises:
-        InputError: saying which.
+        InputError: z is not.
     """
     if z.ndim != 2 or z.shape[1] != d:
         raise InputError(f"z must be (n, {d}); got {tuple(z.shape)}. One row is one candidate's noise.")
@@ -124,7 +125,7 @@ def check_noise(z: Tensor, d: int) -> None:
 
 
 def _log_p_in(orders: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Gather z in these orders and take log p1 and log p2; for autograd the gathered copies are made again later."""
+    """Gather z in these orders and take log p1 and log p2; for autograd the gathered copies are recomputed later."""
     if not (z.requires_grad and torch.is_grad_enabled()):
         return _log_p_of(z.index_select(1, orders.view(-1)).view(len(z), *orders.shape))
 

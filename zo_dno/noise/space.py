@@ -1,4 +1,4 @@
-"""The searched noise: which draws it is made of, and how it is kept on the Gaussian shell."""
+"""The layout of the searched noise, and moves that keep it Gaussian."""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from zo_dno.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class NoiseLayout:
-    """The draws that are searched, one after the other in z.
+    """The Gaussian draws that are searched; z concatenates them.
 
     Attributes:
-        shapes: of every searched draw, without the batch axis, such as ((4, 64, 64),).
+        shapes: Shape of every draw without the batch axis, such as ((4, 64, 64),).
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -31,7 +31,7 @@ class NoiseLayout:
         return sum(self.sizes)
 
     def check(self, z: Tensor) -> None:
-        """Refuse what is not (n, d).
+        """Check that z is (n, d).
 
         Raises:
             InputError: z is not (n, d), or it is empty.
@@ -46,18 +46,18 @@ class NoiseLayout:
             InputError: z is not (n, d).
         """
         self.check(z)
-        parts = z.split(self.sizes, dim=1)
-        return [part.reshape(len(z), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        draws = z.split(self.sizes, dim=1)
+        return [draw.reshape(len(z), *shape) for draw, shape in zip(draws, self.shapes, strict=True)]
 
     def join(self, draws: Sequence[Tensor]) -> Tensor:
-        """Put draws, each (n, *shape), together into z (n, d)."""
+        """Concatenate draws, each (n, *shape), to z (n, d)."""
         return torch.cat([draw.reshape(len(draw), -1) for draw in draws], dim=1)
 
 
 def retract(z: Tensor, sizes: Sequence[int]) -> Tensor:
     """Scale every draw in z (..., d) to the norm sqrt(size), where a Gaussian draw of that size lies."""
-    parts = z.split(list(sizes), dim=-1)
-    scaled = [part * (math.sqrt(part.shape[-1]) / part.norm(dim=-1, keepdim=True).clamp_min(1e-12)) for part in parts]
+    draws = z.split(list(sizes), dim=-1)
+    scaled = [draw * (math.sqrt(draw.shape[-1]) / draw.norm(dim=-1, keepdim=True).clamp_min(1e-12)) for draw in draws]
     return scaled[0] if len(scaled) == 1 else torch.cat(scaled, dim=-1)
 
 
@@ -71,6 +71,6 @@ def rotate(z: Tensor, noise: Tensor, step: float | Tensor) -> Tensor:
 
 
 def rotate_in_place(z: Tensor, noise: Tensor, step: float) -> None:
-    """Make z what `rotate` returns, without further memory; the noise is spent."""
+    """Replace z by the result of `rotate`, without further memory; this overwrites the noise too."""
     weight = torch.as_tensor(step, dtype=z.dtype)
     z.mul_((1 - weight * weight).sqrt()).add_(noise.mul_(weight))

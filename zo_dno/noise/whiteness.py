@@ -1,4 +1,4 @@
-"""Calibrated tests of what a Gaussian draw's moments do not show: its norm, and whether its spectrum is white.
+"""Calibrated tests of the norm and the whiteness of noise, which the moments of a Gaussian draw do not show.
 
 Every whiteness statistic is a function of z / ||z||, which is uniform on the sphere under N(0, I) and independent of
 the norm. So an orthonormal transform of z has shares of energy that are exactly Beta distributed, at any d.
@@ -39,9 +39,9 @@ def whiteness(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
     on [0, 1] within a few per cent of the level, whatever their norm.
 
     Args:
-        z: (n, d), noise on the N(0, I) scale.
-        shapes: of the draws that z concatenates, such as ((4, 64, 64),) or ((d,),): the axes beyond the first are space
-            (and time) where there are three or more, else all axes are.
+        z: Noise on the N(0, I) scale, (n, d).
+        shapes: Shapes of the draws that z concatenates, such as ((4, 64, 64),) or ((d,),). With three axes or more, all
+            but the first are space (and time); with fewer, all are.
     Returns:
         (n,) float64 p-values, small is not white; differentiable.
     Raises:
@@ -53,16 +53,16 @@ def whiteness(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
 
 def p_values(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> dict[str, Tensor]:
     """Take the (n,) float64 p-value of every statistic that `whiteness` combines, by name."""
-    space = NoiseLayout(tuple(shapes))
-    check_noise(z, space.d)
+    layout = NoiseLayout(tuple(shapes))
+    check_noise(z, layout.d)
     z = z if z.dtype == torch.float64 else z.float()
     energy = z.double().square().sum(1)
     kinds: dict[tuple[int, ...], list[Tensor]] = {}
-    for shape, part in zip(shapes, space.split(z), strict=True):
-        kinds.setdefault(tuple(shape), []).append(part)
+    for shape, draw in zip(shapes, layout.split(z), strict=True):
+        kinds.setdefault(tuple(shape), []).append(draw)
     draws = [_grid(torch.stack(alike, dim=1), shape) for shape, alike in kinds.items()]
     largest = z.double().square().amax(1) / energy
-    found = {"largest entry": _sidak(_above(largest, 0.5, (space.d - 1) / 2), space.d)}  # not spectral: spikes
+    found = {"largest entry": _sidak(_above(largest, 0.5, (layout.d - 1) / 2), layout.d)}  # not spectral: spikes
     found |= _neighbours(draws, energy)
     found |= _spectrum(draws, energy)
     found |= _rows(draws, energy)
@@ -77,16 +77,16 @@ def _grid(draws: Tensor, shape: tuple[int, ...]) -> Tensor:
 def _neighbours(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
     """Test the correlation of next neighbours along each axis, counted from the last."""
     found = {}
-    d = sum(part[0].numel() for part in draws)
-    for axis in range(1, max(part.ndim for part in draws) - 2):
+    d = sum(draw[0].numel() for draw in draws)
+    for axis in range(1, max(draw.ndim for draw in draws) - 2):
         products, pairs, longest = torch.zeros_like(energy), 0, 2
-        for part in draws:
-            if part.ndim - 3 < axis or part.shape[-axis] < 2:
+        for draw in draws:
+            if draw.ndim - 3 < axis or draw.shape[-axis] < 2:
                 continue
-            moved = part.transpose(-axis, -1)
+            moved = draw.transpose(-axis, -1)
             products = products + (moved[..., 1:] * moved[..., :-1]).flatten(1).sum(1).double()
             pairs += moved[0, ..., 1:].numel()
-            longest = max(longest, part.shape[-axis])
+            longest = max(longest, draw.shape[-axis])
         if pairs:
             # u^T A u for a uniform direction u: variance 2 tr(A^2) / (d (d + 2)) = pairs / (d (d + 2)); A's extreme
             # eigenvalues are those of a path. A symmetric Beta with both is exact for paths of two.
@@ -98,7 +98,7 @@ def _neighbours(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
 
 def _spectrum(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
     """Test the largest mode, of one channel and of all, and the energy of the low modes, over all draws and in each."""
-    powers = [_cosine_power(part) for part in draws]
+    powers = [_cosine_power(draw) for draw in draws]
     d = sum(power[0].numel() for power in powers)
     largest = torch.stack([power.flatten(1).amax(1) for power in powers], dim=1).amax(1)
     found = {"largest mode": _sidak(_above(largest / energy, 0.5, (d - 1) / 2), d)}
@@ -126,8 +126,8 @@ def _largest_frequency(power: Tensor) -> Tensor:
     """Test the largest mode of every draw once its channels are added up: (n, t) p-values."""
     spectrum = power.sum(2).flatten(2)
     channels, modes = power.shape[2], spectrum.shape[2]
-    part = (spectrum.amax(2) / spectrum.sum(2)).double()
-    return _sidak(_above(part, channels / 2, channels * (modes - 1) / 2), modes)
+    share = (spectrum.amax(2) / spectrum.sum(2)).double()
+    return _sidak(_above(share, channels / 2, channels * (modes - 1) / 2), modes)
 
 
 def _lowest(power: Tensor, edge: int) -> Tensor:
@@ -139,14 +139,14 @@ def _lowest(power: Tensor, edge: int) -> Tensor:
 
 def _rows(draws: list[Tensor], energy: Tensor) -> dict[str, Tensor]:
     """Test the energy of every channel, and how channels of one draw, and draws of one shape, repeat each other."""
-    d = sum(part[0].numel() for part in draws)
+    d = sum(draw[0].numel() for draw in draws)
     found = {}
-    channels = [part.flatten(3) for part in draws]  # (n, t, c, points)
-    if sum(part[0, ..., 0].numel() for part in channels) > 1:
+    channels = [draw.flatten(3) for draw in draws]  # (n, t, c, points)
+    if sum(draw[0, ..., 0].numel() for draw in channels) > 1:
         each = [_share(c.square().sum(3).flatten(1).double(), c.shape[3], energy[:, None], d) for c in channels]
         found["energy of a channel"] = _combine(torch.cat(each, dim=1))
     found |= _correlations("channels", channels)
-    found |= _correlations("draws", [part.flatten(2).unsqueeze(1) for part in draws])
+    found |= _correlations("draws", [draw.flatten(2).unsqueeze(1) for draw in draws])
     return found
 
 
@@ -183,8 +183,8 @@ def _cosine_power(draws: Tensor) -> Tensor:
     return draws.square()
 
 
-def _share(part: Tensor, modes: int, energy: Tensor, d: int) -> Tensor:
-    return _two_sided(part / energy, modes / 2, (d - modes) / 2)
+def _share(inside: Tensor, modes: int, energy: Tensor, d: int) -> Tensor:
+    return _two_sided(inside / energy, modes / 2, (d - modes) / 2)
 
 
 def _above(x: Tensor, a: float, b: float) -> Tensor:

@@ -18,16 +18,22 @@ class Found:
     """A scored candidate with its noise and its image.
 
     Attributes:
-        reward: in the reward's unit; None is missing.
-        violation: how far it is from being allowed to win.
-        feasible: may win: it has a score, meets what the reward requires, and is feasible where that is asked for.
-        z: (d,).
-        sha256: of the image.
-        components: the numbers that the reward was made of.
-        spread: standard deviation among the raters, judges or samples behind the reward.
-        load_image: returns the image (H, W, 3) uint8; asked once, when it is needed.
-        answers: behind `reward`; more than 1 where a judge was asked again (zo_dno.search.reevaluation).
-        error: standard error of `reward` where it is their mean.
+        id: Id of the candidate.
+        reward: Reward in its unit; None is missing.
+        log_prob: log P(z), the Gaussian probability indicator of DNO.
+        norm_ratio: ||z|| / sqrt(d).
+        whiteness: p-value of the spectral whiteness test.
+        noise_violation: Violation of the noise tests, in nats.
+        plausible: Whether the noise passes all of them.
+        violation: Violation of all constraints together; 0 where they are met.
+        feasible: Whether the candidate can win: it has a score and violates no constraint.
+        z: Noise, (d,).
+        sha256: Hash of the image.
+        components: Named numbers behind the reward.
+        spread: Standard deviation among the raters, judges or samples behind the reward.
+        load_image: Function that returns the image, (H, W, 3) uint8; called at most once.
+        answers: Number of scores behind `reward`; more than 1 after a re-evaluation (zo_dno.search.reevaluation).
+        error: Standard error of `reward` where it is their mean.
     """
 
     id: int
@@ -49,12 +55,12 @@ class Found:
 
     @cached_property
     def image(self) -> np.ndarray:
-        """(H, W, 3) uint8."""
+        """Image, (H, W, 3) uint8."""
         return self.load_image()
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """Compare by: eligible ones by their reward, and before all others, which go by what they lack."""
+        """Sort key: feasible candidates by reward, above all others, which go by their violation."""
         return (True, self.reward) if self.feasible and self.reward is not None else (False, -self.violation)
 
 
@@ -62,9 +68,9 @@ class Archive:
     """Keeps the first candidate, every new best, and the `top` best ones that look different.
 
     Args:
-        top: how many of the best to keep; with 0 no image is looked at.
-        min_difference: mean absolute difference in [0, 1] from which two images count as different.
-        contenders: how many of the best to keep for asking about them again, alike or not.
+        top: Number of the best candidates to keep; with 0 no image is needed.
+        min_difference: Mean absolute difference in [0, 1] from which two images count as different.
+        contenders: Number of the best candidates to keep for a re-evaluation, alike or not.
     """
 
     def __init__(self, top: int = 1, min_difference: float = MIN_DIFFERENCE, *, contenders: int = 0) -> None:
@@ -77,16 +83,16 @@ class Archive:
 
     @property
     def best(self) -> Found | None:
-        """The best candidate so far; when none is eligible, the one with a score that lacks least."""
+        """The best candidate so far; while none is feasible, the scored one with the smallest violation."""
         return self._promoted or (self.improvements[-1] if self.improvements else None)
 
     def promote(self, found: Found) -> None:
-        """Let a candidate win that was asked about again, whatever single answers say."""
+        """Make a re-evaluated candidate the best, regardless of single scores."""
         self._promoted = found
         self.top = [found, *(other for other in self.top if other.id != found.id)][: self._size]
 
     def offer(self, found: Found) -> bool:
-        """Look at the next candidate, in id order; returns whether its image was, or will be, looked at."""
+        """Take the next candidate, in id order, and return whether its image is or will be needed."""
         matters = self.first is None
         if matters:
             self.first = found
@@ -95,7 +101,7 @@ class Archive:
         if self.best is None or found.rank > self.best.rank:
             self.improvements.append(found)
             matters = True
-        if self._n_contenders and found.feasible:  # of equals the later one, from a search that has come further
+        if self._n_contenders and found.feasible:  # among equals the later one, from a more advanced search
             self.contenders = sorted([*self.contenders, found], key=lambda one: (one.rank, one.id), reverse=True)
             del self.contenders[self._n_contenders :]
         return (found.feasible and self._size > 0 and self._offer_top(found)) or matters

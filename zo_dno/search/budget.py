@@ -1,4 +1,4 @@
-"""What a run may spend: queries, denoiser calls and seconds."""
+"""The budget of a run: queries, denoiser calls and seconds."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,12 +10,14 @@ Limit = Literal["queries", "nfe", "seconds", "cost"]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A run ends when one of these is spent, whichever is first.
+    """The limits of a run, which ends at the first one that is reached.
 
     Args:
-        queries: rewards that may be asked for, remembered answers included.
-        seconds: wall-clock time of all its sessions; the population under way is finished.
-        nfe: denoiser calls.
+        queries: Number of queries, cached responses included.
+        seconds: Wall-clock time of all sessions; the current population is finished.
+        nfe: Number of denoiser calls.
+    Raises:
+        InputError: a limit is out of range.
     """
 
     queries: int
@@ -30,17 +32,17 @@ class Budget:
         if self.seconds is not None and not self.seconds > 0:
             raise InputError(f"seconds must be more than 0; got {self.seconds}.")
 
-    def left(self, asked: int, seconds: float, nfe_per_image: int) -> int:
-        """Return how many queries may still be asked after `asked` of them in so many seconds."""
+    def left(self, queries: int, seconds: float, nfe_per_image: int) -> int:
+        """Return the number of queries left after `queries` of them in `seconds`."""
         if self.seconds is not None and seconds >= self.seconds:
             return 0
-        return max(0, self._images(nfe_per_image) - asked)
+        return max(0, self._images(nfe_per_image) - queries)
 
-    def limit(self, asked: int, nfe_per_image: int) -> Limit:
-        """Name what is spent, once nothing is left."""
-        if asked >= self.queries:
+    def limit(self, queries: int, nfe_per_image: int) -> Limit:
+        """Return the limit that was reached, once nothing is left."""
+        if queries >= self.queries:
             return "queries"
-        return "nfe" if asked >= self._images(nfe_per_image) else "seconds"
+        return "nfe" if queries >= self._images(nfe_per_image) else "seconds"
 
     def _images(self, nfe_per_image: int) -> int:
         return self.queries if self.nfe is None else min(self.queries, self.nfe // max(1, nfe_per_image))

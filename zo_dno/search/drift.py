@@ -31,7 +31,7 @@ class DriftCheck:
         """
         for id_, image in zip(ids, rendered, strict=False):
             if id_ in rows and rows[id_].image != image.sha256:
-                what = f"the model draws another image of candidate {id_} than it did"
+                what = f"the model renders another image of candidate {id_} than it did"
                 if not self._accept:
                     raise DriftError(what)
                 self.found = self.found or what

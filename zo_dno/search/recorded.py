@@ -1,4 +1,4 @@
-"""A recorded candidate as the archive knows it, with its image read from a file or drawn again."""
+"""Recorded candidates for the archive, with images read from files or rendered again."""
 
 import logging
 from collections.abc import Callable
@@ -18,7 +18,14 @@ log = logging.getLogger(__name__)
 
 
 def found_of(row: QueryRow, z: Tensor, load_image: Callable[[], np.ndarray], *, constrained: bool) -> Found:
-    """Make the archive's entry of a row; `constrained`: only plausible noise may win."""
+    """Make the archive's entry from a row.
+
+    Args:
+        row: Row of the query.
+        z: Noise of the candidate, (d,).
+        load_image: Function that returns the image, (H, W, 3) uint8.
+        constrained: Whether only plausible noise can win.
+    """
     return Found(
         id=row.id,
         reward=row.value,
@@ -40,10 +47,10 @@ def found_of(row: QueryRow, z: Tensor, load_image: Callable[[], np.ndarray], *, 
 def recorded_image(
     row: QueryRow, candidates: Candidates, place: int, artifacts: Artifacts, generator: Generator
 ) -> np.ndarray:
-    """Read the image of a recorded candidate from its file, or draw it again with its whole population.
+    """Read the image of a recorded candidate from its file, or render it again with its whole population.
 
     Raises:
-        RunError: it is not there, and the model now draws another one.
+        RunError: the file is gone, and the model now renders another image.
     """
     kept = artifacts.image(row.image)
     if kept is not None:
@@ -51,10 +58,10 @@ def recorded_image(
     rendered = array_of(render_images(generator, candidates.z)[place].image)
     if image_hash(rendered) != row.image:
         raise RunError(
-            f"images/{row.image}.png, the image of candidate {row.id}, is gone or damaged, and the model now draws "
+            f"images/{row.image}.png, the image of candidate {row.id}, is gone or damaged, and the model now renders "
             "another one. Restore the file."
         )
     if artifacts.has_image(row.image):
-        log.warning("the image of candidate %d was gone or damaged; it was drawn again, bit for bit", row.id)
+        log.warning("the image of candidate %d was gone or damaged; it was rendered again, bit for bit", row.id)
         artifacts.keep_image(row.stage, row.id, rendered, row.image)
     return rendered

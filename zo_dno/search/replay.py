@@ -70,7 +70,9 @@ def _settle(search: Search, most: int) -> None:
     """
     while len(search.pending) > most:
         if not search.pending[0].complete:
-            raise DriftError(f"population {search.pending[0].row.number} was not waited for as it is now")
+            raise DriftError(
+                f"population {search.pending[0].row.number} is incomplete, but the strategy must now know its scores"
+            )
         search.settle()
 
 

@@ -1,22 +1,22 @@
-"""A reward guessed from images: their features, and a Gaussian process over them."""
+"""A surrogate of the reward: features of images, and a Gaussian process over them."""
 
 import numpy as np
 from scipy.fft import dctn
 
 BLOCK = 8
-_GRID = 8  # coarse picture of so many by so many means
-_VISIBLE = 0.04  # of a cosine mode's amplitude, in [0, 1] times a block's side: about a step of JPEG's rounding
-_LENGTHS = (0.5, 1.0, 2.0, 4.0)  # of the smooth kernel, in standardised features
-_MIXES = (0.0, 0.5, 1.0)  # how much of the kernel is linear
-_NOISES = (0.003, 0.03, 0.1, 0.3, 1.0)  # variance of what features do not say, of the rewards' variance
+_GRID = 8  # means along each side of the coarse picture
+_VISIBLE = 0.04  # amplitude of a cosine mode, in [0, 1] times a block's side: about a step of JPEG's rounding
+_LENGTHS = (0.5, 1.0, 2.0, 4.0)  # length scales of the smooth kernel, in standardized features
+_MIXES = (0.0, 0.5, 1.0)  # linear share of the kernel
+_NOISES = (0.003, 0.03, 0.1, 0.3, 1.0)  # variance that features do not explain, as a share of the rewards' variance
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def image_features(image: np.ndarray) -> np.ndarray:
-    """Describe an image (H, W, 3) uint8 by a coarse picture and by how much its blocks have of cosine modes, (576,).
+    """Describe an image (H, W, 3) uint8 by a coarse picture and the cosine modes of its blocks, (576,).
 
-    The modes are of 8 x 8 blocks, of brightness and of two colour differences, at the image's own size: what decides
-    the size of a file, sharpness and texture. The coarse picture says where what colour is.
+    The modes of 8 x 8 blocks, in brightness and two colour differences at full resolution, decide file size,
+    sharpness and texture. The coarse picture shows which colour is where.
     """
     pixels = image.astype(np.float32) / 255
     sides = [-(-side // BLOCK) * BLOCK for side in pixels.shape[:2]]
@@ -39,25 +39,25 @@ def _coarse(pixels: np.ndarray) -> np.ndarray:
 
 
 class GaussianProcess:
-    """A Gaussian process with a linear and a smooth kernel, their settings those of a grid with the largest likelihood.
+    """A Gaussian process with a linear and a smooth kernel, with the most likely settings of a grid.
 
-    One eigendecomposition of each kernel serves every level of noise, which makes choosing as cheap as one fit;
-    libraries factor anew for each.
+    One eigendecomposition of each kernel serves all noise levels, so the choice costs as much as one fit; libraries
+    factorize again for each level.
 
     Args:
-        features: (n, m).
-        rewards: (n,).
+        features: Features of the images, (n, m).
+        rewards: Rewards of the images, (n,).
     """
 
     def __init__(self, features: np.ndarray, rewards: np.ndarray) -> None:
         x = np.asarray(features, float)
         self._centre, self._scale = x.mean(0), x.std(0) + 1e-6
         self._mean, self._unit = float(rewards.mean()), float(rewards.std()) or 1.0
-        self._x = self._standardised(x)
+        self._x = self._standardized(x)
         y = (np.asarray(rewards, float) - self._mean) / self._unit
         best = -np.inf
         for length in _LENGTHS:
-            for mix in _MIXES if length == _LENGTHS[0] else _MIXES[:-1]:  # all of a linear kernel has no length
+            for mix in _MIXES if length == _LENGTHS[0] else _MIXES[:-1]:  # a linear kernel has no length
                 values, vectors = np.linalg.eigh(self._kernel(self._x, length, mix))
                 projected = vectors.T @ y
                 for noise in _NOISES:
@@ -72,8 +72,8 @@ class GaussianProcess:
         self._y = y
 
     def __call__(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Guess rewards from features (n, m): means and standard deviations, (n,) each."""
-        x = self._standardised(np.asarray(features, float))
+        """Predict rewards from features (n, m): means and standard deviations, (n,) each."""
+        x = self._standardized(np.asarray(features, float))
         kernel = self._kernel(x, self._length, self._mix)
         own = self._mix * (x**2).mean(1) + 1 - self._mix
         known = ((kernel @ self._vectors) ** 2 / self._spread).sum(1)
@@ -81,12 +81,12 @@ class GaussianProcess:
         return self._mean + self._unit * kernel @ self._weights, self._unit * deviation
 
     def left_out(self) -> np.ndarray:
-        """Guess every reward from all the others, (n,) (Rasmussen and Williams 2006, eq. 5.12)."""
+        """Predict every reward from all the others, (n,) (Rasmussen and Williams 2006, eq. 5.12)."""
         diagonal = (self._vectors**2 / self._spread).sum(1)
         predictions: np.ndarray = self._mean + self._unit * (self._y - self._weights / diagonal)
         return predictions
 
-    def _standardised(self, features: np.ndarray) -> np.ndarray:
+    def _standardized(self, features: np.ndarray) -> np.ndarray:
         standard: np.ndarray = (features - self._centre) / self._scale
         return standard
 

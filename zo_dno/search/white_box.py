@@ -95,7 +95,7 @@ def check_white_box(strategy: Strategy, generator: Generator, reward: Reward) ->
     if strategy.takes_reward_gradient and not isinstance(reward, DifferentiableReward):
         raise InputError(
             f"{name} takes the reward's gradient, and {reward.name!r} has no differentiable(images, prompts). "
-            "Take hybrid2, which asks the reward and takes its gradient through the pipeline alone."
+            "Take hybrid2, which queries the reward and takes its gradient through the pipeline alone."
         )
 
 
