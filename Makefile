@@ -35,6 +35,7 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/basedpyright
+	$(BIN)/lint-imports --no-cache
 
 docs: $(READY)
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build

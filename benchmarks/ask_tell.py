@@ -22,7 +22,7 @@ def measure(name: str, d: int, population: int, rounds: int) -> dict[str, Any]:
     """Measure one strategy."""
     import torch
 
-    from zo_dno.run.build import find_strategy
+    from zo_dno.run.make_strategy import find_strategy
     from zo_dno.strategy import Problem
 
     torch.set_num_threads(1)

@@ -23,7 +23,7 @@ from zo_dno.deployment import Application, application, reward_deployment, serve
 from zo_dno.errors import InputError
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.http import HTTP
-from zo_dno.run.build import make_reward
+from zo_dno.run.make_reward import make_reward
 from zo_dno.storage.images import image_hash, png_bytes
 from zo_dno.types import Query
 from zo_dno.web.reward_app import MAX_BODY

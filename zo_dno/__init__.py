@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from zo_dno.results.load import load as load
     from zo_dno.results.result import Result as Result
     from zo_dno.reward import Reward as Reward
-    from zo_dno.run.build import make_reward as make_reward
     from zo_dno.run.cancellation import Stop as Stop
+    from zo_dno.run.make_reward import make_reward as make_reward
     from zo_dno.run.optimize import optimize as optimize
     from zo_dno.run.optimize import resume as resume
     from zo_dno.run.options import Budget as Budget
@@ -48,7 +48,7 @@ _HOMES = {
     "GeneratorPool": "zo_dno.distributed.generator_actors",
     "InputError": "zo_dno.errors",
     "load": "zo_dno.results.load",
-    "make_reward": "zo_dno.run.build",
+    "make_reward": "zo_dno.run.make_reward",
     "NoImageError": "zo_dno.generators.pixels",
     "optimize": "zo_dno.run.optimize",
     "Output": "zo_dno.run.options",

@@ -105,7 +105,7 @@ class _RewardServer:
     def __init__(
         self, reward: Any, options: dict[str, Any], most_images: int, in_flight: int | None, loopback: bool
     ) -> None:
-        from zo_dno.run.build import make_reward
+        from zo_dno.run.make_reward import make_reward
 
         self._reward = make_reward(reward, options)
         self._most_images, self._in_flight = most_images, in_flight

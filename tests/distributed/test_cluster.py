@@ -24,7 +24,7 @@ from zo_dno.distributed.cluster import connect
 from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.distributed.reward_actors import RewardActors, Takes
 from zo_dno.errors import InputError
-from zo_dno.run.build import make_reward
+from zo_dno.run.make_reward import make_reward
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 OPTIONS = {"queries": 48, "seed": 1, "strategy_options": {"population": 24}, "top": 2}

@@ -16,7 +16,7 @@ from zo_dno.errors import InputError
 from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.combinations import WeightedSum
-from zo_dno.run.build import make_reward
+from zo_dno.run.make_reward import make_reward
 from zo_dno.storage.images import image_hash
 from zo_dno.types import Query
 

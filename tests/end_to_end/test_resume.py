@@ -265,7 +265,7 @@ def test_a_finished_run_resumes_to_itself(tmp_path):
 def test_a_budget_below_what_was_asked_is_refused(tmp_path):
     run(tmp_path / "run", queries=24)
     before = content(tmp_path / "run")
-    with pytest.raises(InputError, match="queries must be at least the 24 answered already; got 20"):
+    with pytest.raises(InputError, match="queries must be at least the 24 scored already; got 20"):
         resume(tmp_path / "run", queries=20)
     resume(tmp_path / "run")
     assert content(tmp_path / "run") == before
@@ -290,7 +290,7 @@ def test_an_edited_config_is_refused_with_what_differs(tmp_path):
     run(tmp_path / "run", queries=24)
     edit(tmp_path / "run", seed=4, gamma=0.1)
     with pytest.raises(
-        InputError, match=r"cannot go on as it began: gamma: 0.0, now 0.1; seed: 3, now 4\..*--accept-drift"
+        InputError, match=r"cannot be resumed as it began: gamma: 0.0, now 0.1; seed: 3, now 4\..*--accept-drift"
     ):
         resume(tmp_path / "run", queries=48)
     edit(tmp_path / "run", seed=3, gamma=0.0, top=2)  # how many are kept may change

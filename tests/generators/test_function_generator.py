@@ -7,8 +7,8 @@ import torch
 
 import zo_dno
 from zo_dno.errors import InputError
-from zo_dno.run.build import generator_from, load_model
 from zo_dno.run.config import validated
+from zo_dno.run.make_generator import generator_from, load_model
 
 SHAPE = (3, 4, 4)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from zo_dno.rewards import REWARDS
-from zo_dno.run.build import make_reward
+from zo_dno.run.make_reward import make_reward
 from zo_dno.testing import REWARD_LAWS
 from zo_dno.testing.reward_laws import pictures
 

@@ -28,7 +28,7 @@ from zo_dno.errors import InputError, RunError
 from zo_dno.oracle.http_client import MAX_RESPONSE, Client
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.http import HTTP, fill
-from zo_dno.run.build import make_reward
+from zo_dno.run.make_reward import make_reward
 from zo_dno.types import Query
 from zo_dno.web import reward_app as serving
 from zo_dno.web.reward_app import reward_app

@@ -36,7 +36,7 @@ from zo_dno.rewards.hps import HPS
 from zo_dno.rewards.image_reward import ImageReward, load_blip
 from zo_dno.rewards.reading import read_once
 from zo_dno.rewards.weights import fingerprint
-from zo_dno.run.build import make_reward
+from zo_dno.run.make_reward import make_reward
 
 PROMPTS = ["a cat", "dogs on ice", "a cat", "x", ""]
 NAMES = ["clip_score", "pick_score", "aesthetic", "hps", "hps_folder", "image_reward"]

@@ -26,7 +26,7 @@ from zo_dno.failures import CallError
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.perceptual import lpips_network
 from zo_dno.rewards.ssim import ssim
-from zo_dno.run.build import make_reward
+from zo_dno.run.make_reward import make_reward
 from zo_dno.storage.images import image_hash
 from zo_dno.testing.reward_laws import pictures
 from zo_dno.types import Query

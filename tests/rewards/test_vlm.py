@@ -25,7 +25,7 @@ from zo_dno.oracle.oracle import Oracle
 from zo_dno.oracle.policies import policy_for
 from zo_dno.rewards.vlm import VLM
 from zo_dno.rewards.vlm_compare import VLMCompare
-from zo_dno.run.build import make_reward
+from zo_dno.run.make_reward import make_reward
 from zo_dno.storage.ledger import Ledger
 from zo_dno.types import Query
 

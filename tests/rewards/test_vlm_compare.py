@@ -18,7 +18,7 @@ from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError, RunError
 from zo_dno.failures import CallError
 from zo_dno.rewards.vlm_compare import VLMCompare
-from zo_dno.run.build import make_reward
+from zo_dno.run.make_reward import make_reward
 
 SHADES = [0.5, 0.2, 0.8, 0.35, 0.65]
 PICTURES = [grey(shade, i, side=8) for i, shade in enumerate(SHADES)]

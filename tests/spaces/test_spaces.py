@@ -11,7 +11,7 @@ from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.rng import stream
-from zo_dno.run.build import find_space
+from zo_dno.run.make_strategy import find_space
 from zo_dno.search.objective import Objective
 from zo_dno.spaces import SPACES
 from zo_dno.spaces.in_space import InSpace, in_space

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from zo_dno.errors import InputError, unknown_name
-from zo_dno.run.build import find_space, find_strategy, make_reward, name_of
 from zo_dno.run.config import RunConfig, validated
+from zo_dno.run.make_reward import make_reward, name_of
+from zo_dno.run.make_strategy import find_space, find_strategy
 from zo_dno.spaces import DEFAULT_SPACE
 
 BASELINE = "random_search"  # best-of-N is in every comparison

@@ -160,7 +160,7 @@ class Trials:
         api.optimize(generator, out=folder, **arguments)
 
     def _generator(self, trial: Trial) -> Any:
-        from zo_dno.run.build import make_generator
+        from zo_dno.run.make_generator import make_generator
 
         if trial.prompt not in self._generators:
             if len(self._generators) >= _KEPT_GENERATORS:

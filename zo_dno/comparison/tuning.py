@@ -14,7 +14,7 @@ from zo_dno.comparison.trials import GAIN, STATE, Trials, quiet_tune, takes
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.distributed.ray_private import nevergrad_search
 from zo_dno.errors import InputError
-from zo_dno.run.build import name_of
+from zo_dno.run.make_reward import name_of
 from zo_dno.spaces import DEFAULT_SPACE
 
 _SEARCHERS = ("nevergrad", "optuna", "random")

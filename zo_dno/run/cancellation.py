@@ -1,13 +1,13 @@
-"""Stopping a run from another thread, as Ctrl-C stops one in the main thread."""
+"""Cancellation of a run from another thread, as Ctrl-C in the main thread."""
 
 import threading
 from collections.abc import Callable
 
 
 class Stop:
-    """Hand it to `optimize`, and call it from anywhere.
+    """Handle for `optimize(stop=...)`, called from any thread.
 
-    The first call stops the run once what is under way is answered; the second does not wait for that.
+    The first call ends the run once the queries in flight have their scores; the second does not wait for them.
     """
 
     def __init__(self) -> None:
@@ -22,11 +22,11 @@ class Stop:
 
     @property
     def called(self) -> bool:
-        """Somebody wants the run to end."""
+        """The run is to end."""
         return self._calls > 0
 
     def tell(self, listener: Callable[[], None]) -> None:
-        """Call `listener` at every stop, and now for those that were."""
+        """Call `listener` at every stop, and at once for the stops so far."""
         with self._lock:
             self._listeners.append(listener)
             calls = self._calls

@@ -1,4 +1,4 @@
-"""Searching with few denoising steps, and asking again about the best of it at full steps."""
+"""Drafts: a search with few denoising steps, whose best candidates are scored again at full steps."""
 
 import json
 import logging
@@ -19,8 +19,8 @@ from zo_dno.generators.diffusers_generator import DiffusersGenerator
 from zo_dno.option_group import marked
 from zo_dno.results.result import Result
 from zo_dno.run import optimize as api
-from zo_dno.run.build import load_model, make_generator
 from zo_dno.run.config import RunConfig, validated
+from zo_dno.run.make_generator import load_model, make_generator
 from zo_dno.run.options import RunOptions
 from zo_dno.search.archive import Found
 from zo_dno.search.progress import Step
@@ -29,7 +29,7 @@ from zo_dno.storage.run_folder import CONFIG, RunFolder
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.types import Generator
 
-REDRAWN = 16  # different ones among the best, beside every new best on the way
+REDRAWN = 16  # different candidates among the best, beside every new best on the way
 SETTINGS, NOISE, FIGURES = "draft.yaml", "drafted.safetensors", "draft.json"
 DRAFT, FULL = "draft", "full"  # folders of the two runs
 _KEPT = tuple(marked(RunOptions, "redraw"))  # what also holds when the best are scored again at full steps
@@ -39,13 +39,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """A search with few steps, and what its best candidates are at full steps.
+    """The results of a draft.
 
     Attributes:
-        draft: of the search.
-        full: of the candidates that were drawn again; its best is the winner.
+        draft: Result of the search with few steps.
+        full: Result of its best candidates at full steps; its best is the winner.
         agreement: Spearman's rank correlation of the candidates' two rewards; NaN for fewer than three.
-        interval: of the agreement, 95 %, by Fisher's transformation (Bonett and Wright 2000).
+        interval: 95 % interval of the agreement, by Fisher's transformation (Bonett and Wright 2000).
     """
 
     draft: Result
@@ -55,13 +55,13 @@ class Drafted:
 
     @property
     def redrawn(self) -> int:
-        """How many candidates were drawn again."""
+        """Number of candidates that were rendered again."""
         return self.full.queries
 
     def __str__(self) -> str:
         low, high = self.interval
         return (
-            f"{self.redrawn} of {self.draft.queries} candidates of the draft were asked about again at full steps; "
+            f"{self.redrawn} of {self.draft.queries} candidates of the draft were scored again at full steps; "
             f"rank correlation of their rewards {self.agreement:.2f} (95 %: {low:.2f} to {high:.2f})"
         )
 
@@ -76,18 +76,18 @@ def optimize_draft(
     redraw: int = REDRAWN,
     **search: Any,
 ) -> Drafted:
-    """Search with one generator, and ask again about its best candidates as another one draws them.
+    """Search with a fast generator, and score its best candidates again as a better generator renders them.
 
     Args:
-        draft: draws quickly, from the same noise as `full`.
-        full: draws as the result should be.
-        reward: as in `zo_dno.optimize`.
-        strategy: likewise.
-        out: a new folder for both runs, in `draft` and `full`.
-        redraw: different candidates among the best that are asked about again. So is every new best on the way.
-        search: further arguments of `zo_dno.optimize`, for the draft.
+        draft: Fast generator, with the same noise as `full`.
+        full: Generator that renders the result.
+        reward: Reward, as `zo_dno.optimize` takes it.
+        strategy: Strategy, as `zo_dno.optimize` takes it.
+        out: New folder for both runs, in its folders `draft` and `full`.
+        redraw: Number of different candidates among the best that are scored again, beside every new best on the way.
+        search: Further arguments of `zo_dno.optimize`, for the draft.
     Raises:
-        InputError: the two do not have the same noise, or an argument does not fit.
+        InputError: The generators have different noise, or an argument does not fit.
     """
     if draft.layout.shapes != full.layout.shapes:
         raise InputError(
@@ -100,14 +100,14 @@ def optimize_draft(
         out=None if folder is None else folder / DRAFT,
         **{**search, "top": max(redraw, search.get("top", 1))},
     )
-    return _asked_again(full, found, reward, folder, {name: search[name] for name in _KEPT if name in search})
+    return _rescored(full, found, reward, folder, {name: search[name] for name in _KEPT if name in search})
 
 
 def run_draft(config: RunConfig, steps: int, out: Path, on_step: Callable[[Step], None] | None = None) -> Drafted:
-    """Run a config with fewer steps, and then its best at the config's own number.
+    """Run a config with fewer steps, and then its best candidates at the config's own number of steps.
 
     Raises:
-        InputError: the config does not fit.
+        InputError: The config does not fit.
     """
     _check(config, steps)
     RunFolder.check(out)
@@ -121,7 +121,7 @@ def run_draft(config: RunConfig, steps: int, out: Path, on_step: Callable[[Step]
 
 
 def resume_draft(out: Path, on_step: Callable[[Step], None] | None = None) -> Drafted:
-    """Go on with a draft that was stopped or killed, and then with its best at full steps."""
+    """Resume a draft that was stopped or killed, and score its best candidates at full steps."""
     values = read_yaml(out / SETTINGS)
     steps = int(values.pop("draft"))
     config = validated(values)
@@ -130,11 +130,11 @@ def resume_draft(out: Path, on_step: Callable[[Step], None] | None = None) -> Dr
         if not (out / DRAFT / CONFIG).exists():
             return optimize_draft(draft, full, out=out, on_step=on_step, **search)
         found = api.resume(out / DRAFT, generator=draft, on_step=on_step)
-        return _asked_again(full, found, config.reward, out, {name: search[name] for name in _KEPT})
+        return _rescored(full, found, config.reward, out, {name: search[name] for name in _KEPT})
 
 
 def _drafting(config: RunConfig, steps: int, full: Generator) -> AbstractContextManager[Generator]:
-    """Load the model with fewer steps; of a pipeline that is here already, use that."""
+    """Return the model with fewer steps; a pipeline that is loaded in this process is used again."""
     quick = config.model_copy(update={"steps": steps})
     if isinstance(full, DiffusersGenerator):
         return nullcontext(load_model(quick, like=full))
@@ -148,7 +148,7 @@ def _check(config: RunConfig, steps: int) -> None:
         raise InputError(f"draft must be fewer steps than {config.steps}; got {steps}.")
 
 
-def _asked_again(
+def _rescored(
     full: Generator, found: Result, reward: api.AnyReward, folder: Path | None, options: Mapping[str, Any]
 ) -> Drafted:
     chosen = list({one.id: one for one in (found.first, *found.improvements, *found.top)}.values())
@@ -182,8 +182,7 @@ def _compared(draft: Result, full: Result, chosen: list[Found]) -> Drafted:
     ]
     if len(pairs) < 3:
         return Drafted(draft, full, float("nan"), (-1.0, 1.0))
-    ranks = np.array([stats.rankdata(values) for values in zip(*pairs, strict=True)])
-    agreement = float(np.corrcoef(ranks)[0, 1])
+    agreement = float(stats.spearmanr(*zip(*pairs, strict=True)).statistic)
     error = float(np.sqrt((1 + agreement**2 / 2) / max(1, len(pairs) - 3)))
     middle = float(np.arctanh(np.clip(agreement, -0.999999, 0.999999)))
     low, high = np.tanh([middle - 1.96 * error, middle + 1.96 * error])

@@ -1,7 +1,6 @@
-"""From a config to a run, and from a run to its winner."""
+"""Runs from configs: start, resume and render one as the command line does."""
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,13 @@ import torch
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.distributed.generator_actors import closed_after
 from zo_dno.oracle.policies import call_policies
+from zo_dno.registry import import_from_here
 from zo_dno.results.result import Result
 from zo_dno.run import optimize as api
-from zo_dno.run.build import find_space, find_strategy, load_model, make_generator, make_reward, requiring
 from zo_dno.run.config import RunConfig, validated
+from zo_dno.run.make_generator import load_model, make_generator
+from zo_dno.run.make_reward import make_reward, requiring
+from zo_dno.run.make_strategy import find_space, find_strategy
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.run_folder import CONFIG, RunFolder, check_is_run, load_noise
@@ -24,8 +26,8 @@ def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = N
     """Run a config and keep everything in the folder `out`.
 
     Raises:
-        InputError: the config does not fit; there is no folder.
-        RunError: nothing could be scored.
+        InputError: The config does not fit; no folder was made.
+        RunError: No query was scored.
     """
     import_from_here()
     _check_before_loading(config, out)
@@ -35,7 +37,7 @@ def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = N
 
 
 def with_threads(config: RunConfig) -> RunConfig:
-    """Settle how many threads draw, and use them; by default all processors, shared by the actors of this machine."""
+    """Set the number of threads that render; by default all processors, shared among the actors of this machine."""
     here = max(1, config.generators) if config.ray == LOCAL else 1
     threads = config.threads or max(1, len(os.sched_getaffinity(0)) // here)
     torch.set_num_threads(threads)
@@ -43,19 +45,13 @@ def with_threads(config: RunConfig) -> RunConfig:
 
 
 def resume(run: Path, on_step: Callable[[Step], None] | None = None, **changes: Any) -> Result:
-    """Go on with the run in a folder; the changes are `zo_dno.resume`'s."""
+    """Resume the run in a folder; the changes are those of `zo_dno.resume`."""
     import_from_here()
     return api.resume(run, on_step=on_step, **changes)
 
 
-def import_from_here() -> None:
-    """Let `--reward module:function` find a file in the current folder."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-
-
 def _check_before_loading(config: RunConfig, out: Path) -> None:
-    """Find what is wrong with everything but the model, which may take minutes to load."""
+    """Check everything but the model, which may take minutes to load."""
     RunFolder.check(out)
     find_strategy(config.strategy, config.strategy_options)
     find_space(config.space, config.space_options)
@@ -67,13 +63,16 @@ def _check_before_loading(config: RunConfig, out: Path) -> None:
 
 
 def render(folder: Path, *, steps: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw a run's winner again.
+    """Render a run's winner again.
 
+    Args:
+        folder: Folder of the run.
+        steps: Denoising steps in place of the run's.
     Returns:
-        its image (H, W, 3) uint8, and its initial latents (1, ...) as plain diffusers takes them as `latents=`.
+        The image (H, W, 3) uint8, and the initial latents (1, ...) as plain diffusers takes them as `latents=`.
 
     Raises:
-        InputError: the folder is not a run's.
+        InputError: The folder is not a run's.
     """
     check_is_run(folder)
     config = validated(read_yaml(folder / CONFIG))

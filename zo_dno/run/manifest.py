@@ -1,4 +1,4 @@
-"""What a ledger says that a run is, and whether what is to go on with it is still the same."""
+"""The manifest of a run: its config, reward and environment as recorded, compared when the run is resumed."""
 
 import json
 from dataclasses import replace
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Manifest:
-    """The facts of a run in its ledger, written when it begins and compared when it goes on.
+    """The facts of a run in its ledger, written when it starts and compared when it is resumed.
 
     Args:
-        ledger: of the run, which may be empty.
-        parts: what is to carry it on.
-        accept_drift: go on although something differs, and take note of it.
+        ledger: Ledger of the run; it may be empty.
+        spec: Specification that starts or resumes the run.
+        accept_drift: Resume although something differs, and record it.
     Raises:
-        InputError: something differs, or the ledger is too old to go on with.
+        InputError: Something differs, or the ledger is too old to resume from.
     """
 
     def __init__(self, ledger: Ledger, spec: "RunSpec", *, accept_drift: bool = False) -> None:
@@ -34,12 +34,12 @@ class Manifest:
             self._compare(recorded, facts, accept_drift)
         elif ledger.all_queries():
             raise InputError(
-                "run must have been written by version 0.2 of zo-dno or later, which keeps what going on needs. It can "
+                "run must have been written by version 0.2 of zo-dno or later, which keeps what resuming needs. It can "
                 "be shown and exported."
             )
         completed = sum(row.completed for row in ledger.queries())
         if completed > spec.options.queries:
-            raise InputError(f"queries must be at least the {completed} answered already; got {spec.options.queries}.")
+            raise InputError(f"queries must be at least the {completed} scored already; got {spec.options.queries}.")
         self._recorded_environment = recorded["environment"] or self._environment
         for name, fact in facts.items():
             if name != "environment" or recorded[name] is None:
@@ -48,17 +48,17 @@ class Manifest:
 
     @property
     def drift(self) -> str | None:
-        """What of this run cannot be repeated exactly."""
+        """Note on what of the run cannot be repeated exactly; None where all of it can."""
         notes = self._ledger.get("drift")
         return "; ".join(notes["notes"]) if notes else None
 
     @property
     def adopted(self) -> bool:
-        """The strategy went on from a snapshot, so that its beginning cannot be replayed."""
+        """The strategy was resumed from a snapshot, so its beginning cannot be replayed."""
         return bool((self._ledger.get("drift") or {}).get("adopted"))
 
     def note_drift(self, note: str, *, adopted: bool = False) -> None:
-        """Keep, for good, that something differs."""
+        """Record for good that something differs."""
         notes = self._ledger.get("drift") or {"notes": [], "adopted": False}
         notes["notes"] = list(dict.fromkeys([*notes["notes"], note, *self._changes()]))
         notes["adopted"] = notes["adopted"] or adopted
@@ -66,12 +66,12 @@ class Manifest:
         self._ledger.set("environment", self._environment)
 
     def refusal(self, reasons: list[str]) -> InputError:
-        """Build the error for a run that does not go on as it was."""
+        """Build the error for a run that cannot be resumed as it was."""
         changes = self._changes()
         why = f" What changed: {', '.join(changes)}." if changes else " No version and no setting is known to differ."
         return InputError(
-            f"the run cannot go on as it began: {'; '.join(reasons)}.{why} Undo it, or accept it with --accept-drift: "
-            "then the result says so."
+            f"the run cannot be resumed as it began: {'; '.join(reasons)}.{why} Undo it, or accept it with "
+            "--accept-drift: then the result says so."
         )
 
     def _changes(self) -> list[str]:
@@ -91,7 +91,7 @@ class Manifest:
             self.note_drift(reason)
 
     def _settle_lost_calls(self, spec: "RunSpec") -> None:
-        """Take calls that a killed session was waiting for as charged in full, since nobody can know."""
+        """Count calls that were in flight when a session was killed as charged in full, since their cost is unknown."""
         for row in self._ledger.all_queries():
             policies = spec.policy_of(row)
             if row.status == "asked" and row.error is None and policies is not None:

@@ -1,4 +1,4 @@
-"""Many prompts at once: a search each, in a thread and a folder each, over one set of actors."""
+"""Many prompts: a search each, in its own thread and folder, over one set of actors and one loaded model."""
 
 import csv
 import io
@@ -20,22 +20,30 @@ from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.oracle.policies import call_policies
 from zo_dno.results.state import RunState
 from zo_dno.run import optimize as api
-from zo_dno.run.build import make_generator, make_reward, requiring
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import RunConfig, validated
+from zo_dno.run.make_generator import make_generator
+from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.run_folder import CONFIG
 from zo_dno.types import Generator, Repromptable, capabilities_of
 
 PROMPTS, SUMMARY = "prompts.json", "summary.csv"
-_AT_ONCE = 4  # searches, where some of them would have to wait
+_AT_ONCE = 4  # searches, where rewards or images are waited for
 _COLUMNS = ("prompt", "status", "queries", "first", "best", "unit", "log P", "cost", "folder")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What came of one prompt; `error` says why nothing did."""
+    """The outcome of one prompt.
+
+    Attributes:
+        prompt: Prompt of the run.
+        folder: Folder of the run.
+        result: Content of its result.json; None where it has none.
+        error: Reason why the run failed.
+    """
 
     prompt: str
     folder: Path
@@ -44,7 +52,7 @@ class Line:
 
     @property
     def cells(self) -> tuple[Any, ...]:
-        """By the columns of the summary."""
+        """Cells of the summary, by its columns."""
         if self.result is None:
             return (self.prompt, self.error or "not begun", 0, "", "", "", "", "", self.folder.name)
         found = self.result
@@ -54,10 +62,10 @@ class Line:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """Read prompts, one a line; empty lines and those that begin with # do not count.
+    """Read prompts, one a line; empty lines and those that begin with # are skipped.
 
     Raises:
-        InputError: the file cannot be read, holds none, or holds one twice.
+        InputError: The file cannot be read, holds no prompt, or holds one twice.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -79,20 +87,20 @@ def run_many(
     *,
     at_once: int | None = None,
 ) -> list[Line]:
-    """Run a config for many prompts, or go on with it. One that fails keeps no other from its end.
+    """Run a config for many prompts, or resume them. A run that fails stops no other.
 
-    The actors and the loaded model are shared, first come, first served; a search never has more than one population
-    (and those of its lag) under way, so none gets ahead of the others. `max_cost` and the rates are shared out among
-    them.
+    The runs share the actors and the loaded model, first come, first served. A search never has more than one
+    population (and those of its lag) in flight, so none gets ahead of the others. `max_cost` and the rates are divided
+    among the runs.
 
     Args:
-        config: of every run; its prompt does not count.
-        prompts: one run each.
-        out: a folder for the folders of the runs.
-        on_step: called with a prompt and its run's progress after every population.
-        at_once: searches; by default 4 where rewards or images are waited for, else 1.
+        config: Config of every run; its own prompt is ignored.
+        prompts: Prompts, one run each.
+        out: Folder for the folders of the runs.
+        on_step: Called with a prompt and the progress of its run after every population.
+        at_once: Number of searches in flight; by default 4 where rewards or images are waited for, else 1.
     Raises:
-        InputError: something does not fit any prompt, or one of them.
+        InputError: Something does not fit any prompt, or one of them.
     """
     _keep(config, prompts, out)
     reward = requiring(make_reward(config.reward, config.reward_options), config.require)
@@ -125,10 +133,10 @@ def run_many(
 
 
 def resume_many(out: Path, on_step: Callable[[str, Step], None] | None = None, **changes: Any) -> list[Line]:
-    """Go on with what `run_many` left in a folder; the changes are its config's.
+    """Resume the runs of a folder that `run_many` wrote, with changes to their config.
 
     Raises:
-        InputError: the folder holds nothing of the kind.
+        InputError: The folder holds no such runs.
     """
     kept = json.loads((out / PROMPTS).read_text())
     config = validated(
@@ -169,7 +177,7 @@ def _run(
 
 
 def _all(runs: Sequence[Any], stop: Stop) -> list[Line]:
-    """Wait for all; Ctrl-C stops them as it stops one."""
+    """Wait for all runs; Ctrl-C stops them as it stops one."""
     while True:
         try:
             return [run.result() for run in runs]
@@ -178,10 +186,10 @@ def _all(runs: Sequence[Any], stop: Stop) -> list[Line]:
 
 
 def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
-    """Write down what is to be run, or find that it is what is there.
+    """Write down what is run, or check that the folder holds the same.
 
     Raises:
-        InputError: the folder holds something else.
+        InputError: The folder holds something else.
     """
     import yaml
 
@@ -197,7 +205,7 @@ def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
 
 
 def _shared_out(config: RunConfig, at_once: int, n: int, policies: dict[str, Any]) -> dict[str, Any]:
-    """Share money among all runs, and what is asked at once and a minute among those that run at the same time."""
+    """Divide money among all runs, and rates and calls in flight among those that run at the same time."""
     policy = dict(config.policy)
     for name in ("requests_per_minute", "tokens_per_minute"):
         if policy.get(name):
@@ -208,7 +216,7 @@ def _shared_out(config: RunConfig, at_once: int, n: int, policies: dict[str, Any
 
 
 class _Queue:
-    """A lock that those who wait get in the order in which they came."""
+    """A lock that threads get in the order in which they asked for it."""
 
     def __init__(self) -> None:
         self._changed, self._next, self._serving = threading.Condition(), 0, 0
@@ -225,7 +233,7 @@ class _Queue:
 
 
 class _InTurn:
-    """A generator that shares its model with others, of which one can render at a time."""
+    """A generator that shares its model with others; one of them renders at a time."""
 
     def __init__(self, generator: Generator, queue: _Queue) -> None:
         self._generator, self._queue = generator, queue
@@ -249,7 +257,7 @@ def _renderer_of(generator: Generator, prompt: str, queue: _Queue) -> Generator:
     """Return the generator of one prompt.
 
     Raises:
-        InputError: the prompt cannot be rendered.
+        InputError: The prompt cannot be rendered.
     """
     assert isinstance(generator, Repromptable)
     made = generator.with_prompt(prompt)

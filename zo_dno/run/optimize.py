@@ -17,9 +17,11 @@ from zo_dno.ipython import in_notebook
 from zo_dno.results.progress_cell import ProgressCell
 from zo_dno.results.result import Result
 from zo_dno.reward import Reward
-from zo_dno.run.build import generator_from, make_reward, make_strategy, name_of, options_for_config, requiring
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import CHANGEABLE, RunConfig, flattened, with_current_names
+from zo_dno.run.make_generator import generator_from
+from zo_dno.run.make_reward import make_reward, name_of, options_for_config, requiring
+from zo_dno.run.make_strategy import make_strategy
 from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions, is_noisy, with_preselection
 from zo_dno.run.session import carry_out
 from zo_dno.run.spec import RunSpec

@@ -1,4 +1,4 @@
-"""What a run is made of, checked before anything is written."""
+"""The specification of a run: its options, generator, rewards and strategy, checked before anything is written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +27,23 @@ from zo_dno.types import Generator
 
 @dataclass(slots=True)
 class RunSpec:
-    """What a run is made of. Building them checks every option, and writes nothing."""
+    """What a run is made of. Building it checks every option and writes nothing.
+
+    Attributes:
+        options: Options of the run.
+        generator: Generator that renders.
+        reward: Reward that is maximised.
+        held_out: Rewards that score the first image and the winner only.
+        build_strategy: Function that makes a fresh strategy.
+        model_settings: Keys of `config.yaml` that describe the model.
+        on_step: Function called after every population.
+        stop: Handle that ends the run from another thread.
+        pools: Actors that several runs share.
+        policies: Call policy of the reward, or of each term of a combination, by name.
+        budget: Limits of the search.
+        purse: Money of the run.
+        kept_back: Queries kept for scoring the best again.
+    """
 
     options: RunOptions
     generator: Generator
@@ -42,21 +58,21 @@ class RunSpec:
     policies: dict[str, CallPolicy] = field(init=False)
     budget: Budget = field(init=False)
     purse: Purse = field(init=False)
-    kept_back: int = field(init=False)  # of the queries, for asking again about the best
+    kept_back: int = field(init=False)
 
     def __post_init__(self) -> None:
         options = self.options
         self.budget = Budget(options.queries, options.seconds, options.nfe)
         self.purse = Purse(options.max_cost)
         self.policies = call_policies(self.reward, options.policy)
-        if options.max_cost is not None and not any(policies.has_price for policies in self.policies.values()):
+        if options.max_cost is not None and not any(policy.has_price for policy in self.policies.values()):
             raise InputError(
                 f"max_cost must come with a price; {self.reward.name!r} has none. Set price (an image) or token_price "
                 "(a million tokens, with max_tokens)."
             )
         for other in self.held_out:
             if isinstance(other, Combination):
-                raise InputError(f"held_out must be single rewards; got {other.name!r}. Name its parts instead.")
+                raise InputError(f"held_out must be single rewards; got {other.name!r}. Name its terms instead.")
         self.kept_back = self._kept_back()
         self.objective()
         strategy = self.build_strategy()
@@ -64,14 +80,16 @@ class RunSpec:
         if options.screen:
             Preselection(options.screen, options.seed)
             if options.lag:
-                raise InputError(f"lag must be 0 with screen, which learns from every answer first; got {options.lag}.")
+                raise InputError(f"lag must be 0 with screen, which learns from every score first; got {options.lag}.")
             if isinstance(strategy, WhiteBox):
                 raise InputError(f"screen must be 0 with {options.strategy}, which needs scores; got {options.screen}.")
 
     def _kept_back(self) -> int:
         repeats, combined = self.options.repeats, isinstance(self.reward, Combination)
         if repeats and combined:
-            raise InputError(f"repeats must be 0 with a combination, whose parts cannot be asked again; got {repeats}.")
+            raise InputError(
+                f"repeats must be 0 with a combination, whose terms cannot be scored again; got {repeats}."
+            )
         if repeats is None:
             repeats = "auto" if self.reward.noisy and not combined else 0
         return kept_back(repeats, self.options.queries)
@@ -83,12 +101,12 @@ class RunSpec:
 
     @property
     def keeps_everything(self) -> bool:
-        """Every answer and every image is on the disk before anything else happens."""
-        return any(policies.keeps_everything for policies in self.policies.values())
+        """Every score and every image is on disk before anything else happens."""
+        return any(policy.keeps_everything for policy in self.policies.values())
 
     @property
     def worst_case(self) -> float:
-        """The most that one call of everything that is asked can cost, with all attempts."""
+        """The most that one query can cost, with all attempts of all terms."""
         if not isinstance(self.reward, Combination):
             return self.policies[self.reward.name].worst_case(self.reward.batch)
         return sum(self.policies[term.name].worst_case(term.reward.batch) for term in self.reward.terms)
@@ -99,13 +117,13 @@ class RunSpec:
         return self.reward.thresholds if isinstance(self.reward, Combination) else ()
 
     def policy_of(self, row: QueryRow) -> CallPolicy | None:
-        """Return the terms of a recorded question; None for a combination, which is asked in parts."""
+        """Return the policy of a recorded query; None for a combination, whose terms are called one by one."""
         if isinstance(self.reward, Combination):
             return self.policies.get(row.oracle) if row.of_term else None
         return self.policies[self.reward.name]
 
     def objective(self) -> Objective:
-        """Make a fresh objective."""
+        """Return a fresh objective."""
         options = self.options
         return Objective(
             self.generator.layout, gamma=options.gamma, min_log_prob=options.min_log_prob, seed=options.seed

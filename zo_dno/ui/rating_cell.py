@@ -142,7 +142,7 @@ class RatingCell:
 
 
 def _reward(folder: Path | None, mode: str | None, reward: "AnyReward | None", options: Mapping[str, Any]) -> Reward:
-    from zo_dno.run.build import make_reward
+    from zo_dno.run.make_reward import make_reward
 
     if folder is not None and reward is None:
         check_is_run(folder)

@@ -28,7 +28,7 @@ from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.results.overview import overview
 from zo_dno.rewards.combinations import Constrained, Min, Product, WeightedSum
-from zo_dno.run.build import make_reward
+from zo_dno.run.make_reward import make_reward
 from zo_dno.storage.ledger import Ledger
 
 
@@ -161,9 +161,9 @@ class TestResuming:
 
     def test_another_weight_or_threshold_is_refused(self, tmp_path):
         optimize(both(), out=tmp_path / "run")
-        with pytest.raises(InputError, match="cannot go on as it began.*reward parts"):
+        with pytest.raises(InputError, match="cannot be resumed as it began.*reward parts"):
             resume(tmp_path / "run", WeightedSum([bright, rough]), queries=48)
-        with pytest.raises(InputError, match="cannot go on as it began.*rough <= 110"):
+        with pytest.raises(InputError, match="cannot be resumed as it began.*rough <= 110"):
             resume(tmp_path / "run", both(require=["rough <= 110"]), queries=48)
 
     def test_terms_share_a_cache_with_other_runs(self, tmp_path):

@@ -16,7 +16,7 @@ from tests.support.combinations import (
 from zo_dno.errors import InputError
 from zo_dno.results.overview import overview
 from zo_dno.rewards.combinations import Constrained, Min, Product, WeightedSum
-from zo_dno.run.build import make_reward
+from zo_dno.run.make_reward import make_reward
 from zo_dno.types import Score
 
 
@@ -122,7 +122,7 @@ def test_mistakes_are_refused_before_anything_is_written(tmp_path, make, message
 
 
 def test_a_combination_is_not_held_out():
-    with pytest.raises(InputError, match="held_out must be single rewards; got 'product'. Name its parts instead"):
+    with pytest.raises(InputError, match="held_out must be single rewards; got 'product'. Name its terms instead"):
         optimize(bright, held_out=[Product(["darkness"])])
 
 

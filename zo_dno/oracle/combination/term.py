@@ -46,7 +46,7 @@ class Term:
         if self.made is None:
             raise InputError(
                 f"term {self.name!r} must be made before it is scored; got its name only. Pass the combination to "
-                "zo_dno.optimize, or through zo_dno.run.build.make_reward."
+                "zo_dno.optimize, or through zo_dno.make_reward."
             )
         return self.made
 

@@ -20,7 +20,7 @@ def compare(
     """Run strategies x spaces x rewards x prompts x seeds with Ray Tune, and write table and report."""
     from zo_dno.comparison.compare import TABLE, run_plan
     from zo_dno.comparison.plan import read_plan
-    from zo_dno.run.from_config import import_from_here
+    from zo_dno.registry import import_from_here
     from zo_dno.storage.atomic import read_yaml
     from zo_dno.ui import display
 

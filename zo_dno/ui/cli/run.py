@@ -78,8 +78,9 @@ def _with_file(config: Path | None, options: "Mapping[str, Any]") -> dict[str, A
 
 def _run_draft(config: RunConfig, steps: int, out: Path) -> None:
     from zo_dno.generators.quiet import quiet_libraries
+    from zo_dno.registry import import_from_here
     from zo_dno.run.draft import run_draft
-    from zo_dno.run.from_config import import_from_here, with_threads
+    from zo_dno.run.from_config import with_threads
     from zo_dno.ui import display
 
     import_from_here()
@@ -91,7 +92,8 @@ def _run_draft(config: RunConfig, steps: int, out: Path) -> None:
 
 def _run_many(values: dict[str, Any], prompts: Path, out: Path, at_once: int | None) -> None:
     from zo_dno.generators.quiet import quiet_libraries
-    from zo_dno.run.from_config import import_from_here, with_threads
+    from zo_dno.registry import import_from_here
+    from zo_dno.run.from_config import with_threads
     from zo_dno.run.many_prompts import read_prompts, run_many
     from zo_dno.ui import display
 

@@ -24,8 +24,8 @@ def serve_reward(
 
     Clients send the token that the environment variable ZO_DNO_TOKEN holds here, if it is set.
     """
-    from zo_dno.run.build import make_reward
-    from zo_dno.run.from_config import import_from_here
+    from zo_dno.registry import import_from_here
+    from zo_dno.run.make_reward import make_reward
     from zo_dno.ui import display
     from zo_dno.web.reward_app import reward_app
     from zo_dno.web.server import WebServer, is_loopback, token_for

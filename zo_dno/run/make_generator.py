@@ -1,0 +1,90 @@
+"""Generators from a config: loaded in this process, or in Ray actors."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from zo_dno.distributed.generator_actors import GeneratorPool
+from zo_dno.distributed.reward_actors import Takes
+from zo_dno.errors import InputError
+from zo_dno.generators.diffusers_generator import DiffusersGenerator
+from zo_dno.generators.imported import imported_generator, names_python
+from zo_dno.generators.loading import BUILTIN, SPEED_OPTIONS
+from zo_dno.run.config import GRADIENT_OPTIONS, OF_PIPELINES, RunConfig, validated
+from zo_dno.types import Generator
+
+
+def generator_from(config: Mapping[str, Any]) -> Generator:
+    """Make the generator of a run's config.
+
+    Raises:
+        InputError: The run had a Python object that its config cannot name, or the model cannot be loaded.
+    """
+    model = str(config.get("model", BUILTIN))
+    lost = InputError(
+        f"generator must be given: the run's model was a Python object, {model}. Resume it from Python with "
+        "zo_dno.resume(folder, generator=...)."
+    )
+    if names_python(model) and "prompt" not in config:
+        raise lost
+    checked = validated(dict(config))
+    try:
+        return make_generator(checked)
+    except InputError as error:
+        if names_python(model) and "could not be imported" in str(error):
+            raise lost from error
+        raise
+
+
+def make_generator(config: RunConfig) -> Generator:
+    """Load the model of a config in this process, or in as many actors as the config says."""
+    if not config.generators:
+        return load_model(config)
+    return GeneratorPool(
+        partial(load_model, config),
+        config.generators,
+        takes=Takes(config.generator_cpus, config.generator_gpus),
+        threads=config.threads,
+        address=config.ray,
+        runtime_env=config.ray_env,
+    )
+
+
+def load_model(config: RunConfig, *, steps: int | None = None, like: DiffusersGenerator | None = None) -> Generator:
+    """Load the model of a config in this process.
+
+    Args:
+        config: Config of the run.
+        steps: Denoising steps in place of the config's; then only the initial noise is searched.
+        like: Generator of the same model, whose pipeline is used instead of loading another.
+    Raises:
+        InputError: The model cannot be loaded, or does not have what the config sets.
+    """
+    if names_python(config.model):
+        return _imported(config, steps)
+    arguments = {
+        "steps": steps or config.steps,
+        "guidance_scale": config.guidance,
+        "search": "initial" if steps else config.search,
+        "batch_size": config.batch_size,
+        "seed": config.seed if config.generator_seed is None else config.generator_seed,
+        **({} if config.frames is None else {"frames": config.frames}),
+        **{name: getattr(config, name) for name in SPEED_OPTIONS},
+        **{name: value for name in GRADIENT_OPTIONS if (value := getattr(config, name)) is not None},
+        **config.call_arguments,
+    }
+    if like is not None:
+        return like.with_settings(config.prompt, **arguments)
+    if config.model == BUILTIN:
+        return DiffusersGenerator.builtin(config.prompt, **arguments)
+    return DiffusersGenerator(config.model, config.prompt, **arguments)
+
+
+def _imported(config: RunConfig, steps: int | None) -> Generator:
+    given = [name for name in OF_PIPELINES if getattr(config, name) not in (None, False)] + (["steps"] if steps else [])
+    if given:
+        raise InputError(f"{given[0]} is for diffusers pipelines; {config.model} decides it itself. Leave it out.")
+    size = config.batch_size if "batch_size" in config.model_fields_set else None
+    if size == "auto":
+        raise InputError(f"batch_size must be a number for {config.model}; got 'auto'.")
+    return imported_generator(config.model, config.prompt, size, config.generator_options)

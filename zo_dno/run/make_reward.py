@@ -1,0 +1,85 @@
+"""Rewards from names, functions and options, and the names that a config has for them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from zo_dno.errors import InputError
+from zo_dno.oracle.combination.reward import Combination
+from zo_dno.oracle.combination.term import Term
+from zo_dno.oracle.function_reward import FunctionReward
+from zo_dno.registry import checked_options, load, options_of
+from zo_dno.reward import Reward
+from zo_dno.rewards import REWARDS
+from zo_dno.rewards.combinations import Constrained
+
+
+def make_reward(reward: str | Reward | Callable[..., Any], options: Mapping[str, Any] | None = None) -> Reward:
+    """Turn a name, a class, a function or a Reward into a Reward, with the terms of a combination.
+
+    Args:
+        reward: Name from `zo-dno list`, "package.module:name", a class, a function or a Reward.
+        options: Options of a name or a class.
+    Raises:
+        InputError: The name or an option is unknown, or options were given for something that takes none.
+    """
+    name = name_of(reward)
+    found = load("reward", REWARDS, reward) if isinstance(reward, str) else reward
+    if isinstance(found, type):
+        made: Reward = found(**checked_options(name, found, options or {}))
+    elif options:
+        raise InputError(f"reward {name!r} takes no options; got {', '.join(options)}.")
+    else:
+        own_name = name.rpartition(".")[2].rpartition(":")[2]
+        made = found if isinstance(found, Reward) else FunctionReward(found, own_name)
+    return made.bound(_made_term) if isinstance(made, Combination) else made
+
+
+def requiring(reward: Reward, require: Sequence[str] | None) -> Reward:
+    """Return the reward with thresholds that a winner must meet, such as "prompt_match >= 0.9".
+
+    Raises:
+        InputError: A threshold cannot be read, names no reward, or can never be met.
+    """
+    if not require:
+        return reward
+    if isinstance(reward, Combination):
+        return make_reward(replace(reward, require=[*map(str, reward.thresholds), *require]))
+    return make_reward(Constrained(reward, require=require))
+
+
+def name_of(named: Any) -> str:
+    """Return the name that a config has for a reward, a strategy or a generator."""
+    if isinstance(named, str):
+        return named
+    if isinstance(named, Reward):
+        return type(named).name if isinstance(named, Combination) else named.name
+    target = named if hasattr(named, "__qualname__") else type(named)
+    return f"{target.__module__}:{target.__qualname__}"
+
+
+def options_for_config(reward: Any, made: Reward, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options that make a reward again from its name: those given, or a Reward's own settings."""
+    if isinstance(made, Combination):  # its terms may have been given as objects
+        return made.settings
+    return dict(options) if options else _own_options(made) if isinstance(reward, Reward) else {}
+
+
+def _made_term(term: Term) -> Term:
+    if term.made is not None:
+        return term
+    made = make_reward(term.given, term.options)
+    if isinstance(made, Combination):
+        raise InputError(f"parts must be single rewards; {term.name!r} is a combination. Name its terms instead.")
+    options = options_for_config(term.given, made, term.options)
+    return replace(term, given=name_of(term.given), options=options, made=made)
+
+
+def _own_options(made: Reward) -> dict[str, Any]:
+    """Return a reward's settings; for rewards of this package, which hold no secrets, the other options as well."""
+    given = dict(made.settings)
+    if type(made).__module__.startswith("zo_dno.rewards."):
+        for name in options_of(type(made)):
+            if isinstance(getattr(made, name, given), str | int | float | None):
+                given.setdefault(name, getattr(made, name))
+    return given
