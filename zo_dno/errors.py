@@ -1,4 +1,4 @@
-"""The errors a caller can meet, and the one way to say that a name is unknown."""
+"""The errors that zo-dno raises on purpose, and the message for an unknown name."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,23 +9,23 @@ class ZoDnoError(Exception):
 
 
 class InputError(ZoDnoError, ValueError):
-    """A caller's mistake: the message says what, what was got, what is expected and the remedy."""
+    """A mistake of the caller; the message says what is expected, what was got and the remedy."""
 
 
 class PromptError(InputError):
-    """A prompt that the model cannot understand."""
+    """A prompt that the model does not understand."""
 
 
 class AskTellError(InputError):
-    """`tell` does not fit what was asked."""
+    """A `tell` that does not fit the `ask` before it."""
 
 
 class RunError(ZoDnoError):
-    """A run that could not reach a result; what it found so far is in its folder."""
+    """A run without a result; what it found so far is in its folder."""
 
 
 class StorageError(RunError):
-    """The run folder could not be written, for want of room or rights; what was written before is safe."""
+    """A file that could not be written, for lack of space or permissions; what was written before is safe."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -150,7 +150,7 @@ def test_a_killed_run_is_shown_and_gone_on_with(zo, tiny):
     process.wait()
     code, output, _ = zo("show", "here")
     assert "a cat: stopped" in output
-    assert "go on with: zo-dno resume here" in output
+    assert "resume with: zo-dno resume here" in output
     assert zo("resume", "here")[0] == 0
     one, two = (json.loads(Path(name, "result.json").read_text()) for name in ("whole", "here"))
     del one["seconds"], two["seconds"]
@@ -227,7 +227,7 @@ def test_a_used_folder_says_how_to_go_on(zo, tiny):
     assert zo("run", *tiny, "--out", "here")[0] == 0
     code, _, errors = zo("run", *tiny, "--out", "here")
     assert code == 2
-    assert "or go on with it: zo-dno resume here" in errors
+    assert "or resume it: zo-dno resume here" in errors
 
 
 def test_render_draws_the_winner_again(zo, tiny, stable_diffusion):

@@ -1,1 +1,1 @@
-"""Pictures of a run."""
+"""Results: what a run found, its outputs, its state, and reports of it."""

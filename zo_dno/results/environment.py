@@ -1,4 +1,4 @@
-"""What a run's numbers depend on beside its config: library versions and the processor."""
+"""The environment of a run: library versions and the processor, which its numbers depend on."""
 
 import importlib.metadata
 import platform
@@ -12,7 +12,7 @@ _PACKAGES = ("torch", "diffusers", "numpy", "cma", "nevergrad", "pillow", "ray")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
+    """Return the versions of zo-dno, Python and the libraries that a result depends on."""
     own = {"zo-dno": __version__, "python": platform.python_version()}
     return own | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
@@ -25,7 +25,7 @@ def environment() -> dict[str, str]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Say what differs, an entry each: "torch: 2.13.0, now 2.14.0"."""
+    """Return the differences, such as "torch: 2.13.0, now 2.14.0"."""
     names = sorted(old.keys() | new.keys())
     return [f"{name}: {old.get(name)}, now {new.get(name)}" for name in names if old.get(name) != new.get(name)]
 

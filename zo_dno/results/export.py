@@ -17,7 +17,7 @@ def export(folder: Path, out: Path) -> int:
     """Write every query of a run to `out`, a row each, with the ledger's columns; returns how many.
 
     Raises:
-        InputError: the folder is not a run's, or `out` is neither .parquet nor .csv.
+        InputError: The folder holds no run, or `out` is neither .parquet nor .csv.
         StorageError: `out` cannot be written.
     """
     if out.suffix not in ENDINGS:

@@ -1,4 +1,4 @@
-"""`load`: a run's result read back from its folder."""
+"""The result of a run, read back from its folder."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,15 +25,15 @@ from zo_dno.storage.run_folder import LEDGER, check_is_run, load_noise
 
 
 def load(run: str | Path) -> Result:
-    """Read a run's result back from its folder. Nothing is drawn, asked or changed.
+    """Read a run's result back from its folder. Nothing is rendered, scored or changed.
 
-    Images that were not kept raise when they are looked at, and noise that was not kept is NaN; first, best and `top`
-    are always there.
+    An image that was not kept raises an error when it is read, and noise that was not kept is NaN; those of first, best
+    and `top` are always there.
 
     Args:
-        run: its folder.
+        run: Folder of the run.
     Raises:
-        InputError: the folder holds no run, or one without a result yet.
+        InputError: The folder holds no run, or one without a result yet.
     """
     path = Path(run)
     check_is_run(path)
@@ -77,14 +77,14 @@ _AS_THEY_ARE = (
 
 
 class _Reader:
-    """Makes the archive's entries of a run's rows, from its files."""
+    """Makes archive entries from the rows and the files of a run."""
 
     def __init__(self, folder: Path, artifacts: Artifacts, best_z: Tensor, *, constrained: bool) -> None:
         self._folder, self._artifacts, self._constrained = folder, artifacts, constrained
         self.best_z = best_z
 
     def found(self, row: QueryRow, name: str | None = None, z: Tensor | None = None) -> Found:
-        """Read one candidate; `name` is a file that has its image whatever was kept."""
+        """Read one candidate; `name` is a file that always has its image."""
         if z is None:
             z = self._artifacts.noise("search", row.id)
         if z is None:
@@ -128,7 +128,7 @@ def _no_image() -> np.ndarray:
 def _baseline(
     kept: dict[str, Any] | None, measured: Sequence[QueryRow], first: Sequence[QueryRow], *, constrained: bool
 ) -> best_of_n.Baseline | None:
-    """Make the curve of best-of-N again from the answers that it was made from."""
+    """Compute the curve of best-of-N again, from the same scores."""
     if kept is None:
         return None
     if kept["measured"]:

@@ -14,18 +14,18 @@ from zo_dno.storage.run_folder import LEDGER, check_is_run
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A run at a glance.
+    """What a ledger says of a run.
 
     Attributes:
         state: "in progress", the status of its result, or "stopped" without a result.
-        planned: queries that it may ask for.
-        counts: stage, and part of a combination -> status -> queries; "cached" counts apart, and is part of "scored".
-        first: where the search started; None if it is not answered.
-        best: the highest reward of the search that may win, with its candidate's id.
-        unmet: threshold -> scored candidates of the search that do not meet it.
-        failed_calls: kind -> calls that failed, whether or not a later one succeeded.
-        missing: kind -> queries without a score.
-        lost_files: files that the ledger names and that are gone.
+        planned: Number of queries in the budget.
+        counts: Stage, and term of a combination -> status -> queries; "cached" ones are also "scored".
+        first: Row of candidate 0; None while it has no score.
+        best: Row of the search's best feasible candidate.
+        unmet: Threshold -> number of scored candidates of the search that miss it.
+        failed_calls: Kind of failure -> calls that failed, even if a later one succeeded.
+        missing: Kind of failure -> queries without a score.
+        lost_files: Files in the ledger that do not exist any more.
     """
 
     folder: Path
@@ -53,10 +53,10 @@ class Overview:
 
 
 def overview(folder: Path) -> Overview:
-    """Look at a run's folder without changing anything in it.
+    """Read the folder of a run without changing anything in it.
 
     Raises:
-        InputError: it is not a run's, or its ledger is damaged.
+        InputError: The folder holds no run, or its ledger is damaged.
     """
     check_is_run(folder)
     ledger = Ledger(folder / LEDGER, read_only=True)

@@ -21,30 +21,30 @@ class Result:
     """The outcome of a run.
 
     Attributes:
-        status: "finished", "target" reached, "interrupted", "paused" since asking was useless, or "infeasible": no
-            candidate may win.
-        queries: rewards answered; `failed_queries` of them got no score, `cached_queries` were remembered, not asked.
-        nfe: denoiser calls in all.
-        cost: money, the most that it may have been, held-out rewards and baseline included.
-        tokens: that language models used.
-        first: id 0, what the pipeline draws without a search.
-        best: the best candidate that may win.
-        top: the best ones that differ from each other, best first.
+        status: "finished", "target" (reached), "interrupted", "paused" since further queries were useless, or
+            "infeasible": no candidate is feasible.
+        queries: Answered queries; `failed_queries` of them got no score, and `cached_queries` came from a cache.
+        nfe: Denoiser calls in all.
+        cost: Upper bound of the money spent, held-out rewards and baseline included.
+        tokens: Tokens that language models used.
+        first: Candidate 0, the pipeline's image without a search.
+        best: Best feasible candidate; without one, the scored candidate with the smallest violation.
+        top: Best candidates that differ from each other, best first.
         improvements: `first` and every new best, in order.
-        history: every query.
-        held_out: name -> (of the first, of the best), rewards that were never optimised.
-        seconds: total, generate, score, strategy, other.
-        folder: of the run; None if it was not kept.
-        stopped_by: the budget that was spent first.
-        pause: why it was paused, and how to go on.
-        drift: what of this run cannot be repeated exactly, of one that went on elsewhere.
-        infeasible: why no candidate may win, where none may.
-        unmet: threshold -> scored candidates that do not meet it.
-        scales: part of a combination -> the mean and standard deviation that it was standardised with.
-        repeats: the contenders that were asked about again, the winner first.
-        noise: standard deviation of one answer, where some were asked for again.
-        images: drawn in the search, more than the queries where it was screened.
-        chosen: what `auto` chose, and why.
+        history: Every query of the search.
+        held_out: Name of a reward that is not optimised -> (score of the first, score of the best).
+        seconds: Seconds in total, and of the phases generate, score, strategy and other.
+        folder: Folder of the run; None if it was not kept.
+        stopped_by: Budget that was spent first.
+        pause: Reason of a pause, and how to resume.
+        drift: Differences that keep a resumed run from being repeated exactly.
+        infeasible: Reason why no candidate is feasible, where none is.
+        unmet: Threshold -> number of scored candidates that miss it.
+        scales: Term of a combination -> mean and standard deviation that standardise it.
+        repeats: Re-evaluated candidates, the winner first.
+        noise: Standard deviation of a single score, where candidates were re-evaluated.
+        images: Images rendered in the search, more than queries where a surrogate pre-selects.
+        chosen: Choice of `auto`, and its reason.
     """
 
     status: Status
@@ -83,16 +83,16 @@ class Result:
 
     @property
     def first_image(self) -> "Image.Image":
-        """What the pipeline draws without a search."""
+        """Image of the first candidate, which the pipeline renders without a search."""
         return _pil(self.first)
 
     @property
     def best_image(self) -> "Image.Image":
-        """What it draws from the noise that was found."""
+        """Image of the best candidate."""
         return _pil(self.best)
 
     def _repr_html_(self) -> str:
-        """Show first and best image and the course of the search in a notebook."""
+        """Show the first and the best image and the progress of the search in a notebook."""
         from zo_dno.results.report import card
 
         return card(self)
@@ -141,8 +141,8 @@ class Result:
 
 
 def _made_of(found: Found) -> dict[str, Any]:
-    parts = None if found.components is None else dict(found.components)
-    return {name: value for name, value in (("parts", parts), ("spread", found.spread)) if value is not None}
+    components = None if found.components is None else dict(found.components)
+    return {name: value for name, value in (("parts", components), ("spread", found.spread)) if value is not None}
 
 
 def _pil(found: Found) -> "Image.Image":

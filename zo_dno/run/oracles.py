@@ -1,4 +1,4 @@
-"""Making the oracles of a session; each knows what was answered in the sessions before."""
+"""The oracles of a session, which remember the scores of earlier sessions."""
 
 import math
 from typing import TYPE_CHECKING
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 class Oracles:
-    """Makes oracles that share a purse, a cache and what a ledger remembers.
+    """Makes oracles that share a purse, a cache and the scores in a ledger.
 
     Args:
-        parts: of the run.
-        ledger: what earlier sessions were answered.
-        cache: of answers.
-        pools: of actors.
+        spec: What the run is made of.
+        ledger: Ledger with the scores of earlier sessions.
+        cache: Cache of scores that runs share.
+        pools: Actor pools of the rewards.
     """
 
     def __init__(self, spec: "RunSpec", ledger: Ledger, cache: Cache, pools: Pools) -> None:
         self._spec, self._ledger, self._cache, self._pools = spec, ledger, cache, pools
 
     def main(self) -> Oracle | CombinedOracle:
-        """Make the oracle of what is optimised."""
+        """Make the oracle of the reward that is optimised."""
         reward, rows = self._spec.reward, self._ledger.all_queries()
         if isinstance(reward, Combination):
             pools = sum(not term.reward.is_async for term in reward.terms)
             workers = self._spec.options.workers
-            asked = [  # what waits takes nothing of a processor, so it can as well wait here
+            terms = [  # an async reward only waits, and needs no processor of its own
                 TermOracle(term, self._oracle(term.reward, term.name, 0 if term.reward.is_async else workers, pools))
                 for term in reward.terms
             ]
-            combined = CombinedOracle(reward, asked, self._spec.purse)
+            combined = CombinedOracle(reward, terms, self._spec.purse)
             combined.recall(rows)
             return combined
         oracle = self._oracle(reward, reward.name, self._spec.options.workers)
@@ -46,14 +46,14 @@ class Oracles:
         return oracle
 
     def held_out(self, reward: Reward) -> Oracle:
-        """Make the oracle of a reward that is asked about first and best alone; it never pauses the run."""
+        """Make the oracle of a held-out reward; it never pauses the run."""
         policies, options = reward.policy.changed(breaker=0), self._spec.options
         oracle = Oracle(reward, policies, purse=self._spec.purse, cache=self._cache, seed=options.seed)
         oracle.recall(row for row in self._ledger.queries(HELD_OUT) if row.oracle == reward.name)
         return oracle
 
     def _oracle(self, reward: Reward, name: str, workers: int, pools: int = 1) -> Oracle:
-        """Make one oracle; `pools` that take turns share the workers' CPUs."""
+        """Make one oracle; `pools` is the number of actor pools that share the workers' CPUs in turn."""
         policies, pool, options = self._spec.policies[name], None, self._spec.options
         if workers:
             pool = self._pools.get(

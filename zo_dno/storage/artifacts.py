@@ -1,4 +1,4 @@
-"""The files of a run that its ledger names: images by their content, and the noise of the candidates worth keeping."""
+"""The files of a run that its ledger names: images by their content, and the noise of the archive's candidates."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,13 +16,13 @@ _MOST_WAITING = 64  # images in memory that wait to be written
 
 
 class Artifacts:
-    """Writes files first, and hands out the rows that name them afterwards.
+    """Writes files first, and returns the rows that name them afterwards.
 
     Args:
-        folder: of the run; None keeps nothing.
-        every: keep the image of every candidate whose id this divides, beside those that the search asks for.
-        durable: every file is on the disk when its call returns; otherwise they are written in the background.
-        known: files that are there already.
+        folder: Folder of the run; None keeps nothing.
+        every: Interval of the ids whose images are kept, beside those that the search keeps.
+        durable: Whether a file is on the disk when its call returns; otherwise files are written in the background.
+        known: Files that exist already.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Artifacts:
         self._thread = None if folder is None or durable else ThreadPoolExecutor(1, "zo-dno images")
 
     def has_image(self, sha256: str) -> bool:
-        """The image was kept, though the file may be gone."""
+        """Whether the image was kept, even if its file is gone."""
         return self._folder is None or f"images/{sha256}.png" in self._known
 
     def keep_image(self, stage: str, id_: int, image: np.ndarray, sha256: str) -> None:
@@ -52,10 +52,10 @@ class Artifacts:
         self._keep(artifact, lambda path: save_file({"z": z}, path))
 
     def written(self) -> list[Artifact]:
-        """Return the files finished since the last time, whose rows can now be written.
+        """Return the files finished since the last call, whose rows can now be written.
 
         Raises:
-            StorageError: one could not be written.
+            StorageError: A file could not be written.
         """
         done = [(artifact, future) for artifact, future in self._writing if future.done()]
         self._writing = [pair for pair in self._writing if not pair[1].done()]
@@ -64,7 +64,7 @@ class Artifacts:
         return [artifact for artifact, _ in done]
 
     def flush(self) -> list[Artifact]:
-        """Wait for all files, and return those that `written` has not."""
+        """Wait for all files, and return those that `written` has not returned."""
         for _, future in self._writing:
             future.exception()
         return self.written()
@@ -82,7 +82,7 @@ class Artifacts:
         return image if image_hash(image) == sha256 else None
 
     def noise(self, stage: str, id_: int) -> Tensor | None:
-        """Read a candidate's noise (d,) back; None if it was not kept or is gone."""
+        """Read a candidate's noise (d,) back; None if it was not kept or its file is gone."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -96,7 +96,7 @@ class Artifacts:
         return z
 
     def close(self) -> None:
-        """Wait for the files under way."""
+        """Wait for the files that are being written."""
         if self._thread is not None:
             self._thread.shutdown()
 

@@ -12,11 +12,11 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
     """Let `write` fill a file beside `path`, then give it that name in one step.
 
     Args:
-        path: of the file; its folder is made if only that is missing.
-        write: gets the path to write to.
-        durable: return when the disk has it.
+        path: Path of the file; its folder is made if only that is missing.
+        write: Function that writes to the path that it is given.
+        durable: Whether the file is on the disk when the call returns.
     Raises:
-        StorageError: it could not be written; an older file of that name is as it was.
+        StorageError: The file could not be written; an older file of that name is unchanged.
     """
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
@@ -30,8 +30,8 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise StorageError(
-            f"file {path} could not be written: {error.strerror or error}. Make room or set the permissions, then do "
-            "the same again; a run goes on with: zo-dno resume"
+            f"file {path} could not be written: {error.strerror or error}. Make room or set the permissions, then try "
+            "again; a run is resumed with: zo-dno resume"
         ) from error
 
 
@@ -44,7 +44,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a config file.
 
     Raises:
-        InputError: it cannot be read, or it is not a list of `key: value`.
+        InputError: The file cannot be read, or does not hold `key: value` lines.
     """
     import yaml
 

@@ -1,4 +1,4 @@
-"""Images as arrays: checked, named by their content, written and read."""
+"""Images as arrays: their check, their names by content, and their files."""
 
 import hashlib
 import io
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def checked_images(images: "Tensor", n: int) -> np.ndarray:
-    """Check that a generator returned n images, and hand them on as (n, H, W, 3) uint8.
+    """Check that a generator returned n images, and return them as (n, H, W, 3) uint8.
 
     Raises:
-        InputError: it returned something else.
+        InputError: The generator returned something else.
     """
     import torch
 
@@ -33,24 +33,24 @@ def checked_images(images: "Tensor", n: int) -> np.ndarray:
 
 
 def image_hash(image: np.ndarray) -> str:
-    """Name an image (H, W, 3) uint8 by its size and pixels: sha256, in hexadecimal."""
+    """Return the name of an image (H, W, 3) uint8: the sha256 of its size and pixels, in hexadecimal."""
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
 
 
 def noise_hash(z: "Tensor") -> str:
-    """Name noise by its bits: sha256, in hexadecimal."""
+    """Return the name of noise: the sha256 of its bits, in hexadecimal."""
     return hashlib.sha256(z.detach().cpu().contiguous().numpy().data).hexdigest()
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """Write an image (H, W, 3) uint8, quickly rather than small."""
+    """Write an image (H, W, 3) uint8, with fast rather than strong compression."""
     from PIL import Image
 
     Image.fromarray(image).save(path, "PNG", compress_level=1)
 
 
 def png_bytes(image: "Image.Image") -> bytes:
-    """Write an image as a PNG file in memory, quickly rather than small."""
+    """Return an image as a PNG file, with fast rather than strong compression."""
     file = io.BytesIO()
     image.convert("RGB").save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -17,54 +17,54 @@ if TYPE_CHECKING:
     import numpy as np
 
 WARM_UP, REPEAT, BASELINE, HELD_OUT = "warm_up", "repeat", "baseline", "held_out"  # stages beside the search
-TERM = ".part"  # ends the stage of a row that is about one part of a combination
+TERM = ".part"  # end of the stage of rows about one term of a combination
 COLUMNS = {
     "plausible": "feasible",
     "noise_violation": "violation",
     "reward_violation": "shortfall",
     "components": "parts",
 }
-"""Fields of a `QueryRow` whose columns keep the names that they had first, in the file and in exports."""
-_WAIT = 30.0  # seconds for a reader to let go of the file
+"""Fields of a `QueryRow` -> the earlier names that their columns keep, in the file and in exports."""
+_WAIT = 30.0  # seconds for a reader to release the file
 
 
 @dataclass(frozen=True, slots=True)
 class QueryRow:
-    """One reward asked for one image.
+    """One query: a reward for one image.
 
     Attributes:
-        stage: "search", "warm_up" for the scales of a combination, "repeat" for asking again about the best, "baseline"
-            for the best-of-N comparison, or "held_out"; with ".part" for one part of a combination, whose calls and
-            costs are counted there alone.
-        id: of the candidate.
-        population: number of the `ask` that proposed it.
-        image: sha256 of its size and pixels.
-        oracle: name of the reward, or of the part.
-        version: of the reward.
-        repeat: how often the same was asked before.
-        rater: who was asked, where there are several.
-        status: "asked" and without an answer yet, "scored" or "missing"; "screened", not asked about, as its reward was
-            guessed for the strategy (zo_dno.search.preselection).
-        value: in the reward's unit; None is missing.
-        told: what the strategy was told; None is missing, or not told yet.
-        told_seq: place in the order of everything that the strategy was told; None is not told yet.
+        stage: "search", "warm_up" for the scales of a combination, "repeat" for re-evaluations of the best, "baseline"
+            for best-of-N, or "held_out"; with ".part" at its end for one term of a combination, whose calls and costs
+            are counted there alone.
+        id: Number of the candidate.
+        population: Number of the `ask` that proposed the candidate.
+        image: sha256 of the image's size and pixels.
+        oracle: Name of the reward, or of the term.
+        version: Version of the reward.
+        repeat: Number of earlier queries for the same image.
+        rater: Name of the rater, where there are several.
+        status: "asked" while there is no response, "scored", "missing", or "screened": not sent, since the strategy is
+            told a prediction instead (zo_dno.search.preselection).
+        value: Score in the reward's unit; None is missing.
+        told: Score that the strategy was told; None is missing, or not told yet.
+        told_seq: Place among all scores that the strategy was told; None is not told yet.
         log_prob: log P(z).
         norm_ratio: ||z|| / sqrt(d).
         whiteness: p-value of the whiteness test.
-        noise_violation: of the plausibility tests, in nats.
-        plausible: whether every plausibility test is passed.
-        cached: the answer was remembered, not asked for.
-        attempts: calls made.
-        failures: kinds of the calls that failed, in order, joined by "; ".
-        kind: of the failure, if missing.
-        error: why the score is missing.
-        seconds: time that the reward took.
-        tokens: that a language model used.
-        cost: money, the most that it may have been.
-        raw: a judge's own words.
-        spread: standard deviation among the raters, judges or samples behind the value.
-        shortfall: from what the reward requires of a winner, in standard deviations; 0 meets it.
-        components: the numbers that the value was made of.
+        noise_violation: Distance to the thresholds of the plausibility tests, in nats.
+        plausible: Whether every plausibility test is passed.
+        cached: Whether the score was remembered, and no query was sent.
+        attempts: Number of calls.
+        failures: Kinds of the calls that failed, in order, joined by "; ".
+        kind: Kind of the failure, if the score is missing.
+        error: Reason why the score is missing.
+        seconds: Time that the reward took.
+        tokens: Tokens that a language model used.
+        cost: Upper bound of the money spent.
+        raw: Response of a judge, word for word.
+        spread: Standard deviation among the raters, judges or samples behind the value.
+        reward_violation: Violation of what the reward requires of a winner, in standard deviations; 0 meets it.
+        components: Numbers that the value was made of.
         perturbed: Whether noise was added to the image, which can therefore not be rendered from its noise alone.
         of_term: Whether the row is about one term of a combination.
     """
@@ -104,16 +104,16 @@ class QueryRow:
 
     @property
     def completed(self) -> bool:
-        """There is a score, or there will be none."""
+        """Whether there is a score, or will be none."""
         return self.status in ("scored", "missing")
 
     @property
     def settled(self) -> bool:
-        """It is answered, or will not be asked."""
+        """Whether there is a response, or no query will be sent."""
         return self.status != "asked"
 
     def is_feasible(self, *, constrained: bool) -> bool:
-        """Whether it has a score, meets what the reward requires and, where `constrained`, is plausible."""
+        """Whether the row has a score, meets what the reward requires and, where `constrained`, is plausible."""
         plausible = self.plausible or not (constrained or self.perturbed)
         return self.value is not None and self.reward_violation == 0 and plausible
 
@@ -123,8 +123,8 @@ class PopulationRow:
     """One `ask` of a strategy.
 
     Attributes:
-        noise: sha256 of z, (size, d) float32: proves that a replay proposes the same.
-        seconds: from the `ask` to the end of the `tell`; parts of it follow.
+        noise: sha256 of z, (size, d) float32, which proves that a replay proposes the same.
+        seconds: Time from the start of the search to the end of the `tell`; its shares by phase follow.
     """
 
     stage: str
@@ -150,15 +150,15 @@ class Artifact:
 
 
 class Ledger:
-    """What a run asked and was answered, in an SQLite file, or in memory for a run that keeps no folder.
+    """The queries of a run and their responses, in an SQLite file, or in memory for a run without a folder.
 
     Args:
-        path: of the file, made if it is not there.
-        durable: a commit returns when the disk has it, so that not even a power cut loses it.
-        read_only: for looking at a run that may be under way.
+        path: Path of the file, which is made if it does not exist; None keeps the ledger in memory.
+        durable: Whether a commit is on the disk when it returns, so that not even a power cut loses it.
+        read_only: Whether the file stays as it is, since the run may be in progress.
     Raises:
-        InputError: the file is no ledger, is damaged, or a later version wrote it.
-        StorageError: it cannot be written.
+        InputError: The file is no ledger, is damaged, or was written by a later version.
+        StorageError: The file cannot be written.
     """
 
     def __init__(self, path: Path | None = None, *, durable: bool = False, read_only: bool = False) -> None:
@@ -203,35 +203,35 @@ class Ledger:
         return [PopulationRow(*row) for row in rows]
 
     def put_features(self, stage: str, features: "Mapping[int, np.ndarray]") -> None:
-        """Keep what images of candidates were described by, id -> (m,) float32."""
+        """Write features of candidates' images, id -> (m,) float32."""
         with self._writing():
             rows = [(stage, id_, vector.astype("<f4").tobytes()) for id_, vector in features.items()]
             self._connection.executemany("INSERT OR REPLACE INTO feature VALUES (?, ?, ?)", rows)
 
     def features(self, stage: str = "search") -> "dict[int, np.ndarray]":
-        """Read them back."""
+        """Read the features of candidates' images, id -> (m,) float32."""
         import numpy as np
 
         rows = self._read("SELECT id, vector FROM feature WHERE stage = ? ORDER BY id", stage)
         return {id_: np.frombuffer(vector, "<f4") for id_, vector in rows}
 
     def artifacts(self) -> list[Artifact]:
-        """Read which files the run has."""
+        """Read the names of the run's files."""
         return [Artifact(*row) for row in self._read("SELECT * FROM artefact ORDER BY stage, id, path")]
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a fact of the run, anything that JSON can hold."""
+        """Write a fact of the run, anything that JSON can hold."""
         with self._writing():
             row = (key, json.dumps(value, sort_keys=True, ensure_ascii=False, default=str))
             self._connection.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", row)
 
     def get(self, key: str) -> Any:
-        """Read a fact of the run; None if it is not there."""
+        """Read a fact of the run; None if there is none."""
         rows = self._read("SELECT value FROM run WHERE key = ?", key)
         return json.loads(rows[0][0]) if rows else None
 
     def close(self) -> None:
-        """Close the file; nothing is lost without it."""
+        """Close the file; everything is written already."""
         self._connection.close()
 
     @contextmanager
@@ -264,7 +264,7 @@ class Ledger:
         if isinstance(error, sqlite3.OperationalError):
             return StorageError(
                 f"ledger {self._path} could not be used: {error}. What was written before is safe; make room or set "
-                "the permissions, then go on with: zo-dno resume"
+                "the permissions, then: zo-dno resume"
             )
         return InputError(
             f"ledger {self._path} is damaged or no ledger ({error}). `sqlite3 {self._path} .recover` may save its rows."
@@ -272,7 +272,7 @@ class Ledger:
 
 
 def _copied(path: Path) -> sqlite3.Connection:
-    """Read a whole file into memory, whoever may be writing to it, without changing a byte of its folder."""
+    """Copy a ledger into memory, even while a run writes to it; no byte of its folder changes."""
     memory = sqlite3.connect(":memory:")
     written_to = path.with_name(f"{path.name}-wal").exists()  # else SQLite needs to make no files beside it
     for how in ("mode=ro", "immutable=1") if written_to else ("immutable=1",):

@@ -1,4 +1,4 @@
-"""One query as a row of the ledger, and back."""
+"""Rows of the ledger, made from queries and their responses, and read back as scores."""
 
 import math
 from typing import Protocol
@@ -8,7 +8,7 @@ from zo_dno.types import Query, Response, Score
 
 
 class Named(Protocol):
-    """What was asked: a reward, or a part of one."""
+    """A reward, or a term of a combination."""
 
     @property
     def name(self) -> str: ...
@@ -17,7 +17,7 @@ class Named(Protocol):
 
 
 class Tested(Protocol):
-    """How plausible one candidate's noise is; the fields are those of `objective.Plausibility`."""
+    """The results of the plausibility tests for one candidate, such as a `PlausibilityOfOne`."""
 
     @property
     def log_prob(self) -> float: ...
@@ -37,16 +37,16 @@ def query_row(
     reward: Named,
     tested: Tested,
     query: Query,
-    answer: Response | None = None,
+    response: Response | None = None,
     earlier: QueryRow | None = None,
 ) -> QueryRow:
-    """Make the row of a question that leaves, or of its answer.
+    """Make the row of a query that is sent, or of its response.
 
-    Calls and costs go on counting from `earlier`, the row of the same question from an earlier session.
+    Calls and costs are added to those of `earlier`, the row of the same query from an earlier session.
     """
-    score = answer.score if answer is not None else None
+    score = response.score if response is not None else None
     missing = score is not None and score.missing
-    calls, failures = (answer.attempts, answer.failures) if answer is not None else (0, ())
+    calls, failures = (response.attempts, response.failures) if response is not None else (0, ())
     return QueryRow(
         stage=stage,
         id=query.id,
@@ -66,14 +66,14 @@ def query_row(
         whiteness=tested.whiteness,
         noise_violation=tested.noise_violation,
         plausible=tested.plausible,
-        cached=answer is not None and answer.cached,
+        cached=response is not None and response.cached,
         attempts=calls + (earlier.attempts if earlier else 0),
         failures="; ".join([*([earlier.failures] if earlier and earlier.failures else []), *failures]),
         kind=score.kind if score else None,
         error=score.error if score else None,
         seconds=score.seconds if score else 0.0,
         tokens=(score.tokens if score else 0) + (earlier.tokens if earlier else 0),
-        cost=(answer.cost if answer else 0.0) + (earlier.cost if earlier else 0.0),
+        cost=(response.cost if response else 0.0) + (earlier.cost if earlier else 0.0),
         raw=score.raw if score else None,
         spread=score.spread if score else None,
         reward_violation=score.reward_violation if score else 0.0,
@@ -82,7 +82,7 @@ def query_row(
 
 
 def score_of(row: QueryRow) -> Score:
-    """Return the score that an answered row keeps, without its price and time."""
+    """Return the score in an answered row, without its cost and time."""
     return Score(
         value=math.nan if row.value is None else row.value,
         error=row.error,

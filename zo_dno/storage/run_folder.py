@@ -1,4 +1,4 @@
-"""The folder of a run: what is written where, by one process at a time, and reading a noise back."""
+"""The folder of a run: the names of its files, the lock of its one process, and its noise files."""
 
 import fcntl
 import os
@@ -21,18 +21,18 @@ _LOCK = ".lock"
 
 
 class RunFolder:
-    """The folder of one run, held by one process from `with` to its end, even if that process is killed.
+    """The folder of one run, locked by one process inside a `with` block; a killed process releases it as well.
 
     Args:
-        path: of the folder.
-        new: it must not exist, or be empty; otherwise it must hold a run.
+        path: Path of the folder.
+        new: Whether the folder is for a new run, and must be absent or empty; otherwise it must hold a run.
     Raises:
-        InputError: it does not fit, cannot be written to, or another process holds it.
+        InputError: The folder does not fit, or cannot be written to.
     """
 
     def __init__(self, path: Path, *, new: bool = True) -> None:
         if new and path.exists() and (not path.is_dir() or any(_counts(one) for one in path.iterdir())):
-            unfinished = f", or go on with it: zo-dno resume {path}" if (path / CONFIG).exists() else ""
+            unfinished = f", or resume it: zo-dno resume {path}" if (path / CONFIG).exists() else ""
             raise InputError(f"out must be a new folder; {path} exists. Name another, or remove it{unfinished}.")
         if not new:
             check_is_run(path)
@@ -49,10 +49,10 @@ class RunFolder:
 
     @classmethod
     def check(cls, path: Path) -> None:
-        """Find out whether a new run could have this folder, and leave nothing behind.
+        """Check that a new run could have this folder, and leave nothing behind.
 
         Raises:
-            InputError: it could not.
+            InputError: It could not.
         """
         new = [folder for folder in (path, *path.parents) if not folder.exists()]
         cls(path)
@@ -61,7 +61,7 @@ class RunFolder:
 
     @staticmethod
     def is_held(path: Path) -> bool:
-        """Whether some process is working on a run."""
+        """Whether a process is working on a run."""
         try:
             with (path / _LOCK).open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -94,28 +94,28 @@ class RunFolder:
 
     @property
     def is_new(self) -> bool:
-        """Nothing was begun here."""
+        """Whether the folder holds no run yet."""
         return not (self.path / CONFIG).exists()
 
     @property
     def ledger(self) -> Path:
-        """The table of queries."""
+        """Path of the table of queries."""
         return self.path / LEDGER
 
     @property
     def snapshot(self) -> Path:
-        """The strategy's last state, of runs that keep it."""
+        """Path of the strategy's last state, which runs with a price keep."""
         return self.path / SNAPSHOT
 
     def write_config(self, config: dict[str, Any]) -> None:
-        """Keep what the run was asked to do, in a form that `zo-dno run` takes."""
+        """Write the run's options, in a form that `zo-dno run` takes."""
         import yaml
 
         known = {key: value for key, value in config.items() if value is not None or key == "min_log_prob"}
         write_text(self.path / CONFIG, yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
 
     def write_init(self, z: "Tensor") -> None:
-        """Keep the noise (d,) that the search starts from."""
+        """Write the noise (d,) that the search starts from."""
         write_noise(self.path / INIT_FILE, z.detach().float().cpu())
 
     @staticmethod
@@ -124,15 +124,15 @@ class RunFolder:
 
 
 def _counts(file: Path) -> bool:
-    """Whether a file makes a folder a used one; what a run killed before it had a config left behind does not."""
+    """Whether a file makes a folder a used one; files of a run that was killed before its config do not."""
     return not file.name.startswith(".") and file.name != INIT_FILE
 
 
 def check_is_run(path: Path) -> None:
-    """Refuse what is not the folder of a run.
+    """Check that a folder holds a run.
 
     Raises:
-        InputError: it is not.
+        InputError: It does not.
     """
     if not (path / CONFIG).is_file():
         raise InputError(f"run must be the folder of a run; {path} has no {CONFIG}.")
@@ -142,7 +142,7 @@ def load_noise(path: Path) -> "Tensor":
     """Read z (d,) from a file that a run wrote.
 
     Raises:
-        InputError: there is no such file, or it holds no noise.
+        InputError: There is no such file, or it holds no noise.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -1,4 +1,4 @@
-"""The tables of a ledger, and how a file of an older version comes to have them."""
+"""The tables of a ledger, and the migrations of older files to them."""
 
 import sqlite3
 
@@ -61,7 +61,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring a ledger, which may be empty, to the newest version, each step whole or not at all.
 
     Raises:
-        InputError: a later version of zo-dno wrote it.
+        InputError: A later version of zo-dno wrote the file.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):

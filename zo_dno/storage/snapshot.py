@@ -1,4 +1,4 @@
-"""A strategy's state in a file: tensors and plain values, never anything that has to be executed to be read."""
+"""A strategy's state in a file: tensors and plain values, so that reading executes nothing."""
 
 import json
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from zo_dno.types import Candidates
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """A strategy as it was after an `ask`.
+    """The state of a strategy after an `ask`.
 
     Attributes:
-        population: number of that `ask`.
-        candidates: what it proposed.
-        state: the strategy's `state_dict`, with these candidates in hand.
-        earlier: what earlier populations proposed that the strategy had not been told of, by their numbers.
+        population: Number of that `ask`.
+        candidates: Candidates that it proposed.
+        state: `state_dict` of the strategy, with these candidates pending.
+        earlier: Candidates of earlier populations that are still pending, by the populations' numbers.
     """
 
     population: int
@@ -34,8 +34,8 @@ def save(path: Path, snapshot: Snapshot) -> None:
     """Replace the snapshot at `path`; the old one stays until the new one is on the disk.
 
     Raises:
-        StorageError: it could not be written.
-        TypeError: the state holds something that is neither a tensor nor a plain value.
+        StorageError: The file could not be written.
+        TypeError: The state holds something that is neither a tensor nor a plain value.
     """
     from safetensors.torch import save_file
 
@@ -55,7 +55,7 @@ def load(path: Path) -> Snapshot:
     """Read a snapshot.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: There is none, or it is damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -92,5 +92,5 @@ def _unpacked(packed: Any, tensors: dict[str, Tensor]) -> Any:
         return tensors[content]
     if kind == "dict":
         return {key: _unpacked(entry, tensors) for key, entry in content}
-    parts = [_unpacked(entry, tensors) for entry in content]
-    return tuple(parts) if kind == "tuple" else parts
+    entries = [_unpacked(entry, tensors) for entry in content]
+    return tuple(entries) if kind == "tuple" else entries

@@ -1,4 +1,4 @@
-"""What the command line shows: the live progress, the summary, lists."""
+"""The output of the command line: progress, summaries and lists."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ _LIMITS = {
 
 @contextmanager
 def progress() -> Iterator[Callable[["Step"], None]]:
-    """Show a bar while a run goes on; what is yielded takes the run's steps."""
+    """Show the progress bar of a run; the yielded function takes the run's steps."""
     bar = Progress(*_columns(), console=console)
     tasks: dict[str, TaskID] = {}
 
@@ -51,7 +51,7 @@ def progress() -> Iterator[Callable[["Step"], None]]:
 
 
 class Live:
-    """The figures of a step, and of its actors as they are whenever this is looked at."""
+    """The figures of a step, and those of its actors at the moment of display."""
 
     def __init__(self, step: "Step") -> None:
         self._step, self._figures = step, figures(step)
@@ -61,7 +61,7 @@ class Live:
 
 
 def _actor_pools(step: "Step") -> str:
-    """Say how many actors are alive, how many calls they have, and how busy they were."""
+    """Return how many actors are alive, how many calls are in flight, and how busy the actors were."""
     return "  ".join(
         f"{actors.what} {actors.alive}/{actors.size}, {actors.in_flight} calls, {actors.utilisation:.0%} busy"
         for actors in step.actor_pools
@@ -75,22 +75,22 @@ def _columns() -> tuple[ProgressColumn, ...]:
 
 @contextmanager
 def progress_of_many() -> Iterator[Callable[[str, "Step"], None]]:
-    """Show a bar over many prompts while their runs go on; what is yielded takes a prompt and its run's steps."""
-    asked: dict[str, tuple[int, int]] = {}
+    """Show one progress bar for many prompts; the yielded function takes a prompt and its run's steps."""
+    begun: dict[str, tuple[int, int]] = {}
     with Progress(*_columns(), console=console) as bar:
         task = bar.add_task("prompts", total=None, figures="")
 
         def on_step(prompt: str, step: "Step") -> None:
-            asked[prompt] = (step.queries, step.planned)
-            done, planned = (sum(values) for values in zip(*asked.values(), strict=True))
-            bar.update(task, completed=done, total=planned, figures=f"{len(asked)} begun  {_actor_pools(step)}")
+            begun[prompt] = (step.queries, step.planned)
+            done, planned = (sum(values) for values in zip(*begun.values(), strict=True))
+            bar.update(task, completed=done, total=planned, figures=f"{len(begun)} begun  {_actor_pools(step)}")
 
         yield on_step
 
 
 @contextmanager
 def progress_of_trials() -> Iterator[Callable[[int, int], None]]:
-    """Show a bar over the runs of a comparison; what is yielded takes how many are over, and of how many."""
+    """Show the progress bar of a comparison; the yielded function takes the runs that are over, and all of them."""
     bar = Progress(*_columns(), console=console)
     task = bar.add_task("runs", total=None, figures="")
 
@@ -102,7 +102,7 @@ def progress_of_trials() -> Iterator[Callable[[int, int], None]]:
 
 
 def comparison(found: "Comparison") -> None:
-    """Show what a comparison says: a line an entry, and the claims."""
+    """Show the summary of a comparison, a line for each entry, and its claims."""
     from zo_dno.comparison.statistics import Interval
 
     budget = found.budgets[-1]
@@ -128,7 +128,7 @@ def comparison(found: "Comparison") -> None:
 
 
 def many(lines: Sequence["Line"], out: Path) -> None:
-    """Show what came of many prompts, a line each."""
+    """Show the results of many prompts, a line for each."""
     table = Table(title=f"{len(lines)} prompts", title_justify="left")
     for i, column in enumerate(("prompt", "status", "queries", "first", "best", "log P")):
         table.add_column(column, justify="right" if i > 1 else "left")
@@ -140,37 +140,37 @@ def many(lines: Sequence["Line"], out: Path) -> None:
     files(out, {"summary.csv": "the same as a table"})
     left = sum(line.result is None or line.result["status"] in ("interrupted", "paused") for line in lines)
     if left:
-        console.print(f"{left} not finished; go on with: zo-dno resume {out}", markup=False, soft_wrap=True)
+        console.print(f"{left} not finished; resume with: zo-dno resume {out}", markup=False, soft_wrap=True)
 
 
 def figures(step: "Step") -> str:
-    """Put the figures of a step into one line."""
+    """Return the figures of a step in one line."""
     best = step.best.reward if step.best else None
-    parts = ["best -" if best is None else f"best {best:.4g}"]
+    texts = ["best -" if best is None else f"best {best:.4g}"]
     if step.sigma is not None:
-        parts.append(f"sigma {step.sigma:.2f}")
-    parts.append(f"log P {step.median_log_prob:.2f}")
-    parts.append(f"{step.images_per_second:.0f} img/s")
+        texts.append(f"sigma {step.sigma:.2f}")
+    texts.append(f"log P {step.median_log_prob:.2f}")
+    texts.append(f"{step.images_per_second:.0f} img/s")
     if step.cost:
-        parts.append(f"cost {step.cost:.3g}")
+        texts.append(f"cost {step.cost:.3g}")
     if step.failed:
-        parts.append(f"[red]{step.failed} missing[/]")
-    return "  ".join(parts)
+        texts.append(f"[red]{step.failed} missing[/]")
+    return "  ".join(texts)
 
 
 def drafted(found: "Drafted") -> None:
-    """Show how well few steps told what full steps are."""
+    """Show how well the scores at few steps predict those at all steps."""
     console.print(escape(str(found)), soft_wrap=True)
 
 
 def summary(result: "Result") -> None:
-    """Show first and best side by side, what the noise looks like, and where the pictures are."""
+    """Show first and best side by side, the tests of their noise, and the names of the pictures."""
     table = Table(title=f"{result.prompt or result.model}: {result.status}", title_justify="left")
     for column in ("", "first", "best"):
         table.add_column(column, justify="right" if column else "left")
     winner = f"[bold]{_text(result.best.reward)}[/]"
     if result.best.error is not None:
-        winner += f" ± {result.best.error:.2g}, mean of {result.best.answers} answers"
+        winner += f" ± {result.best.error:.2g}, mean of {result.best.answers} scores"
     table.add_row(f"{result.reward} ({result.unit})", _text(result.first.reward), winner)
     for name in [name for name in result.best.components or () if name != result.reward]:
         both = ((found.components or {}).get(name) for found in (result.first, result.best))
@@ -188,9 +188,9 @@ def summary(result: "Result") -> None:
         console.print(f"{result.strategy} chose {result.chosen}", markup=False, soft_wrap=True)
     seconds = result.seconds
     remembered = f" ({result.cached_queries} remembered)" if result.cached_queries else ""
-    drawn = f", {result.images} images" if result.images > result.queries else ""
+    rendered = f", {result.images} images" if result.images > result.queries else ""
     console.print(
-        f"{result.queries} queries{remembered}{drawn}, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
+        f"{result.queries} queries{remembered}{rendered}, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
         f"(images {seconds['generate']:.1f}, reward {seconds['score']:.1f}, strategy {seconds['strategy']:.1f})"
     )
     if result.cost or result.tokens:
@@ -209,8 +209,8 @@ def summary(result: "Result") -> None:
             console.print(f"  {count} x {reason}", markup=False, soft_wrap=True)
     if result.folder is not None:
         pictures = {
-            "first.png": "what the pipeline draws",
-            "best.png": "what it draws from the noise found",
+            "first.png": "what the pipeline renders",
+            "best.png": "what it renders from the noise found",
             "strip.png": "from first to best",
             "progress.png": "rewards and log P against queries",
         }
@@ -218,7 +218,7 @@ def summary(result: "Result") -> None:
 
 
 def overview(run: "Overview") -> None:
-    """Show a run as its ledger has it."""
+    """Show the overview of a run."""
     config = run.config
     table = Table(title=f"{config.get('prompt') or config.get('model', '')}: {run.state}", title_justify="left")
     for column in ("", "answered", "scored", "missing", "remembered", "waiting"):
@@ -249,25 +249,25 @@ def overview(run: "Overview") -> None:
     for note in run.drift:
         console.print(f"[red]cannot be repeated exactly:[/] {escape(note)}", soft_wrap=True)
     if run.resumable:
-        console.print(f"go on with: zo-dno resume {run.folder}", markup=False, soft_wrap=True)
+        console.print(f"resume with: zo-dno resume {run.folder}", markup=False, soft_wrap=True)
 
 
 def served(url: str, reward: "Reward", *, token_needed: bool) -> None:
-    """Say where a reward is served, and how to ask it."""
+    """Show where a reward is served, and how to use it."""
     console.print(f"{reward.name} ({reward.unit}) at {url}", markup=False, highlight=False, soft_wrap=True)
     key = " --reward-option key_env=ZO_DNO_TOKEN" if token_needed else ""
-    ask = f"zo-dno run ... --reward http --reward-option url={url}{key}"
-    console.print(f"ask it with: {ask}", markup=False, highlight=False, soft_wrap=True)
+    command = f"zo-dno run ... --reward http --reward-option url={url}{key}"
+    console.print(f"use it with: {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def files(folder: Path, names: Mapping[str, str]) -> None:
-    """List files of a folder with what they are."""
+    """List files of a folder with a description each."""
     for name, what in names.items():
         console.print(f"  {folder / name}  [dim]{what}[/]", soft_wrap=True)
 
 
 def listing(title: str, lines: Mapping[str, str]) -> None:
-    """List names with a line on each."""
+    """List names with a line for each."""
     console.print(f"[bold]{title}[/]")
     width = max(map(len, lines))
     for name, line in lines.items():
