@@ -50,13 +50,13 @@ class HTTP(Reward):
         version: raise it when the server's numbers change.
         lowest: smallest number that can be right.
         highest: largest number that can be right.
-        key_env: environment variable with the key.
-        key_header: that carries it.
-        key_prefix: before it.
+        key_env: environment variable that holds the API key.
+        key_header: header that carries the key.
+        key_prefix: text before the key in the header.
         ca: file of the authorities to trust; by default the system's. Proxies are the environment's.
         compress: post with gzip, which servers must understand.
     Raises:
-        InputError: an option does not fit, or the key is not there.
+        InputError: an option does not fit, or the key is missing.
     """
 
     name = "http"
@@ -138,7 +138,7 @@ class HTTP(Reward):
         except JsonPointerException as error:
             has = f"an object with {', '.join(map(repr, answer)) or 'nothing'}" if isinstance(answer, dict) else None
             has = has or f"a {type(answer).__name__}"
-            message = self._client.scrub(f"pointer {self.pointer!r} is not in the answer, {has[:200]}")
+            message = self._client.scrub(f"pointer {self.pointer!r} is not in the response, {has[:200]}")
             raise CallError(Failure("wrong pointer", message, transient=False, billed=True)) from error
         if isinstance(found, list):
             return found

@@ -1,4 +1,4 @@
-"""What people like: images are shown on a web page, and what is said of them becomes scores."""
+"""The `human` reward: scores from ratings that people give on a web page."""
 
 import asyncio
 import logging
@@ -16,8 +16,8 @@ from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.ipython import in_notebook
 from zo_dno.judges.plackett_luce import groups, placed, spread_out
-from zo_dno.judges.rating_store import RATINGS, Ratings
-from zo_dno.judges.rating_tasks import Mode, Said
+from zo_dno.judges.rating_store import RATINGS, RatingStore
+from zo_dno.judges.rating_tasks import Mode, Rating
 from zo_dno.reward import Reward
 from zo_dno.rng import numpy_stream
 from zo_dno.storage.images import image_hash, png_bytes
@@ -29,33 +29,34 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHOWN_TOGETHER = {"rate": 1, "compare": 2, "best": 4, "rank": 4}
-_ROUNDS = {"rate": 1, "compare": 2, "best": 1, "rank": 1}  # more searched better by query, and worse by click
-_LOOK = 0.1  # seconds between looks at whether all has been said
+_ROUNDS = {"rate": 1, "compare": 2, "best": 1, "rank": 1}  # more rounds searched better by query, and worse by click
+_POLL = 0.1  # seconds between checks whether a rating round is complete
 
 
 @dataclass
 class Human(Reward):
-    """What people say on a web page: a rating from 0 to 10, or log-odds against the first image.
+    """People's ratings on a web page: a number from 0 to 10, or log-odds against the first image.
 
-    All images of a population are asked about together, and the search goes on once everything is said, be it days
-    later. Every answer is on the disk before the page says so; `zo-dno rate RUN` serves the page of a run again.
+    All images of a population make one rating round. The search continues once the round is complete, even days later.
+    Every rating is on the disk before the page confirms it; `zo-dno rate RUN` serves the page of a run again.
 
     In the modes that compare, scores are the strengths of a Plackett-Luce (for two images, Bradley-Terry) model. The
-    first image has strength 0. Images of earlier populations are mixed in as anchors, whose strengths stay.
+    first image has strength 0. Images of earlier populations are added as anchors, whose strengths stay fixed.
 
     Args:
-        mode: "rate" every image from 0 to 10, "compare" two, pick the "best" of several, or "rank" several.
-        together: images shown at once; by default 2 to compare and 4 to pick from or rank.
-        rounds: how often every image is shown; by default twice to compare, else once.
-        votes: answers to each question, from as many people.
-        anchors: images of earlier populations that are mixed in where images are compared.
-        patience: seconds after the last answer of a population in which it can still be undone.
-        serve: serve the page from the search's own process; in a notebook it opens in the cell.
-        port: of the page; 0 takes any that is free.
-        host: address to serve it on; others than loopback let other machines in, by the link's token.
+        mode: kind of rating: "rate" every image from 0 to 10, "compare" two, pick the "best" of several, or "rank"
+            several.
+        together: number of images in one task; by default 2 to compare and 4 to pick from or rank.
+        rounds: number of tasks that show an image; by default 2 to compare, else 1.
+        votes: number of ratings of each task, each by another rater.
+        anchors: number of images of earlier populations that are compared with the new ones.
+        patience: seconds after the last rating of a population in which it can still be undone.
+        serve: whether the search's own process serves the page; in a notebook it opens in the cell.
+        port: port of the page; 0 takes any free one.
+        host: address that the page is served on; any but loopback admits other machines that have the link's token.
     Attributes:
-        link: of the page, while it is served.
-        show: shows the questions in another way than a page, and returns what ends that.
+        link: address of the page with its token, while it is served.
+        show: function that shows the tasks in place of a page, and returns a function that ends that.
     Raises:
         InputError: an option does not fit.
     """
@@ -76,8 +77,8 @@ class Human(Reward):
     port: int = 0
     host: str = "127.0.0.1"
     link: str = field(default="", init=False, repr=False)
-    show: "Callable[[Ratings], Callable[[], None]] | None" = field(default=None, init=False, repr=False)
-    _ratings: Ratings | None = field(default=None, init=False, repr=False)
+    show: "Callable[[RatingStore], Callable[[], None]] | None" = field(default=None, init=False, repr=False)
+    _store: RatingStore | None = field(default=None, init=False, repr=False)
     _ends: list[Callable[[], None]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,12 +91,12 @@ class Human(Reward):
 
     @property
     def unit(self) -> str:  # type: ignore[override]
-        """Of the scores."""
+        """Unit of the scores."""
         return "of 10" if self.mode == "rate" else "log-odds"
 
     @property
     def range(self) -> tuple[float, float]:  # type: ignore[override]
-        """What a score can be."""
+        """Lowest and highest score."""
         return (0.0, 10.0) if self.mode == "rate" else (-math.inf, math.inf)
 
     @property
@@ -103,61 +104,61 @@ class Human(Reward):
         return {name: getattr(self, name) for name in ("mode", "together", "rounds", "votes", "anchors")}
 
     def begin(self, folder: Path | None) -> None:
-        if self._ratings is not None:
+        if self._store is not None:
             return
-        self._ratings = Ratings(folder / RATINGS if folder else None)
+        self._store = RatingStore(folder / RATINGS if folder else None)
         if self.show is not None:
-            self._ends = [self.show(self._ratings)]
+            self._ends = [self.show(self._store)]
         elif self.serve:
             self._ends = self._served(folder)
 
     async def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> list[Score]:
-        assert self._ratings is not None
+        assert self._store is not None
         files = await asyncio.to_thread(lambda: {image_hash(np.asarray(one)): png_bytes(one) for one in images})
-        known = self._ratings.scores()
+        known = self._store.scores()
         anchors = [] if self.mode == "rate" else spread_out(known, self.anchors, avoid=files)
-        number = self._ratings.post(files.items(), prompts[0], self._tasks([*files], anchors), votes=self.votes)
-        while (said := self._ratings.take(number, self.patience)) is None:
-            await asyncio.sleep(_LOOK)
-        scores = self._rated(said) if self.mode == "rate" else self._compared(said, [*files], known)
+        number = self._store.post(files.items(), prompts[0], self._tasks([*files], anchors), votes=self.votes)
+        while (ratings := self._store.take(number, self.patience)) is None:
+            await asyncio.sleep(_POLL)
+        scores = self._rated(ratings) if self.mode == "rate" else self._compared(ratings, [*files], known)
         values = {name: score.value for name, score in scores.items()}
-        self._ratings.settle(values, spread_out(known | values, self.anchors))
-        return [scores.get(image_hash(np.asarray(one)), _UNSAID) for one in images]
+        self._store.settle(values, spread_out(known | values, self.anchors))
+        return [scores.get(image_hash(np.asarray(one)), _UNRATED) for one in images]
 
     async def aclose(self) -> None:
         for end in self._ends:
             await asyncio.to_thread(end)
-        if self._ratings is not None:
-            self._ratings.close()
-        self._ratings, self._ends = None, []
+        if self._store is not None:
+            self._store.close()
+        self._store, self._ends = None, []
 
     def _served(self, folder: Path | None) -> list[Callable[[], None]]:
-        """Serve the page and say where it is: in a notebook it opens in the cell. Returns what ends that."""
+        """Serve the page, and log its link or, in a notebook, open it in the cell. Returns functions that end that."""
         from zo_dno.web.embed import show_page
         from zo_dno.web.rating_page import Page
 
-        assert self._ratings is not None
-        page = Page(self._ratings, folder, host=self.host, port=self.port)
+        assert self._store is not None
+        page = Page(self._store, folder, host=self.host, port=self.port)
         page.start()
         self.link = page.link
         if in_notebook():
             return [show_page(page.link, page.mark), page.stop]
-        log.warning("Rate the images at %s", page.link)  # a warning, so that it is seen without any logging set up
+        log.warning("Rate the images at %s", page.link)  # a warning shows without any logging set up
         return [page.stop]
 
     def _tasks(self, names: Sequence[str], anchors: Sequence[str]) -> list[tuple[Mode, tuple[str, ...]]]:
         if self.mode == "rate":
             return [("rate", (name,)) for name in names]
         size, rounds = self.together or _SHOWN_TOGETHER[self.mode], self.rounds or _ROUNDS[self.mode]
-        everybody = [*names, *anchors]
-        rng = numpy_stream(int(everybody[0][:8], 16), "ratings")
-        return [(self.mode, group) for group in groups(everybody, size, rounds, rng)]
+        names_and_anchors = [*names, *anchors]
+        rng = numpy_stream(int(names_and_anchors[0][:8], 16), "ratings")
+        return [(self.mode, group) for group in groups(names_and_anchors, size, rounds, rng)]
 
-    def _rated(self, said: Iterable[Said]) -> dict[str, Score]:
+    def _rated(self, ratings: Iterable[Rating]) -> dict[str, Score]:
         """Average the ratings of each image."""
-        assert self._ratings is not None
-        names, votes = self._ratings.names(), defaultdict[str, dict[str, float]](dict)
-        for one in said:
+        assert self._store is not None
+        names, votes = self._store.names(), defaultdict[str, dict[str, float]](dict)
+        for one in ratings:
             if one.value is not None:
                 votes[one.shown[0]][names[one.rater]] = one.value
         return {
@@ -165,10 +166,12 @@ class Human(Reward):
             for name, given in votes.items()
         }
 
-    def _compared(self, said: Iterable[Said], names: Sequence[str], known: Mapping[str, float]) -> dict[str, Score]:
-        """Fit the strengths of the images; the very first image has 0."""
-        found = placed([one.order for one in said if one.order is not None], names, known)
+    def _compared(
+        self, ratings: Iterable[Rating], names: Sequence[str], known: Mapping[str, float]
+    ) -> dict[str, Score]:
+        """Fit the strengths of the images; the first image of the run has 0."""
+        found = placed([one.order for one in ratings if one.order is not None], names, known)
         return {name: Score(one.value, spread=one.error) for name, one in found.items()}
 
 
-_UNSAID = Score(math.nan, kind="skipped", error="nobody said anything of this image")
+_UNRATED = Score(math.nan, kind="skipped", error="no rater rated this image")

@@ -1,4 +1,4 @@
-"""Scores by a judge: a vision-language model is asked about an image, and its answer is read as a number."""
+"""The `vlm` reward: the score that a vision-language model gives an image."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.judges.chat_completions import encoded
 from zo_dno.judges.judge_reward import JudgeReward, listed
-from zo_dno.judges.modes import Decision, Expected, Mode, Rubric, Verdict, Yes
-from zo_dno.judges.panel import Panel, Seat
+from zo_dno.judges.modes import Decision, Expected, Judgement, JudgeMode, Rubric, Yes
+from zo_dno.judges.panel import JudgeSample, Panel
 from zo_dno.types import Score
 
 if TYPE_CHECKING:
@@ -24,37 +24,37 @@ _SCALES = {"rubric": (0.0, 10.0), "expected": (0.0, 9.0)}
 
 @dataclass(frozen=True)
 class VLM(JudgeReward):
-    """What a vision-language model says of an image: a score, or the probability of yes.
+    """Score that a vision-language model gives an image, or the probability of yes.
 
-    Any server with OpenAI's chat-completions API will do: vLLM, SGLang, Ollama, `transformers serve`, cloud providers.
-    Several judges and samples are averaged, and their spread is kept. What cannot be read is missing, never a number.
+    Any server with OpenAI's chat-completions API works: vLLM, SGLang, Ollama, `transformers serve`, cloud providers.
+    Several judges and samples are averaged, and their spread is kept. An unreadable response leaves the score missing.
 
     Args:
-        url: base of the API, such as http://127.0.0.1:8000/v1; pages such as /chat/completions are added to it.
-        model: that is asked; several, in a list or with commas between, are asked each and averaged.
-        mode: "rubric", an explanation and then a score; "expected", the mean of the digits that the model might
-            answer, by their probabilities; "yes", the probability of Yes; "decision", the same, or with `levels` the
-            expected level, by the typed questions (/v1/systemone) of `transformers serve`.
-        question: what to judge; {prompt} in it stands for the image's prompt, in quotation marks.
-        lowest: score, by default 0.
-        highest: score, by default 10, or 9 with mode expected, which takes digits only.
+        url: base URL of the API, such as http://127.0.0.1:8000/v1; the reward appends /chat/completions to it.
+        model: judge model, or several in a list or separated by commas; each judges, and the scores are averaged.
+        mode: "rubric", an explanation and then a score; "expected", the mean of the digits that the model may respond
+            with, weighted by their probabilities; "yes", the probability of Yes; "decision", the same, or with `levels`
+            the expected level, by the typed questions (/v1/systemone) of `transformers serve`.
+        question: question for the judge; {prompt} in it is replaced by the image's prompt, in quotation marks.
+        lowest: lowest score, by default 0.
+        highest: highest score, by default 10, or 9 with mode expected, which takes digits only.
         levels: names of levels for mode decision, the worst first.
-        samples: how often each model is asked in mode rubric.
-        image_size: longer side that larger images are made smaller to, in pixels.
-        temperature: of what is written; 0 writes the likeliest.
-        max_answer: tokens that may be written.
-        seed: of what is written, where the server takes one; by default none is sent.
-        structured: ask the server to hold the answer to a JSON schema; some servers refuse that.
-        extra: further fields of the request, as an object or its JSON; null takes a field away.
-        input_price: money for a million tokens of questions, images included; of several models, the dearest one's.
-        output_price: money for a million tokens of answers.
-        max_question: most tokens of one question, for the worst case that a budget reserves.
-        key_env: environment variable with the key.
-        key_header: that carries it.
-        key_prefix: before it.
-        ca: file of the authorities to trust; by default the system's.
+        samples: number of requests to each model for one image, in mode rubric.
+        image_size: longest side in pixels; larger images are reduced to it.
+        temperature: sampling temperature; 0 chooses the likeliest token.
+        max_answer: most tokens of one response.
+        seed: sampling seed, for servers that accept one; by default none is sent.
+        structured: whether to ask the server for a response that fits a JSON schema; some servers refuse that.
+        extra: further fields of the request, as an object or its JSON; null removes a field.
+        input_price: money for a million tokens of requests, images included; the highest among several models.
+        output_price: money for a million tokens of responses.
+        max_question: most tokens of one request, for the highest cost that a budget reserves.
+        key_env: environment variable that holds the API key.
+        key_header: header that carries the key.
+        key_prefix: text before the key in the header.
+        ca: file of trusted certificate authorities; by default the system's.
     Raises:
-        InputError: an option does not fit, or the key is not there.
+        InputError: an option does not fit, or the key is missing.
     """
 
     name = "vlm"
@@ -82,25 +82,25 @@ class VLM(JudgeReward):
 
     @property
     def noisy(self) -> bool:  # type: ignore[override]
-        """What is drawn at random, and not from a seed, differs from call to call."""
+        """Whether responses to the same request differ: they are sampled without a seed."""
         return self.temperature > 0 and self.seed is None
 
     @property
     def policy(self) -> CallPolicy:  # type: ignore[override]
-        """The terms: the price of an image is the most that all its judges can cost."""
-        worst = self._prices.most * len(self._panel.seats) if self._prices else 0.0
+        """The call policy; the price of an image is the highest cost of all its requests."""
+        worst = self._prices.most * len(self._panel.samples) if self._prices else 0.0
         return CallPolicy(in_flight=self.at_once, timeout=120.0, price=worst)
 
     @property
     def unit(self) -> str:  # type: ignore[override]
-        """Of the scores."""
+        """Unit of the scores."""
         if self.mode in _SCALES:
             return "score {:g}-{:g}".format(*self.range)
         return f"level 0-{self.range[1]:g}" if self.levels else "probability"
 
     @property
     def range(self) -> tuple[float, float]:  # type: ignore[override]
-        """What a score can be."""
+        """Lowest and highest score."""
         lowest, highest = _SCALES.get(self.mode, (0.0, float(max(2, len(listed(self.levels))) - 1)))
         return (
             lowest if self.lowest is None else self.lowest,
@@ -114,14 +114,14 @@ class VLM(JudgeReward):
     async def __call__(
         self, images: "Sequence[Image.Image]", prompts: Sequence[str], keys: Sequence[str] = ()
     ) -> list[Score]:
-        asked = zip(images, prompts, keys or [""] * len(images), strict=True)
-        return list(await asyncio.gather(*(self._score(*one) for one in asked)))
+        queries = zip(images, prompts, keys or [""] * len(images), strict=True)
+        return list(await asyncio.gather(*(self._score(*query) for query in queries)))
 
     async def _score(self, image: "Image.Image", prompt: str, key: str) -> Score:
         body = self._mode.body(await asyncio.to_thread(encoded, image, self.image_size), prompt)
 
-        async def ask(seat: Seat) -> Verdict:
-            return self._mode.read(await self.ask(seat.judge, self._mode.path, body, key, seat.sample))
+        async def ask(sample: JudgeSample) -> Judgement:
+            return self._mode.read(await self.ask(sample.judge, self._mode.path, body, key, sample.number))
 
         return await self._panel.score(key, ask)
 
@@ -130,7 +130,7 @@ class VLM(JudgeReward):
         return self.question or (_HOW_WELL if self.mode in _SCALES or self.levels else _WHETHER)
 
     @cached_property
-    def _mode(self) -> Mode:
+    def _mode(self) -> JudgeMode:
         low, high = self.range
         if self.mode == "rubric":
             return Rubric(self._question, low, high, self.structured)

@@ -1,4 +1,4 @@
-"""Scores by a judge that compares: asked which of two images is better, again and again, and scored by who wins."""
+"""The `vlm_compare` reward: scores from a vision-language model's preferences between pairs of images."""
 
 import asyncio
 import hashlib
@@ -21,8 +21,8 @@ from zo_dno.judges.judge_reward import JudgeReward
 from zo_dno.judges.pairwise import Pairwise
 from zo_dno.judges.pairwise_round import Prefer, compare
 from zo_dno.judges.plackett_luce import groups, placed, spread_out
-from zo_dno.judges.rating_store import Ratings
-from zo_dno.judges.rating_tasks import Mode, Said
+from zo_dno.judges.rating_store import RatingStore
+from zo_dno.judges.rating_tasks import Mode, Rating
 from zo_dno.rng import numpy_stream
 from zo_dno.storage.images import image_hash, png_bytes
 from zo_dno.types import Score
@@ -35,36 +35,36 @@ _WHICH = "Which image better shows {prompt}, and is better made?"
 
 @dataclass(frozen=True)
 class VLMCompare(JudgeReward):
-    """Which images a vision-language model prefers, pair by pair: log-odds against the first image of the run.
+    """Pairwise preference of a vision-language model: log-odds against the first image of the run.
 
-    Judges rank better than they score. Every pair is asked in both orders, and counts only if the same image wins both
-    times. Scores are the strengths of a Bradley-Terry model; the first image has 0, and images of earlier populations
-    are mixed in as anchors, whose strengths stay. What was said is kept in the run's folder, so that nothing is asked
-    twice.
+    Judges rank better than they score. Every pair is compared in both orders, and counts only if the same image wins
+    both times. Scores are the strengths of a Bradley-Terry model; the first image has 0, and images of earlier
+    populations are added as anchors, whose strengths stay fixed. The preferences are kept in the run's folder, so that
+    no pair is compared twice.
 
     Args:
-        url: base of the API, such as http://127.0.0.1:8000/v1; pages such as /chat/completions are added to it.
-        model: that is asked; several, in a list or with commas between, are asked each, and all that they say counts.
-        question: which is better; {prompt} in it stands for the images' prompt, in quotation marks.
-        rounds: how often every image is compared, with others each time as long as there are any.
-        anchors: images of earlier populations that are mixed in.
-        at_once: calls under way.
-        timeout: seconds for one call.
-        image_size: longer side that larger images are made smaller to, in pixels.
-        temperature: of what is written; 0 writes the likeliest.
-        max_answer: tokens that may be written.
-        seed: of what is written, where the server takes one; by default none is sent.
-        structured: ask the server to hold the answer to a JSON schema; some servers refuse that.
-        extra: further fields of the request, as an object or its JSON; null takes a field away.
-        input_price: money for a million tokens of questions, images included; of several models, the dearest one's.
-        output_price: money for a million tokens of answers.
-        max_question: most tokens of one question, for the worst case that a budget reserves.
-        key_env: environment variable with the key.
-        key_header: that carries it.
-        key_prefix: before it.
-        ca: file of the authorities to trust; by default the system's.
+        url: base URL of the API, such as http://127.0.0.1:8000/v1; the reward appends /chat/completions to it.
+        model: judge model, or several in a list or separated by commas; each compares every pair, and all count.
+        question: question for the judge; {prompt} in it is replaced by the images' prompt, in quotation marks.
+        rounds: number of comparisons of every image, with other images each time as long as there are any.
+        anchors: number of images of earlier populations that are compared with the new ones.
+        at_once: most requests in flight.
+        timeout: time limit of one request, in seconds.
+        image_size: longest side in pixels; larger images are reduced to it.
+        temperature: sampling temperature; 0 chooses the likeliest token.
+        max_answer: most tokens of one response.
+        seed: sampling seed, for servers that accept one; by default none is sent.
+        structured: whether to ask the server for a response that fits a JSON schema; some servers refuse that.
+        extra: further fields of the request, as an object or its JSON; null removes a field.
+        input_price: money for a million tokens of requests, images included; the highest among several models.
+        output_price: money for a million tokens of responses.
+        max_question: most tokens of one request, for the highest cost that a budget reserves.
+        key_env: environment variable that holds the API key.
+        key_header: header that carries the key.
+        key_prefix: text before the key in the header.
+        ca: file of trusted certificate authorities; by default the system's.
     Raises:
-        InputError: an option does not fit, or the key is not there.
+        InputError: an option does not fit, or the key is missing.
     """
 
     name = "vlm_compare"
@@ -75,7 +75,7 @@ class VLMCompare(JudgeReward):
     anchors: int = 2
     at_once: int = 8
     timeout: float = 120.0
-    _ratings: Ratings | None = field(default=None, init=False, repr=False, compare=False)
+    _store: RatingStore | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,9 +87,9 @@ class VLMCompare(JudgeReward):
 
     @property
     def policy(self) -> CallPolicy:  # type: ignore[override]
-        """The terms: a call is a whole population, so one that is given up is enough to pause.
+        """The call policy: one call scores a whole population, so one failed call is enough to pause.
 
-        The price is that of an image in the smallest population, where anchors weigh most.
+        The price is that of an image in the smallest population, where anchors cost most.
         """
         pairs = self.rounds * math.ceil((1 + self.anchors) / 2)
         price = self._prices.most * 2 * pairs * len(self.judges) if self._prices else 0.0
@@ -101,64 +101,66 @@ class VLMCompare(JudgeReward):
         return {**given, "question": self.question or _WHICH}
 
     def begin(self, folder: Path | None) -> None:
-        if self._ratings is None:
+        if self._store is None:
             mark = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
             path = folder / f"comparisons-{mark}.db" if folder else None
-            object.__setattr__(self, "_ratings", Ratings(path))
+            object.__setattr__(self, "_store", RatingStore(path))
 
     async def aclose(self) -> None:
         await super().aclose()
-        if self._ratings is not None:
-            self._ratings.close()
-            object.__setattr__(self, "_ratings", None)
+        if self._store is not None:
+            self._store.close()
+            object.__setattr__(self, "_store", None)
             self._used.clear()
 
     async def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> list[Score]:
         self.begin(None)
-        assert self._ratings is not None
+        assert self._store is not None
         names = [image_hash(np.asarray(image)) for image in images]
         files = await asyncio.to_thread(lambda: dict(zip(names, map(png_bytes, images), strict=True)))
-        known = self._ratings.scores()
+        known = self._store.scores()
         tasks = self._tasks([*files], spread_out(known, self.anchors, avoid=files))
-        number = self._ratings.post(files.items(), prompts[0], tasks, votes=len(self.judges))
+        number = self._store.post(files.items(), prompts[0], tasks, votes=len(self.judges))
         used = self._used.setdefault(number, [])
         before = len(used)
-        await compare(self._ratings, number, self.judges, self._encode, self._asking_about(used))
-        said = self._ratings.take(number)
-        assert said is not None
-        scores = _scored(said, [*files], known)
+        await compare(self._store, number, self.judges, self._encode, self._prefer_with(used))
+        ratings = self._store.take(number)
+        assert ratings is not None
+        scores = _scored(ratings, [*files], known)
         values = {name: score.value for name, score in scores.items() if not score.missing}
-        self._ratings.settle(values, spread_out(known | values, self.anchors))
+        self._store.settle(values, spread_out(known | values, self.anchors))
         return self._with_costs([scores[name] for name in names], self._used.pop(number), before)
 
-    def _asking_about(self, used: list[Usage]) -> Prefer:
-        """Make what asks a judge about a pair, and takes note of the tokens."""
-        places = asyncio.Semaphore(self.at_once)
+    def _prefer_with(self, used: list[Usage]) -> Prefer:
+        """Build the function that asks a judge about a pair; it appends the tokens to `used`."""
+        slots = asyncio.Semaphore(self.at_once)
 
         async def prefer(judge: str, first: str, second: str, prompt: str) -> int | None:
             async def ask(body: Mapping[str, Any]) -> Any:
                 key = hashlib.sha256(json.dumps(body).encode()).hexdigest()
-                async with places:
+                async with slots:
                     return await self._in_time(self.ask(judge, self._pairwise.path, body, key))
 
-            said = await self._pairwise.prefer(first, second, prompt, ask)
-            used.extend(said.usages)
-            return said.winner
+            preference = await self._pairwise.prefer(first, second, prompt, ask)
+            used.extend(preference.usages)
+            return preference.winner
 
         return prefer
 
-    async def _in_time(self, answer: Awaitable[Any]) -> Any:
+    async def _in_time(self, response: Awaitable[Any]) -> Any:
         try:
             async with asyncio.timeout(self.timeout):
-                return await answer
+                return await response
         except TimeoutError:
             message = f"no response within {self.timeout:g} s"
             raise CallError(Failure("timeout", message, transient=True, billed=True)) from None
 
     def _tasks(self, names: Sequence[str], anchors: Sequence[str]) -> list[tuple[Mode, tuple[str, ...]]]:
-        everybody = [*names, *anchors]
-        rng = numpy_stream(int(everybody[0][:8], 16), "pairs")
-        pairs = {frozenset(pair): pair for pair in groups(everybody, 2, self.rounds, rng)}  # a model repeats itself
+        names_and_anchors = [*names, *anchors]
+        rng = numpy_stream(int(names_and_anchors[0][:8], 16), "pairs")
+        pairs = {
+            frozenset(pair): pair for pair in groups(names_and_anchors, 2, self.rounds, rng)
+        }  # a model repeats itself
         return [("compare", pair) for pair in pairs.values()]
 
     def _encode(self, png: bytes) -> str:
@@ -167,7 +169,7 @@ class VLMCompare(JudgeReward):
         return encoded(Image.open(io.BytesIO(png)), self.image_size)
 
     def _with_costs(self, scores: Sequence[Score], used: Sequence[Usage], before: int) -> list[Score]:
-        """Share tokens and costs among a population: all tokens, and the costs since the last call that failed."""
+        """Share tokens and costs among a population: all tokens, and the costs since the last failed call."""
         tokens, n = sum(usage.total for usage in used), len(scores)
         cost = sum(map(self._prices.of, used[before:])) / n if self._prices else None
         return [replace(one, cost=cost, tokens=tokens // n + (row < tokens % n)) for row, one in enumerate(scores)]
@@ -181,17 +183,17 @@ class VLMCompare(JudgeReward):
         return {}
 
 
-def _scored(said: Sequence[Said], names: Sequence[str], known: Mapping[str, float]) -> dict[str, Score]:
-    """Fit the strengths of the images; the very first image has 0."""
-    found = placed([one.order for one in said if one.order is not None], names, known)
+def _scored(ratings: Sequence[Rating], names: Sequence[str], known: Mapping[str, float]) -> dict[str, Score]:
+    """Fit the strengths of the images; the first image of the run has 0."""
+    found = placed([one.order for one in ratings if one.order is not None], names, known)
     scores = {}
     for name in names:
-        mine = [one.order for one in said if name in one.shown]
+        mine = [one.order for one in ratings if name in one.shown]
         won = sum(order is not None and order.ranked[0] == name for order in mine)
-        parts = {"won": won, "lost": sum(order is not None for order in mine) - won, "undecided": mine.count(None)}
+        components = {"won": won, "lost": sum(order is not None for order in mine) - won, "undecided": mine.count(None)}
         if name in found:
-            scores[name] = Score(found[name].value, spread=found[name].error, components=parts)
+            scores[name] = Score(found[name].value, spread=found[name].error, components=components)
         else:
             why = "no comparison of this image came out the same in both orders"
-            scores[name] = Score(math.nan, kind="undecided", error=why, components=parts)
+            scores[name] = Score(math.nan, kind="undecided", error=why, components=components)
     return scores

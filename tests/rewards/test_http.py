@@ -149,8 +149,8 @@ class TestRequests:
 
 
 BAD_ANSWERS = {
-    "wrong pointer": (value({"score": 1}), "pointer '/scores' is not in the answer, an object with 'score'"),
-    "list instead": (value([1]), "pointer '/scores' is not in the answer, a list"),
+    "wrong pointer": (value({"score": 1}), "pointer '/scores' is not in the response, an object with 'score'"),
+    "list instead": (value([1]), "pointer '/scores' is not in the response, a list"),
     "text": (value({"scores": ["good"]}), "expected a number; got 'good'"),
     "truth": (value({"scores": [True]}), "expected a number; got True"),
     "nothing": (value({"scores": [None]}), "the server has no score"),

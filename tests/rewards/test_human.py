@@ -15,7 +15,7 @@ import zo_dno
 from tests.support.browser import chromium, tab
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
-from zo_dno.judges.rating_store import RATINGS, Ratings
+from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED, RatingError
 from zo_dno.rewards.human import Human
 from zo_dno.storage.ledger import Ledger
@@ -33,19 +33,19 @@ class Rater(threading.Thread):
     def run(self):
         while not (self.folder / RATINGS).exists():
             time.sleep(0.01)
-        ratings = Ratings(self.folder / RATINGS)
-        ratings.greet(self.id, self.id)
+        store = RatingStore(self.folder / RATINGS)
+        store.greet(self.id, self.id)
         while not self.stop.is_set():
-            task = ratings.next_task(self.id)
+            task = store.next_task(self.id)
             if task is None:
                 time.sleep(0.005)
                 continue
             try:
-                ratings.answer(self.id, task.id, self.say(task))
+                store.rate(self.id, task.id, self.say(task))
             except RatingError:
                 continue
             self.said += 1
-        ratings.close()
+        store.close()
 
 
 def rated_run(folder, say, reward, raters=("ada",), **options):
@@ -145,14 +145,14 @@ def test_a_run_that_is_killed_goes_on_and_asks_nothing_twice(tmp_path):
     with subprocess.Popen([sys.executable, "-c", script, str(folder)]) as process:
         while not (folder / RATINGS).exists():
             time.sleep(0.01)
-        ratings = Ratings(folder / RATINGS)
-        ratings.greet("ada")
+        store = RatingStore(folder / RATINGS)
+        store.greet("ada")
         for _ in range(11):  # 8 of the first population, 3 of the 10 of the second
-            while (task := ratings.next_task("ada")) is None:
+            while (task := store.next_task("ada")) is None:
                 time.sleep(0.01)
-            ratings.answer("ada", task.id, say(task))
+            store.rate("ada", task.id, say(task))
         process.kill()
-    before = ratings.clicks()
+    before = store.n_ratings()
     rater = Rater(folder, say)
     rater.start()
     result = zo_dno.resume(folder, generator=ToyGenerator(), reward=reward("compare"))
@@ -207,23 +207,23 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
     server = cli("rate", folder, "--port", 0)
     link = link_of(server)
     port = re.search(r":(\d+)/", link)[1]
-    ratings = Ratings(folder / RATINGS)
+    store = RatingStore(folder / RATINGS)
     with chromium() as browser, tab(browser, link) as rater:
 
         def click():
-            before = ratings.clicks()
+            before = store.n_ratings()
             expect(rater.get_by_text("Which is better?")).to_be_visible(timeout=60_000)
             rater.wait_for_load_state()
             rater.get_by_label("choose image 1").click()
             expect(rater.get_by_role("alert")).to_have_count(0)
-            while ratings.clicks() == before:
+            while store.n_ratings() == before:
                 time.sleep(0.02)
 
         click()
         click()
         server.kill()
         server.wait()
-        assert ratings.clicks() == 2
+        assert store.n_ratings() == 2
         server = cli("rate", folder, "--port", port)
         assert link_of(server) == link  # the old one is still good
         click()  # in the tab that was open all the time
@@ -246,7 +246,7 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
         httpx2.get(link, trust_env=False)
     rows = Ledger(folder / "ledger.db", read_only=True).queries()
     assert [row.status for row in rows] == ["scored"] * 12
-    assert ratings.clicks() == 14
+    assert store.n_ratings() == 14
 
 
 def test_rate_says_what_is_wrong(tmp_path):

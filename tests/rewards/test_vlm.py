@@ -185,12 +185,20 @@ PROBABILITIES = {
     "no": ("yes", chat("No", [{"No": 1.0}]), 0),
 }
 UNLIKELY = {
-    "prose": ("expected", chat("I give it 7", [{"I": 1.0}]), "the answer must begin with one digit; got 'I give it 7'"),
-    "two digits": ("expected", chat("10", [{"1": 1.0}, {"0": 1.0}]), "the answer must begin with one digit; got '10'"),
-    "a fraction": ("expected", chat("7.5", [{"7": 1.0}, {".5": 1.0}]), "the answer must begin with one digit"),
+    "prose": (
+        "expected",
+        chat("I give it 7", [{"I": 1.0}]),
+        "the response must begin with one digit; got 'I give it 7'",
+    ),
+    "two digits": (
+        "expected",
+        chat("10", [{"1": 1.0}, {"0": 1.0}]),
+        "the response must begin with one digit; got '10'",
+    ),
+    "a fraction": ("expected", chat("7.5", [{"7": 1.0}, {".5": 1.0}]), "the response must begin with one digit"),
     "mostly prose": ("expected", chat("7", [{"The": 0.6, "7": 0.4}]), "gives 40% of the probability to 0 to 9"),
     "neither": ("yes", chat("Well", [{"Well": 0.9, "Yes": 0.1}]), "gives 10% of the probability to yes or no"),
-    "empty": ("yes", chat("", [{"": 1.0}]), "the judge's answer is empty"),
+    "empty": ("yes", chat("", [{"": 1.0}]), "the judge's response is empty"),
 }
 
 
@@ -222,11 +230,11 @@ class TestProbabilities:
 
 
 BAD = {
-    "prose": (chat("A fine boat."), "there is no score in the answer: 'A fine boat.'", 1),
-    "two scores": (chat("Score: 3 or rather score: 4"), "several scores in the answer, 3 and 4", 1),
+    "prose": (chat("A fine boat."), "there is no score in the response: 'A fine boat.'", 1),
+    "two scores": (chat("Score: 3 or rather score: 4"), "several scores in the response, 3 and 4", 1),
     "outside": (verdict(11), "the score 11 is not from 0 to 10", 1),
     "cut": (chat('{"explanation": "3/10', finish_reason="length"), "cut off before its score", 1),
-    "empty": (chat(None), "the judge's answer is empty", 1),
+    "empty": (chat(None), "the judge's response is empty", 1),
     "refusal": (chat(None, message={"refusal": "I cannot."}), "the judge refused: I cannot.", 1),
     "filtered": (chat("", finish_reason="content_filter"), "the judge refused: content filter", 1),
     "no choices": (Answer(b'{"choices": []}'), "expected a chat completion; got {'choices': []}", 2),
@@ -339,7 +347,7 @@ class TestPanels:
         with answering(by_judge({"a": [chat("well"), chat("so")], "b": [8, 10]})) as (url, _):
             score = ask(VLM(f"{url}/v1", "a,b", **options)).score
         assert score.missing
-        assert score.error.startswith("a/1: there is no score in the answer")
+        assert score.error.startswith("a/1: there is no score in the response")
         assert sorted(score.components) == ["b/1", "b/2"]
 
     def test_what_was_said_before_a_call_failed_is_not_asked_again(self):
@@ -412,7 +420,7 @@ class TestMoney:
 
 
 def echoing(asked):
-    """Throw everything that was sent back: in the answer, in an error, in a page."""
+    """Throw everything that was sent back: in the response, in an error, in a page."""
     sent = json.dumps(asked.headers) + asked.headers["authorization"]
     way = way_of(asked, 4)
     if way == 0:

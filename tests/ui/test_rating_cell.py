@@ -12,7 +12,7 @@ from tests.rewards.test_human import number_of, rated_run, reward
 from tests.support.kernel import kernel
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError, RunError
-from zo_dno.judges.rating_store import RATINGS, Ratings
+from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED
 from zo_dno.storage.images import png_bytes
 from zo_dno.ui.rating_widget import RatingWidget
@@ -93,7 +93,7 @@ def test_the_same_answers_give_the_same_run_as_those_of_the_page(mode, tmp_path)
     assert [row.value for row in result.history] == [row.value for row in other.history]
     assert result.best.z.equal(other.best.z)
     assert (result.status, result.queries) == ("finished", 16)
-    assert clicks == Ratings(tmp_path / "here" / RATINGS).clicks()
+    assert clicks == RatingStore(tmp_path / "here" / RATINGS).n_ratings()
     assert "Finished" in words(run.widget)
     assert images(run.widget) == [png_bytes(result.first_image), png_bytes(result.best_image)]
 
@@ -111,18 +111,18 @@ def test_what_is_shown_and_taken_back(tmp_path):
     until(lambda: "Which is better?" in words(run.widget))
     assert "Population 1 · 8 left" in words(run.widget)
     assert "“a toy”" in words(run.widget)
-    ratings, first = Ratings(tmp_path / "run" / RATINGS), run._view._task
-    assert images(run.widget) == [ratings.png(name) for name in first.shown]
+    store, first = RatingStore(tmp_path / "run" / RATINGS), run._view._task
+    assert images(run.widget) == [store.png(name) for name in first.shown]
     buttons(run.widget)["2"].click()
     assert "7 left" in words(run.widget)
-    assert ratings.clicks() == 1
+    assert store.n_ratings() == 1
     assert run._view._task != first
     buttons(run.widget)["Undo"].click()
-    assert (run._view._task, ratings.clicks()) == (first, 0)
+    assert (run._view._task, store.n_ratings()) == (first, 0)
     buttons(run.widget)["Undo"].click()
     assert "There is nothing to undo" in words(run.widget)
     assert run._view._task == first
-    with pytest.raises(RunError, match="The search is not over: 8 answers of population 1 are left"):
+    with pytest.raises(RunError, match="The search is not over: 8 ratings of population 1 are left"):
         _ = run.result
     run.stop()
 
@@ -130,13 +130,13 @@ def test_what_is_shown_and_taken_back(tmp_path):
 def test_a_double_click_is_one_answer(tmp_path):
     """The second click comes when the next question is shown, and is no answer to it."""
     run = started("compare", out=tmp_path / "run")
-    ratings = Ratings(tmp_path / "run" / RATINGS)
+    store = RatingStore(tmp_path / "run" / RATINGS)
     until(lambda: "1" in buttons(run.widget))
     for name, counts in (("1", [1, 1]), ("Skip", [2, 2]), ("Undo", [1, 1])):
         button = buttons(run.widget)[name]
         for count in counts:
             button.click()
-            assert ratings.clicks() == count
+            assert store.n_ratings() == count
     run.stop()
 
 
@@ -159,7 +159,7 @@ def test_a_run_that_is_stopped_is_gone_on_with_and_nothing_is_asked_twice(tmp_pa
     run, folder = started("compare", out=tmp_path / "run"), tmp_path / "run"
     for clicks in range(11):  # 8 of the first population, 3 of the second
         until(lambda: run._view._task is not None and "1" in buttons(run.widget))
-        assert Ratings(folder / RATINGS).clicks() == clicks
+        assert RatingStore(folder / RATINGS).n_ratings() == clicks
         say(run, run._view._task, best_of(run._view._task))
     buttons(run.widget)["Stop"].click()
     until(lambda: not run.running)
@@ -171,38 +171,38 @@ def test_a_run_that_is_stopped_is_gone_on_with_and_nothing_is_asked_twice(tmp_pa
     assert rate_all(run, best_of) == asked - 11
     assert [row.value for row in run.result.history] == [row.value for row in whole.result.history]
     assert run.result.best.z.equal(whole.result.best.z)
-    assert Ratings(folder / RATINGS).names() == {"notebook": "notebook"}
+    assert RatingStore(folder / RATINGS).names() == {"notebook": "notebook"}
 
 
 def test_others_rate_the_same_run_meanwhile(tmp_path):
     run = started("compare", out=tmp_path / "run", rater="ada")
-    ratings = Ratings(tmp_path / "run" / RATINGS)
-    ratings.greet("bob", "Bob")
+    store = RatingStore(tmp_path / "run" / RATINGS)
+    store.greet("bob", "Bob")
     until(lambda: "1" in buttons(run.widget))
     mine = run._view._task
-    while (task := ratings.next_task("bob")) is not None and task != mine:
-        ratings.answer("bob", task.id, best_of(task))
+    while (task := store.next_task("bob")) is not None and task != mine:
+        store.rate("bob", task.id, best_of(task))
     until(lambda: "1 left" in words(run.widget))
     assert run._view._task == mine
-    ratings.answer("bob", mine.id, best_of(mine))
+    store.rate("bob", mine.id, best_of(mine))
     until(lambda: "Population 2" in words(run.widget))
     assert run._view._task is not None
     buttons(run.widget)["1"].click()
-    assert sorted(ratings.names().values()) == ["Bob", "ada"]
-    assert {one.rater for one in ratings.everything()} == {"ada", "bob"}
+    assert sorted(store.names().values()) == ["Bob", "ada"]
+    assert {one.rater for one in store.ratings()} == {"ada", "bob"}
     run.stop()
 
 
 def test_an_answer_that_comes_too_late_is_not_lost_in_silence(tmp_path):
     run = started("compare", out=tmp_path / "run")
-    ratings = Ratings(tmp_path / "run" / RATINGS)
+    store = RatingStore(tmp_path / "run" / RATINGS)
     until(lambda: "1" in buttons(run.widget))
     with run._view._lock:  # the widget does not look before the click
-        while (task := ratings.next_task("bob")) is not None:
-            ratings.answer("bob", task.id, best_of(task))
-        until(lambda: not ratings.open_tasks(0, "somebody"))
+        while (task := store.next_task("bob")) is not None:
+            store.rate("bob", task.id, best_of(task))
+        until(lambda: not store.open_tasks(0, "somebody"))
         buttons(run.widget)["1"].click()
-        assert "The search has gone on without this answer" in words(run.widget)
+        assert "The search has continued without this rating" in words(run.widget)
     until(lambda: "Population 2" in words(run.widget))
     run.stop()
 
@@ -282,10 +282,10 @@ def test_old_widgets_are_let_go_of():
     """Hours of clicking leave as many widgets behind as a minute."""
     from ipywidgets.widgets.widget import _instances
 
-    view, ratings = RatingWidget("ada"), Ratings(None)
+    view, store = RatingWidget("ada"), RatingStore(None)
     png = b"\x89PNG"
-    ratings.post([("a", png), ("b", png)], "", [("compare", ("a", "b"))] * 40)
-    let_go = view.show(ratings)
+    store.post([("a", png), ("b", png)], "", [("compare", ("a", "b"))] * 40)
+    let_go = view.show(store)
     counts = []
     for _ in range(30):
         until(lambda: "1" in buttons(view.box))
@@ -315,7 +315,7 @@ run
 import json, time
 while "1" not in buttons(run.widget):
     time.sleep(0.01)
-print(json.dumps([buttons(run.widget)["1"].model_id, run._view._ratings.clicks()]))
+print(json.dumps([buttons(run.widget)["1"].model_id, run._view._store.n_ratings()]))
 """
 
 

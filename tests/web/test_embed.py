@@ -14,7 +14,7 @@ from tests.support.browser import chromium, tab
 from tests.support.kernel import kernel
 from tests.web.test_rating_page import FILES, NAMES, TOKEN, form_of
 from zo_dno.ipython import in_notebook
-from zo_dno.judges.rating_store import Ratings
+from zo_dno.judges.rating_store import RatingStore
 from zo_dno.web.embed import page_cell
 from zo_dno.web.rating_page import Page, page_app
 from zo_dno.web.rating_sessions import Guard
@@ -34,13 +34,13 @@ def browser():
 
 
 @pytest.fixture
-def ratings():
-    return Ratings(None)
+def store():
+    return RatingStore(None)
 
 
 @pytest.fixture
-def page(ratings):
-    found = Page(ratings)
+def page(store):
+    found = Page(store)
     found.start()
     yield found
     found.stop()
@@ -61,9 +61,9 @@ def cell(page):
 @pytest.mark.browser
 class TestInTheBrowser:
     @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-    def test_it_opens_under_the_name_that_the_notebook_has(self, browser, ratings, page, name):
+    def test_it_opens_under_the_name_that_the_notebook_has(self, browser, store, page, name):
         """Under another name of the same machine the browser would take no cookie from it."""
-        number = ratings.post(FILES.items(), "a quiet sea", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
+        number = store.post(FILES.items(), "a quiet sea", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
         with notebook(cell(page)) as url, tab(browser, url.replace("127.0.0.1", name)) as notebook_tab:
             rater = notebook_tab.frame_locator("iframe")
             expect(rater.get_by_text("“a quiet sea”")).to_be_visible()
@@ -74,12 +74,12 @@ class TestInTheBrowser:
             for left in ("1 left", "Thank you."):
                 rater.get_by_label("choose image 1").click()
                 expect(rater.get_by_text(left)).to_be_visible()
-        assert [one.order.ranked for one in ratings.take(number)] == [(NAMES[0],), (NAMES[2],)]
+        assert [one.order.ranked for one in store.take(number)] == [(NAMES[0],), (NAMES[2],)]
 
     @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4)])
-    def test_a_question_fits_into_the_cell(self, browser, ratings, page, mode, n, tmp_path):
-        ratings.post(FILES.items(), "a quiet sea", [(mode, NAMES[:n])])
-        ratings.settle({NAMES[0]: 0.0, NAMES[5]: 1.0}, keep=NAMES)
+    def test_a_question_fits_into_the_cell(self, browser, store, page, mode, n, tmp_path):
+        store.post(FILES.items(), "a quiet sea", [(mode, NAMES[:n])])
+        store.settle({NAMES[0]: 0.0, NAMES[5]: 1.0}, keep=NAMES)
         with notebook(cell(page)) as url, tab(browser, url) as notebook_tab:
             frame = notebook_tab.locator("iframe")
             rater = notebook_tab.frame_locator("iframe")
@@ -90,12 +90,12 @@ class TestInTheBrowser:
             assert len(boxes) >= n + 2
             assert all(box["y"] + box["height"] <= bottom for box in boxes)
 
-    def test_two_runs_do_not_meet(self, browser, ratings, page):
+    def test_two_runs_do_not_meet(self, browser, store, page):
         """A browser sends the cookies of one port to all ports of the host."""
-        other_ratings = Ratings(None)
+        other_ratings = RatingStore(None)
         other = Page(other_ratings)
         other.start()
-        for store in (ratings, other_ratings):
+        for store in (store, other_ratings):
             store.post(FILES.items(), "", [("rate", (name,)) for name in NAMES[:2]])
         with tab(browser, page.link) as first:
             expect(first.get_by_text("2 left")).to_be_visible()
@@ -106,7 +106,7 @@ class TestInTheBrowser:
             first.get_by_role("button", name="7", exact=True).click()
             expect(first.get_by_text("1 left")).to_be_visible()
         other.stop()
-        assert (ratings.clicks(), other_ratings.clicks()) == (1, 1)
+        assert (store.n_ratings(), other_ratings.n_ratings()) == (1, 1)
 
     def test_nothing_is_opened_that_does_not_know_the_mark(self, browser, page):
         """The browser is on another machine, where something else has the port, and must not be given the token."""
@@ -139,14 +139,14 @@ class TestMark:
             ("null", False),
         ],
     )
-    def test_only_pages_of_this_machine_may_read_it(self, ratings, origin, allowed):
-        client = TestClient(page_app(ratings, TOKEN, mark="a-mark"), base_url="http://127.0.0.1")
+    def test_only_pages_of_this_machine_may_read_it(self, store, origin, allowed):
+        client = TestClient(page_app(store, TOKEN, mark="a-mark"), base_url="http://127.0.0.1")
         response = client.get("/here", headers={"origin": origin})
         assert response.text == "a-mark"
         assert response.headers.get("access-control-allow-origin") == (origin if allowed else None)
 
-    def test_it_says_nothing_of_the_token(self, ratings):
-        assert Page(ratings).mark != Page(ratings).mark
+    def test_it_says_nothing_of_the_token(self, store):
+        assert Page(store).mark != Page(store).mark
         assert Guard("a").cookie != Guard("b").cookie
 
 

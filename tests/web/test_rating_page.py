@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.support.browser import DESKTOP, PHONE, chromium, tab
-from zo_dno.judges.rating_store import Ratings
+from zo_dno.judges.rating_store import RatingStore
 from zo_dno.storage.images import image_hash, png_bytes
 from zo_dno.web.rating_page import Page, page_app
 from zo_dno.web.rating_sessions import Guard
@@ -32,13 +32,13 @@ NAMES = [*FILES]
 
 
 @pytest.fixture
-def ratings(tmp_path):
-    return Ratings(tmp_path / "ratings.db")
+def store(tmp_path):
+    return RatingStore(tmp_path / "ratings.db")
 
 
 @pytest.fixture
-def client(ratings):
-    return TestClient(page_app(ratings, TOKEN), follow_redirects=False, base_url="http://127.0.0.1")
+def client(store):
+    return TestClient(page_app(store, TOKEN), follow_redirects=False, base_url="http://127.0.0.1")
 
 
 def signed_in(client):
@@ -53,8 +53,8 @@ def form_of(page):
 
 class TestSecurity:
     @pytest.mark.parametrize("path", ["/", "/?token=wrong", "/state", f"/image/{NAMES[0]}.png"])
-    def test_nothing_is_shown_without_the_token(self, client, ratings, path):
-        ratings.post(FILES.items(), "a secret prompt", [("rate", NAMES[:1])])
+    def test_nothing_is_shown_without_the_token(self, client, store, path):
+        store.post(FILES.items(), "a secret prompt", [("rate", NAMES[:1])])
         response = client.get(path)
         assert response.status_code == 401
         assert "secret" not in response.text
@@ -66,17 +66,17 @@ class TestSecurity:
             assert client.get("/", headers={"cookie": f"{COOKIE}={forged}"}).status_code == 401
         assert client.get("/", headers={"cookie": f"{COOKIE}={session}"}).status_code == 200
 
-    def test_the_token_stays_in_no_address_and_no_page(self, client, ratings):
-        ratings.post(FILES.items(), "", [("rate", NAMES[:1])])
+    def test_the_token_stays_in_no_address_and_no_page(self, client, store):
+        store.post(FILES.items(), "", [("rate", NAMES[:1])])
         page = signed_in(client).get("/")
         assert TOKEN not in page.text
         cookie = client.get("/", params={"token": TOKEN}).headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=lax" in cookie
 
-    def test_scripts_in_prompts_and_names_stay_text(self, client, ratings):
+    def test_scripts_in_prompts_and_names_stay_text(self, client, store):
         evil = "<script>alert(1)</script>\"' onload=x"
-        ratings.post(FILES.items(), evil, [("rate", NAMES[:1])])
+        store.post(FILES.items(), evil, [("rate", NAMES[:1])])
         signed_in(client).get("/", params={"token": TOKEN, "name": evil})
         page = client.get("/")
         assert evil not in page.text
@@ -87,20 +87,20 @@ class TestSecurity:
     @pytest.mark.parametrize(
         "name", ["../ratings.db", "..%2fratings.db", "%2e%2e/x", "/etc/passwd", "A" * 64, "0" * 63, "0" * 64, "a%00"]
     )
-    def test_no_path_reaches_a_file(self, client, ratings, name):
-        ratings.post(FILES.items(), "", [])
+    def test_no_path_reaches_a_file(self, client, store, name):
+        store.post(FILES.items(), "", [])
         response = signed_in(client).get(f"/image/{name}.png")
         assert response.status_code == 404
         assert response.headers["content-type"].startswith(("text/html", "application/json"))
 
-    def test_an_image_is_what_was_posted(self, client, ratings):
-        ratings.post(FILES.items(), "", [])
+    def test_an_image_is_what_was_posted(self, client, store):
+        store.post(FILES.items(), "", [])
         response = signed_in(client).get(f"/image/{NAMES[2]}.png")
         assert response.content == FILES[NAMES[2]]
         assert response.headers["x-content-type-options"] == "nosniff"
 
-    def test_a_replayed_form_changes_nothing(self, client, ratings):
-        ratings.post(FILES.items(), "", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
+    def test_a_replayed_form_changes_nothing(self, client, store):
+        store.post(FILES.items(), "", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
         form = form_of(signed_in(client).get("/").text)
         answer = form | {"choice": NAMES[0]}
         assert client.post("/answer", data=answer).status_code == 303
@@ -109,26 +109,26 @@ class TestSecurity:
             assert again.status_code == 409
             assert "out of date" in again.text
         assert client.post("/undo", data={"proof": form["proof"]}).status_code == 409
-        assert ratings.clicks() == 1
+        assert store.n_ratings() == 1
 
     @pytest.mark.parametrize("proof", ["", "0", "0.", "0.abc", "9" * 30 + ".x", "x.y", "0.é"])
-    def test_a_forged_form_is_refused(self, client, ratings, proof):
-        ratings.post(FILES.items(), "", [("compare", NAMES[:2])])
+    def test_a_forged_form_is_refused(self, client, store, proof):
+        store.post(FILES.items(), "", [("compare", NAMES[:2])])
         form = form_of(signed_in(client).get("/").text)
         for path in ("/answer", "/undo", "/name"):
             response = client.post(path, data=form | {"proof": proof, "choice": NAMES[0], "name": "eve"})
             assert response.status_code == 403
             assert "not made by this page" in response.text
-        assert ratings.clicks() == 0
+        assert store.n_ratings() == 0
 
-    def test_a_form_of_another_rater_is_refused(self, client, ratings):
-        ratings.post(FILES.items(), "", [("compare", NAMES[:2])])
+    def test_a_form_of_another_rater_is_refused(self, client, store):
+        store.post(FILES.items(), "", [("compare", NAMES[:2])])
         form = form_of(signed_in(client).get("/").text)
         client.cookies.clear()
         assert signed_in(client).post("/answer", data=form | {"choice": NAMES[0]}).status_code == 403
 
-    def test_a_form_from_another_site_is_refused(self, client, ratings):
-        ratings.post(FILES.items(), "", [("compare", NAMES[:2])])
+    def test_a_form_from_another_site_is_refused(self, client, store):
+        store.post(FILES.items(), "", [("compare", NAMES[:2])])
         answer = form_of(signed_in(client).get("/").text) | {"choice": NAMES[0]}
         for origin in ("http://evil.example", "null", "http://127.0.0.1:1"):
             assert client.post("/answer", data=answer, headers={"origin": origin}).status_code == 403
@@ -146,29 +146,29 @@ class TestSecurity:
             {"order": ""},
         ],
     )
-    def test_an_answer_that_does_not_fit_is_asked_again(self, client, ratings, said):
-        ratings.post(FILES.items(), "", [("rate", NAMES[:1])])
+    def test_an_answer_that_does_not_fit_is_asked_again(self, client, store, said):
+        store.post(FILES.items(), "", [("rate", NAMES[:1])])
         form = form_of(signed_in(client).get("/").text)
         response = client.post("/answer", data=form | said)
         assert response.status_code == 409
         assert 'role="alert"' in response.text
         assert "How good is it?" in response.text
         assert client.post("/answer", data=form | {"task": "x" * 50, "rating": "1"}).status_code == 409
-        assert ratings.clicks() == 0
+        assert store.n_ratings() == 0
 
     def test_large_forms_are_refused(self, client):
         response = signed_in(client).post("/answer", data={"name": "x" * 20_000})
         assert response.status_code == 413
 
 
-def test_a_ranking_without_scripts(client, ratings):
-    ratings.post(FILES.items(), "", [("rank", NAMES[:3])])
+def test_a_ranking_without_scripts(client, store):
+    store.post(FILES.items(), "", [("rank", NAMES[:3])])
     form = form_of(signed_in(client).get("/").text)
     places = {f"place-{name}": place for name, place in zip(NAMES[:3], "231", strict=True)}
     tied = client.post("/answer", data=form | places | {f"place-{NAMES[0]}": "1"})
     assert "Every image needs a place of its own" in tied.text
     assert client.post("/answer", data=form_of(tied.text) | places).status_code == 303
-    (said,) = ratings.everything()
+    (said,) = store.ratings()
     assert said.order.ranked == (NAMES[2], NAMES[0], NAMES[1])
 
 
@@ -179,25 +179,25 @@ def browser():
 
 
 @pytest.fixture
-def page(ratings):
-    found = Page(ratings)
+def page(store):
+    found = Page(store)
     found.start()
     yield found
     found.stop()
 
 
-def waiting(ratings, number):
+def waiting(store, number):
     """Wait until a round is complete, as the search does."""
     for _ in range(200):
-        if (said := ratings.take(number)) is not None:
+        if (said := store.take(number)) is not None:
             return said
         time.sleep(0.05)
     raise AssertionError("the round was not answered")
 
 
-def test_ten_thousand_rapid_posts(ratings, page):
+def test_ten_thousand_rapid_posts(store, page):
     """Over one connection to the real server: nearly all are sent away, nothing is lost, and others are not held up."""
-    ratings.post(FILES.items(), "", [("rate", NAMES[:1])])
+    store.post(FILES.items(), "", [("rate", NAMES[:1])])
     with httpx2.Client(base_url=page.link.partition("/?")[0], trust_env=False) as client:
         token = page.link.partition("token=")[2]
         client.get("/", params={"token": token})
@@ -212,7 +212,7 @@ def test_ten_thousand_rapid_posts(ratings, page):
                 codes.update(read_codes(line, 100))
         allowed = 60 + 10 * (time.monotonic() - started)
         assert set(codes) == {303, 409, 429}
-        assert codes[303] == ratings.clicks() == 1
+        assert codes[303] == store.n_ratings() == 1
         assert codes.total() - codes[429] <= allowed + 1
         assert client.get("/state").status_code == 200
         client.cookies.clear()  # somebody else
@@ -241,8 +241,8 @@ def press(rater, key):
 
 @pytest.mark.browser
 class TestInTheBrowser:
-    def test_rate_by_click_and_by_key(self, browser, ratings, page):
-        number = ratings.post(FILES.items(), "mountains at dusk", [("rate", (name,)) for name in NAMES[:3]])
+    def test_rate_by_click_and_by_key(self, browser, store, page):
+        number = store.post(FILES.items(), "mountains at dusk", [("rate", (name,)) for name in NAMES[:3]])
         with tab(browser, page.link) as rater:
             expect(rater.get_by_text("“mountains at dusk”")).to_be_visible()
             expect(rater.get_by_text("3 left")).to_be_visible()
@@ -252,10 +252,10 @@ class TestInTheBrowser:
             expect(rater.get_by_text("1 left")).to_be_visible()
             press(rater, "s")
             expect(rater.get_by_text("Thank you.")).to_be_visible()
-            assert [one.value for one in waiting(ratings, number)] == [7, 10, None]
+            assert [one.value for one in waiting(store, number)] == [7, 10, None]
 
-    def test_compare_with_undo(self, browser, ratings, page):
-        number = ratings.post(FILES.items(), "", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
+    def test_compare_with_undo(self, browser, store, page):
+        number = store.post(FILES.items(), "", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
         with tab(browser, page.link) as rater:
             press(rater, "ArrowRight")
             expect(rater.get_by_text("1 left")).to_be_visible()
@@ -266,12 +266,12 @@ class TestInTheBrowser:
             expect(rater.get_by_text("1 left")).to_be_visible()
             rater.get_by_label("choose image 2").click()
             expect(rater.get_by_text("Thank you.")).to_be_visible()
-            assert [one.order.ranked for one in waiting(ratings, number)] == [(NAMES[0],), (NAMES[3],)]
+            assert [one.order.ranked for one in waiting(store, number)] == [(NAMES[0],), (NAMES[3],)]
             rater.get_by_role("button", name="Undo").click()
-            expect(rater.get_by_role("alert")).to_contain_text("the search has used your last answer")
+            expect(rater.get_by_role("alert")).to_contain_text("the search has used your last rating")
 
-    def test_rank_by_taps_and_best_by_key(self, browser, ratings, page):
-        number = ratings.post(FILES.items(), "", [("rank", NAMES[:4]), ("best", NAMES[2:6])])
+    def test_rank_by_taps_and_best_by_key(self, browser, store, page):
+        number = store.post(FILES.items(), "", [("rank", NAMES[:4]), ("best", NAMES[2:6])])
         with tab(browser, page.link, PHONE) as rater:
             expect(rater.get_by_role("button", name="Send this order")).to_be_disabled()
             for image in ("image 3", "image 1", "image 1", "image 2", "image 1"):  # the second tap takes one back
@@ -281,12 +281,12 @@ class TestInTheBrowser:
             expect(rater.get_by_text("Which is the best?")).to_be_visible()
             press(rater, "4")
             expect(rater.get_by_text("Thank you.")).to_be_visible()
-        ranked, best = waiting(ratings, number)
+        ranked, best = waiting(store, number)
         assert ranked.order.ranked == (NAMES[2], NAMES[1], NAMES[0], NAMES[3])
         assert best.order.ranked == (NAMES[5],)
 
-    def test_two_raters_at_once_and_the_next_population_comes_by_itself(self, browser, ratings, page):
-        number = ratings.post(FILES.items(), "", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
+    def test_two_raters_at_once_and_the_next_population_comes_by_itself(self, browser, store, page):
+        number = store.post(FILES.items(), "", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
         with tab(browser, f"{page.link}&name=Ada") as ada, tab(browser, f"{page.link}&name=Bob") as bob:
             expect(ada.get_by_label("You are")).to_have_value("Ada")
             shown = [one.get_by_alt_text("image 1").get_attribute("src") for one in (ada, bob)]
@@ -297,26 +297,26 @@ class TestInTheBrowser:
             press(bob, "2")
             expect(bob.get_by_text("Thank you.")).to_be_visible()
             press(ada, "2")  # the same question, a moment too late or a second vote
-            said = waiting(ratings, number)
-            assert {one.rater for one in said} <= set(ratings.names())
-            assert sorted(ratings.names().values()) == ["Ada", "Bob"]
-            ratings.settle({NAMES[0]: 0.0, NAMES[3]: 1.5}, keep=[])
-            ratings.post(pictures(7).items(), "the next", [("compare", NAMES[4:6])])
+            said = waiting(store, number)
+            assert {one.rater for one in said} <= set(store.names())
+            assert sorted(store.names().values()) == ["Ada", "Bob"]
+            store.settle({NAMES[0]: 0.0, NAMES[3]: 1.5}, keep=[])
+            store.post(pictures(7).items(), "the next", [("compare", NAMES[4:6])])
             for one in (ada, bob):
                 expect(one.get_by_text("Population 2")).to_be_visible()
                 expect(one.get_by_text("best so far 1.50")).to_be_visible()
 
-    def test_a_population_that_comes_while_the_page_loads_is_seen(self, browser, ratings, page):
-        ratings.take(ratings.post(FILES.items(), "", []))
+    def test_a_population_that_comes_while_the_page_loads_is_seen(self, browser, store, page):
+        store.take(store.post(FILES.items(), "", []))
         with tab(browser, page.link) as rater:
             expect(rater.get_by_text("Thank you.")).to_be_visible()
             rater.route("**/rating_page.js", lambda route: (time.sleep(0.5), route.continue_()))
             rater.reload(wait_until="commit")
-            ratings.post(pictures(7).items(), "", [("compare", NAMES[4:6])])
+            store.post(pictures(7).items(), "", [("compare", NAMES[4:6])])
             expect(rater.get_by_text("Population 2")).to_be_visible()
 
-    def test_several_votes_show_how_far_raters_agree(self, browser, ratings, page):
-        ratings.post(FILES.items(), "", [("compare", NAMES[:2])] * 1 + [("compare", NAMES[2:4])], votes=2)
+    def test_several_votes_show_how_far_raters_agree(self, browser, store, page):
+        store.post(FILES.items(), "", [("compare", NAMES[:2])] * 1 + [("compare", NAMES[2:4])], votes=2)
         with tab(browser, page.link) as ada, tab(browser, page.link) as bob:
             for rater, keys in ((ada, "11"), (bob, "12")):
                 for left, key in enumerate(keys):
@@ -326,10 +326,10 @@ class TestInTheBrowser:
 
     @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4)])
     @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-    def test_everything_fits(self, browser, ratings, page, mode, n, size, tmp_path):
+    def test_everything_fits(self, browser, store, page, mode, n, size, tmp_path):
         """All images and buttons can be seen at once, nothing is wider than the screen, and nothing overlaps."""
-        ratings.post(FILES.items(), "mountains at dusk, with a house", [(mode, NAMES[:n])])
-        ratings.settle({NAMES[0]: 0.0, NAMES[5]: 1.0}, keep=NAMES)
+        store.post(FILES.items(), "mountains at dusk, with a house", [(mode, NAMES[:n])])
+        store.settle({NAMES[0]: 0.0, NAMES[5]: 1.0}, keep=NAMES)
         with tab(browser, page.link, size) as rater:
             rater.screenshot(path=tmp_path / "page.png", full_page=True)
             assert rater.evaluate("document.documentElement.scrollWidth") == size["width"]
@@ -343,7 +343,7 @@ class TestInTheBrowser:
 
 
 def test_the_link_is_the_runs_own(tmp_path):
-    first, second = (Page(Ratings(None), tmp_path) for _ in range(2))
+    first, second = (Page(RatingStore(None), tmp_path) for _ in range(2))
     assert first.link.partition("token=")[2] == second.link.partition("token=")[2]
     assert (tmp_path / "rating-token").stat().st_mode & 0o777 == 0o600
-    assert Page(Ratings(None)).link.partition("token=")[2] not in first.link
+    assert Page(RatingStore(None)).link.partition("token=")[2] not in first.link

@@ -1,4 +1,4 @@
-"""One question to a chat model, by the chat-completions API that many servers share: what is posted, what is read."""
+"""Requests and responses of the chat-completions API that many servers share."""
 
 import base64
 import math
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PATH = "chat/completions"
-MOST_LIKELY = 20  # tokens in each place whose probabilities are asked for: the most that OpenAI and vLLM give
-_MOST_TOKENS = 10**9  # of one call that are believed
-_NAMES_A_PAGE = ("/chat/completions", "/completions", "/systemone")
+MOST_LIKELY = 20  # tokens at each position whose probabilities are requested: the most that OpenAI and vLLM give
+_MOST_TOKENS = 10**9  # more tokens in one request are not plausible
+_ENDPOINTS = ("/chat/completions", "/completions", "/systemone")
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one answer; None where the server does not say."""
+    """Tokens of one request and its response; None where the server does not report them."""
 
-    question: int | None = None
-    answer: int | None = None
+    input: int | None = None
+    output: int | None = None
 
     @property
     def total(self) -> int:
-        """All that are known of."""
-        return (self.question or 0) + (self.answer or 0)
+        """Number of tokens that the server reports."""
+        return (self.input or 0) + (self.output or 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a model answered.
+class Completion:
+    """A model's response.
 
     Attributes:
-        text: that it wrote; "" if nothing.
-        cut: it reached the most tokens that it may write.
-        refusal: why it, or a filter before it, would not answer; "" where it did.
-        usage: of the call.
-        tokens: probabilities of what it might have written, a mapping a place; () where the server gives none.
+        text: text that the model wrote; "" if there is none.
+        cut: whether the model reached its limit of tokens.
+        refusal: reason why the model, or a filter before it, refused; "" where it did not.
+        usage: tokens of the request and the response.
+        tokens: probabilities of the likely tokens, one mapping for each position; () where the server gives none.
     """
 
     text: str
@@ -56,10 +56,10 @@ class Reply:
 
 
 def checked_base(url: str) -> str:
-    """Return the address that every page of an API begins with, without a slash at its end.
+    """Check the base URL of an API, and return it without a slash at its end.
 
     Raises:
-        InputError: it is no address, or of one page, or nothing but the server's.
+        InputError: it is no URL, the URL of one endpoint, or the URL of the server without a path.
     """
     base = checked_url(url).rstrip("/")
     parts = urlsplit(base)
@@ -68,14 +68,14 @@ def checked_base(url: str) -> str:
         raise InputError(f"url must be the base of an API, {example}, without ? and #; got {one_line(url)!r}.")
     if not parts.path:
         raise InputError(f"url must be the base of an API, {example}; got {url!r}. Most servers' ends with /v1.")
-    for page in _NAMES_A_PAGE:
-        if parts.path.endswith(page):
-            raise InputError(f"url must be the base of an API, {example}; got {url!r}. Leave out {page}.")
+    for endpoint in _ENDPOINTS:
+        if parts.path.endswith(endpoint):
+            raise InputError(f"url must be the base of an API, {example}; got {url!r}. Leave out {endpoint}.")
     return base
 
 
 def encoded(image: "Image.Image", longest: int) -> str:
-    """Write an image as a PNG file in base64, its longer side made `longest` pixels if it is more."""
+    """Encode an image as a PNG file in base64; its longer side is reduced to `longest` pixels if it is larger."""
     if max(image.size) > longest:
         from PIL import Image, ImageOps
 
@@ -83,67 +83,67 @@ def encoded(image: "Image.Image", longest: int) -> str:
     return base64.b64encode(png_bytes(image)).decode()
 
 
-def picture(png: str) -> dict[str, Any]:
-    """Put a PNG file in base64 into a message; the server is never asked to fetch anything."""
+def image_content(png: str) -> dict[str, Any]:
+    """Return the content of a message for a PNG file in base64; the server fetches nothing."""
     return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{png}"}}
 
 
-def words(text: str) -> dict[str, Any]:
-    """Put a text into a message."""
+def text_content(text: str) -> dict[str, Any]:
+    """Return the content of a message for a text."""
     return {"type": "text", "text": text}
 
 
 def schema(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask for a JSON object with these properties, in this order, by servers that can."""
+    """Return the response format that asks for a JSON object with these properties, in this order."""
     whole = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
     return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": whole}}
 
 
-def read_reply(answer: Any) -> Reply:
-    """Read the answer of a chat-completions server.
+def read_completion(response: Any) -> Completion:
+    """Read the response of a chat-completions server.
 
     Raises:
-        CallError: it is none.
+        CallError: the response is no chat completion.
     """
     try:
-        choice = answer["choices"][0]
+        choice = response["choices"][0]
         message = choice["message"]
         content, finish = message.get("content"), choice.get("finish_reason")
-        usage = answer.get("usage") or {}
-        return Reply(
+        usage = response.get("usage") or {}
+        return Completion(
             text=_text(content)[: LONGEST + 1],
             cut=finish == "length",
             refusal=str(message.get("refusal") or ("content filter" if finish == "content_filter" else "")),
             usage=Usage(count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))),
-            tokens=[_token(place) for place in (choice.get("logprobs") or {}).get("content") or ()],
+            tokens=[_token(position) for position in (choice.get("logprobs") or {}).get("content") or ()],
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise unreadable(answer, "a chat completion") from error
+        raise unreadable(response, "a chat completion") from error
 
 
-def unreadable(answer: Any, expected: str) -> CallError:
-    """Build the failure for an answer of another form, with the server's own words where it says why."""
-    own = answer.get("error") if isinstance(answer, dict) else None
+def unreadable(response: Any, expected: str) -> CallError:
+    """Build the failure for a response of another form, with the server's own message where it has one."""
+    own = response.get("error") if isinstance(response, dict) else None
     own = own.get("message", own) if isinstance(own, dict) else own
-    message = f"expected {expected}; got {one_line(str(answer if own is None else own))[:200]}"
+    message = f"expected {expected}; got {one_line(str(response if own is None else own))[:200]}"
     return CallError(Failure("unreadable response", message, transient=True, billed=True))
 
 
 def count(value: Any) -> int | None:
-    """Read a number of tokens; None if it is none that can be."""
+    """Read a number of tokens; None if it is not plausible."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else None
 
 
 def _text(content: Any) -> str:
-    if isinstance(content, list):  # of parts, as some servers answer
+    if isinstance(content, list):  # of parts, from some servers
         return "".join(str(part.get("text", "")) for part in content)
     if content is not None and not isinstance(content, str):
         raise TypeError
     return content or ""
 
 
-def _token(place: Mapping[str, Any]) -> Token:
-    likely = [place, *(place.get("top_logprobs") or ())]
+def _token(position: Mapping[str, Any]) -> Token:
+    likely = [position, *(position.get("top_logprobs") or ())]
     return {str(one["token"]): _probability(float(one["logprob"])) for one in likely}
 
 

@@ -1,4 +1,4 @@
-"""Vision-language models that judge images: where they are, how they are called, and what they cost."""
+"""The base of rewards that ask vision-language models: the server, its requests and their prices."""
 
 import hashlib
 import json
@@ -16,38 +16,49 @@ from zo_dno.oracle.http_client import Client
 from zo_dno.reward import Reward
 from zo_dno.rng import stream_seed
 
-_NO_MATTER = {"key_env", "key_header", "key_prefix", "ca", "input_price", "output_price", "max_question"}
-_OURS = {"model", "messages", "stream", "n", "seed", "temperature", "response_format", "state", "questions", "assets"}
-_MOST = ("max_tokens", "max_completion_tokens")
+_NOT_IN_IDENTITY = {"key_env", "key_header", "key_prefix", "ca", "input_price", "output_price", "max_question"}
+_RESERVED = {
+    "model",
+    "messages",
+    "stream",
+    "n",
+    "seed",
+    "temperature",
+    "response_format",
+    "state",
+    "questions",
+    "assets",
+}
+_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
 @dataclass(frozen=True)
 class JudgeReward(Reward):
-    """What models say of images, through a server with OpenAI's chat-completions API.
+    """Judgements of vision-language models, through a server with OpenAI's chat-completions API.
 
     Args:
-        url: base of the API, such as http://127.0.0.1:8000/v1; pages such as /chat/completions are added to it.
-        model: that is asked; several, in a list or with commas between, are asked each.
-        question: what to judge; {prompt} in it stands for the image's prompt, in quotation marks.
-        image_size: longer side that larger images are made smaller to, in pixels.
-        temperature: of what is written; 0 writes the likeliest.
-        max_answer: tokens that may be written.
-        seed: of what is written, where the server takes one; by default none is sent.
-        structured: ask the server to hold the answer to a JSON schema; some servers refuse that.
-        extra: further fields of the request, as an object or its JSON; null takes a field away.
-        input_price: money for a million tokens of questions, images included; of several models, the dearest one's.
-        output_price: money for a million tokens of answers.
-        max_question: most tokens of one question, for the worst case that a budget reserves.
-        key_env: environment variable with the key.
-        key_header: that carries it.
-        key_prefix: before it.
-        ca: file of the authorities to trust; by default the system's.
+        url: base URL of the API, such as http://127.0.0.1:8000/v1; the reward appends /chat/completions to it.
+        model: judge model, or several in a list or separated by commas; each judges every image.
+        question: question for the judge; {prompt} in it is replaced by the image's prompt, in quotation marks.
+        image_size: longest side in pixels; larger images are reduced to it.
+        temperature: sampling temperature; 0 chooses the likeliest token.
+        max_answer: most tokens of one response.
+        seed: sampling seed, for servers that accept one; by default none is sent.
+        structured: whether to ask the server for a response that fits a JSON schema; some servers refuse that.
+        extra: further fields of the request, as an object or its JSON; null removes a field.
+        input_price: money for a million tokens of requests, images included; the highest among several models.
+        output_price: money for a million tokens of responses.
+        max_question: most tokens of one request, for the highest cost that a budget reserves.
+        key_env: environment variable that holds the API key.
+        key_header: header that carries the key.
+        key_prefix: text before the key in the header.
+        ca: file of trusted certificate authorities; by default the system's.
     Raises:
-        InputError: an option does not fit, or the key is not there.
+        InputError: an option does not fit, or the key is missing.
     """
 
     is_async = True
-    at_once = 8  # calls
+    at_once = 8  # requests in flight
     url: str
     model: str | list[str]
     question: str = ""
@@ -75,7 +86,7 @@ class JudgeReward(Reward):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        names = [one.name for one in fields(self) if one.init and one.name not in _NO_MATTER]
+        names = [one.name for one in fields(self) if one.init and one.name not in _NOT_IN_IDENTITY]
         given = {name: getattr(self, name) for name in names}
         return given | {"url": self._base, "model": self.judges, "extra": self._extra}
 
@@ -88,32 +99,32 @@ class JudgeReward(Reward):
         return listed(self.model)
 
     async def ask(self, judge: str, path: str, body: Mapping[str, Any], key: str = "", sample: int = 0) -> Any:
-        """Make one call.
+        """Make one request.
 
         Args:
             judge: name of the model.
-            path: page of the API, below its base.
-            body: the question.
-            key: of the question, for servers that can tell a call that is made again.
-            sample: how often the same judge is asked this.
+            path: path of the endpoint below the API's base URL.
+            body: body of the request.
+            key: key of the query, by which servers may recognise a repeated request.
+            sample: number of the sample, from 0.
         Returns:
-            the answer as JSON, without the key in any of its strings.
+            the response as JSON, without the API key in any of its strings.
 
         Raises:
-            CallError: there is none.
+            CallError: the request failed.
         """
         seed = None if self.seed is None else stream_seed(self.seed, key, sample) % 2**31
-        writes = {"max_tokens": self.max_answer, "temperature": self.temperature, "seed": seed}
-        body = {"model": judge, **body, **(writes | self._extra if "messages" in body else {})}
+        options = {"max_tokens": self.max_answer, "temperature": self.temperature, "seed": seed}
+        body = {"model": judge, **body, **(options | self._extra if "messages" in body else {})}
         headers = {"Idempotency-Key": hashlib.sha256(f"{key}/{judge}/{sample}".encode()).hexdigest()} if key else {}
         posted = {name: value for name, value in body.items() if value is not None}
         try:
-            answer = await self._client.send("POST", f"{self._base}/{path}", json=posted, headers=headers)
+            response = await self._client.send("POST", f"{self._base}/{path}", json=posted, headers=headers)
         except CallError as error:
             if len(self.judges) == 1:
                 raise
             raise CallError(replace(error.failure, message=f"{judge}: {error.failure.message}")) from None
-        return _scrubbed(answer, self._client)
+        return _scrubbed(response, self._client)
 
     @cached_property
     def _base(self) -> str:
@@ -127,10 +138,10 @@ class JudgeReward(Reward):
             raise InputError(f"extra must be JSON; {error}; got {self.extra!r}.") from error
         if not isinstance(extra, dict):
             raise InputError(f"extra must be an object of further fields; got {extra!r}.")
-        for name in _OURS & extra.keys():
+        for name in _RESERVED & extra.keys():
             if extra[name] is not None or name in ("model", "messages"):
                 raise InputError(f"extra must not set {name!r}, which the reward sets itself; got {extra[name]!r}.")
-        for name in _MOST:
+        for name in _LIMITS:
             if extra.get(name) not in (None, self.max_answer):
                 raise InputError(f"extra must give {name} as max_answer, {self.max_answer}; got {extra[name]!r}.")
         return extra
@@ -159,7 +170,7 @@ def listed(names: str | list[str]) -> list[str]:
 
 
 def _scrubbed(value: Any, client: Client) -> Any:
-    """Take the key out of all strings of an answer."""
+    """Remove the API key from all strings of a response."""
     if isinstance(value, str):
         return client.scrub(value)
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""Which of two images a judge prefers: asked in both orders, and only what it says both times counts.
+"""A judge's preference between two images: requested in both orders, and undecided where the two responses differ.
 
-Judges prefer a place, such as the first, whatever is in it (Zheng et al. 2023, arXiv:2306.05685).
+Judges prefer a position, such as the first, regardless of the image (Zheng et al. 2023, arXiv:2306.05685).
 """
 
 import asyncio
@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zo_dno.judges.chat_completions import PATH, Reply, Usage, picture, read_reply, schema, words
-from zo_dno.judges.modes import DATA, check_answered, filled
+from zo_dno.judges.chat_completions import PATH, Completion, Usage, image_content, read_completion, schema, text_content
+from zo_dno.judges.modes import DATA, check_completion, fill_prompt
 from zo_dno.judges.panel import worst_of
 from zo_dno.judges.parsing import UnreadableError, read_choice
 
@@ -18,11 +18,11 @@ _LETTERS = ("A", "B")
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """What a judge said of two images.
+    """A judge's preference between two images.
 
     Attributes:
-        winner: place of the better one, 0 or 1; None where it said one thing and then the other, or nothing clear.
-        usages: tokens of each call.
+        winner: index of the preferred image, 0 or 1; None where the responses differ, or one of them is unreadable.
+        usages: tokens of each request and its response.
     """
 
     winner: int | None
@@ -31,11 +31,11 @@ class Preference:
 
 @dataclass(frozen=True, slots=True)
 class Pairwise:
-    """An explanation and then a choice, as JSON where the server can be held to it.
+    """An explanation and then a choice, as JSON where the server supports schemas.
 
     Args:
-        question: what to judge.
-        structured: ask the server to hold the answer to a JSON schema.
+        question: question for the judge.
+        structured: whether to ask the server for a response that fits a JSON schema.
     """
 
     question: str
@@ -45,41 +45,47 @@ class Pairwise:
     async def prefer(
         self, first: str, second: str, prompt: str, ask: Callable[[Mapping[str, Any]], Awaitable[Any]]
     ) -> Preference:
-        """Ask about two PNG files in base64, in both orders at once.
+        """Request the preference between two PNG files in base64, in both orders at once.
 
         Args:
-            first: of the images.
-            second: of the images.
-            prompt: that they were drawn for.
-            ask: posts a question, and returns what is answered.
+            first: first image.
+            second: second image.
+            prompt: prompt that the images were rendered for.
+            ask: function that posts a request and returns the response.
         Raises:
-            CallError: a call failed.
+            CallError: a request failed.
         """
         bodies = (self._body(first, second, prompt), self._body(second, first, prompt))
-        answers = await asyncio.gather(*map(ask, bodies), return_exceptions=True)
-        failed = [answer for answer in answers if isinstance(answer, BaseException)]
+        responses = await asyncio.gather(*map(ask, bodies), return_exceptions=True)
+        failed = [response for response in responses if isinstance(response, BaseException)]
         if failed:
-            raise worst_of(failed, paid=len(failed) < len(answers))
-        replies = [read_reply(answer) for answer in answers]
-        chosen, swapped = (_place(reply) for reply in replies)
+            raise worst_of(failed, paid=len(failed) < len(responses))
+        completions = [read_completion(response) for response in responses]
+        chosen, swapped = (_choice(completion) for completion in completions)
         agreed = chosen is not None and swapped is not None and chosen == 1 - swapped
-        return Preference(chosen if agreed else None, tuple(reply.usage for reply in replies))
+        return Preference(chosen if agreed else None, tuple(completion.usage for completion in completions))
 
     def _body(self, first: str, second: str, prompt: str) -> dict[str, Any]:
         form = (
             "Explain your judgement in one or two sentences, then choose. Answer with JSON alone: "
             '{"explanation": "...", "better": "A" or "B"}'
         )
-        asked = f"{filled(self.question, prompt)}\n{DATA}\n{form}"
-        content = [words("Image A:"), picture(first), words("Image B:"), picture(second), words(asked)]
+        text = f"{fill_prompt(self.question, prompt)}\n{DATA}\n{form}"
+        content = [
+            text_content("Image A:"),
+            image_content(first),
+            text_content("Image B:"),
+            image_content(second),
+            text_content(text),
+        ]
         properties = {"explanation": {"type": "string"}, "better": {"type": "string", "enum": list(_LETTERS)}}
         held = {"response_format": schema("choice", properties)} if self.structured else {}
         return {"messages": [{"role": "user", "content": content}], **held}
 
 
-def _place(reply: Reply) -> int | None:
+def _choice(completion: Completion) -> int | None:
     try:
-        check_answered(reply)
-        return _LETTERS.index(read_choice(reply.text, _LETTERS, cut=reply.cut))
+        check_completion(completion)
+        return _LETTERS.index(read_choice(completion.text, _LETTERS, cut=completion.cut))
     except UnreadableError:
         return None

@@ -1,4 +1,4 @@
-"""Having judges compare what is open in a round of comparisons; each answer is on the disk before the next counts."""
+"""A rating round of pairs that judges compare; every preference is stored as soon as it is known."""
 
 import asyncio
 import logging
@@ -6,54 +6,54 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from zo_dno.failures import CallError
 from zo_dno.judges.panel import worst_of
-from zo_dno.judges.rating_store import Ratings
-from zo_dno.judges.rating_tasks import SKIPPED, Task
+from zo_dno.judges.rating_store import RatingStore
+from zo_dno.judges.rating_tasks import SKIPPED, RatingTask
 
 log = logging.getLogger(__name__)
 
 Prefer = Callable[[str, str, str, str], Awaitable[int | None]]
-"""(judge, image, image, prompt) -> place of the better one; None for neither."""
+"""(judge, first image, second image, prompt) -> index of the preferred image; None for neither."""
 
 
 async def compare(
-    ratings: Ratings, number: int, judges: Sequence[str], encode: Callable[[bytes], str], prefer: Prefer
+    store: RatingStore, number: int, judges: Sequence[str], encode: Callable[[bytes], str], prefer: Prefer
 ) -> None:
-    """Ask every judge about the pairs of a round that it has not answered.
+    """Let every judge compare the pairs of a round that it has not compared yet.
 
-    A pair about which a call fails for good counts as undecided, unless all calls of its judge do.
+    A pair whose request fails permanently counts as undecided, unless all requests to that judge fail.
 
     Args:
-        ratings: of the run.
-        number: of the round.
-        judges: each answers every pair.
-        encode: turns a PNG file into what is sent.
-        prefer: asks a judge about a pair.
+        store: ratings of the run.
+        number: number of the round.
+        judges: names of the judges; each compares every pair.
+        encode: function that encodes a PNG file for a request.
+        prefer: function that asks a judge which of two images it prefers.
     Raises:
-        CallError: calls failed that may succeed later, or all calls of a judge. What others answered is kept.
+        CallError: requests failed that may succeed later, or all requests to a judge. The other preferences are stored.
     """
-    asked = [(judge, task) for judge in judges for task in ratings.open_tasks(number, judge)]
-    files = {name: ratings.png(name) for _, task in asked for name in task.shown}
-    sent = await asyncio.to_thread(lambda: {name: encode(file) for name, file in files.items() if file})
+    open_pairs = [(judge, task) for judge in judges for task in store.open_tasks(number, judge)]
+    files = {name: store.png(name) for _, task in open_pairs for name in task.shown}
+    encoded = await asyncio.to_thread(lambda: {name: encode(file) for name, file in files.items() if file})
 
-    async def one(judge: str, task: Task) -> None:
-        first, second = (sent.get(name) for name in task.shown)
+    async def one(judge: str, task: RatingTask) -> None:
+        first, second = (encoded.get(name) for name in task.shown)
         winner = await prefer(judge, first, second, task.prompt) if first and second else None
-        ratings.answer(judge, task.id, SKIPPED if winner is None else task.shown[winner])
+        store.rate(judge, task.id, SKIPPED if winner is None else task.shown[winner])
 
-    outcomes = await asyncio.gather(*(one(*pair) for pair in asked), return_exceptions=True)
-    failed = [(*pair, error) for pair, error in zip(asked, outcomes, strict=True) if error is not None]
-    _raise_what_matters(failed, [judge for judge, _ in asked])
+    outcomes = await asyncio.gather(*(one(*pair) for pair in open_pairs), return_exceptions=True)
+    failed = [(*pair, error) for pair, error in zip(open_pairs, outcomes, strict=True) if error is not None]
+    _raise_if_fatal(failed, [judge for judge, _ in open_pairs])
     for judge, task, error in failed:
         log.warning("%s could not compare two images, which counts as undecided: %s", judge, error)
-        ratings.answer(judge, task.id, SKIPPED)
+        store.rate(judge, task.id, SKIPPED)
 
 
-def _raise_what_matters(failed: Sequence[tuple[str, Task, BaseException]], asked: Sequence[str]) -> None:
-    paid = len(failed) < len(asked)
+def _raise_if_fatal(failed: Sequence[tuple[str, RatingTask, BaseException]], judges: Sequence[str]) -> None:
+    paid = len(failed) < len(judges)
     passing = [error for *_, error in failed if not isinstance(error, CallError) or error.failure.transient]
     if passing:
         raise worst_of(passing, paid=paid)
-    for judge in dict.fromkeys(asked):
+    for judge in dict.fromkeys(judges):
         of_judge = [error for name, _, error in failed if name == judge]
-        if len(of_judge) == asked.count(judge):
+        if len(of_judge) == judges.count(judge):
             raise worst_of(of_judge, paid=paid)

@@ -1,4 +1,4 @@
-"""Several judges, each asked several times, make one score; what one of them said is paid for once."""
+"""A panel of judges: one score from several models and samples; every response is paid for once."""
 
 import asyncio
 import logging
@@ -9,134 +9,136 @@ from statistics import fmean, pstdev
 
 from zo_dno.failures import CallError, Failure
 from zo_dno.judges.chat_completions import Usage
-from zo_dno.judges.modes import Verdict
+from zo_dno.judges.modes import Judgement
 from zo_dno.types import Score
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """One judge asked one time.
+class JudgeSample:
+    """One request to one judge.
 
     Attributes:
         judge: name of the model.
-        sample: how often it was asked before.
-        name: of what it says, among all that is said of an image.
+        number: number of the sample, from 0.
+        name: name of the sample among all responses about an image.
     """
 
     judge: str
-    sample: int
+    number: int
     name: str
 
 
 @dataclass(slots=True)
 class Prices:
-    """What tokens cost, and the most that one answer can.
+    """Prices of tokens, and the highest cost of one request.
 
     Args:
-        question: money for a million tokens of questions.
-        answer: money for a million tokens of answers.
-        most_question: tokens of one question, its image included.
-        most_answer: tokens of one answer.
+        input: money for a million tokens of requests.
+        output: money for a million tokens of responses.
+        most_input: most tokens of one request, its image included.
+        most_output: most tokens of one response.
     """
 
-    question: float
-    answer: float
-    most_question: int
-    most_answer: int
+    input: float
+    output: float
+    most_input: int
+    most_output: int
     _warned: bool = field(default=False, init=False, repr=False)
 
     @property
     def most(self) -> float:
-        """Price one answer of the most tokens."""
-        return (self.question * self.most_question + self.answer * self.most_answer) / 1e6
+        """Highest cost of one request and its response."""
+        return (self.input * self.most_input + self.output * self.most_output) / 1e6
 
     def of(self, usage: Usage) -> float:
-        """Price one answer; what the server does not say counts in full."""
-        asked = self.most_question if usage.question is None else usage.question
-        written = self.most_answer if usage.answer is None else usage.answer
-        if not self._warned and (asked > self.most_question or written > self.most_answer):
+        """Compute the cost of one request; a number that the server does not report counts as the most."""
+        read = self.most_input if usage.input is None else usage.input
+        written = self.most_output if usage.output is None else usage.output
+        if not self._warned and (read > self.most_input or written > self.most_output):
             self._warned = True
             log.warning(
                 "A judge counted %d tokens of question and %d of answer, more than max_question %d or max_answer %d: "
                 "max_cost is too low a bound. Raise them.",
-                *(asked, written, self.most_question, self.most_answer),
+                *(read, written, self.most_input, self.most_output),
             )
-        return (self.question * asked + self.answer * written) / 1e6
+        return (self.input * read + self.output * written) / 1e6
 
 
 class Panel:
     """Judges whose scores are averaged.
 
-    All are asked at once. Where a call fails, the others are waited for, and what they said is remembered until the
-    question is asked again.
+    All requests are made at once. Where one fails, the others are awaited, and their judgements are remembered until
+    the same image is scored again.
 
     Args:
-        judges: names of models.
-        samples: how often each is asked.
-        prices: None where nothing is known of them.
+        judges: names of the models.
+        samples: number of requests to each model.
+        prices: prices of tokens; None where they are unknown.
     """
 
     def __init__(self, judges: Sequence[str], samples: int, prices: Prices | None) -> None:
-        self.seats = [
-            Seat(judge, sample, judge if samples == 1 else f"{judge}/{sample + 1}")
+        self.samples = [
+            JudgeSample(judge, sample, judge if samples == 1 else f"{judge}/{sample + 1}")
             for judge in judges
             for sample in range(samples)
         ]
         self._prices = prices
-        self._said: dict[str, dict[Seat, Verdict]] = {}
+        self._judgements: dict[str, dict[JudgeSample, Judgement]] = {}
 
-    async def score(self, key: str, ask: Callable[[Seat], Awaitable[Verdict]]) -> Score:
-        """Ask whoever has not answered yet, and average.
+    async def score(self, key: str, ask: Callable[[JudgeSample], Awaitable[Judgement]]) -> Score:
+        """Request the judgements that are missing, and average all.
 
         Args:
-            key: of the question, for what was said before a call of it failed; "" remembers nothing.
-            ask: asks one of them.
+            key: key of the query, by which judgements are remembered after a failure; "" remembers none.
+            ask: function that requests one judgement.
         Raises:
-            CallError: a call failed.
+            CallError: a request failed.
         """
-        said = self._said.setdefault(key, {}) if key else {}
+        found = self._judgements.setdefault(key, {}) if key else {}
 
-        async def one(seat: Seat) -> None:
-            said[seat] = await ask(seat)  # at once, so that a deadline that ends the others does not lose it
+        async def one(sample: JudgeSample) -> None:
+            found[sample] = await ask(sample)  # at once, so that a deadline that cancels the others does not lose it
 
-        before = len(said)
-        outcomes = await asyncio.gather(*(one(seat) for seat in self.seats if seat not in said), return_exceptions=True)
+        before = len(found)
+        outcomes = await asyncio.gather(
+            *(one(sample) for sample in self.samples if sample not in found), return_exceptions=True
+        )
         failed = [outcome for outcome in outcomes if outcome is not None]
         if failed:
-            raise worst_of(failed, paid=len(said) > before)
-        self._said.pop(key, None)
-        return self._averaged({seat: said[seat] for seat in self.seats})
+            raise worst_of(failed, paid=len(found) > before)
+        self._judgements.pop(key, None)
+        return self._averaged({sample: found[sample] for sample in self.samples})
 
-    def _averaged(self, said: Mapping[Seat, Verdict]) -> Score:
-        """Average the judges, each the mean of its answers; one that gave nothing that can be read leaves no score."""
-        readable = {seat: verdict.value for seat, verdict in said.items() if not math.isnan(verdict.value)}
-        several, values = len(said) > 1, list(readable.values())
+    def _averaged(self, found: Mapping[JudgeSample, Judgement]) -> Score:
+        """Average the judges, each the mean of its samples; the score is missing if a judge has no readable sample."""
+        readable = {sample: one.value for sample, one in found.items() if not math.isnan(one.value)}
+        several, values = len(found) > 1, list(readable.values())
         score = Score(
             math.nan,
-            raw="\n".join(f"[{seat.name}] {one.raw}" if several else one.raw for seat, one in said.items()),
-            tokens=sum(one.usage.total for one in said.values()),
-            cost=sum(self._prices.of(one.usage) for one in said.values()) if self._prices else None,
-            components={seat.name: value for seat, value in readable.items()} if several else None,
+            raw="\n".join(f"[{sample.name}] {one.raw}" if several else one.raw for sample, one in found.items()),
+            tokens=sum(one.usage.total for one in found.values()),
+            cost=sum(self._prices.of(one.usage) for one in found.values()) if self._prices else None,
+            components={sample.name: value for sample, value in readable.items()} if several else None,
             spread=pstdev(values) if len(values) > 1 else None,
         )
         by_judge = {
-            judge: [value for seat, value in readable.items() if seat.judge == judge]
-            for judge in dict.fromkeys(seat.judge for seat in said)
+            judge: [value for sample, value in readable.items() if sample.judge == judge]
+            for judge in dict.fromkeys(sample.judge for sample in found)
         }
-        for seat, one in said.items():
-            if not by_judge[seat.judge]:
-                return replace(score, kind=one.kind, error=f"{seat.name}: {one.error}" if several else one.error)
+        for sample, one in found.items():
+            if not by_judge[sample.judge]:
+                return replace(score, kind=one.kind, error=f"{sample.name}: {one.error}" if several else one.error)
         return replace(score, value=fmean(fmean(values) for values in by_judge.values()))
 
 
 def worst_of(failed: Sequence[BaseException], *, paid: bool) -> BaseException:
-    """Choose what calls that were made together failed with: a failure for good before one that may pass.
+    """Choose the error to raise for requests that were made together: a permanent failure before a transient one.
 
     Args:
-        failed: what each raised.
-        paid: others of them brought an answer that costs money.
+        failed: errors of the failed requests.
+        paid: whether another of the requests brought a response that costs money.
     """
     failures = []
     for error in failed:

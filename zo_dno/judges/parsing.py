@@ -1,4 +1,4 @@
-"""From what a model wrote to a score or a choice; what can be read in two ways is not read at all."""
+"""Scores and choices in a model's text; an ambiguous text is unreadable."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import Any
 from zo_dno.errors import ZoDnoError
 from zo_dno.failures import one_line
 
-LONGEST = 2**15  # characters: more is no answer to a question for one number
+LONGEST = 2**15  # characters; a longer text is no response to a request for one number
 _EXCERPT = 80
 _SCORE_KEYS = ("score", "rating")
 _CHOICE_KEYS = ("better", "answer")
@@ -28,10 +28,10 @@ _DIGITS = re.compile(r"[0-9]+")
 
 
 class UnreadableError(ZoDnoError):
-    """There is no answer in a text, or more than one.
+    """A text without a score or a choice, or with more than one.
 
     Attributes:
-        kind: what such answers are counted by.
+        kind: category that such responses are counted by.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -40,29 +40,29 @@ class UnreadableError(ZoDnoError):
 
 
 def read_score(text: str, lowest: float, highest: float, *, cut: bool = False) -> float:
-    """Read the one score that a text gives.
+    """Read the one score in a text.
 
     A JSON object with a `score` counts first; else "Score: 7"; else "7/10" or "7 out of 10" at the end of a clause;
     else a number that is the last line, or all, of a text without other numbers.
 
     Args:
-        text: what the model wrote; what it thought before, up to </think>, is passed over.
-        lowest: score that can be right.
-        highest: score that can be right.
-        cut: the text is not whole, so that only a whole JSON object counts.
+        text: text of the response; reasoning up to </think> is skipped.
+        lowest: lowest score of the scale.
+        highest: highest score of the scale.
+        cut: whether the text is cut off, so that only a whole JSON object counts.
     Raises:
-        UnreadableError: there is none, there are several that differ, or it is outside the scale.
+        UnreadableError: there is no score, there are several that differ, or the score is outside the scale.
     """
-    text = _said(text)
+    text = _without_reasoning(text)
     found = [_number(value, text) for value in _values_in_json(text, _SCORE_KEYS)]
     if not found and cut:
-        raise UnreadableError("cut off", f"the answer was cut off before its score: {_quoted(text)}")
+        raise UnreadableError("cut off", f"the response was cut off before its score: {_quoted(text)}")
     found = found or _pairs(_LABELLED.finditer(text)) or _pairs(_FRACTION.finditer(text)) or _alone(text)
     if not found:
-        raise UnreadableError("no score", f"there is no score in the answer: {_quoted(text)}")
+        raise UnreadableError("no score", f"there is no score in the response: {_quoted(text)}")
     if len(set(found)) > 1:
         several = " and ".join(f"{value:g}" for value in sorted({value for value, _ in found}))
-        raise UnreadableError("no score", f"there are several scores in the answer, {several}: {_quoted(text)}")
+        raise UnreadableError("no score", f"there are several scores in the response, {several}: {_quoted(text)}")
     value, of = found[0]
     if of is not None and of != highest:
         raise UnreadableError("no score", f"the score is out of {of:g}, not of {highest:g}: {_quoted(text)}")
@@ -72,19 +72,19 @@ def read_score(text: str, lowest: float, highest: float, *, cut: bool = False) -
 
 
 def read_choice(text: str, choices: Sequence[str], *, cut: bool = False) -> str:
-    """Read which of some letters a text chooses.
+    """Read the letter that a text chooses.
 
-    A JSON object with `better` or `answer` counts first; else a line that ends with "Answer: A"; else a text that is
-    nothing but the letter.
+    A JSON object with `better` or `answer` counts first; else a line that ends with "Answer: A"; else a text that
+    consists of the letter.
 
     Raises:
         UnreadableError: there is no choice, or more than one.
     """
-    text = _said(text)
+    text = _without_reasoning(text)
     letters = "|".join(map(re.escape, choices))
     found = [_letter(value, letters, text) for value in _values_in_json(text, _CHOICE_KEYS)]
     if not found and cut:
-        raise UnreadableError("cut off", f"the answer was cut off before its choice: {_quoted(text)}")
+        raise UnreadableError("cut off", f"the response was cut off before its choice: {_quoted(text)}")
     if not found:
         labels = "|".join(label for key in _CHOICE_KEYS for label in (key, key.capitalize()))
         line = rf"\b(?:{labels}){_MARKS}(?:is\b)?{_MARKS}(?:[Ii]mage )?({letters})\b[^\w\n]*$"
@@ -96,18 +96,18 @@ def read_choice(text: str, choices: Sequence[str], *, cut: bool = False) -> str:
     return str(found[0])
 
 
-def _said(text: str) -> str:
-    """Leave out what a model thought aloud before its answer."""
+def _without_reasoning(text: str) -> str:
+    """Remove the reasoning before the answer."""
     if len(text) > LONGEST:
-        raise UnreadableError("no score", f"the answer is longer than {LONGEST} characters")
-    said = text.rpartition("</think>")[2].strip()
-    if said.startswith("<think>"):
-        raise UnreadableError("cut off", "the answer was cut off while the model was thinking")
-    return said
+        raise UnreadableError("no score", f"the response is longer than {LONGEST} characters")
+    answer = text.rpartition("</think>")[2].strip()
+    if answer.startswith("<think>"):
+        raise UnreadableError("cut off", "the response was cut off while the model was thinking")
+    return answer
 
 
 def _values_in_json(text: str, keys: Collection[str]) -> list[Any]:
-    """Collect what stands under some keys of the JSON objects in a text, nested ones and keys written twice too."""
+    """Collect the values of some keys of the JSON objects in a text, nested objects and repeated keys included."""
     found: list[Any] = []
 
     def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _values_in_json(text: str, keys: Collection[str]) -> list[Any]:
 
 
 def _number(value: Any, text: str) -> tuple[float, float | None]:
-    """Read a JSON value as a number, and as what it is out of."""
+    """Read a JSON value as a number, and the highest score that it names."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return (float(value), None)
     alone = _ALONE.fullmatch(value) if isinstance(value, str) else None
@@ -137,7 +137,7 @@ def _number(value: Any, text: str) -> tuple[float, float | None]:
 
 
 def _alone(text: str) -> list[tuple[float, float | None]]:
-    """Read a number that is the last line of a text in which no other number stands."""
+    """Read the last line as a number, if the text has no other number."""
     alone = _ALONE.fullmatch(text.rpartition("\n")[2])
     return _pairs([alone]) if alone and len(_DIGITS.findall(text)) == len(_DIGITS.findall(alone[0])) else []
 

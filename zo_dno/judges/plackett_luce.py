@@ -1,6 +1,6 @@
-"""From choices to scores: how strongly each image is liked, by a Plackett-Luce model with anchors.
+"""Scores from choices among images, by a Plackett-Luce model with anchors.
 
-Choosing among images is what people, and judges that are models, do more reliably than giving numbers. A choice of i
+People, and vision-language models, choose among images more reliably than they give numbers. A choice of i
 from a set S has the probability exp(s_i) / sum over j in S of exp(s_j), and a ranking is a sequence of such choices
 (Plackett 1975, J. R. Stat. Soc. C 24(2); Luce 1959, Individual Choice Behavior). For two images this is the model of
 Bradley and Terry (1952, Biometrika 39).
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPREAD = 1.5  # prior standard deviation of strengths in a population, in log-odds: 82 % for one spread above another
-_LEVEL = 10.0  # prior standard deviation of a population's mean: says next to nothing
+_LEVEL = 10.0  # prior standard deviation of a population's mean: nearly uninformative
 _TOLERANCE = 1e-9
 _STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What somebody said of images that were shown together.
+    """A choice among images, or a ranking of them.
 
     Attributes:
-        shown: names of the images.
-        ranked: the best of them first; those that are not in it come after, in no order.
+        shown: names of the images that were shown together.
+        ranked: names of the ranked images, the best first; the others come after them, in no order.
     """
 
     shown: tuple[str, ...]
@@ -36,11 +36,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """How strongly an image is liked.
+    """The fitted strength of an image.
 
     Attributes:
         value: log-odds against an image of strength 0.
-        error: standard error.
+        error: standard error of the value.
     """
 
     value: float
@@ -52,16 +52,16 @@ def strengths(
 ) -> dict[str, Strength]:
     """Fit the strengths of images that were never scored, by maximum a posteriori.
 
-    They are drawn towards their common mean, which is free, so only comparisons with anchors place them above or below
-    what came before; without any anchor the mean is 0.
+    The prior pulls the strengths towards their common mean, which is free, so only choices that include anchors place
+    the images above or below earlier ones. Without any anchor the mean is 0.
 
     Args:
         orders: choices among `images` and anchors.
-        images: to score.
-        fixed: anchors: images with strengths that were told before and stay.
+        images: names of the images to score.
+        fixed: fixed strengths of the anchors, which are images that were scored before.
         spread: prior standard deviation around the common mean.
     Returns:
-        by image; those that were in no choice are left out.
+        strengths by image; images that were in no choice are left out.
     """
     fixed = dict(fixed or {})
     choices = [choice for order in orders for choice in _choices(order)]
@@ -85,12 +85,12 @@ def strengths(
 
 
 def placed(orders: Iterable[Order], images: Sequence[str], known: Mapping[str, float]) -> dict[str, Strength]:
-    """Fit the strengths of a population among the images that were scored before; the very first image has 0.
+    """Fit the strengths of a population relative to the images that were scored before; the first image has strength 0.
 
     Args:
-        orders: choices among `images` and those known.
-        images: of the population.
-        known: strengths told before; those of this population, told before a crash, are fitted again.
+        orders: choices among `images` and known images.
+        images: names of the population's images.
+        known: strengths of images that were scored before; those of this population, from before a crash, are refitted.
     """
     before = {name: strength for name, strength in known.items() if name not in images}
     if before:
@@ -99,9 +99,9 @@ def placed(orders: Iterable[Order], images: Sequence[str], known: Mapping[str, f
 
 
 def groups(images: Sequence[str], size: int, rounds: int, rng: np.random.Generator) -> list[tuple[str, ...]]:
-    """Plan which images are shown together: in every round each image once, and after two rounds all are connected.
+    """Plan which images are shown together: each image once a round; two rounds connect all images.
 
-    The second of two rounds is the first one, moved on by half a group, so that neighbouring groups share images.
+    The second of two rounds is the first one shifted by half a group, so that neighbouring groups share images.
     """
     size = min(size, len(images))
     if size < 2:
@@ -128,19 +128,19 @@ def spread_out(scores: Mapping[str, float], n: int, avoid: Iterable[str] = ()) -
 
 
 def agreement(orders: Iterable[tuple[str, Order]]) -> tuple[int, int]:
-    """Count on how many pairs of images several raters agree: (pairs that agree, pairs that two raters judged)."""
-    said: dict[frozenset[str], dict[str, str]] = {}
+    """Count on how many pairs of images several raters agree: (pairs that agree, pairs that several raters judged)."""
+    choices: dict[frozenset[str], dict[str, str]] = {}
     for rater, order in orders:
         for best, rivals in _choices(order):
             for other in rivals:
                 if other != best:
-                    said.setdefault(frozenset((best, other)), {})[rater] = best
-    several = [list(by_rater.values()) for by_rater in said.values() if len(by_rater) > 1]
+                    choices.setdefault(frozenset((best, other)), {})[rater] = best
+    several = [list(by_rater.values()) for by_rater in choices.values() if len(by_rater) > 1]
     return sum(len(set(bests)) == 1 for bests in several), len(several)
 
 
 def _choices(order: Order) -> list[tuple[str, list[str]]]:
-    """Split an order into choices: (chosen, those that it was chosen from)."""
+    """Split an order into choices: (the chosen image, the images that it was chosen from)."""
     left = list(dict.fromkeys(order.shown))
     found = []
     for best in order.ranked:
@@ -153,10 +153,10 @@ def _choices(order: Order) -> list[tuple[str, list[str]]]:
 def _posterior_mode(
     choices: "Collection[tuple[NDArray[np.int64], NDArray[np.float64], int]]", n: int, spread: float
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-    """Climb to the mode by Newton's method, which the log posterior's concavity keeps safe with halved steps.
+    """Find the mode by Newton's method; halved steps make it converge, since the log posterior is concave.
 
     Returns:
-        (n,) the mode, and (n, n) minus the second derivative there.
+        (n,) the mode, and (n, n) minus the second derivative at it.
     """
     # the common mean m ~ N(0, level^2) is integrated out: covariance spread^2 I + level^2 11'
     prior = np.linalg.inv(spread**2 * np.eye(n) + _LEVEL**2 * np.ones((n, n))) if n else np.zeros((0, 0))

@@ -1,4 +1,4 @@
-"""What people said of images, durably: every answer is on the disk before anybody is told that it was taken."""
+"""The store of ratings: an SQLite file that holds every rating before the rater is told that it was accepted."""
 
 import json
 import sqlite3
@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from zo_dno.errors import InputError
-from zo_dno.judges.rating_tasks import Mode, Progress, RatingError, Said, Task, checked, said_of
+from zo_dno.judges.rating_tasks import Mode, Progress, Rating, RatingError, RatingTask, decode_rating, encode_rating
 
 RATINGS = "ratings.db"  # in a run's folder
-_LEASE = 90.0  # seconds for which a task that a rater looks at is not given to another
+_LEASE = 90.0  # seconds for which a task shown to one rater is not given to another
 _WAIT = 30.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS image (name TEXT PRIMARY KEY, png BLOB, score REAL, first INTEGER NOT NULL DEFAULT 0)
@@ -41,14 +41,14 @@ WHERE NOT taken AND round = (SELECT MAX(number) FROM round)
   AND (SELECT COUNT(*) FROM answer WHERE answer.task = task.id AND NOT undone) < votes
   AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.task = task.id AND rater = ? AND NOT undone)
 ORDER BY leased_to IS NOT ?, leased_until > ?, task.id LIMIT 1
-"""  # the rater's own lease first, then what nobody looks at
+"""  # the task that the rater holds first, then the tasks that no rater holds
 
 
-class Ratings:
+class RatingStore:
     """A run's ratings in an SQLite file, which the search and any number of web servers share.
 
     Args:
-        path: of the file, made if it is not there; None keeps them in memory.
+        path: file of the ratings, created if it is missing; None keeps the ratings in memory.
     Raises:
         InputError: the file cannot be used.
     """
@@ -65,7 +65,7 @@ class Ratings:
         except sqlite3.Error as error:
             raise InputError(f"ratings must be a file that can be written; {path}: {error}.") from error
 
-    # What the search does
+    # For the search
 
     def post(
         self,
@@ -75,13 +75,13 @@ class Ratings:
         *,
         votes: int = 1,
     ) -> int:
-        """Ask about images, unless the same were asked about before. Returns the number of the round.
+        """Begin a rating round, unless one of the same images exists. Returns the number of the round.
 
         Args:
-            images: names and PNG files, new ones only.
-            prompt: that they were drawn for.
-            tasks: how, and which images together.
-            votes: answers that each task needs, from as many raters.
+            images: names and PNG files of the new images.
+            prompt: prompt that the images were rendered for.
+            tasks: mode and images of each task.
+            votes: number of ratings that each task needs, each from another rater.
         """
         files = dict(images)
         with self._writing() as file:
@@ -100,12 +100,12 @@ class Ratings:
             file.executemany("INSERT INTO task (round, mode, shown) VALUES (?, ?, ?)", planned)
             return int(number)
 
-    def take(self, number: int, patience: float = 0.0) -> list[Said] | None:
-        """Take the answers of a round if it is complete; from then on none can be undone.
+    def take(self, number: int, patience: float = 0.0) -> list[Rating] | None:
+        """Return the ratings of a round once it is complete, and close the round: no rating can be undone any more.
 
         Args:
-            number: of the round.
-            patience: seconds since the last answer for which it can still be undone.
+            number: number of the round.
+            patience: seconds after the last rating in which it can still be undone.
         """
         with self._writing() as file:
             progress = self._progress(file, number)
@@ -116,10 +116,15 @@ class Ratings:
             if not taken and not (progress.complete and time.time() >= latest + patience):
                 return None
             file.execute("UPDATE round SET taken = 1 WHERE number = ?", (number,))
-            return self._said(file, number)
+            return self._ratings_of(file, number)
 
     def settle(self, scores: dict[str, float], keep: Iterable[str]) -> None:
-        """Fix the scores of images, and let go of the files of those that nobody will be shown again."""
+        """Fix the scores of images, and delete the PNG files of images that will not be shown again.
+
+        Args:
+            scores: scores by image.
+            keep: images that may be shown again.
+        """
         with self._writing() as file:
             rows = [(score, name) for name, score in scores.items()]
             file.executemany("UPDATE image SET score = ? WHERE name = ? AND score IS NULL", rows)
@@ -133,31 +138,31 @@ class Ratings:
             )
 
     def scores(self) -> dict[str, float]:
-        """Return every image that has a score, with it, in the order in which they were posted."""
+        """Return the score of every image that has one, in the order in which the images were posted."""
         with self._lock:
             found = dict(self._file.execute("SELECT name, score FROM image WHERE score IS NOT NULL"))
             rounds = self._file.execute("SELECT images FROM round ORDER BY number").fetchall()
         return {name: found[name] for (names,) in rounds for name in json.loads(names) if name in found}
 
-    # What a rater does
+    # For raters
 
-    def next_task(self, rater: str) -> Task | None:
-        """Give a rater something to say, which nobody else is looking at; None if nothing is left for them."""
+    def next_task(self, rater: str) -> RatingTask | None:
+        """Lease a rater a task, where possible one that no other rater holds; None if no task is left for the rater."""
         now = time.time()
         with self._writing() as file:
             row = file.execute(_OPEN_TASK, (rater, rater, now)).fetchone()
             if row is not None:
                 lease = (rater, now + _LEASE, row[0])
                 file.execute("UPDATE task SET leased_to = ?, leased_until = ? WHERE id = ?", lease)
-        return row and Task(row[0], row[1], tuple(json.loads(row[2])), row[3])
+        return row and RatingTask(row[0], row[1], tuple(json.loads(row[2])), row[3])
 
     def has_task(self, rater: str) -> bool:
-        """There is something that the rater can say."""
+        """Whether there is a task for the rater."""
         with self._lock:
             return self._file.execute(_OPEN_TASK, (rater, rater, 0.0)).fetchone() is not None
 
-    def open_tasks(self, number: int, rater: str) -> list[Task]:
-        """List what a rater has not answered of a round, for raters that need no page."""
+    def open_tasks(self, number: int, rater: str) -> list[RatingTask]:
+        """List the tasks of a round that a rater has not rated, for raters that need no page."""
         with self._lock:
             rows = self._file.execute(
                 "SELECT task.id, mode, shown, prompt FROM task JOIN round ON number = round"
@@ -165,38 +170,38 @@ class Ratings:
                 " (SELECT task FROM answer WHERE rater = ? AND NOT undone) ORDER BY task.id",
                 (number, rater),
             ).fetchall()
-        return [Task(row[0], row[1], tuple(json.loads(row[2])), row[3]) for row in rows]
+        return [RatingTask(row[0], row[1], tuple(json.loads(row[2])), row[3]) for row in rows]
 
-    def answer(self, rater: str, task: int, said: str | float | Sequence[str], serial: int | None = None) -> None:
-        """Take an answer; it is on the disk when this returns.
+    def rate(self, rater: str, task: int, rating: str | float | Sequence[str], serial: int | None = None) -> None:
+        """Store a rating; it is on the disk when this returns.
 
         Args:
-            rater: who says it.
-            task: what was asked.
-            said: a rating, names of images with the best first, or `SKIPPED`.
-            serial: of the form that brings it; a form that is not the rater's newest is refused.
+            rater: id of the rater.
+            task: id of the task.
+            rating: number, names of images with the best first, or `SKIPPED`.
+            serial: serial of the submitted form; a form that is not the rater's newest is refused.
         Raises:
-            RatingError: it was answered before, does not fit, or comes too late.
+            RatingError: the rater has rated this task before, or the rating does not fit or comes too late.
         """
         with self._writing() as file:
             row = file.execute(
                 "SELECT mode, shown, taken FROM task JOIN round ON number = round WHERE id = ?", (task,)
             ).fetchone()
             if row is None:
-                raise RatingError("There is no such question.")
+                raise RatingError("There is no such task.")
             self._advance(file, rater, serial)
             if row[2]:
-                raise RatingError("The search has gone on without this answer: others had answered in the meantime.")
-            text = checked(said, row[0], json.loads(row[1]))
+                raise RatingError("The search has continued without this rating: others had rated meanwhile.")
+            text = encode_rating(rating, row[0], json.loads(row[1]))
             try:
                 file.execute(
                     "INSERT INTO answer (task, rater, said, at) VALUES (?, ?, ?, ?)", (task, rater, text, time.time())
                 )
             except sqlite3.IntegrityError as error:
-                raise RatingError("You have answered this already.") from error
+                raise RatingError("You have rated this already.") from error
 
-    def undo(self, rater: str, serial: int | None = None) -> Task:
-        """Take back the rater's newest answer; what was asked is asked again.
+    def undo(self, rater: str, serial: int | None = None) -> RatingTask:
+        """Undo the rater's newest rating, and return its task, which is open again.
 
         Raises:
             RatingError: there is none, or the search has used it.
@@ -208,16 +213,16 @@ class Ratings:
                 (rater,),
             ).fetchone()
             if row is None or row[2]:
-                used = ": the search has used your last answer" if row else ""
+                used = ": the search has used your last rating" if row else ""
                 raise RatingError(f"There is nothing to undo{used}.")
             self._advance(file, rater, serial)
             file.execute("UPDATE answer SET undone = 1 WHERE id = ?", (row[0],))
             until = time.time() + _LEASE
             file.execute("UPDATE task SET leased_to = ?, leased_until = ? WHERE id = ?", (rater, until, row[1]))
-            return Task(row[1], row[3], tuple(json.loads(row[4])), row[5])
+            return RatingTask(row[1], row[3], tuple(json.loads(row[4])), row[5])
 
     def greet(self, rater: str, name: str = "") -> tuple[str, int]:
-        """Note that a rater is there. Returns their name, and the serial of their next form."""
+        """Register a rater. Returns the rater's name, and the serial of the rater's next form."""
         with self._writing() as file:
             (others,) = file.execute("SELECT COUNT(*) FROM rater").fetchone()
             row = (rater, name or f"rater {others + 1}")
@@ -226,22 +231,22 @@ class Ratings:
             found = file.execute("SELECT name, serial FROM rater WHERE id = ?", (rater,)).fetchone()
         return str(found[0]), int(found[1])
 
-    # What a page shows
+    # For pages
 
     def progress(self, rater: str = "") -> Progress:
-        """Say how far the newest round is."""
+        """Return the progress of the newest round."""
         with self._lock:
             (newest,) = self._file.execute("SELECT COALESCE(MAX(number), -1) FROM round").fetchone()
             return self._progress(self._file, newest, rater)
 
     def png(self, name: str) -> bytes | None:
-        """Return the file of an image that may be shown."""
+        """Return the PNG file of an image that may be shown; None if there is none."""
         with self._lock:
             row = self._file.execute("SELECT png FROM image WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
-    def before_and_best(self) -> tuple[tuple[str, float | None] | None, tuple[str, float] | None]:
-        """Name the very first image, and the one with the highest score, with their scores."""
+    def first_and_best(self) -> tuple[tuple[str, float | None] | None, tuple[str, float] | None]:
+        """Return the names and scores of the first image and of the image with the highest score."""
         with self._lock:
             first = self._file.execute("SELECT name, score FROM image WHERE first").fetchone()
             best = self._file.execute(
@@ -249,26 +254,26 @@ class Ratings:
             ).fetchone()
         return first, best
 
-    def everything(self) -> list[Said]:
-        """Return all answers that were not undone."""
+    def ratings(self) -> list[Rating]:
+        """Return all ratings that were not undone."""
         with self._lock:
-            return self._said(self._file)
+            return self._ratings_of(self._file)
 
     def names(self) -> dict[str, str]:
-        """Return the raters' names by their ids; those that share a name are told apart."""
+        """Return the raters' names by their ids; a name that several raters share is followed by the id."""
         with self._lock:
             names = dict(self._file.execute("SELECT id, name FROM rater ORDER BY id"))
         shared = {name for name, count in Counter(names.values()).items() if count > 1}
         return {rater: f"{name} ({rater})" if name in shared else name for rater, name in names.items()}
 
-    def clicks(self) -> int:
-        """Count the answers that were not undone, skips included."""
+    def n_ratings(self) -> int:
+        """Count the ratings that were not undone, skips included."""
         with self._lock:
             (count,) = self._file.execute("SELECT COUNT(*) FROM answer WHERE NOT undone").fetchone()
         return int(count)
 
     def close(self) -> None:
-        """Close the file; nothing is lost without it."""
+        """Close the file; a store that is not closed loses nothing."""
         with self._lock:
             self._file.close()
 
@@ -277,7 +282,7 @@ class Ratings:
 
     @staticmethod
     def _advance(file: sqlite3.Connection, rater: str, serial: int | None) -> None:
-        """Use up a form, so that it cannot come a second time."""
+        """Invalidate a form, so that it cannot be submitted a second time."""
         changed = file.execute(
             "UPDATE rater SET serial = serial + 1 WHERE id = ? AND serial = COALESCE(?, serial)", (rater, serial)
         ).rowcount
@@ -286,7 +291,7 @@ class Ratings:
 
     @staticmethod
     def _progress(file: sqlite3.Connection, number: int, rater: str = "") -> Progress:
-        asked, answered, mine = file.execute(
+        needed, given, mine = file.execute(
             "SELECT COALESCE((SELECT COUNT(*) * votes FROM task WHERE round = number), 0),"
             " (SELECT COALESCE(SUM(MIN(n, votes)), 0) FROM"
             "  (SELECT COUNT(*) AS n FROM answer JOIN task ON task.id = task"
@@ -297,20 +302,20 @@ class Ratings:
             (rater, number),
         ).fetchone() or (0, 0, 0)
         (raters,) = file.execute("SELECT COUNT(DISTINCT rater) FROM answer WHERE NOT undone").fetchone()
-        return Progress(number, answered, asked, mine, raters)
+        return Progress(number, given, needed, mine, raters)
 
     @staticmethod
-    def _said(file: sqlite3.Connection, number: int | None = None) -> list[Said]:
+    def _ratings_of(file: sqlite3.Connection, number: int | None = None) -> list[Rating]:
         rows = file.execute(
             "SELECT task, rater, said, mode, shown FROM answer JOIN task ON task.id = task"
             " WHERE NOT undone AND round = COALESCE(?, round) ORDER BY task, rater",
             (number,),
         )
-        return [said_of(*row) for row in rows]
+        return [decode_rating(*row) for row in rows]
 
 
 class _Transaction:
-    """All of it or nothing, against threads of this process and against other processes."""
+    """A transaction, exclusive among the threads of this process and among processes."""
 
     def __init__(self, file: sqlite3.Connection, lock: threading.RLock) -> None:
         self._file, self._lock = file, lock

@@ -1,4 +1,4 @@
-"""What raters are asked, and what they may say."""
+"""Rating tasks: images shown together, and the ratings that fit them."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from zo_dno.judges.plackett_luce import Order
 
 Mode = Literal["rate", "compare", "best", "rank"]
 SKIPPED = "skip"
-QUESTIONS: dict[Mode, str] = {
+HEADINGS: dict[Mode, str] = {
     "rate": "How good is it?",
     "compare": "Which is better?",
     "best": "Which is the best?",
@@ -19,18 +19,18 @@ QUESTIONS: dict[Mode, str] = {
 
 
 class RatingError(ZoDnoError):
-    """An answer that cannot be taken; the message is for the rater."""
+    """A rating that cannot be accepted; the message is for the rater."""
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One thing to say: a number for an image, or an order of several.
+class RatingTask:
+    """One image to rate with a number, or several to choose from or to rank.
 
     Attributes:
-        id: of the task.
-        mode: how it is answered.
+        id: primary key of the task in the store.
+        mode: kind of rating.
         shown: names of the images.
-        prompt: that they were drawn for.
+        prompt: prompt that the images were rendered for.
     """
 
     id: int
@@ -40,8 +40,16 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One answer. `value` is a rating, `order` a choice; a rater who skipped gave neither."""
+class Rating:
+    """One rater's rating of one task; a rater who skipped the task gave neither a value nor an order.
+
+    Attributes:
+        task: id of the task.
+        shown: names of the images.
+        rater: id of the rater.
+        value: number from 0 to 10, in mode "rate".
+        order: choice or ranking, in the other modes.
+    """
 
     task: int
     shown: tuple[str, ...]
@@ -52,53 +60,53 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the newest round is.
+    """Progress of the newest rating round.
 
     Attributes:
-        round: its number; -1 before the first.
-        answered: votes that are there.
-        asked: votes that are needed.
-        mine: of those there, the rater's.
-        raters: people who gave an answer in this run.
+        round: number of the round; -1 before the first.
+        given: number of ratings given.
+        needed: number of ratings needed.
+        mine: number of ratings that this rater gave.
+        raters: number of people who gave a rating in this run.
     """
 
     round: int
-    answered: int
-    asked: int
+    given: int
+    needed: int
     mine: int
     raters: int
 
     @property
     def complete(self) -> bool:
-        """Nothing is left to say in it."""
-        return self.answered >= self.asked
+        """All ratings of the round are given."""
+        return self.given >= self.needed
 
 
-def checked(said: str | float | Sequence[str], mode: Mode, shown: list[str]) -> str:
-    """Check what a rater says, and write it as it is kept.
+def encode_rating(rating: str | float | Sequence[str], mode: Mode, shown: list[str]) -> str:
+    """Check a rating, and encode it for the store.
 
     Raises:
-        RatingError: it does not fit the question.
+        RatingError: the rating does not fit the task.
     """
-    if said == SKIPPED:
+    if rating == SKIPPED:
         return SKIPPED
     if mode == "rate":
-        if not isinstance(said, int | float) or not 0 <= said <= 10:
+        if not isinstance(rating, int | float) or not 0 <= rating <= 10:
             raise RatingError("A rating is a number from 0 to 10.")
-        return json.dumps(said)
+        return json.dumps(rating)
     needed = len(shown) if mode == "rank" else 1
-    ranked = [said] if isinstance(said, str) else said if isinstance(said, Sequence) else []
+    ranked = [rating] if isinstance(rating, str) else rating if isinstance(rating, Sequence) else []
     if len(ranked) != needed or len(set(ranked)) != needed or not set(ranked) <= set(shown):
         rule = "Every image needs a place of its own" if mode == "rank" else "One of the images must be chosen"
         raise RatingError(f"{rule}.")
     return json.dumps(list(ranked))
 
 
-def said_of(task: int, rater: str, said: str, mode: Mode, shown: str) -> Said:
-    """Read what is kept of an answer."""
+def decode_rating(task: int, rater: str, encoded: str, mode: Mode, shown: str) -> Rating:
+    """Decode a rating of the store."""
     names = tuple(json.loads(shown))
-    if said == SKIPPED:
-        return Said(task, names, rater, None, None)
+    if encoded == SKIPPED:
+        return Rating(task, names, rater, None, None)
     if mode == "rate":
-        return Said(task, names, rater, float(json.loads(said)), None)
-    return Said(task, names, rater, None, Order(names, tuple(json.loads(said))))
+        return Rating(task, names, rater, float(json.loads(encoded)), None)
+    return Rating(task, names, rater, None, Order(names, tuple(json.loads(encoded))))

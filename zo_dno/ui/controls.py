@@ -1,4 +1,4 @@
-"""What a widget of a notebook is built of: texts, pictures, buttons and rows of them, by ipywidgets."""
+"""The building blocks of a notebook's widget, by ipywidgets: texts, images, buttons, rows."""
 
 import html
 import importlib
@@ -9,7 +9,7 @@ from zo_dno.errors import InputError
 
 
 class Controls:
-    """Makes widgets. Whatever they are given as text stays text.
+    """Makes widgets; texts are escaped.
 
     Raises:
         InputError: ipywidgets is not installed.
@@ -17,7 +17,7 @@ class Controls:
 
     def __init__(self) -> None:
         try:
-            self._made_by: Any = importlib.import_module("ipywidgets")
+            self._ipywidgets: Any = importlib.import_module("ipywidgets")
         except ImportError as error:
             raise InputError(
                 "ipywidgets must be installed to rate in a cell: pip install 'zo-dno[notebooks]'."
@@ -25,49 +25,49 @@ class Controls:
 
     def box(self, children: Sequence[Any] = ()) -> Any:
         """Stack widgets."""
-        return self._made_by.VBox([*children])
+        return self._ipywidgets.VBox([*children])
 
     def row(self, children: Sequence[Any]) -> Any:
-        """Put widgets side by side, in several lines where there is no room."""
-        layout = self._made_by.Layout(flex_flow="row wrap", justify_content="center", grid_gap="0.5rem")
-        return self._made_by.HBox([*children], layout=layout)
+        """Put widgets side by side, in several lines where one is too short."""
+        layout = self._ipywidgets.Layout(flex_flow="row wrap", justify_content="center", grid_gap="0.5rem")
+        return self._ipywidgets.HBox([*children], layout=layout)
 
     def text(self, title: str, words: str = "") -> Any:
-        """Write a title, and words below it."""
+        """Show a title, and words below it."""
         heading = f"<b style='font-size: 1.2em'>{html.escape(title)}</b>" if title else ""
         below = f"<div style='opacity: .7; overflow-wrap: anywhere'>{html.escape(words)}</div>" if words else ""
-        return self._made_by.HTML(f"<div style='text-align: center'>{heading}{below}</div>")
+        return self._ipywidgets.HTML(f"<div style='text-align: center'>{heading}{below}</div>")
 
     def alert(self, words: str) -> Any:
-        """Write what went wrong."""
+        """Show a message about what went wrong."""
         style = "border-left: .25rem solid #c4572b; background: #c4572b1a; padding: .3rem .6rem"
-        return self._made_by.HTML(f"<div role='alert' style='{style}'>{html.escape(words)}</div>")
+        return self._ipywidgets.HTML(f"<div role='alert' style='{style}'>{html.escape(words)}</div>")
 
     def progress(self) -> Any:
-        """Make a bar, to be filled by `fill`."""
-        return self._made_by.HTML(layout=self._made_by.Layout(width="100%"))
+        """Make a progress bar, which `fill` updates."""
+        return self._ipywidgets.HTML(layout=self._ipywidgets.Layout(width="100%"))
 
     @staticmethod
     def fill(bar: Any, words: str, done: int, of: int) -> None:
-        """Say how much of something is done."""
+        """Update a progress bar and the words above it."""
         progress = f"<progress max='{of or 1}' value='{done}' style='display: block; width: 100%'></progress>"
         bar.value = f"<div style='opacity: .8'>{html.escape(words)}</div>{progress}"
 
     def button(self, words: str, act: Callable[..., None], width: str = "auto") -> Any:
-        """Make a button; `act` is given it when it is clicked."""
-        made = self._made_by.Button(description=words, layout=self._made_by.Layout(width=width))
+        """Make a button; a click calls `act` with the button."""
+        made = self._ipywidgets.Button(description=words, layout=self._ipywidgets.Layout(width=width))
         made.on_click(act)
         return made
 
     def picture(self, png: bytes | None, width: str) -> Any:
         """Show an image."""
-        layout = self._made_by.Layout(width=width, max_width="100%")
-        return self._made_by.Image(value=png or b"", format="png", layout=layout)
+        layout = self._ipywidgets.Layout(width=width, max_width="100%")
+        return self._ipywidgets.Image(value=png or b"", format="png", layout=layout)
 
 
 def close(widget: Any) -> None:
-    """Let go of a widget and of all that it is made of, here and in the browser."""
-    for part in (*getattr(widget, "children", ()), *(getattr(widget, name, None) for name in ("layout", "style"))):
-        if part is not None:
-            close(part)
+    """Close a widget and all its children, in the kernel and in the browser."""
+    for child in (*getattr(widget, "children", ()), *(getattr(widget, name, None) for name in ("layout", "style"))):
+        if child is not None:
+            close(child)
     widget.close()

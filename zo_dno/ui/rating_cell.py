@@ -1,4 +1,4 @@
-"""Rating by hand in a notebook, without a server: a search in a thread, and buttons that tell it what is liked."""
+"""Rating in a notebook's cell, without a server: a search in a thread, and buttons that rate its images."""
 
 import inspect
 import threading
@@ -33,23 +33,23 @@ _ENDS = {
 
 
 class RatingCell:
-    """A search whose images are rated in a cell of a notebook. It begins at once, in a thread of its own.
+    """A search whose images are rated in a notebook's cell. It begins at once, in another thread.
 
-    Show it by naming it at the end of a cell. Other cells can be run meanwhile. If the kernel ends, the run's folder is
-    as after a kill. Others can rate the same run on the page of `zo-dno rate RUN`.
+    The name at the end of a cell shows it. Other cells can run meanwhile. If the kernel ends, the run can be resumed
+    as after a kill. Other people can rate the same run on the page of `zo-dno rate RUN`.
 
     Args:
-        run: the generator of a new run, or the folder of one to go on with.
-        mode: "best" picks the best of several, "compare" one of two, "rank" puts several in order, "rate" each 0 to 10;
-            by default the reward's own.
-        reward: a combination with people in it; by default `human` alone, or what the folder's run had.
-        reward_options: further ones of the reward.
-        rater: name of the one who clicks, the same in every session of a run.
-        width: of an image, in pixels; by default as several fit beside each other.
-        options: as `zo_dno.optimize` takes them, or `zo_dno.resume` for a folder.
+        run: generator of a new run, or folder of a run to resume.
+        mode: kind of rating: "best" picks the best of several, "compare" one of two, "rank" orders several, "rate"
+            gives each 0 to 10; by default the reward's own.
+        reward: combination that includes `human`; by default `human` alone, or the reward of the folder's run.
+        reward_options: further options of the reward.
+        rater: name of the rater, the same in every session of a run.
+        width: width of an image, in pixels; by default several fit side by side.
+        options: options of `zo_dno.optimize`, or of `zo_dno.resume` for a folder.
     Raises:
         InputError: ipywidgets is not installed, or an argument does not fit. Nothing was run.
-        RunError: the run ended before anything could be asked.
+        RunError: the run ended before the first task.
     """
 
     def __init__(
@@ -80,25 +80,25 @@ class RatingCell:
         self._error: BaseException | None = None
         self._search = threading.Thread(target=self._run, args=(begin,), name="zo-dno search", daemon=True)
         self._search.start()
-        self._wait_for_the_first_question()
+        self._wait_for_first_task()
 
     @property
     def widget(self) -> Any:
-        """What a notebook shows of it."""
+        """Widget that a notebook shows."""
         return self._view.box
 
     @property
     def running(self) -> bool:
-        """The search goes on."""
+        """Whether the search is running."""
         return self._search.is_alive()
 
     @property
     def result(self) -> "Result":
-        """What was found.
+        """Result of the run.
 
         Raises:
-            RunError: it is not over yet, or nothing was rated.
-            Exception: whatever the search has raised.
+            RunError: the search is running, or nothing was rated.
+            Exception: the search raised it.
         """
         if self.running:
             raise RunError(f"The search is not over: {self._view.how_far()}. Rate the images, or call stop().")
@@ -110,9 +110,9 @@ class RatingCell:
         return self._result
 
     def stop(self) -> None:
-        """End the search without the answers that it waits for. What was rated counts, and is kept in the folder.
+        """Stop the search without the ratings that it waits for; the ratings so far count and are kept in the folder.
 
-        Calls of other rewards that are under way are waited for, unless this is interrupted and called again.
+        Requests of other rewards that are in flight are awaited, unless this is interrupted and called again.
         """
         self._stop()
         self._search.join()
@@ -129,8 +129,8 @@ class RatingCell:
         else:
             _show_end(self._view, self._result)
 
-    def _wait_for_the_first_question(self) -> None:
-        """Return once there may be one. What does not fit shows before that, and is raised here."""
+    def _wait_for_first_task(self) -> None:
+        """Wait until tasks may come. Options that do not fit fail before that, and are raised here."""
         try:
             self._view.begun.wait()
         except KeyboardInterrupt:
@@ -152,8 +152,8 @@ def _reward(folder: Path | None, mode: str | None, reward: "AnyReward | None", o
 
 
 def _human(reward: Reward) -> Human:
-    """Find the one part of a reward that asks people."""
-    terms = [part.reward for part in reward.terms] if isinstance(reward, Combination) else [reward]
+    """Find the one `human` reward in a reward."""
+    terms = [term.reward for term in reward.terms] if isinstance(reward, Combination) else [reward]
     found = [one for one in terms if isinstance(one, Human)]
     if len(found) != 1:
         name = type(reward).name if isinstance(reward, Combination) else reward.name

@@ -1,4 +1,4 @@
-"""The rating page as a widget of a notebook: the same questions from the same store, without a server."""
+"""The rating page as a notebook's widget: the same tasks from the same store, without a server."""
 
 import sqlite3
 import threading
@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from zo_dno.judges.rating_store import Ratings
-from zo_dno.judges.rating_tasks import QUESTIONS, SKIPPED, Progress, RatingError, Task
+from zo_dno.judges.rating_store import RatingStore
+from zo_dno.judges.rating_tasks import HEADINGS, SKIPPED, Progress, RatingError, RatingTask
 from zo_dno.ui.controls import Controls, close
 
 if TYPE_CHECKING:
     from zo_dno.search.progress import Step
 
-_LOOK = 0.25  # seconds between looks for what others, or the search, did
-_WIDE, _NARROW, _SMALL = "17rem", "12.5rem", "6rem"  # of an image
+_POLL = 0.25  # seconds between checks for changes by other raters or by the search
+_WIDE, _NARROW, _SMALL = "17rem", "12.5rem", "6rem"  # widths of an image
 _NO_PLACE = "-"
 
 Picture = tuple[str, float | None, bytes | None]
@@ -22,17 +22,17 @@ Picture = tuple[str, float | None, bytes | None]
 
 
 class RatingWidget:
-    """Asks one rater, by buttons under the images, what a run's rating page asks.
+    """Shows one rater the tasks of a run's rating page, with buttons under the images.
 
-    The search and the clicks are in different threads. What is clicked is durable once the next question is there.
+    The search and the clicks run in different threads. A rating is durable once the next task is shown.
 
     Args:
-        rater: name and id of the one who clicks.
-        width: of an image to be rated, in pixels; by default as several fit beside each other.
+        rater: name and id of the rater.
+        width: width of an image to be rated, in pixels; by default several fit side by side.
     Attributes:
-        box: the widget to display.
-        begun: set once there may be questions, or there will be none.
-        stop: what the button Stop does.
+        box: widget to display.
+        begun: event that is set once tasks may come, or the run has ended.
+        stop: function that the button Stop calls.
     Raises:
         InputError: ipywidgets is not installed.
     """
@@ -41,8 +41,8 @@ class RatingWidget:
         self._make, self._rater = Controls(), rater
         self._width = f"{width}px" if width else None
         self._lock = threading.RLock()
-        self._ratings: Ratings | None = None
-        self._task: Task | None = None
+        self._store: RatingStore | None = None
+        self._task: RatingTask | None = None
         self._order: list[str] = []
         self._seen: tuple[Progress, bool] | None = None
         self._run = ""
@@ -52,29 +52,29 @@ class RatingWidget:
         self.stop: Callable[[], None] = lambda: None
         self.box = self._make.box()
 
-    # What the run calls
+    # For the run
 
-    def show(self, ratings: Ratings) -> Callable[[], None]:
-        """Begin to ask what is asked in a store. Returns what lets go of it."""
-        ratings.greet(self._rater, self._rater)
+    def show(self, store: RatingStore) -> Callable[[], None]:
+        """Begin to show the tasks of a store. Returns a function that ends that."""
+        store.greet(self._rater, self._rater)
         with self._lock:
-            self._ratings, self._seen = ratings, None
+            self._store, self._seen = store, None
         ended = threading.Event()
         watch = threading.Thread(target=self._watch, args=(ended,), name="zo-dno widget", daemon=True)
         watch.start()
         self.begun.set()
 
-        def let_go() -> None:
+        def release() -> None:
             ended.set()
             watch.join()
             with self._lock:
-                self._ratings = self._task = None
+                self._store = self._task = None
                 self._put([self._make.text("The search is coming to its end")])
 
-        return let_go
+        return release
 
     def step(self, step: "Step") -> None:
-        """Note how far the run is."""
+        """Update the progress of the run."""
         with self._lock:
             self._run = f"{step.queries} of {step.planned} images scored"
 
@@ -93,35 +93,35 @@ class RatingWidget:
             self._put([self._make.text(title, words), *map(self._make.alert, alerts), *images])
 
     def how_far(self) -> str:
-        """Say in a few words what is waited for."""
+        """Describe in a few words what the run waits for."""
         with self._lock:
-            progress = self._ratings.progress(self._rater) if self._ratings else None
+            progress = self._store.progress(self._rater) if self._store else None
         if progress is None or progress.complete:
             return "the search is at work"
-        return f"{progress.asked - progress.answered} answers of population {progress.round + 1} are left"
+        return f"{progress.needed - progress.given} ratings of population {progress.round + 1} are left"
 
-    # What the rater does; every button knows its question, so that a double click is no answer to the next one
+    # For the rater; every button holds its task, so that a double click does not rate the next one
 
-    def _answer(self, task: Task, said: str | float | Sequence[str], *_: Any) -> None:
+    def _rate(self, task: RatingTask, rating: str | float | Sequence[str], *_: Any) -> None:
         with self._lock:
-            if self._ratings is not None and self._task == task:
-                self._do(partial(self._ratings.answer, self._rater, task.id, said))
+            if self._store is not None and self._task == task:
+                self._do(partial(self._store.rate, self._rater, task.id, rating))
 
-    def _undo(self, task: Task | None, *_: Any) -> None:
+    def _undo(self, task: RatingTask | None, *_: Any) -> None:
         with self._lock:
-            if self._ratings is not None and self._task == task:
-                self._do(partial(self._ratings.undo, self._rater))
+            if self._store is not None and self._task == task:
+                self._do(partial(self._store.undo, self._rater))
 
     def _do(self, act: Callable[[], object]) -> None:
         try:
             act()
         except RatingError as error:
-            self._ask(str(error))
+            self._show_task(str(error))
         else:
-            self._ask()
+            self._show_task()
 
-    def _place(self, task: Task, name: str, *_: Any) -> None:
-        """Give an image the next place, or take its place away; the last one follows from the others."""
+    def _place(self, task: RatingTask, name: str, *_: Any) -> None:
+        """Give an image the next place, or remove its place; the last place follows from the others."""
         with self._lock:
             if self._task != task:
                 return
@@ -133,70 +133,70 @@ class RatingWidget:
                 button.button_style = "success" if other in self._order else ""
             self._send.disabled = len(self._order) < len(task.shown)
 
-    # What is shown
+    # Display
 
     def _watch(self, ended: threading.Event) -> None:
-        """Ask again whenever there is something else to say, until the run lets go."""
+        """Update the display whenever the store changes, until the run ends."""
         while not ended.is_set():
             with self._lock:
                 try:
-                    self._look()
-                except sqlite3.Error as error:  # such as a file that another process has locked
-                    self._put([self._make.text("The questions cannot be read"), self._make.alert(str(error))])
+                    self._update()
+                except sqlite3.Error as error:  # such as a file locked by another process
+                    self._put([self._make.text("The tasks cannot be read"), self._make.alert(str(error))])
                     self._task = self._seen = None
-            ended.wait(_LOOK)
+            ended.wait(_POLL)
 
-    def _look(self) -> None:
-        assert self._ratings is not None
-        now = (self._ratings.progress(self._rater), self._ratings.has_task(self._rater))
+    def _update(self) -> None:
+        assert self._store is not None
+        now = (self._store.progress(self._rater), self._store.has_task(self._rater))
         if now == self._seen:
             return
         same = self._seen is not None and (now[0].round, now[1]) == (self._seen[0].round, self._seen[1])
-        if same and self._task is not None:  # others have answered meanwhile
+        if same and self._task is not None:  # others have rated meanwhile
             self._seen = now
-            self._fill(now[0])
+            self._update_bar(now[0])
         else:
-            self._ask()
+            self._show_task()
 
-    def _ask(self, message: str = "") -> None:
-        """Show the next question, or that there is none."""
-        assert self._ratings is not None
-        progress, has = self._ratings.progress(self._rater), self._ratings.has_task(self._rater)
+    def _show_task(self, message: str = "") -> None:
+        """Show the next task, or that there is none."""
+        assert self._store is not None
+        progress, has = self._store.progress(self._rater), self._store.has_task(self._rater)
         self._seen, self._order = (progress, has), []
-        self._task = self._ratings.next_task(self._rater)
+        self._task = self._store.next_task(self._rater)
         self._bar = self._make.progress()
-        self._fill(progress)
+        self._update_bar(progress)
         parts = [self._bar] if progress.round >= 0 else []
         parts += [self._make.alert(message)] if message else []
-        parts += self._waiting(progress) if self._task is None else self._question(self._task)
-        first, best = self._ratings.before_and_best()
+        parts += self._waiting(progress) if self._task is None else self._controls_of(self._task)
+        first, best = self._store.first_and_best()
         if first is not None and best is not None:
-            pair = [(label, one[1], self._ratings.png(one[0])) for label, one in (("before", first), ("best", best))]
+            pair = [(label, one[1], self._store.png(one[0])) for label, one in (("before", first), ("best", best))]
             parts.append(self._pair(pair, _SMALL))
         self._put(parts)
 
-    def _fill(self, progress: Progress) -> None:
-        left = progress.asked - progress.answered
+    def _update_bar(self, progress: Progress) -> None:
+        left = progress.needed - progress.given
         words = [f"Population {progress.round + 1}", f"{left} left", self._run]
-        self._make.fill(self._bar, " · ".join(word for word in words if word), progress.answered, progress.asked)
+        self._make.fill(self._bar, " · ".join(word for word in words if word), progress.given, progress.needed)
 
-    def _question(self, task: Task) -> list[Any]:
-        assert self._ratings is not None
-        head = self._make.text(QUESTIONS[task.mode], f"“{task.prompt}”" if task.prompt else "")
+    def _controls_of(self, task: RatingTask) -> list[Any]:
+        assert self._store is not None
+        head = self._make.text(HEADINGS[task.mode], f"“{task.prompt}”" if task.prompt else "")
         width = self._width or (_WIDE if len(task.shown) <= 2 else _NARROW)
-        images = [self._make.picture(self._ratings.png(name), width) for name in task.shown]
+        images = [self._make.picture(self._store.png(name), width) for name in task.shown]
         aside = self._make.row(
-            [self._make.button("Skip", partial(self._answer, task, SKIPPED)), *self._undo_and_stop(task)]
+            [self._make.button("Skip", partial(self._rate, task, SKIPPED)), *self._undo_and_stop(task)]
         )
         if task.mode == "rate":
-            ratings = [self._make.button(str(n), partial(self._answer, task, float(n)), "3rem") for n in range(11)]
+            numbers = [self._make.button(str(n), partial(self._rate, task, float(n)), "3rem") for n in range(11)]
             ends = self._make.text("", "0 worst, 10 best")
-            return [head, self._make.row(images), self._make.row(ratings), ends, aside]
+            return [head, self._make.row(images), self._make.row(numbers), ends, aside]
         ranked = task.mode == "rank"
         self._choices = [
             self._make.button(
                 _NO_PLACE if ranked else str(number),
-                partial(self._place if ranked else self._answer, task, name),
+                partial(self._place if ranked else self._rate, task, name),
                 "100%",
             )
             for number, name in enumerate(task.shown, 1)
@@ -204,20 +204,20 @@ class RatingWidget:
         cards = self._make.row([self._make.box(both) for both in zip(images, self._choices, strict=True)])
         if not ranked:
             return [head, cards, aside]
-        self._send = self._make.button("Send this order", lambda _: self._answer(task, [*self._order]))
+        self._send = self._make.button("Send this order", lambda _: self._rate(task, [*self._order]))
         self._send.disabled = True
         return [head, cards, self._make.row([self._send]), aside]
 
     def _waiting(self, progress: Progress) -> list[Any]:
         if progress.round < 0:
-            words = "The search is drawing the first images"
+            words = "The search is rendering the first images"
         elif progress.complete:
-            words = "Thank you. The search is drawing the next images"
+            words = "Thank you. The search is rendering the next images"
         else:
-            words = "Others are at the last ones"
+            words = "Other raters have the last images"
         return [self._make.text(words), self._make.row(self._undo_and_stop(None))]
 
-    def _undo_and_stop(self, task: Task | None) -> list[Any]:
+    def _undo_and_stop(self, task: RatingTask | None) -> list[Any]:
         return [
             self._make.button("Undo", partial(self._undo, task)),
             self._make.button("Stop", self._on_stop),
@@ -226,7 +226,7 @@ class RatingWidget:
     def _on_stop(self, *_: Any) -> None:
         with self._lock:
             self._task = None
-            self._put([self._make.text("The search is stopping", "Every answer is kept.")])
+            self._put([self._make.text("The search is stopping", "Every rating is kept.")])
         self.stop()
 
     def _pair(self, pair: Sequence[Picture], width: str) -> Any:
@@ -240,8 +240,8 @@ class RatingWidget:
         )
 
     def _put(self, children: Sequence[Any]) -> None:
-        """Show other widgets; those of the question before stay a while, for clicks that are on their way."""
-        gone, self._stale, self._shown = self._stale, self._shown, children
+        """Show other widgets; those of the previous task stay alive a while, for clicks in flight."""
+        old, self._stale, self._shown = self._stale, self._shown, children
         self.box.children = tuple(children)
-        for one in gone:
+        for one in old:
             close(one)

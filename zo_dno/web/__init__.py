@@ -1,1 +1,1 @@
-"""The page on which people rate images."""
+"""Web servers: the page on which people rate images, and rewards behind a URL."""

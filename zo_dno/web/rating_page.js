@@ -1,5 +1,5 @@
 "use strict";
-// Everything works without this file: it adds keys, ranking by taps, and a page that goes on by itself.
+// The page works without this file, which adds keys, ranking by taps, and a waiting page that reloads by itself.
 const body = document.body;
 const form = document.querySelector("main form[data-n]");
 const pictures = [...document.querySelectorAll(".picture")];
@@ -55,12 +55,12 @@ document.addEventListener("keydown", (event) => {
 });
 
 if ("waiting" in body.dataset) {
-  const look = async () => {
+  const poll = async () => {
     try {
-      const answer = await fetch("/state");
-      if (answer.ok && (await answer.text()) !== body.dataset.waiting) return location.replace("/");  // not a reload, which would send a form again
-    } catch { /* the server is away for a moment */ }
-    setTimeout(look, 700);
+      const response = await fetch("/state");
+      if (response.ok && (await response.text()) !== body.dataset.waiting) return location.replace("/");  // a reload would submit a form again
+    } catch { /* the server is unreachable for a moment */ }
+    setTimeout(poll, 700);
   };
-  look();
+  poll();
 }

@@ -1,4 +1,4 @@
-"""The rating page: what is asked, how much is left, the first image beside the best."""
+"""The rating page: the rater's task, the progress of the round, and the first image beside the best."""
 
 import json
 import re
@@ -13,8 +13,8 @@ from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Red
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from zo_dno.judges.plackett_luce import agreement
-from zo_dno.judges.rating_store import Ratings
-from zo_dno.judges.rating_tasks import QUESTIONS, SKIPPED, RatingError
+from zo_dno.judges.rating_store import RatingStore
+from zo_dno.judges.rating_tasks import HEADINGS, SKIPPED, RatingError
 from zo_dno.storage.run_folder import RunFolder
 from zo_dno.web.rating_sessions import Guard, page_token
 from zo_dno.web.server import WebServer
@@ -25,7 +25,7 @@ _MAX_FORM = 16 * 2**10  # bytes
 _MAX_NAME = 40  # characters
 _A_YEAR = 365 * 24 * 3600
 _IMAGE = re.compile(r"[0-9a-f]{64}")
-_OWN = re.compile(r"https?://(localhost|127\.0\.0\.1)(:\d+)?")  # origins of this machine
+_OWN = re.compile(r"https?://(localhost|127\.0\.0\.1)(:\d+)?")  # origins on this machine
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -37,36 +37,40 @@ _HEADERS = {
 
 
 class Page:
-    """Serves a run's rating page from this process.
+    """The server of a run's rating page, in this process.
 
     Args:
-        ratings: of the run.
-        folder: of the run; None if it has none.
+        store: ratings of the run.
+        folder: folder of the run; None if it has none.
         host: address to listen on.
-        port: to listen on; 0 takes any that is free.
+        port: port to listen on; 0 takes any free one.
     Attributes:
-        link: with the token.
-        mark: tells this server from others; it is no secret.
+        link: address of the page with its token.
+        mark: random text that identifies this server; it is not secret.
     Raises:
         InputError: the address cannot be listened on.
     """
 
-    def __init__(self, ratings: Ratings, folder: Path | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, store: RatingStore, folder: Path | None = None, *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         token, self.mark = page_token(folder), secrets.token_hex(8)
         is_searching = (lambda: RunFolder.is_held(folder)) if folder else (lambda: True)
-        self._server = WebServer(page_app(ratings, token, is_searching, self.mark), host, port)
+        self._server = WebServer(page_app(store, token, is_searching, self.mark), host, port)
         self.link = f"{self._server.url}/?token={token}"
         self.run, self.start, self.stop = self._server.run, self._server.start, self._server.stop
 
 
-def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = lambda: True, mark: str = "") -> FastAPI:
-    """Build the page.
+def page_app(
+    store: RatingStore, token: str, is_searching: Callable[[], bool] = lambda: True, mark: str = ""
+) -> FastAPI:
+    """Build the rating page as an ASGI application.
 
     Args:
-        ratings: to show and to add to.
-        token: of the link.
-        is_searching: whether the search is there to take the answers.
-        mark: that a notebook on this machine may know the server by.
+        store: ratings of the run.
+        token: token of the link.
+        is_searching: function that tells whether the search runs and will use the ratings.
+        mark: text by which a notebook on this machine recognises the server.
     """
     app = FastAPI(openapi_url=None)
     guard = Guard(token)
@@ -85,27 +89,27 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
         return rater
 
     def state_of(rater: str) -> str:
-        progress = ratings.progress(rater)
-        return json.dumps([progress.round, progress.answered, ratings.has_task(rater), is_searching()])
+        progress = store.progress(rater)
+        return json.dumps([progress.round, progress.given, store.has_task(rater), is_searching()])
 
     def render(rater: str, message: str = "", status: int = 200) -> HTMLResponse:
-        name, serial = ratings.greet(rater)
-        state = state_of(rater)  # first of all: what changes from here on makes a waiting page load again
+        name, serial = store.greet(rater)
+        state = state_of(rater)  # first: any later change makes a waiting page reload
         page = templates.get_template("rating_page.html").render(
             state=state,
-            task=ratings.next_task(rater),
-            questions=QUESTIONS,
-            progress=ratings.progress(rater),
+            task=store.next_task(rater),
+            headings=HEADINGS,
+            progress=store.progress(rater),
             proof=guard.proof(rater, serial),
             rater=name,
             message=message,
             searching=is_searching(),
-            agreement=_agreement(ratings),
-            **dict(zip(("first", "best"), ratings.before_and_best(), strict=True)),
+            agreement=_agreement(store),
+            **dict(zip(("first", "best"), store.first_and_best(), strict=True)),
         )
         return HTMLResponse(page, status)
 
-    def genuine(rater: str, proof: str) -> int:
+    def verified(rater: str, proof: str) -> int:
         serial = guard.serial(rater, proof)
         if serial is None:
             raise HTTPException(403, "This form was not made by this page.")
@@ -119,17 +123,17 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
             raise HTTPException(401, "The token in this link is not this run's.")
         session = request.cookies.get(guard.cookie)
         session = session if session and guard.rater(session) else guard.new_session()
-        ratings.greet(guard.rater(session) or "", name[:_MAX_NAME].strip())
-        response = RedirectResponse("/", 303)  # so that the token does not stay in the address
+        store.greet(guard.rater(session) or "", name[:_MAX_NAME].strip())
+        response = RedirectResponse("/", 303)  # so that the token leaves the address bar
         response.set_cookie(guard.cookie, session, max_age=_A_YEAR, httponly=True, samesite="lax")
         return response
 
     @app.post("/answer", response_model=None)
-    async def answer(request: Request, rater: Annotated[str, Depends(rater_of)]) -> Response:
+    async def submit(request: Request, rater: Annotated[str, Depends(rater_of)]) -> Response:
         form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
-        serial = genuine(rater, form.get("proof", ""))
+        serial = verified(rater, form.get("proof", ""))
         try:
-            ratings.answer(rater, _whole(form.get("task", "")), _what(form), serial)
+            store.rate(rater, _integer(form.get("task", "")), _rating(form), serial)
         except RatingError as error:
             return render(rater, str(error), 409)
         return RedirectResponse("/", 303)
@@ -137,7 +141,7 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
     @app.post("/undo", response_model=None)
     def undo(rater: Annotated[str, Depends(rater_of)], proof: Annotated[str, Form()] = "") -> Response:
         try:
-            ratings.undo(rater, genuine(rater, proof))
+            store.undo(rater, verified(rater, proof))
         except RatingError as error:
             return render(rater, str(error), 409)
         return RedirectResponse("/", 303)
@@ -146,25 +150,25 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
     def rename(
         rater: Annotated[str, Depends(rater_of)], proof: Annotated[str, Form()] = "", name: Annotated[str, Form()] = ""
     ) -> Response:
-        genuine(rater, proof)
-        ratings.greet(rater, name[:_MAX_NAME].strip())
+        verified(rater, proof)
+        store.greet(rater, name[:_MAX_NAME].strip())
         return RedirectResponse("/", 303)
 
     @app.get("/state")
     def state(rater: Annotated[str, Depends(rater_of)]) -> PlainTextResponse:
-        """Say what a waiting page has to be loaded again for."""
+        """Return the state that a waiting page compares with its own, to know when to reload."""
         return PlainTextResponse(state_of(rater))
 
     @app.get("/here")
     def here(request: Request) -> PlainTextResponse:
-        """Tell pages of this machine, a notebook's among them, that this is the server they look for."""
+        """Return the server's mark to pages on this machine, such as a notebook."""
         origin = request.headers.get("origin", "")
         allowed = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"} if _OWN.fullmatch(origin) else {}
         return PlainTextResponse(mark, headers=allowed)
 
     @app.get("/image/{name}.png")
     def image(name: str, rater: Annotated[str, Depends(rater_of)]) -> Response:
-        png = ratings.png(name) if _IMAGE.fullmatch(name) else None
+        png = store.png(name) if _IMAGE.fullmatch(name) else None
         if png is None:
             raise HTTPException(404, "There is no such image.")
         return Response(png, media_type="image/png")
@@ -180,12 +184,12 @@ def page_app(ratings: Ratings, token: str, is_searching: Callable[[], bool] = la
 
 
 async def _refusal(request: Request, guard: Guard) -> Response | None:
-    """Refuse what is too much, or comes from another page, before anything looks at it."""
+    """Refuse forms that are too many, too large or from another site, before they are parsed."""
     if request.method != "POST":
         return None
     host = request.client.host if request.client else ""
     if not guard.allows(guard.rater(request.cookies.get(guard.cookie)) or host):
-        return HTMLResponse("Too many answers; wait a moment.", 429, {"Retry-After": "1"})
+        return HTMLResponse("Too many ratings; wait a moment.", 429, {"Retry-After": "1"})
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         return HTMLResponse("This form was sent from another page.", 403)
@@ -198,12 +202,12 @@ async def _refusal(request: Request, guard: Guard) -> Response | None:
     return None
 
 
-def _what(form: Mapping[str, str]) -> str | float | list[str]:
-    """Read what a form says: a skip, a rating, a choice or an order."""
+def _rating(form: Mapping[str, str]) -> str | float | list[str]:
+    """Read the rating in a form: a skip, a number, a choice or an order."""
     if "skip" in form:
         return SKIPPED
     if "rating" in form:
-        return float(_whole(form["rating"]))
+        return float(_integer(form["rating"]))
     if "choice" in form:
         return form["choice"]
     if "order" in form:
@@ -214,20 +218,20 @@ def _what(form: Mapping[str, str]) -> str | float | list[str]:
     return [name for _, name in places]
 
 
-def _whole(text: str) -> int:
+def _integer(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text):
         raise RatingError("This form is not complete.")
     return int(text)
 
 
-def _agreement(ratings: Ratings) -> str:
-    """Say how far the raters agree."""
-    everything = ratings.everything()
-    agree, several = agreement((one.rater, one.order) for one in everything if one.order is not None)
+def _agreement(store: RatingStore) -> str:
+    """Describe how far the raters agree."""
+    ratings = store.ratings()
+    agree, several = agreement((one.rater, one.order) for one in ratings if one.order is not None)
     if several:
         return f"raters agree on {agree} of {several} pairs that several of them judged"
     votes: dict[int, list[float]] = {}
-    for one in everything:
+    for one in ratings:
         if one.value is not None:
             votes.setdefault(one.task, []).append(one.value)
     spreads = [max(values) - min(values) for values in votes.values() if len(values) > 1]

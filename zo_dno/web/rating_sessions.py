@@ -1,4 +1,4 @@
-"""Who may use the rating page: a token in the link, sessions that it opens, forms that work once, limits on speed."""
+"""Access to the rating page: the link's token, signed sessions, forms that work once, and rate limits."""
 
 import hashlib
 import hmac
@@ -13,13 +13,13 @@ from zo_dno.web.server import TOKEN
 
 _COOKIE = "zo-dno-rater"
 _FILE = "rating-token"
-_PER_SECOND = 10.0  # forms of a rater, or of an address without a session, that are looked at in the long run
-_AT_ONCE = 60.0  # and in a burst
-_RATERS = 10_000  # whose speed is remembered
+_PER_SECOND = 10.0  # forms per second that one rater, or one address without a session, may submit
+_BURST = 60.0  # forms that may be submitted at once
+_RATERS = 10_000  # raters and addresses whose rate is remembered
 
 
 def page_token(folder: Path | None) -> str:
-    """Return the token of a run's link: the environment's, or one kept in the run's folder for its owner only."""
+    """Return the token of a run's link: the environment's, or one in a file of the run that only its owner can read."""
     if os.environ.get(TOKEN):
         return key_from(TOKEN)
     if folder is None:
@@ -34,49 +34,49 @@ def page_token(folder: Path | None) -> str:
 
 
 class Guard:
-    """Opens sessions to those who have the token, and tells genuine forms from others.
+    """Opens sessions to browsers that bring the token, and verifies sessions and forms.
 
     Args:
-        token: of the link. Sessions and forms are signed with it, so they outlive the server.
+        token: token of the link. It signs sessions and forms, which therefore outlive the server.
     Attributes:
-        cookie: name of the one that holds a session.
+        cookie: name of the cookie that holds a session.
     """
 
     def __init__(self, token: str) -> None:
         self._token = token
-        # One a run: browsers send a host's cookies to all of its ports, so those of two runs would meet.
+        # One name for each run: browsers send a host's cookies to all its ports, where those of two runs would collide.
         self.cookie = f"{_COOKIE}-{self._sign('cookie')[:8]}"
         self._allowances: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def admits(self, token: str) -> bool:
-        """The token is right."""
+        """Whether the token is right."""
         return hmac.compare_digest(token.encode(), self._token.encode())
 
     def new_session(self) -> str:
-        """Make a session, which names a new rater."""
+        """Create a session with a new rater's id."""
         rater = secrets.token_hex(8)
         return f"{rater}.{self._sign('session', rater)}"
 
     def rater(self, session: str | None) -> str | None:
-        """Return the rater whose session this is; None if it is not genuine."""
+        """Return the rater of a session; None if its signature is wrong."""
         rater, _, signature = (session or "").partition(".")
         return rater if hmac.compare_digest(signature.encode(), self._sign("session", rater).encode()) else None
 
     def proof(self, rater: str, serial: int) -> str:
-        """Sign a form for one rater; their next answer uses it up."""
+        """Sign a form for one rater; the next rating invalidates it."""
         return f"{serial}.{self._sign('form', rater, str(serial))}"
 
     def serial(self, rater: str, proof: str) -> int | None:
-        """Return the serial of a form; None if it is not genuine."""
+        """Return the serial of a form; None if its signature is wrong."""
         text, _, signature = proof.partition(".")
         genuine = hmac.compare_digest(signature.encode(), self._sign("form", rater, text).encode())
         return int(text) if genuine else None
 
     def allows(self, who: str) -> bool:
-        """One more form now would not be too many."""
+        """Whether one more form is within the rate limit; it counts as submitted."""
         now = time.monotonic()
-        left, since = self._allowances.pop(who, (_AT_ONCE, now))
-        left = min(_AT_ONCE, left + (now - since) * _PER_SECOND)
+        left, since = self._allowances.pop(who, (_BURST, now))
+        left = min(_BURST, left + (now - since) * _PER_SECOND)
         self._allowances[who] = (left - 1 if left >= 1 else left, now)
         while len(self._allowances) > _RATERS:
             self._allowances.popitem(last=False)

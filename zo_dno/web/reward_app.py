@@ -1,4 +1,4 @@
-"""Any reward behind a URL: the other end of the `http` reward, so that a reward can live in its own environment."""
+"""The server of a reward: the other end of the `http` reward, so that a reward can run in its own environment."""
 
 import base64
 import binascii
@@ -23,23 +23,23 @@ from zo_dno.types import Score
 from zo_dno.version import __version__
 from zo_dno.web.starlette_body import keep_body
 
-MAX_BODY = 64 * 2**20  # bytes of a request, unpacked
-MAX_PIXELS = 2**24  # of one image: 4,096 x 4,096
-MAX_WAITING = 256  # calls that wait for the reward before further ones are sent away
+MAX_BODY = 64 * 2**20  # bytes of a request, decompressed
+MAX_PIXELS = 2**24  # pixels of one image: 4,096 x 4,096
+MAX_WAITING = 256  # requests that wait for the reward; further ones are refused
 _FORMATS = ("PNG", "JPEG", "WEBP")
-_OPEN = ("/health", "/docs", "/openapi.json")  # to everybody
+_OPEN = ("/health", "/docs", "/openapi.json")  # paths that need no token
 
 
-class Asked(BaseModel):
-    """What `POST /score` takes."""
+class ScoreRequest(BaseModel):
+    """Body of `POST /score`."""
 
     model_config = ConfigDict(extra="forbid")
     images: Annotated[list[str], Field(min_length=1, description="PNG, JPEG or WebP files in base64")]
-    prompts: Annotated[list[str], Field(description="what each image was drawn for")]
+    prompts: Annotated[list[str], Field(description="prompt of each image")]
 
 
-class Scored(BaseModel):
-    """The score of one image; without a value it is missing, and `error` says why."""
+class ImageScore(BaseModel):
+    """Score of one image; a score without a value is missing, and `error` gives the reason."""
 
     value: float | None
     error: str | None = None
@@ -49,14 +49,14 @@ class Scored(BaseModel):
     tokens: int = 0
 
 
-class Answered(BaseModel):
-    """What `POST /score` answers: a score for each image, in order."""
+class ScoreResponse(BaseModel):
+    """Response of `POST /score`: a score for each image, in order."""
 
-    scores: list[Scored]
+    scores: list[ImageScore]
 
 
 class About(BaseModel):
-    """Which reward this is."""
+    """Name, version and settings of the reward."""
 
     name: str
     unit: str
@@ -70,15 +70,15 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
     """Build the server of a reward.
 
     Args:
-        reward: to serve.
-        token: that every call for scores must bring as `Authorization: Bearer ...`; "" asks for none.
-        most_images: in one call.
-        in_flight: calls of the reward at once; by default as its terms say.
+        reward: reward to serve.
+        token: token that requests for scores must bring as `Authorization: Bearer ...`; "" requires none.
+        most_images: most images in one request.
+        in_flight: most calls of the reward at once; by default that of its call policy.
     Returns:
         an ASGI application: `POST /score`, `GET /version`, `GET /health`, and `/openapi.json`, which describes them.
     """
     app = FastAPI(title=f"zo-dno reward {reward.name}", version=__version__, description=f"Scores in {reward.unit}.")
-    places, waiting = anyio.CapacityLimiter(in_flight or reward.policy.in_flight), 0
+    slots, waiting = anyio.CapacityLimiter(in_flight or reward.policy.in_flight), 0
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Any]]) -> Any:
@@ -90,47 +90,47 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
 
     @app.get("/health")
     async def health() -> dict[str, str]:
-        """Answer as soon as the reward can be asked."""
+        """Respond as soon as the reward can score."""
         return {"status": "ok"}
 
     @app.get("/version")
     async def version() -> About:
-        """Say which reward this is."""
+        """Return name, version and settings of the reward."""
         settings = {name: _plain(value) for name, value in reward.settings.items()}
         return About(
             name=reward.name, unit=reward.unit, version=reward.version, settings=settings, most_images=most_images
         )
 
     @app.post("/score")
-    async def score(asked: Asked) -> Answered:
-        """Score images. 503 and 429 are worth trying again; a score that is missing for good comes with 200."""
+    async def score(request: ScoreRequest) -> ScoreResponse:
+        """Score images. 503 and 429 are worth a retry; a score that is missing permanently comes with 200."""
         nonlocal waiting
-        if not len(asked.images) == len(asked.prompts) <= most_images:
+        if not len(request.images) == len(request.prompts) <= most_images:
             expected = f"expected as many prompts as images, at most {most_images}"
-            raise HTTPException(422, f"{expected}; got {len(asked.images)} images and {len(asked.prompts)} prompts")
+            raise HTTPException(422, f"{expected}; got {len(request.images)} images and {len(request.prompts)} prompts")
         if waiting >= MAX_WAITING:
             raise HTTPException(503, "too many calls are waiting", headers={"Retry-After": "1"})
         waiting += 1
         try:
-            async with places:
-                images = await anyio.to_thread.run_sync(lambda: [*map(_image, asked.images)])
-                outcome = await _outcome(reward, images, asked.prompts)
+            async with slots:
+                images = await anyio.to_thread.run_sync(lambda: [*map(_image, request.images)])
+                outcome = await _outcome(reward, images, request.prompts)
         finally:
             waiting -= 1
-        return _answered(outcome, len(images))
+        return _response(outcome, len(images))
 
     return app
 
 
 async def _outcome(reward: Reward, images: list[np.ndarray], prompts: list[str]) -> list[Score] | Failure:
-    parts: list[Any] = []
+    scores: list[Any] = []
     for start in range(0, len(images), reward.batch):
-        some, words = images[start : start + reward.batch], prompts[start : start + reward.batch]
-        outcome = await _call(reward, some, words)
+        end = start + reward.batch
+        outcome = await _call(reward, images[start:end], prompts[start:end])
         if isinstance(outcome, Failure):
             return outcome
-        parts += outcome
-    return parts
+        scores += outcome
+    return scores
 
 
 async def _call(reward: Reward, images: list[np.ndarray], prompts: list[str]) -> list[Score] | Failure:
@@ -143,15 +143,15 @@ async def _call(reward: Reward, images: list[np.ndarray], prompts: list[str]) ->
         return Failure("timeout", f"no response within {reward.policy.timeout:g} s", transient=True, billed=True)
 
 
-def _answered(outcome: list[Score] | Failure, n: int) -> Answered:
+def _response(outcome: list[Score] | Failure, n: int) -> ScoreResponse:
     if isinstance(outcome, Failure):
         if outcome.transient:
             wait = {} if outcome.retry_after is None else {"Retry-After": f"{outcome.retry_after:.0f}"}
             raise HTTPException(503, f"{outcome.kind}: {outcome.message}", headers=wait)
-        return Answered(scores=[Scored(value=None, error=outcome.message, kind=outcome.kind)] * n)
-    return Answered(
+        return ScoreResponse(scores=[ImageScore(value=None, error=outcome.message, kind=outcome.kind)] * n)
+    return ScoreResponse(
         scores=[
-            Scored(
+            ImageScore(
                 value=None if one.missing else one.value,
                 **{name: getattr(one, name) for name in ("error", "kind", "raw", "cost", "tokens")},
             )
@@ -161,7 +161,7 @@ def _answered(outcome: list[Score] | Failure, n: int) -> Answered:
 
 
 async def _read(request: Request) -> JSONResponse | None:
-    """Read a request up to the limit, unpacked where it is packed, or refuse it; its headers are not believed."""
+    """Read and decompress a request up to the limit, or refuse it; its Content-Length is not trusted."""
     content = bytearray()
     packed = request.headers.get("content-encoding", "identity").lower()
     if packed not in ("identity", "gzip"):

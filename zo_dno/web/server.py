@@ -1,4 +1,4 @@
-"""A web server in this process: on loopback unless told otherwise, and never open to others without a token."""
+"""A web server in this process, on loopback by default, and never open to other machines without a token."""
 
 import ipaddress
 import os
@@ -10,16 +10,16 @@ from zo_dno.errors import InputError
 from zo_dno.oracle.http_client import key_from
 
 TOKEN = "ZO_DNO_TOKEN"
-OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"]  # that a server on loopback answers to
+OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"]  # host names that a server on loopback accepts
 
 
 class WebServer:
     """Serves an ASGI application.
 
     Args:
-        app: to serve.
+        app: ASGI application to serve.
         host: address to listen on.
-        port: to listen on; 0 takes any that is free.
+        port: port to listen on; 0 takes any free one.
     Raises:
         InputError: the address cannot be listened on.
     """
@@ -28,9 +28,9 @@ class WebServer:
         import uvicorn
         from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-        self._socket = _listening(host, port)  # from now on nobody is sent away, though the server only starts
+        self._socket = _listening(host, port)  # connections are queued from now on, before the server starts
         self.host, self.port = host, int(self._socket.getsockname()[1])
-        if is_loopback(host):  # a page of another name that was made to point here is refused
+        if is_loopback(host):  # refuses DNS names that resolve to this machine
             app = TrustedHostMiddleware(app, OWN_NAMES, www_redirect=False)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False
@@ -40,7 +40,7 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        """Its address, such as http://127.0.0.1:8000."""
+        """Address of the server, such as http://127.0.0.1:8000."""
         return url_of(self.host, self.port)
 
     def run(self) -> None:
@@ -48,12 +48,12 @@ class WebServer:
         self._server.run(sockets=[self._socket])
 
     def start(self) -> None:
-        """Serve in a thread of its own until `stop`."""
+        """Serve in another thread until `stop`."""
         self._thread = threading.Thread(target=self.run, name="zo-dno web", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End what `start` began."""
+        """Stop the server that `start` started."""
         if self._thread is not None:
             self._server.should_exit = True
             self._thread.join(timeout=5)
@@ -61,13 +61,13 @@ class WebServer:
 
 
 def url_of(host: str, port: int) -> str:
-    """Write the address that others reach a server by, such as http://127.0.0.1:8000."""
+    """Return the address by which clients reach a server, such as http://127.0.0.1:8000."""
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
     return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
 def free_port(host: str, port: int) -> int:
-    """Return the port, for servers that take no socket; any that is free for 0.
+    """Return the port, for servers that accept no socket; for 0, any free one.
 
     Raises:
         InputError: the address cannot be listened on.
@@ -89,7 +89,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(host: str) -> bool:
-    """Only this machine can reach the address."""
+    """Whether only this machine can reach the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -97,10 +97,10 @@ def is_loopback(host: str) -> bool:
 
 
 def token_for(host: str, variable: str = TOKEN) -> str:
-    """Read the token that clients must bring; on loopback there need be none.
+    """Read the token that clients must bring; on loopback it may be missing.
 
     Raises:
-        InputError: others can reach the address, and there is no token.
+        InputError: other machines can reach the address, and there is no token.
     """
     if os.environ.get(variable):
         return key_from(variable)

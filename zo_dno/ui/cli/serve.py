@@ -59,13 +59,13 @@ def rate(
 
     The link holds a token that is kept in the run's folder, or the environment variable ZO_DNO_TOKEN.
     """
-    from zo_dno.judges.rating_store import RATINGS, Ratings
+    from zo_dno.judges.rating_store import RATINGS, RatingStore
     from zo_dno.storage.run_folder import check_is_run
     from zo_dno.web.rating_page import Page
 
     check_is_run(folder)
     if not (folder / RATINGS).exists():
         raise InputError(f"run must have the reward human; {folder} has no {RATINGS}.")
-    page = Page(Ratings(folder / RATINGS), folder, host=host, port=port)
+    page = Page(RatingStore(folder / RATINGS), folder, host=host, port=port)
     print(f"Rate the images at {page.link}", flush=True)
     page.run()
