@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-import time
+import threading
 from email.parser import BytesParser
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,8 +30,10 @@ from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.http import HTTP, fill
 from zo_dno.run.make_reward import make_reward
 from zo_dno.types import Query
+from zo_dno.ui.cli import main as cli
 from zo_dno.web import reward_app as serving
 from zo_dno.web.reward_app import reward_app
+from zo_dno.web.server import WebServer
 
 KEY = "sk-very-secret-0123456789"
 FAST = {"attempts": 2, "first_wait": 0.01}
@@ -301,19 +303,11 @@ def test_a_client_opens_again_after_it_was_closed(tmp_path):
 
 @pytest.fixture(scope="module")
 def served():
-    """`zo-dno serve-reward brightness` in a process of its own, with a token."""
-    command = [sys.executable, "-m", "zo_dno.ui.cli.main", "serve-reward", "brightness", "--port", "0"]
-    environment = {**os.environ, "ZO_DNO_TOKEN": KEY}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        url = process.stdout.readline().split()[-1]
-        for _ in range(100):
-            try:
-                httpx2.get(url.replace("/score", "/health"), trust_env=False).raise_for_status()
-                break
-            except httpx2.ConnectError:
-                time.sleep(0.1)
-        yield url
-        process.kill()
+    """The server of `brightness` in this process, with a token, as `zo-dno serve-reward brightness` starts it."""
+    server = WebServer(reward_app(make_reward("brightness"), token=KEY))
+    server.start()
+    yield f"{server.url}/score"
+    server.stop()
 
 
 class TestServedReward:
@@ -341,13 +335,26 @@ class TestServedReward:
         other_name = {"host": "evil.example", "authorization": f"Bearer {KEY}"}
         assert httpx2.get(f"{base}/version", headers=other_name, trust_env=False).status_code == 400
 
-    def test_others_need_a_token(self):
-        environment = {name: text for name, text in os.environ.items() if name != "ZO_DNO_TOKEN"}
-        command = [sys.executable, "-m", "zo_dno.ui.cli.main", "serve-reward", "brightness", "--host", "0.0.0.0"]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == 2
-        assert "a token must be set" in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+    @pytest.mark.slow
+    def test_the_command_serves_in_a_process_of_its_own(self):
+        command = [sys.executable, "-m", "zo_dno.ui.cli.main", "serve-reward", "brightness", "--port", "0"]
+        environment = {**os.environ, "ZO_DNO_TOKEN": KEY}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            url = process.stdout.readline().split()[-1]
+            headers, body = {"authorization": f"Bearer {KEY}"}, {"images": [picture()], "prompts": [""]}
+            scored = httpx2.post(url, headers=headers, json=body, trust_env=False, timeout=60)
+            process.kill()
+        assert scored.json()["scores"][0]["value"] == 1
+
+    def test_other_machines_need_a_token(self, monkeypatch, capsys):
+        monkeypatch.delenv("ZO_DNO_TOKEN", raising=False)
+        monkeypatch.setattr(sys, "argv", ["zo-dno", "serve-reward", "brightness", "--host", "0.0.0.0"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        error = capsys.readouterr().err
+        assert ended.value.code == 2
+        assert "a token must be set" in error
+        assert len(error.strip().splitlines()) == 1
 
 
 def picture(side=8, kind="PNG"):
@@ -387,13 +394,15 @@ class TestServer:
         assert client.post("/score", content=b"x", headers={"content-encoding": "br"}).status_code == 415
 
     def test_a_reward_that_hangs_is_given_up(self):
-        def slow(images, prompts):
-            time.sleep(1)
+        released = threading.Event()
 
-        slow.policy = CallPolicy(timeout=0.05)
-        response = TestClient(reward_app(make_reward(slow))).post(
-            "/score", json={"images": [picture()], "prompts": [""]}
-        )
+        def hanging(images, prompts):
+            released.wait()
+
+        hanging.policy = CallPolicy(timeout=0.05)
+        client = TestClient(reward_app(make_reward(hanging)))
+        response = client.post("/score", json={"images": [picture()], "prompts": [""]})
+        released.set()
         assert (response.status_code, response.json()["detail"]) == (503, "timeout: no response within 0.05 s")
 
     def test_failures_stay_what_they_are(self):

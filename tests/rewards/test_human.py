@@ -19,6 +19,8 @@ from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED, RatingError
 from zo_dno.rewards.human import Human
 from zo_dno.storage.ledger import Ledger
+from zo_dno.storage.run_folder import CONFIG
+from zo_dno.ui.cli import main
 
 SMALL = {"queries": 16, "strategy_options": {"population": 8}}
 
@@ -132,7 +134,10 @@ def test_populations_are_linked_by_anchors(tmp_path):
     assert sum(first) / 8 > sum(second) / 8 + 0.5
 
 
-def test_a_run_that_is_killed_goes_on_and_asks_nothing_twice(tmp_path):
+@pytest.mark.slow
+def test_a_killed_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
+    """The fast twin, which stops a run instead of killing it, is in tests/ui/test_rating_cell.py."""
+
     def say(task):
         return max(task.shown, key=number_of)
 
@@ -249,13 +254,19 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
     assert store.n_ratings() == 14
 
 
-def test_rate_says_what_is_wrong(tmp_path):
+def test_rate_says_what_is_wrong(tmp_path, monkeypatch, capsys):
+    (run := tmp_path / "run").mkdir()
+    (run / CONFIG).touch()
+    RatingStore(run / RATINGS).close()
     for arguments, message in (
-        ([tmp_path / "nothing"], "Error: "),
-        ([tmp_path, "--host", "256.1.1.1"], "Error: "),
+        ([tmp_path / "nothing"], "Error: run must be the folder of a run"),
+        ([tmp_path, "--host", "256.1.1.1"], "Error: run must be the folder of a run"),
+        ([run, "--host", "192.0.2.1"], "Error: host and port must be free to listen on; 192.0.2.1:8012"),
     ):
-        process = cli("rate", *arguments)
-        output = process.stdout.read()
-        assert process.wait() == 2
+        monkeypatch.setattr(sys, "argv", ["zo-dno", "rate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        output = capsys.readouterr().err
+        assert ended.value.code == 2
         assert output.startswith(message)
         assert len(output.strip().splitlines()) == 1

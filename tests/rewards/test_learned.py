@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -448,18 +447,20 @@ class TestLoading:
         assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
 
     def test_happens_once_even_when_threads_ask_together(self) -> None:
-        calls, started = [], threading.Barrier(4)
+        calls, started, asking = [], threading.Barrier(4), threading.Semaphore(0)
 
         @read_once
         def load(name: str) -> object:
             calls.append(name)
-            time.sleep(0.05)
+            for _ in range(4):  # until every thread is about to ask
+                asking.acquire()
             return object()
 
         found: list[object] = []
 
         def ask() -> None:
             started.wait()
+            asking.release()
             found.append(load("a"))
 
         threads = [threading.Thread(target=ask) for _ in range(4)]

@@ -3,7 +3,6 @@ import base64
 import io
 import json
 import threading
-import time
 from collections import Counter
 
 import numpy as np
@@ -192,26 +191,32 @@ class TestFailures:
             score(VLMCompare(f"{url}/v1", "a,b"), PICTURES)
 
     def test_a_call_that_hangs_is_given_up(self):
-        def slow(asked):
-            time.sleep(0.3)
+        released = threading.Event()
+
+        def hanging(asked):
+            released.wait()
             return brighter(asked)
 
-        with answering(slow) as (url, _), pytest.raises(CallError, match=r"no response within 0\.1 s"):
-            score(VLMCompare(f"{url}/v1", "judge", timeout=0.1), PICTURES[:2])
+        with answering(hanging) as (url, _):
+            with pytest.raises(CallError, match=r"no response within 0\.1 s"):
+                score(VLMCompare(f"{url}/v1", "judge", timeout=0.1), PICTURES[:2])
+            released.set()
 
     def test_no_more_calls_are_under_way_than_asked_for(self):
-        running, most, lock = 0, 0, threading.Lock()
+        running, most, lock, first_three = 0, 0, threading.Lock(), threading.Barrier(3)
 
         def counting(asked):
             nonlocal running, most
             with lock:
                 running, most = running + 1, max(most, running + 1)
-            time.sleep(0.01)
+                is_early = len(calls) <= 3
+            if is_early:
+                first_three.wait(timeout=60)
             with lock:
                 running -= 1
             return brighter(asked)
 
-        with answering(counting) as (url, _):
+        with answering(counting) as (url, calls):
             score(VLMCompare(f"{url}/v1", "judge", at_once=3), PICTURES)
         assert most == 3
 

@@ -92,11 +92,11 @@ class TestInTheBrowser:
 
     def test_two_runs_do_not_meet(self, browser, store, page):
         """A browser sends the cookies of one port to all ports of the host."""
-        other_ratings = RatingStore(None)
-        other = Page(other_ratings)
+        other_store = RatingStore(None)
+        other = Page(other_store)
         other.start()
-        for store in (store, other_ratings):
-            store.post(FILES.items(), "", [("rate", (name,)) for name in NAMES[:2]])
+        for each in (store, other_store):
+            each.post(FILES.items(), "", [("rate", (name,)) for name in NAMES[:2]])
         with tab(browser, page.link) as first:
             expect(first.get_by_text("2 left")).to_be_visible()
             second = first.context.new_page()
@@ -106,7 +106,7 @@ class TestInTheBrowser:
             first.get_by_role("button", name="7", exact=True).click()
             expect(first.get_by_text("1 left")).to_be_visible()
         other.stop()
-        assert (store.n_ratings(), other_ratings.n_ratings()) == (1, 1)
+        assert (store.n_ratings(), other_store.n_ratings()) == (1, 1)
 
     def test_nothing_is_opened_that_does_not_know_the_mark(self, browser, page):
         """The browser is on another machine, where something else has the port, and must not be given the token."""
@@ -206,7 +206,9 @@ def test_a_kernel_that_is_interrupted_ends_the_search_at_once():
         assert notebook_kernel.printed == "interrupted 4\n"
 
 
+@pytest.mark.slow
 def test_a_run_shows_its_progress_in_the_cell() -> None:
+    """The fast twin is tests/results/test_progress_cell.py."""
     code = """
 import zo_dno
 from tests.support.toys import ToyGenerator
