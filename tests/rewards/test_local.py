@@ -570,7 +570,7 @@ class TestCommand:
         os.kill(*pids_in(pids, 1), 9)
 
     def test_two_run_at_once(self, tmp_path):
-        """Each program waits until two have started; the last line of the log would be too late for a third."""
+        """Each program waits until two have started."""
         log = tmp_path / "log"
         two = f"until [ $(grep -c ^1 {log}) -ge 2 ]; do sleep 0.01; done"
         reward = make_reward(
