@@ -1,4 +1,4 @@
-"""How beautiful people would find an image, whatever the prompt, by LAION's improved aesthetic predictor."""
+"""The beauty of an image, regardless of the prompt, by LAION's improved aesthetic predictor."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,12 @@ class Aesthetic(LearnedReward):
     """Rating that people would give the image, on a scale of 1 to 10 that is not enforced; most lie in 4 to 7.
 
     A stack of linear layers on CLIP's embedding of the image, trained on ratings of pictures (Schuhmann et al. 2022,
-    arXiv:2210.08402, and its repository improved-aesthetic-predictor). The prompt does not count.
+    arXiv:2210.08402, and its repository improved-aesthetic-predictor). The prompt is ignored.
 
     Args:
-        model: folder or hub name of the CLIP that the head was trained on.
-        head: file with the linear layers layers.<number>.weight and .bias, safetensors or .pth, or a folder with one;
-            or OWNER/NAME/FILE on the hub.
+        model: folder or hub name of the CLIP model that the head was trained on.
+        head: file with the linear layers layers.<number>.weight and .bias, safetensors or .pth; or a folder with one
+            such file; or OWNER/NAME/FILE on the hub.
     """
 
     name = "aesthetic"

@@ -1,4 +1,4 @@
-"""How bright the displayed image is."""
+"""The brightness of the displayed image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

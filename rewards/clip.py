@@ -1,4 +1,4 @@
-"""How well image and prompt agree, by a CLIP model (Radford et al. 2021, arXiv:2103.00020)."""
+"""The agreement of image and prompt, by a CLIP model (Radford et al. 2021, arXiv:2103.00020)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,10 @@ class CLIP:
     """A CLIP model that turns images and texts into unit vectors of one space.
 
     Attributes:
-        network: transformers' CLIPModel, to be asked for features.
-        tokenizer: the checkpoint's own.
-        processor: the checkpoint's own scaling, cropping and normalising of images, by PIL.
-        scale: exp(logit_scale), in float32: bfloat16 would move it by a percent.
+        network: transformers' CLIPModel, which computes features.
+        tokenizer: tokenizer of the checkpoint.
+        processor: image processor of the checkpoint, which scales, crops and normalises by PIL.
+        scale: exp(logit_scale) in float32; bfloat16 would change it by a percent.
     """
 
     network: Any
@@ -33,7 +33,7 @@ class CLIP:
 
     @property
     def side(self) -> int:
-        """Pixels that a square image has for the network."""
+        """Side of the network's square images, in pixels."""
         return int(self.network.config.vision_config.image_size)
 
     def embed_images(self, images: "list[Image.Image]") -> "Tensor":
@@ -64,7 +64,7 @@ class ClipScore(LearnedReward):
     """100 max(cosine, 0) of image and prompt in CLIP's space, in [0, 100]; most prompts and images lie in 15 to 40.
 
     Hessel et al. (2021, arXiv:2104.08718) scale by 2.5, so divide by 40 for theirs; and they write "A photo depicts"
-    before a caption, which is not done here.
+    before a caption, which this reward does not.
 
     Args:
         model: folder or hub name of any CLIP that transformers loads as CLIPModel.

@@ -1,4 +1,4 @@
-"""How colourful people find an image."""
+"""The colourfulness of an image, as people perceive it."""
 
 import math
 from collections.abc import Sequence

@@ -11,10 +11,10 @@ from zo_dno.oracle.combination.term import Term, terms_of
 
 @dataclass(frozen=True)
 class WeightedSum(Combination):
-    """Sum of the parts' values, each times its weight and in standard deviations above its mean over prior draws.
+    """Sum of the terms' values, each times its weight and in standard deviations above its mean over prior draws.
 
     Args:
-        standardise: False sums the values as they are, in their own units.
+        standardise: whether values are standardised; False sums them in their own units.
     """
 
     name = "weighted_sum"
@@ -27,7 +27,7 @@ class WeightedSum(Combination):
 
 @dataclass(frozen=True)
 class Product(Combination):
-    """Product of the parts' values as they are; where one is negative the score is missing."""
+    """Product of the terms' values as they are; the score is missing where one is negative."""
 
     name = "product"
 
@@ -40,10 +40,10 @@ class Product(Combination):
 
 @dataclass(frozen=True)
 class Min(Combination):
-    """The lowest of the parts' values, in standard deviations above their means over prior draws.
+    """The lowest of the terms' values, in standard deviations above their means over prior draws.
 
     Args:
-        standardise: False takes the values as they are, for parts of one unit.
+        standardise: whether values are standardised; False is for terms of one unit.
     """
 
     name = "min"
@@ -58,8 +58,8 @@ class Constrained(Combination):
     """The value of one reward as it is; only images that meet all thresholds of `require` may win.
 
     Args:
-        reward: that counts: a name, a Reward, a function, or details as of a part. Name and unit are its own.
-        parts: further rewards that thresholds may name, where their own name does not say enough.
+        reward: reward that counts: a name, a Reward, a function, or details as for a term; it gives name and unit.
+        parts: further rewards that thresholds may name, where their own name is ambiguous.
     """
 
     name = "constrained"

@@ -1,4 +1,4 @@
-"""Scores by a program: it is given an image file, and the last line that it prints is the number."""
+"""The `command` reward: the number in the last line that a program prints about an image file."""
 
 import asyncio
 import math
@@ -29,15 +29,15 @@ class Command(Reward):
     """The number in the last line that a program prints about an image, in the program's unit.
 
     The program is started for each image, in the current folder and without a shell. One that takes longer than the
-    reward's `timeout` is killed with all that it started. Exit code 75 (EX_TEMPFAIL of sysexits.h) asks to be tried
-    again; any other but 0 is a failure for good.
+    reward's `timeout` is killed with all its child processes. Exit code 75 (EX_TEMPFAIL of sysexits.h) asks for a
+    retry; any other code but 0 is a permanent failure.
 
     Args:
         command: program and arguments, with quotes as in a shell. {image} stands for the path of a PNG file and
-            {prompt} for its prompt, as an argument or within one. The program and arguments that are files are known
-            by their content.
-        unit: of the number.
-        version: raise it when the numbers change for a reason that is not in those files.
+            {prompt} for its prompt, as an argument or within one. The program and arguments that are files are
+            identified by their content.
+        unit: unit of the number.
+        version: version of the numbers, to be raised when they change for a reason outside those files.
     Raises:
         InputError: there is no such program, a file cannot be read, or {image} is missing.
     """
@@ -82,7 +82,7 @@ class Command(Reward):
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:
-    """Put the values in, once: a prompt may look like a placeholder."""
+    """Replace the placeholders in one pass, since a prompt may look like a placeholder."""
     return _PLACEHOLDER.sub(lambda found: values[found[1]], word)
 
 
@@ -90,6 +90,6 @@ def _number(line: str) -> Score:
     try:
         return Score(float(line))
     except ValueError:
-        said = repr(one_line(line)[:EXCERPT]) if line else "no output"
-        error = f"the last line must be a number; got {said}"
+        shown = repr(one_line(line)[:EXCERPT]) if line else "no output"
+        error = f"the last line must be a number; got {shown}"
         return Score(math.nan, kind="not a number", error=error, raw=line[:EXCERPT])

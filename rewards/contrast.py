@@ -1,4 +1,4 @@
-"""How far light and dark are apart."""
+"""The contrast between light and dark."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

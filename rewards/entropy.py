@@ -1,4 +1,4 @@
-"""How evenly an image uses the grey levels."""
+"""The entropy of an image's grey levels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from zo_dno.reward import Reward
 
 @dataclass(frozen=True)
 class Entropy(Reward):
-    """Shannon entropy of the luma's histogram of 256 grey levels, in [0, 8] bits; where they lie is no matter."""
+    """Shannon entropy of the luma's histogram of 256 grey levels, in [0, 8] bits; positions do not count."""
 
     name = "entropy"
     unit = "bits"
     range = (0.0, 8.0)
 
     def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
-        return [abs(image.convert("L").entropy()) for image in images]  # of one level alone it is -0.0
+        return [abs(image.convert("L").entropy()) for image in images]  # a single level gives -0.0

@@ -1,4 +1,4 @@
-"""The size of an image as a file, in whatever format."""
+"""The base of rewards for the size of an image file."""
 
 import io
 from abc import abstractmethod
@@ -15,8 +15,8 @@ class FileSize(Reward):
     """Size in kB (1,000 bytes) of the file that Pillow writes of an image.
 
     Attributes:
-        format: as Pillow calls it.
-        limits: option -> smallest and largest value.
+        format: Pillow's name of the file format.
+        limits: smallest and largest value of each option.
         sign: 1 where large files score high, -1 where small ones do.
     """
 
@@ -37,7 +37,7 @@ class FileSize(Reward):
     @property
     @abstractmethod
     def encoder(self) -> Mapping[str, Any]:
-        """What Pillow's encoder is told."""
+        """Options of Pillow's encoder."""
         ...
 
     def _kilobytes(self, image: Image.Image) -> float:

@@ -1,4 +1,4 @@
-"""Which image people would prefer for a prompt, by the Human Preference Score v2 (Wu et al. 2023, arXiv:2306.09341)."""
+"""People's preference among images of a prompt, by the Human Preference Score v2 (Wu et al. 2023, arXiv:2306.09341)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-# Names that open_clip gives the parts of a CLIP, and transformers' names, in the order in which they are replaced.
+# Names of modules in open_clip and in transformers, in the order in which they are replaced.
 _BLOCKS = "transformer.resblocks."
 _WHOLE_NAMES = {
     "logit_scale": "logit_scale",
@@ -23,11 +23,11 @@ _WHOLE_NAMES = {
     "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
     "visual.proj": "visual_projection.weight",
 }
-_PARTS = {
+_MODULES = {
     f"visual.{_BLOCKS}": "vision_model.encoder.layers.",
     _BLOCKS: "text_model.encoder.layers.",
     "visual.conv1.": "vision_model.embeddings.patch_embedding.",
-    "visual.ln_pre.": "vision_model.pre_layrnorm.",  # spelt so
+    "visual.ln_pre.": "vision_model.pre_layrnorm.",  # spelt like this in transformers
     "visual.ln_post.": "vision_model.post_layernorm.",
     "token_embedding.": "text_model.embeddings.token_embedding.",
     "ln_final.": "text_model.final_layer_norm.",
@@ -43,12 +43,12 @@ _PARTS = {
 class HPS(LearnedReward):
     """Cosine of image and prompt in the space of a CLIP trained on people's choices, in [-1, 1]; most are 0.2 to 0.35.
 
-    It is what the authors' package returns; their tables print 100 times it. Images are scaled to fit a square and
-    padded with black, as theirs are, and not cropped.
+    The authors' package returns the same value; their tables print it times 100. Images are scaled to fit a square and
+    padded with black, as in that package, and not cropped.
 
     Args:
-        model: file that open_clip reads, such as the authors' HPS_v2.1_compressed.pt or HPS_v2_compressed.pt, locally
-            or as OWNER/NAME/FILE on the hub; or folder or hub name of the same as transformers saves it.
+        model: file in open_clip's format, such as the authors' HPS_v2.1_compressed.pt or HPS_v2_compressed.pt, locally
+            or as OWNER/NAME/FILE on the hub; or folder or hub name of a model in transformers' format.
         base: folder or hub name with the configuration, tokenizer and image processor for such a file, without weights.
     """
 
@@ -104,9 +104,9 @@ def from_open_clip(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
     for name, tensor in tensors.items():
         new = _WHOLE_NAMES.get(name, name)
         if new == name:
-            for part, replacement in _PARTS.items():
-                new = new.replace(part, replacement)
-        if ".in_proj_" in new:  # query, key and value stand on each other
+            for module, replacement in _MODULES.items():
+                new = new.replace(module, replacement)
+        if ".in_proj_" in new:  # query, key and value are stacked
             for letter, third in zip("qkv", tensor.chunk(3), strict=True):
                 renamed[new.replace("in_proj_", f"{letter}_proj.")] = third
         else:

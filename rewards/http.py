@@ -1,4 +1,4 @@
-"""Scores by a server: images are posted, and a number is read from the answer."""
+"""The `http` reward: scores that a server returns for posted images."""
 
 import asyncio
 import base64
@@ -26,35 +26,35 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _TEMPLATE: dict[str, Any] = {"images": "{images}", "prompts": "{prompts}"}
-_MOST = 10**9  # tokens, or money, of one answer that are believed
-_NO_MATTER = ("unit", "batch", "key_env", "key_header", "key_prefix", "ca", "compress")  # to the score
+_MOST = 10**9  # more tokens, or money, for one response are not plausible
+_NOT_IN_IDENTITY = ("unit", "batch", "key_env", "key_header", "key_prefix", "ca", "compress")  # the score is the same
 
 
 @dataclass(frozen=True)
 class HTTP(Reward):
-    """A number that a server answers, in the server's unit.
+    """Number that a server returns, in the server's unit.
 
-    As it is, it speaks with `zo-dno serve-reward`. For any other server, say what to post and where the number is.
+    The defaults fit `zo-dno serve-reward`. Other servers need `request`, `pointer` and perhaps more.
 
     Args:
-        url: to post to. {prompt} and {image} in it stand for the prompt and for the PNG in base64, percent-encoded.
-        request: what is posted, as an object or its JSON. In its strings {image} stands for a PNG in base64 and
+        url: URL of the server. {prompt} and {image} in it stand for the prompt and the PNG in base64, percent-encoded.
+        request: body of the request, as an object or its JSON. In its strings {image} stands for a PNG in base64 and
             {prompt} for its prompt; {images} and {prompts} alone in a string stand for the lists of a call.
         pointer: JSON pointer (RFC 6901) to the number, or to the list of a call's numbers. null is a missing score;
             an object may bring `value`, `error`, `cost`, `tokens` and `raw`.
-        body: how it is posted: "json"; "multipart", where the PNG are files called `image` and the strings of
-            `request` form fields; or "none", where the url says everything.
-        method: of the call.
-        batch: images a call.
-        unit: of the numbers.
-        version: raise it when the server's numbers change.
-        lowest: smallest number that can be right.
-        highest: largest number that can be right.
+        body: encoding of the body: "json"; "multipart", where the PNGs are files called `image` and the strings of
+            `request` form fields; or "none", where the URL holds everything.
+        method: HTTP method.
+        batch: number of images in one request.
+        unit: unit of the numbers.
+        version: version of the server's numbers, to be raised when they change.
+        lowest: smallest plausible number.
+        highest: largest plausible number.
         key_env: environment variable that holds the API key.
         key_header: header that carries the key.
         key_prefix: text before the key in the header.
         ca: file of the authorities to trust; by default the system's. Proxies are the environment's.
-        compress: post with gzip, which servers must understand.
+        compress: whether to compress requests with gzip, which the server must support.
     Raises:
         InputError: an option does not fit, or the key is missing.
     """
@@ -98,11 +98,11 @@ class HTTP(Reward):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name not in _NO_MATTER}
+        return {name: value for name, value in asdict(self).items() if name not in _NOT_IN_IDENTITY}
 
     @property
     def range(self) -> tuple[float, float]:  # type: ignore[override]
-        """What can be right: from `lowest` to `highest`."""
+        """Smallest and largest plausible number."""
         return (self.lowest, self.highest)
 
     async def __call__(
@@ -114,8 +114,8 @@ class HTTP(Reward):
         values = {"image": encoded[0], "prompt": prompts[0], "images": encoded, "prompts": list(prompts)}
         url = self.url.replace("{prompt}", quote(prompts[0], safe="")).replace("{image}", quote(encoded[0], safe=""))
         posted = self._posted(values, files, headers)
-        answer = await self._client.send(self.method, url, headers=headers, **posted)
-        return [_score(value, self._client) for value in self._numbers(answer, len(images))]
+        response = await self._client.send(self.method, url, headers=headers, **posted)
+        return [_score(value, self._client) for value in self._numbers(response, len(images))]
 
     async def aclose(self) -> None:
         await self._client.aclose()
@@ -132,12 +132,13 @@ class HTTP(Reward):
         headers |= {"Content-Type": "application/json", "Content-Encoding": "gzip"}
         return {"content": gzip.compress(json.dumps(filled).encode(), compresslevel=1)}
 
-    def _numbers(self, answer: Any, n: int) -> Sequence[Any]:
+    def _numbers(self, response: Any, n: int) -> Sequence[Any]:
         try:
-            found = JsonPointer(self.pointer).resolve(answer)
+            found = JsonPointer(self.pointer).resolve(response)
         except JsonPointerException as error:
-            has = f"an object with {', '.join(map(repr, answer)) or 'nothing'}" if isinstance(answer, dict) else None
-            has = has or f"a {type(answer).__name__}"
+            has = f"a {type(response).__name__}"
+            if isinstance(response, dict):
+                has = f"an object with {', '.join(map(repr, response)) or 'nothing'}"
             message = self._client.scrub(f"pointer {self.pointer!r} is not in the response, {has[:200]}")
             raise CallError(Failure("wrong pointer", message, transient=False, billed=True)) from error
         if isinstance(found, list):
@@ -160,7 +161,7 @@ class HTTP(Reward):
 
 
 def fill(template: Any, values: Mapping[str, Any]) -> Any:
-    """Replace {name} in a template's strings; a string that is nothing else becomes the value itself."""
+    """Replace {name} in a template's strings; a string that is one placeholder becomes the value itself."""
     if isinstance(template, dict):
         return {key: fill(value, values) for key, value in template.items()}
     if isinstance(template, list):

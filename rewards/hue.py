@@ -1,4 +1,4 @@
-"""How close the colours of an image are to one hue."""
+"""The closeness of an image's colours to one hue."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Hue(Reward):
     are away from that axis. An image without any colour scores 0.
 
     Args:
-        hue: in degrees, 0 to 360: red 0, yellow 60, green 120, cyan 180, blue 240, magenta 300.
+        hue: hue in degrees, 0 to 360: red 0, yellow 60, green 120, cyan 180, blue 240, magenta 300.
     Raises:
         InputError: `hue` is out of range.
     """

@@ -1,4 +1,4 @@
-"""Which image people would prefer for a prompt, by ImageReward (Xu et al. 2023, arXiv:2304.05977)."""
+"""People's preference among images of a prompt, by ImageReward (Xu et al. 2023, arXiv:2304.05977)."""
 
 import re
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ _LENGTH = 35  # tokens, likewise
 _HEAD = 64  # width of an attention head, in ViT-L as in BERT
 _VISION_EPSILON = 1e-6  # of layer norms, in BLIP's vit.py; transformers' default for BLIP is another
 
-# Names of the parts of BLIP's ViT, and transformers' names, in the order in which they are replaced.
-_VISION_PARTS = {
+# Names of modules in BLIP's ViT and in transformers, in the order in which they are replaced.
+_VISION_MODULES = {
     "cls_token": "embeddings.class_embedding",
     "pos_embed": "embeddings.position_embedding",
     "patch_embed.proj.": "embeddings.patch_embedding.",
@@ -59,11 +59,11 @@ class BLIP:
 class ImageReward(LearnedReward):
     """People's preference for the image given the prompt, in standard deviations of raw scores; most lie in -2 to 2.
 
-    Of a prompt, 35 tokens are read.
+    The network reads the first 35 tokens of a prompt.
 
     Args:
-        model: file with the authors' weights, ImageReward.pt or the same as safetensors, locally or as OWNER/NAME/FILE
-            on the hub.
+        model: file of the authors' weights, ImageReward.pt or the same as safetensors, locally or as OWNER/NAME/FILE on
+            the hub.
         tokenizer: folder or hub name of BERT's uncased tokenizer.
     """
 
@@ -112,19 +112,19 @@ def vision_weights(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
     renamed: dict[str, Tensor] = {}
     for name, tensor in _below("blip.visual_encoder.", tensors).items():
         new = re.sub(r"^norm\.", "post_layernorm.", name)
-        for part, replacement in _VISION_PARTS.items():
-            new = new.replace(part, replacement)
+        for module, replacement in _VISION_MODULES.items():
+            new = new.replace(module, replacement)
         renamed[new] = tensor
     return renamed
 
 
 def text_weights(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
-    """Take the published weights of the text encoder, whose names transformers' BlipTextModel has kept."""
+    """Select the published weights of the text encoder, whose names are those of transformers' BlipTextModel."""
     return _below("blip.text_encoder.", tensors)
 
 
 def vision_shape(tensors: "dict[str, Tensor]") -> tuple[int, Any]:
-    """Read off the image encoder's weights how it is built: pixels of a side, and transformers' configuration."""
+    """Infer the image encoder's shape from its weights: side of an image in pixels, and transformers' configuration."""
     from transformers import BlipVisionConfig
 
     patch = tensors["embeddings.patch_embedding.weight"].shape[-1]
@@ -142,7 +142,7 @@ def vision_shape(tensors: "dict[str, Tensor]") -> tuple[int, Any]:
 
 
 def text_shape(tensors: "dict[str, Tensor]") -> Any:
-    """Read off the text encoder's weights how it is built, as transformers' configuration."""
+    """Infer transformers' configuration of the text encoder from its weights."""
     from transformers import BlipTextConfig
 
     words, width = tensors["embeddings.word_embeddings.weight"].shape

@@ -12,7 +12,7 @@ class JPEGLarger(FileSize):
     """Size of the JPEG file in kB (1,000 bytes): images full of detail score high.
 
     Args:
-        quality: of the JPEG encoder, 1 to 100.
+        quality: quality of the JPEG encoder, 1 to 100.
         chroma: subsampling of the colours.
     Raises:
         InputError: `quality` is out of range.

@@ -1,4 +1,4 @@
-"""What the rewards by trained networks share: where and how precisely they compute, and that their weights count."""
+"""The base of rewards by trained networks: device, precision and the identity of the weights."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Precision = Literal["float32", "bfloat16", "float16"]
-_NO_MATTER = ("batch", "device")  # to the score
+_NOT_IN_IDENTITY = ("batch", "device")  # options that do not change the score
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class LearnedReward(Reward):
     """A score by a trained network, whose weights are read once a process and known by their content.
 
     Args:
-        model: where the weights are: a local path, or a name on the Hugging Face hub that was downloaded before.
-        batch: images that the network sees at once.
-        dtype: the network computes in; less than float32 moves scores a little, and saves time and memory on a GPU.
-        device: to compute on; by default "cuda" where there is a GPU, else "cpu".
+        model: local path of the weights, or name on the Hugging Face hub that was downloaded before.
+        batch: number of images in one forward pass.
+        dtype: precision of the network; less than float32 changes scores slightly, and saves time and memory on a GPU.
+        device: device to compute on; by default "cuda" where there is a GPU, else "cpu".
     Raises:
-        InputError: an option does not fit. That weights are not here is said when they are first needed.
+        InputError: an option does not fit. Missing weights are an error when they are first needed.
     """
 
     model: str
@@ -46,18 +46,18 @@ class LearnedReward(Reward):
     @property
     @abstractmethod
     def weights(self) -> dict[str, Path]:
-        """What is read for each option that names weights.
+        """Local path of the weights of each option that names some.
 
         Raises:
-            InputError: it is not on this machine, with the command that gets it.
+            InputError: weights are not on this machine; the message names the command that downloads them.
         """
         ...
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Name, version and dtype, and what the weights hold in place of where they are."""
+        """Name, version and dtype, and fingerprints of the weights in place of their paths."""
         content = {option: fingerprint(path) for option, path in self.weights.items()}
-        settings = {name: value for name, value in self.settings.items() if name not in _NO_MATTER}
+        settings = {name: value for name, value in self.settings.items() if name not in _NOT_IN_IDENTITY}
         return super().identity | {"settings": settings | content}
 
     def __call__(self, images: "Sequence[Image.Image]", prompts: Sequence[str]) -> list[float]:

@@ -1,4 +1,4 @@
-"""A stack of linear layers that turns an embedding into a score, as the aesthetic predictor and ImageReward have."""
+"""A stack of linear layers that maps an embedding to a score, for the aesthetic predictor and ImageReward."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ class LinearHead:
     """Linear layers one after the other, without activations; dropout between them matters in training alone.
 
     Attributes:
-        layers: weight (outputs, inputs) and bias (outputs,) of each, float32.
+        layers: weight (outputs, inputs) and bias (outputs,) of each layer, float32.
     """
 
     layers: "tuple[tuple[Tensor, Tensor], ...]"
@@ -30,7 +30,7 @@ class LinearHead:
             prefix + name.removesuffix(".weight")
             for name in sorted(names, key=lambda name: int(name.partition(".")[0]))
         ]
-        layers = [tuple(tensors[f"{key}.{part}"].float().to(device) for part in ("weight", "bias")) for key in keys]
+        layers = [tuple(tensors[f"{key}.{name}"].float().to(device) for name in ("weight", "bias")) for key in keys]
         widths = [weight.shape[0] for weight, _ in layers]
         if not layers or [weight.shape[1] for weight, _ in layers[1:]] + [1] != widths:
             raise ValueError(f"{prefix}* must be linear layers that end in one number; got widths {widths}")
@@ -38,7 +38,7 @@ class LinearHead:
 
     @property
     def width(self) -> int:
-        """Numbers that an embedding must have."""
+        """Width of the embeddings."""
         return self.layers[0][0].shape[1]
 
     def __call__(self, embeddings: "Tensor") -> "Tensor":

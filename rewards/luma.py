@@ -1,4 +1,4 @@
-"""The luma of an image: how light each displayed pixel is."""
+"""The luma of an image: the lightness of each displayed pixel."""
 
 import numpy as np
 from PIL import Image

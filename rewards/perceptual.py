@@ -27,12 +27,12 @@ def lpips_network() -> Any:
     """Load the network, once a process.
 
     Raises:
-        InputError: the package is not there, or its weights could not be fetched.
+        InputError: the package is not installed, or its weights could not be downloaded.
     """
     import torch
 
     try:
-        with torch.random.fork_rng(devices=[]):  # it draws weights before it loads the trained ones
+        with torch.random.fork_rng(devices=[]):  # it initialises weights at random before it loads the trained ones
             return importlib.import_module("lpips").LPIPS(net="alex", verbose=False)
     except (ImportError, OSError, RuntimeError) as error:  # a torchvision made for another torch raises RuntimeError
         raise InputError(

@@ -1,4 +1,4 @@
-"""The size of an image as a PNG file, which loses nothing."""
+"""The size of an image as a PNG file, which is lossless."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class PNGLarger(FileSize):
     """Size of the PNG file in kB (1,000 bytes): images full of detail and noise score high.
 
     Args:
-        level: of the compression, 0 (none) to 9 (slowest).
+        level: compression level, 0 (none) to 9 (slowest).
     Raises:
         InputError: `level` is out of range.
     """

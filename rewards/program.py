@@ -1,4 +1,4 @@
-"""Running a program to its end, or killing it with all that it started."""
+"""Programs of the `command` reward: run to the end, or killed with their process group."""
 
 import asyncio
 import contextlib
@@ -12,31 +12,31 @@ from zo_dno.errors import InputError
 from zo_dno.failures import CallError, Failure, one_line
 
 EXCERPT = 200  # characters of an output that a message quotes
-_TAIL = 2**16  # bytes of an output that are kept, so that a program which prints for ever fills no memory
-_LINGER = 1.0  # seconds that what a program started may hold its output open after its end
-_DYING = 2.0  # seconds that a killed program may take
+_TAIL = 2**16  # bytes of an output that are kept, so that endless output does not fill the memory
+_LINGER = 1.0  # seconds that a child process may hold the output open after the program's end
+_DYING = 2.0  # seconds that a killed program may take to end
 
 
 async def last_line_of(words: Sequence[str]) -> str:
-    """Run a program without a shell and without input; being cancelled kills it and all of its process group.
+    """Run a program without a shell and without input; cancellation kills its whole process group.
 
     Args:
-        words: the program and its arguments.
+        words: program and arguments.
     Returns:
-        the last line with something in it that it printed, or "".
+        the last line that is not blank, or "".
 
     Raises:
-        CallError: it ended with another code than 0. 75 (EX_TEMPFAIL of sysexits.h) says that trying again may help.
-        OSError: it could not be started.
+        CallError: the exit code is not 0; 75 (EX_TEMPFAIL of sysexits.h) says that a retry may help.
+        OSError: the program could not be started.
     """
     loop, nothing = asyncio.get_running_loop(), asyncio.subprocess.DEVNULL
     transport, output = await loop.subprocess_exec(_Output, *words, stdin=nothing, start_new_session=True)
     try:
         await output.ended
         await asyncio.wait([output.closed], timeout=_LINGER)
-    except BaseException:  # given up: nobody will read its answer
+    except BaseException:  # cancelled: its output will not be read
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(transport.get_pid(), signal.SIGKILL)  # it leads a group, since it began a session of its own
+            os.killpg(transport.get_pid(), signal.SIGKILL)  # it leads a process group, since it began a session
         await asyncio.wait([output.ended], timeout=_DYING)
         raise
     finally:
@@ -50,7 +50,7 @@ async def last_line_of(words: Sequence[str]) -> str:
 
 
 def fingerprints(words: Sequence[str]) -> dict[str, str]:
-    """Name what a program does by its file and by those of its arguments that are files.
+    """Identify a program by the content of its file and of the arguments that are files.
 
     Returns:
         word -> sha256 of the file, in hexadecimal.
@@ -69,11 +69,11 @@ def fingerprints(words: Sequence[str]) -> dict[str, str]:
 
 
 class _Output(asyncio.SubprocessProtocol):
-    """The ends of what a program prints, and whether it has ended.
+    """The last bytes of a program's output, and its end.
 
     Attributes:
-        ended: done once it has ended.
-        closed: done once nobody can print any more.
+        ended: future that is done once the program has ended.
+        closed: future that is done once no process holds the output open.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class _Output(asyncio.SubprocessProtocol):
         self.closed.set_result(None)
 
     def last_line(self, fd: int) -> str:
-        """Return the last line with something in it, or ""."""
+        """Return the last line that is not blank, or ""."""
         lines = self._tails[fd].decode(errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 

@@ -1,4 +1,4 @@
-"""Whether an image of the built-in model shows what was asked for."""
+"""The agreement of an image of the built-in model with its prompt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PromptMatch(Reward):
-    """Probability that the scene judge gives to the asked place, time, weather and object, in [0, 1]."""
+    """Probability that the scene judge gives to the prompt's place, time, weather and object, in [0, 1]."""
 
     name = "prompt_match"
     unit = "probability"

@@ -1,4 +1,4 @@
-"""Reading trained weights: whole, once a process, running none of their code, and saying in one line what is wrong."""
+"""Trained weights from files: complete, loaded once a process, and without running code in them."""
 
 import json
 import textwrap
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 def read_tensors(option: str, file: Path) -> "dict[str, Tensor]":
-    """Read a file's tensors by name, from safetensors or from a pickle that may hold nothing but tensors.
+    """Read a file's tensors by name, from safetensors or from a pickle that is restricted to tensors.
 
     Raises:
-        InputError: it cannot be read, or holds something else.
+        InputError: the file cannot be read, or holds no tensors.
     """
     import torch
     from safetensors.torch import load_file
@@ -37,10 +37,10 @@ def read_tensors(option: str, file: Path) -> "dict[str, Tensor]":
 
 
 def check_type(folder: Path, expected: str) -> None:
-    """Refuse another kind of model, which transformers would fill up with random weights.
+    """Refuse another type of model, whose missing weights transformers would initialise at random.
 
     Raises:
-        ValueError: config.json is of another type.
+        ValueError: config.json names another type.
     """
     found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     if found != expected:
@@ -48,10 +48,10 @@ def check_type(folder: Path, expected: str) -> None:
 
 
 def load_whole(kind: Any, folder: Path | None, **options: Any) -> Any:
-    """Load a transformers model, but not one of which transformers would have to make up weights.
+    """Load a transformers model, and refuse one with missing weights.
 
     Raises:
-        ValueError: some are missing.
+        ValueError: weights are missing.
     """
     model, report = kind.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **options
@@ -64,7 +64,7 @@ def load_whole(kind: Any, folder: Path | None, **options: Any) -> Any:
 
 @contextmanager
 def reading(option: str, path: Path) -> Iterator[None]:
-    """Say in one line which weights could not be read, whatever went wrong; and read without a word to the terminal."""
+    """Turn any error into one line that names the unreadable weights, and keep transformers silent."""
     from transformers.utils import logging
 
     verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -72,7 +72,7 @@ def reading(option: str, path: Path) -> Iterator[None]:
     logging.disable_progress_bar()
     try:
         yield
-    except Exception as error:  # from transformers, tokenizers, safetensors, pickle, json, torch: each has its own
+    except Exception as error:  # transformers, tokenizers, safetensors, pickle, json and torch each raise their own
         reason = textwrap.shorten(one_line(f"{type(error).__name__}: {error}"), 160, placeholder=" ...")
         raise InputError(f"{option} must be weights that can be read; got {path}: {reason}. Get them anew.") from error
     finally:
@@ -82,9 +82,9 @@ def reading(option: str, path: Path) -> Iterator[None]:
 
 
 def read_once(load: Callable[P, T]) -> Callable[P, T]:
-    """Keep what `load` returns for the process, and let threads that ask at the same time wait for one reading."""
+    """Cache what `load` returns for the process; concurrent threads wait for one call."""
     lock = threading.Lock()
-    kept: Callable[P, T] = cache(load)  # type: ignore[assignment]  # all that is asked for by is hashable
+    kept: Callable[P, T] = cache(load)  # type: ignore[assignment]  # all arguments are hashable
 
     @wraps(load)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:

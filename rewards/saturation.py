@@ -1,4 +1,4 @@
-"""How pure the colours of an image are."""
+"""The purity of an image's colours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

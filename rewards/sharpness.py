@@ -1,4 +1,4 @@
-"""How sharp the edges of an image are."""
+"""The sharpness of an image's edges."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from zo_dno.rewards.luma import luma
 class Sharpness(Reward):
     """Variance of the Laplacian of the luma, in squared grey levels (Pech-Pacheco et al. 2000).
 
-    The Laplacian is that of the four neighbours; the image is mirrored at its borders. Noise is sharp as well.
+    The Laplacian is that of the four neighbours; the image is mirrored at its borders. Noise counts as sharp, too.
     """
 
     name = "sharpness"

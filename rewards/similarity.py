@@ -1,4 +1,4 @@
-"""How much an image looks like one that is given."""
+"""The similarity of an image to a reference."""
 
 import hashlib
 import io
@@ -22,13 +22,14 @@ from zo_dno.rewards.ssim import ssim
 class Similarity(Reward):
     """Likeness to a reference image: SSIM of the luma in [-1, 1], or minus the LPIPS distance.
 
-    The reference is scaled to the image's size, and cropped around its middle where its proportions are others. It is
-    known by its content, wherever the file lies, and read once.
+    The reference is scaled to the image's size, and cropped around its centre where the proportions differ. It is
+    identified by its content, not its path, and read once.
 
     Args:
-        reference: file of the image to look like.
-        metric: "ssim" compares structure where it lies, in images of at least 11x11 pixels (Wang et al. 2004); "lpips"
-            compares what a network sees, and needs the package `lpips` (Zhang et al. 2018, arXiv:1801.03924).
+        reference: file of the reference image.
+        metric: measure of similarity: "ssim" compares structure in place, in images of at least 11x11 pixels (Wang et
+            al. 2004); "lpips" compares features of a network, and needs the package `lpips` (Zhang et al. 2018,
+            arXiv:1801.03924).
     Raises:
         InputError: the reference cannot be read, or LPIPS is not installed.
     """
@@ -44,12 +45,12 @@ class Similarity(Reward):
 
     @property
     def unit(self) -> str:  # type: ignore[override]
-        """That of the metric."""
+        """Unit of the metric."""
         return "SSIM" if self.metric == "ssim" else "-LPIPS"
 
     @property
     def range(self) -> tuple[float, float]:  # type: ignore[override]
-        """What the metric can be."""
+        """Lowest and highest value of the metric."""
         return (-1.0, 1.0) if self.metric == "ssim" else (-math.inf, 0.0)
 
     @property

@@ -1,4 +1,4 @@
-"""How much an image is its own mirror image."""
+"""The mirror symmetry of an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Symmetry(Reward):
     """One minus the mean difference between an image and its mirror image, in [0, 1]: 1 is symmetric.
 
     Args:
-        axis: what is swapped.
+        axis: sides that the mirror swaps.
     """
 
     name = "symmetry"

@@ -12,9 +12,9 @@ class WebPLarger(FileSize):
     """Size of the WebP file in kB (1,000 bytes): images full of detail score high.
 
     Args:
-        quality: of the WebP encoder, 0 to 100; of a lossless file, how hard it tries.
-        lossless: keep every pixel as it is. Otherwise colours are subsampled 4:2:0, which is all that WebP has.
-        method: 0 (fastest) to 6 (smallest).
+        quality: quality of the WebP encoder, 0 to 100; for a lossless file, effort of the compression.
+        lossless: whether every pixel is kept; otherwise WebP subsamples colours 4:2:0, the only mode that it has.
+        method: method of the encoder, 0 (fastest) to 6 (smallest file).
     Raises:
         InputError: `quality` or `method` is out of range.
     """

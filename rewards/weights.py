@@ -1,4 +1,4 @@
-"""Trained weights on this machine: where they are, which ones they are, and the command that gets them."""
+"""Trained weights on this machine: their paths, their fingerprints, and the command that downloads them."""
 
 import hashlib
 import re
@@ -13,18 +13,18 @@ TOKENIZER = ("tokenizer.json or vocab.json or vocab.txt",)
 _FILE_TYPES = (".safetensors", ".pt", ".pth", ".bin")
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _DECISIVE = ("config.json", "*processor_config.json", "tokenizer*.json", "vocab.*", "merges.txt", "model*.safetensors*")
-_LARGE, _PIECES, _PIECE = 2**24, 1024, 4096  # a file of more bytes is known by so many pieces of so many bytes
+_LARGE, _PIECES, _PIECE = 2**24, 1024, 4096  # a larger file is identified by so many pieces of so many bytes
 
 
 def model_folder(option: str, place: str, needs: Sequence[str]) -> Path:
     """Find a model's folder: a local one, or what was last downloaded of a hub name. Nothing is downloaded.
 
     Args:
-        option: that `place` was given for, such as "model of clip_score": a run has a model of its own.
+        option: name of the option in messages, such as "model of clip_score", since a run has a model as well.
         place: folder, or OWNER/NAME on the hub.
-        needs: file names that must be there, with "or" between those of which one suffices.
+        needs: names of required files, with "or" between alternatives.
     Raises:
-        InputError: it is not on this machine, or lacks a file; with the command that gets it.
+        InputError: the model is not on this machine, or lacks a file; the message names the command that downloads it.
     """
     folder = Path(place).expanduser().absolute()
     if folder.is_dir():
@@ -47,10 +47,10 @@ def weights_file(option: str, place: str) -> Path:
     """Find a file of weights: a local one, the only one of a folder, or one that was downloaded from the hub.
 
     Args:
-        option: that `place` was given for, such as "model of clip_score": a run has a model of its own.
+        option: name of the option in messages, such as "model of clip_score", since a run has a model as well.
         place: file, folder, or OWNER/NAME/FILE on the hub.
     Raises:
-        InputError: it is not on this machine, with the command that gets it; or a folder has not exactly one.
+        InputError: the file is not on this machine, or a folder has not exactly one such file.
     """
     path = Path(place).expanduser().absolute()
     if path.is_dir():

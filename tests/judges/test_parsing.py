@@ -92,7 +92,7 @@ def test_an_unclear_score_is_not_read(text):
     assert "\n" not in str(caught.value)
 
 
-def test_of_an_answer_that_was_cut_off_only_whole_objects_count():
+def test_only_whole_objects_count_in_a_response_that_was_cut_off():
     assert read_score('{"score": 7} and now I shall', 0, 10, cut=True) == 7
     with pytest.raises(UnreadableError, match="cut off before its score") as caught:
         read_score('{"explanation": "A score of 3 would be', 0, 10, cut=True)
@@ -101,7 +101,7 @@ def test_of_an_answer_that_was_cut_off_only_whole_objects_count():
 
 @settings(max_examples=300, deadline=None)
 @given(st.floats(0, 10), st.text(max_size=200), st.text(alphabet="{}[]\"': \n`", max_size=20))
-def test_a_score_in_json_is_read_whatever_stands_in_the_explanation(score, explanation, before):
+def test_a_score_in_json_is_read_beside_any_explanation(score, explanation, before):
     assume("</think>" not in explanation)
     text = json.dumps({"explanation": explanation, "score": score})
     assert read_score(f"{before.replace('{', '').replace('<', '')}{text}", 0, 10) == score
@@ -134,7 +134,7 @@ PIECES = [
 @example('{"score":' * 3_000)
 @example("score" + " " * 32_000)
 @example("7/" * 16_000)
-def test_what_is_read_is_a_number_on_the_scale_or_refused(text):
+def test_a_score_is_on_the_scale_or_refused(text):
     with contextlib.suppress(UnreadableError):
         value = read_score(text, 0, 10)
         assert 0 <= value <= 10

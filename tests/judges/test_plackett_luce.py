@@ -12,7 +12,7 @@ NAMES = [f"image {number}" for number in range(12)]
 
 
 def choose(rng, truth, shown, n_ranked):
-    """Draw an order of the model: repeated choices, each by exp(strength)."""
+    """Sample an order from the model: repeated choices, each by exp(strength)."""
     left, ranked = list(shown), []
     for _ in range(n_ranked):
         weights = np.exp([truth[name] for name in left])
@@ -21,7 +21,7 @@ def choose(rng, truth, shown, n_ranked):
 
 
 def test_two_images_are_bradley_terry():
-    """With a flat prior the log-odds are those of the wins; a prior draws them in."""
+    """With a flat prior the log-odds are those of the wins; a narrow prior shrinks them."""
     orders = [Order(("a", "b"), ("a",))] * 30 + [Order(("a", "b"), ("b",))] * 10
     found = strengths(orders, ["a", "b"], {"b": 0.0}, spread=100.0)
     assert found["a"].value == pytest.approx(math.log(3), abs=0.05)
@@ -49,7 +49,7 @@ def test_the_mode_is_the_one_that_scipy_finds():
     assert [found[name].value for name in NAMES[2:]] == pytest.approx(best.x, abs=1e-4)
 
 
-def test_strengths_are_found_again():
+def test_strengths_are_recovered():
     """Truth lies within 4 standard errors for 40 images: a false alarm in about 1 of 400 seeds."""
     rng = np.random.default_rng(1)
     names = [f"image {number}" for number in range(40)]
@@ -68,7 +68,7 @@ def test_anchors_place_a_population_above_what_came_before():
     assert min(one.value for one in found.values()) > 3
 
 
-def test_images_that_nobody_judged_have_no_strength():
+def test_images_without_choices_have_no_strength():
     assert set(strengths([Order(("a", "b"), ("a",))], ["a", "b", "c"])) == {"a", "b"}
     assert strengths([], ["a"]) == {}
     assert strengths([Order(("a",), ("a",))], ["a"]) == {}

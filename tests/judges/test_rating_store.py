@@ -23,16 +23,16 @@ def store(tmp_path):
     found.close()
 
 
-def test_a_round_is_taken_once_everything_is_said(store):
+def test_a_round_is_taken_once_it_is_complete(store):
     number = store.post(IMAGES, "a prompt", PAIRS)
     first = store.next_task("ada")
     assert (first.mode, first.shown, first.prompt) == ("compare", (A, B), "a prompt")
     store.rate("ada", first.id, B)
     assert store.take(number) is None
     store.rate("ada", store.next_task("ada").id, C)
-    said = store.take(number)
-    assert [one.order.ranked for one in said] == [(B,), (C,)]
-    assert store.take(number) == said  # as after a crash of the search
+    ratings = store.take(number)
+    assert [one.order.ranked for one in ratings] == [(B,), (C,)]
+    assert store.take(number) == ratings  # as after a crash of the search
     assert store.next_task("ada") is None
 
 
@@ -52,12 +52,12 @@ def test_two_raters_are_given_different_tasks(store):
     store.post(IMAGES, "", PAIRS)
     first, second = store.next_task("ada"), store.next_task("bob")
     assert first.id != second.id
-    assert store.next_task("ada") == first  # their own again, after loading the page anew
+    assert store.next_task("ada") == first  # the same task, after the page was reloaded
     store.rate("ada", first.id, A)
-    assert store.next_task("ada") == second  # rather than nothing, if the other one went away
+    assert store.next_task("ada") == second  # rather than none, if the other rater has left
 
 
-def test_every_vote_is_waited_for(store):
+def test_a_round_waits_for_every_vote(store):
     number = store.post(IMAGES, "", [("rate", (A,))], votes=2)
     task = store.next_task("ada")
     store.rate("ada", task.id, 4)
@@ -68,15 +68,15 @@ def test_every_vote_is_waited_for(store):
     assert sorted(one.value for one in store.take(number)) == [4, 8.5]
 
 
-def test_undo_asks_again(store):
+def test_undo_reopens_the_task(store):
     number = store.post(IMAGES, "", [("rate", (A,))])
     task = store.next_task("ada")
     store.rate("ada", task.id, 3)
     assert store.take(number, patience=60) is None  # it may still be undone
     assert store.undo("ada") == task == store.next_task("ada")
     store.rate("ada", task.id, SKIPPED)
-    (said,) = store.take(number)
-    assert (said.value, said.order) == (None, None)
+    (rating,) = store.take(number)
+    assert (rating.value, rating.order) == (None, None)
     with pytest.raises(RatingError, match="the search has used your last rating"):
         store.undo("ada")
     with pytest.raises(RatingError, match="There is nothing to undo."):
@@ -84,7 +84,7 @@ def test_undo_asks_again(store):
 
 
 @pytest.mark.parametrize(
-    ("mode", "shown", "said", "message"),
+    ("mode", "shown", "rating", "message"),
     [
         ("rate", (A,), 10.5, "a number from 0 to 10"),
         ("rate", (A,), -1, "a number from 0 to 10"),
@@ -98,16 +98,16 @@ def test_undo_asks_again(store):
         ("rank", (A, B, C), [A, B, D], "Every image needs a place of its own"),
     ],
 )
-def test_what_does_not_fit_is_refused(store, mode, shown, said, message):
+def test_a_rating_that_does_not_fit_is_refused(store, mode, shown, rating, message):
     store.post(IMAGES, "", [(mode, shown)])
     task = store.next_task("ada")
     with pytest.raises(RatingError, match=message):
-        store.rate("ada", task.id, said)
+        store.rate("ada", task.id, rating)
     assert store.n_ratings() == 0
     assert store.next_task("ada") == task
 
 
-def test_an_answer_counts_once(store):
+def test_a_rating_counts_once(store):
     store.post(IMAGES, "", PAIRS)
     task = store.next_task("ada")
     _, serial = store.greet("ada")
@@ -129,20 +129,20 @@ def test_only_images_that_may_be_shown_again_are_kept(store):
     assert [store.png(name) is not None for name in (A, B, C, D)] == [True, True, True, False]
     assert store.first_and_best() == ((A, 0.0), (B, 3.0))
     store.settle({A: 9.0}, keep=[])
-    assert store.scores() == {A: 0.0, B: 3.0, C: 1.0, D: 2.0}  # what was told stays
+    assert store.scores() == {A: 0.0, B: 3.0, C: 1.0, D: 2.0}  # scores are final
 
 
-def _answer_and_die(path):
+def _rate_and_die(path):
     store = RatingStore(path)
     store.greet("ada")
     store.rate("ada", store.next_task("ada").id, A)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_an_answer_survives_a_kill(tmp_path):
+def test_a_rating_survives_a_kill(tmp_path):
     store = RatingStore(tmp_path / "ratings.db")
     store.post(IMAGES, "", PAIRS)
-    process = multiprocessing.get_context("spawn").Process(target=_answer_and_die, args=(tmp_path / "ratings.db",))
+    process = multiprocessing.get_context("spawn").Process(target=_rate_and_die, args=(tmp_path / "ratings.db",))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -160,7 +160,7 @@ def test_many_raters_at_once_lose_nothing(tmp_path):
         while (task := own.next_task(rater)) is not None:
             try:
                 own.rate(rater, task.id, 5)
-            except RatingError:  # another one was faster
+            except RatingError:  # another rater was faster
                 continue
             gave.append(task.id)
         own.close()

@@ -52,7 +52,7 @@ def key(monkeypatch):
 
 
 def ask(reward, n=1, prompt="sea at dusk", **policies):
-    """Ask about n grey images, on a reward's terms but for those given."""
+    """Score n grey images, by the reward's call policy with some changes."""
     from zo_dno.oracle.policies import policy_for
 
     oracle = Oracle(reward, policy_for(reward, {**FAST, **policies}))
@@ -68,7 +68,7 @@ def value(body, status=200, **headers):
 
 
 def brightness_of(asked):
-    """Answer as `serve-reward brightness` would."""
+    """Respond as `serve-reward brightness` would."""
     images = [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in json.loads(asked.body)["images"]]
     return Answer(json.dumps({"scores": [image.mean() / 255 for image in images]}).encode())
 
@@ -119,14 +119,14 @@ class TestRequests:
         assert answer.score.value == 4
         assert json.loads(gzip.decompress(asked[0].body))["prompts"] == ["sea at dusk"]
 
-    def test_a_call_that_is_made_again_has_the_same_key(self):
+    def test_a_repeated_request_has_the_same_key(self):
         codes = iter([503, 200, 200])
         with answering(lambda _: Answer(b'{"scores": [1]}', next(codes))) as (url, asked):
             ask(HTTP(url), n=2, in_flight=1)
         first, again, other = (one.headers["idempotency-key"] for one in asked)
         assert first == again != other
 
-    def test_the_key_is_sent_as_asked(self, key):
+    def test_the_key_is_sent_as_the_options_say(self, key):
         with answering(value({"scores": [1]})) as (url, asked):
             ask(HTTP(url, key_env="REWARD_KEY"))
             ask(HTTP(url, key_env="REWARD_KEY", key_header="X-Key", key_prefix=""))
@@ -144,7 +144,7 @@ class TestRequests:
         assert (scored.score.value, scored.cost, scored.score.tokens, scored.score.raw) == (2, 0.5, 7, "two")
         assert (missing.score.missing, missing.score.error, missing.score.kind) == (True, "no face", "face")
 
-    def test_counts_that_cannot_be_are_not_believed(self):
+    def test_implausible_counts_are_ignored(self):
         with answering(value({"scores": [{"value": 2, "cost": -1, "tokens": 10**30}]})) as (url, _):
             (found,) = ask(HTTP(url))
         assert (found.score.value, found.cost, found.score.tokens) == (2, 0.0, 0)
@@ -177,7 +177,7 @@ BAD_ANSWERS = {
 
 class TestBadInput:
     @pytest.mark.parametrize("name", BAD_ANSWERS)
-    def test_a_bad_answer_is_missing_and_says_why(self, name):
+    def test_a_bad_response_is_missing_with_a_reason(self, name):
         answer, message = BAD_ANSWERS[name]
         with answering(answer) as (url, _):
             (found,) = ask(HTTP(url, highest=10))
@@ -186,7 +186,7 @@ class TestBadInput:
         assert len(found.score.error.splitlines()) == 1
         assert len(found.score.error) < 300
 
-    def test_nobody_there(self):
+    def test_an_unreachable_server(self):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             (answer,) = ask(HTTP(f"http://127.0.0.1:{taken.getsockname()[1]}"))
@@ -254,7 +254,7 @@ def echoing():
 
 
 def test_the_key_is_in_no_file_no_log_and_no_message(tmp_path, key, caplog, capfd):
-    """A server that throws the key back at us in answers and in errors."""
+    """A server that returns the key in responses and in errors."""
     caplog.set_level(logging.DEBUG)
     folder = tmp_path / "run"
     with answering(echoing()) as (url, asked):
@@ -326,7 +326,7 @@ class TestServedReward:
         with pytest.raises(RunError, match="HTTP 401 Unauthorized: the token is missing or wrong"):
             zo_dno.optimize(ToyGenerator(), "http", reward_options={"url": served, "key_env": "REWARD_KEY"}, queries=32)
 
-    def test_it_says_what_it_is(self, served):
+    def test_it_describes_itself(self, served):
         base = served.removesuffix("/score")
         about = httpx2.get(f"{base}/version", headers={"authorization": f"Bearer {KEY}"}, trust_env=False).json()
         assert (about["name"], about["unit"], about["version"]) == ("brightness", "of white", "1")
@@ -393,7 +393,7 @@ class TestServer:
         assert client.post("/score", content=b"x", headers={"content-encoding": "gzip"}).status_code == 400
         assert client.post("/score", content=b"x", headers={"content-encoding": "br"}).status_code == 415
 
-    def test_a_reward_that_hangs_is_given_up(self):
+    def test_a_reward_that_hangs_times_out(self):
         released = threading.Event()
 
         def hanging(images, prompts):

@@ -26,11 +26,11 @@ SMALL = {"queries": 16, "strategy_options": {"population": 8}}
 
 
 class Rater(threading.Thread):
-    """Answers whatever is asked in a run's folder, by a function of the task."""
+    """Rates every task in a run's folder by a function of the task."""
 
-    def __init__(self, folder: Path, say, name="ada"):
+    def __init__(self, folder: Path, rate, name="ada"):
         super().__init__(daemon=True)
-        self.folder, self.say, self.id, self.stop, self.said = folder, say, name, threading.Event(), 0
+        self.folder, self.rate, self.id, self.stop, self.n_ratings = folder, rate, name, threading.Event(), 0
 
     def run(self):
         while not (self.folder / RATINGS).exists():
@@ -43,15 +43,15 @@ class Rater(threading.Thread):
                 time.sleep(0.005)
                 continue
             try:
-                store.rate(self.id, task.id, self.say(task))
+                store.rate(self.id, task.id, self.rate(task))
             except RatingError:
                 continue
-            self.said += 1
+            self.n_ratings += 1
         store.close()
 
 
-def rated_run(folder, say, reward, raters=("ada",), **options):
-    threads = [Rater(folder, say, name) for name in raters]
+def rated_run(folder, rate, reward, raters=("ada",), **options):
+    threads = [Rater(folder, rate, name) for name in raters]
     for thread in threads:
         thread.start()
     try:
@@ -63,7 +63,7 @@ def rated_run(folder, say, reward, raters=("ada",), **options):
 
 
 def number_of(name):
-    """Like an image for no reason but its name."""
+    """Return how much an image is liked, which depends on its name alone."""
     return int(name[:6], 16)
 
 
@@ -81,11 +81,11 @@ def test_ratings_are_the_scores(tmp_path):
 def test_several_raters_are_averaged_and_their_spread_is_kept(tmp_path):
     votes = []
 
-    def say(task):
+    def rate(task):
         votes.append(task.id)
         return 4.0 if votes.count(task.id) > 1 else 8.0
 
-    result = rated_run(tmp_path / "run", say, reward("rate", votes=2), ("ada", "bob"), queries=8)
+    result = rated_run(tmp_path / "run", rate, reward("rate", votes=2), ("ada", "bob"), queries=8)
     assert {(row.value, row.spread) for row in result.history} == {(6.0, 2.0)}
     assert all(set(row.components) == {"ada", "bob"} for row in result.history)
 
@@ -102,13 +102,13 @@ def test_a_skipped_image_is_missing_and_not_bad(tmp_path):
 
 @pytest.mark.parametrize(("mode", "least"), [("compare", 22), ("best", 19), ("rank", 25)])
 def test_choices_become_strengths(tmp_path, mode, least):
-    """A rater without doubt: most of a population's 28 pairs are in the rater's order, and the first image has 0."""
+    """With a consistent rater, most of a population's 28 pairs are in the rater's order, and the first image has 0."""
 
-    def say(task):
+    def rate(task):
         ranked = sorted(task.shown, key=number_of, reverse=True)
         return ranked if mode == "rank" else ranked[0]
 
-    result = rated_run(tmp_path / "run", say, reward(mode, rounds=6))
+    result = rated_run(tmp_path / "run", rate, reward(mode, rounds=6))
     assert result.history[0].value == 0.0
     assert result.unit == "log-odds"
     for population in (result.history[:8], result.history[8:]):
@@ -122,14 +122,14 @@ def test_choices_become_strengths(tmp_path, mode, least):
 
 
 def test_populations_are_linked_by_anchors(tmp_path):
-    """The second population is liked less than the first as a whole, and its scores say so."""
+    """The rater likes the second population less than the first as a whole, and its scores are lower."""
     seen = []
 
-    def say(task):
+    def rate(task):
         seen.extend(name for name in task.shown if name not in seen)
-        return min(task.shown, key=seen.index)  # what was seen first
+        return min(task.shown, key=seen.index)  # the image that was seen first
 
-    result = rated_run(tmp_path / "run", say, reward("compare", rounds=4, anchors=3))
+    result = rated_run(tmp_path / "run", rate, reward("compare", rounds=4, anchors=3))
     first, second = ([row.value for row in result.history[start:][:8]] for start in (0, 8))
     assert sum(first) / 8 > sum(second) / 8 + 0.5
 
@@ -138,10 +138,10 @@ def test_populations_are_linked_by_anchors(tmp_path):
 def test_a_killed_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
     """The fast twin, which stops a run instead of killing it, is in tests/ui/test_rating_cell.py."""
 
-    def say(task):
+    def rate(task):
         return max(task.shown, key=number_of)
 
-    whole = rated_run(tmp_path / "whole", say, reward("compare"))
+    whole = rated_run(tmp_path / "whole", rate, reward("compare"))
     script = (
         "import sys, zo_dno; from tests.rewards.test_human import *\n"
         "zo_dno.optimize(ToyGenerator(), reward('compare'), 'snes', out=sys.argv[1], **SMALL)"
@@ -155,15 +155,15 @@ def test_a_killed_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
         for _ in range(11):  # 8 of the first population, 3 of the 10 of the second
             while (task := store.next_task("ada")) is None:
                 time.sleep(0.01)
-            store.rate("ada", task.id, say(task))
+            store.rate("ada", task.id, rate(task))
         process.kill()
     before = store.n_ratings()
-    rater = Rater(folder, say)
+    rater = Rater(folder, rate)
     rater.start()
     result = zo_dno.resume(folder, generator=ToyGenerator(), reward=reward("compare"))
     rater.stop.set()
     rater.join()
-    assert (before, rater.said) == (11, 7)
+    assert (before, rater.n_ratings) == (11, 7)
     assert [row.value for row in result.history] == [row.value for row in whole.history]
     assert result.best.z.equal(whole.best.z)
 
@@ -230,7 +230,7 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
         server.wait()
         assert store.n_ratings() == 2
         server = cli("rate", folder, "--port", port)
-        assert link_of(server) == link  # the old one is still good
+        assert link_of(server) == link  # the old link stays valid
         click()  # in the tab that was open all the time
         search.kill()
         search.wait()

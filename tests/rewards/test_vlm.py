@@ -46,7 +46,7 @@ def key(monkeypatch):
 
 
 def ask(reward, *images, prompt=PROMPT, **changes):
-    """Ask about images, by default a grey one, on a reward's terms but for those given."""
+    """Score images, by default a grey one, by the reward's call policy with some changes."""
     oracle = Oracle(reward, policy_for(reward, {**FAST, **changes}))
     pixels = [np.asarray(image) for image in images or [grey(0.5, side=8)]]
     answers = oracle.ask([Query(i, one, f"{i:064d}", prompt) for i, one in enumerate(pixels)])
@@ -55,7 +55,7 @@ def ask(reward, *images, prompt=PROMPT, **changes):
 
 
 def chat(text, likely=None, used=(100, 10), status=200, **choice):
-    """Answer as a chat-completions server does; `likely` maps tokens to probabilities, a mapping each place."""
+    """Respond as a chat-completions server; `likely` maps tokens to probabilities, one mapping for each position."""
     places = [
         [{"token": token, "logprob": math.log(share) if share else -9999.0} for token, share in place.items()]
         for place in likely or ()
@@ -66,12 +66,12 @@ def chat(text, likely=None, used=(100, 10), status=200, **choice):
     return Answer(json.dumps({"choices": choices, **usage}).encode(), status)
 
 
-def verdict(score, explanation="It is fine."):
+def judgement(score, explanation="It is fine."):
     return chat(json.dumps({"explanation": explanation, "score": score}))
 
 
 def way_of(asked, n):
-    """Choose one of n ways to answer by what is asked, so that it is the same in every run."""
+    """Choose one of n responses by the request, so that the choice is the same in every run."""
     return int(hashlib.sha256(asked.body).hexdigest()[:8], 16) % n
 
 
@@ -80,8 +80,8 @@ def bodies(asked):
 
 
 class TestQuestions:
-    def test_the_image_the_question_and_the_form(self):
-        with answering(lambda _: verdict(7)) as (url, asked):
+    def test_the_image_the_question_and_the_format(self):
+        with answering(lambda _: judgement(7)) as (url, asked):
             answer = ask(VLM(f"{url}/v1/", "judge"), grey(0.5, side=40))
         (body,) = bodies(asked)
         assert asked[0].path == "/v1/chat/completions"
@@ -103,20 +103,20 @@ class TestQuestions:
         assert (answer.score.components, answer.score.spread, answer.score.cost) == (None, None, None)
 
     def test_large_images_are_made_smaller(self):
-        with answering(lambda _: verdict(7)) as (url, asked):
+        with answering(lambda _: judgement(7)) as (url, asked):
             ask(VLM(f"{url}/v1", "judge", image_size=64), Image.new("RGB", (300, 150), "red"))
         data = bodies(asked)[0]["messages"][0]["content"][0]["image_url"]["url"].partition(",")[2]
         assert Image.open(io.BytesIO(base64.b64decode(data))).size == (64, 32)
 
-    def test_further_fields_and_fields_taken_away(self):
+    def test_added_and_removed_fields(self):
         extra = '{"temperature": null, "max_tokens": null, "max_completion_tokens": 512, "reasoning_effort": "low"}'
-        with answering(lambda _: verdict(7)) as (url, asked):
+        with answering(lambda _: judgement(7)) as (url, asked):
             ask(make_reward("vlm", {"url": f"{url}/v1", "model": "m", "extra": extra, "structured": "false"}))
         (body,) = bodies(asked)
         assert sorted(body) == ["max_completion_tokens", "messages", "model", "reasoning_effort"]
 
-    def test_a_scale_and_a_question_of_ones_own(self):
-        with answering(lambda _: verdict(4)) as (url, asked):
+    def test_a_custom_scale_and_question(self):
+        with answering(lambda _: judgement(4)) as (url, asked):
             reward = VLM(f"{url}/v1", "judge", question="Would a sailor buy it?", lowest=1, highest=5)
             assert ask(reward).score.value == 4
         text = bodies(asked)[0]["messages"][0]["content"][1]["text"]
@@ -212,7 +212,7 @@ class TestProbabilities:
         assert sum(json.loads(found.score.raw)["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
     @pytest.mark.parametrize("name", UNLIKELY)
-    def test_what_is_no_such_answer_is_missing(self, name):
+    def test_an_unreadable_response_is_missing(self, name):
         mode, answer, message = UNLIKELY[name]
         with answering(lambda _: answer) as (url, _):
             found = ask(VLM(f"{url}/v1", "judge", mode=mode))
@@ -231,7 +231,7 @@ class TestProbabilities:
 BAD = {
     "prose": (chat("A fine boat."), "there is no score in the response: 'A fine boat.'", 1),
     "two scores": (chat("Score: 3 or rather score: 4"), "several scores in the response, 3 and 4", 1),
-    "outside": (verdict(11), "the score 11 is not from 0 to 10", 1),
+    "outside": (judgement(11), "the score 11 is not from 0 to 10", 1),
     "cut": (chat('{"explanation": "3/10', finish_reason="length"), "cut off before its score", 1),
     "empty": (chat(None), "the judge's response is empty", 1),
     "refusal": (chat(None, message={"refusal": "I cannot."}), "the judge refused: I cannot.", 1),
@@ -255,7 +255,7 @@ BAD = {
 
 class TestBadAnswers:
     @pytest.mark.parametrize("name", BAD)
-    def test_a_bad_answer_is_missing_and_says_why(self, name):
+    def test_a_bad_response_is_missing_with_a_reason(self, name):
         answer, message, attempts = BAD[name]
         with answering(lambda _: answer) as (url, _):
             found = ask(VLM(f"{url}/v1", "judge"))
@@ -265,7 +265,7 @@ class TestBadAnswers:
         assert len(found.score.error.splitlines()) == 1
         assert len(found.score.error) < 300
 
-    def test_what_the_judge_wrote_is_kept_though_it_is_no_score(self):
+    def test_the_text_of_a_response_without_a_score_is_kept(self):
         with answering(lambda _: chat("A fine\nboat.")) as (url, _):
             found = ask(VLM(f"{url}/v1", "judge", input_price=10, output_price=100))
         assert (found.score.raw, found.score.tokens, found.score.kind) == ("A fine\nboat.", 110, "no score")
@@ -274,7 +274,7 @@ class TestBadAnswers:
     def test_half_a_character_a_huge_text_and_a_huge_count_do_not_stop_a_run(self, tmp_path):
         strange = itertools.cycle(
             [
-                verdict(7, explanation="\ud800"),
+                judgement(7, explanation="\ud800"),
                 Answer(b'{"error": {"message": "\\ud800"}}', 400),
                 chat("x" * 100_000),
                 chat("7", used=(10**30, 5)),
@@ -288,14 +288,14 @@ class TestBadAnswers:
         assert result.tokens == 2 * (110 + 110 + 5)
 
     def test_a_server_that_asks_to_wait(self):
-        answers = iter([Answer(b"{}", 429, {"Retry-After": "0.3"}), verdict(7)])
+        answers = iter([Answer(b"{}", 429, {"Retry-After": "0.3"}), judgement(7)])
         with answering(lambda _: next(answers)) as (url, asked):
             found = ask(VLM(f"{url}/v1", "judge"))
         assert (found.score.value, found.failures) == (7, ("HTTP 429",))
         assert asked[0].headers["idempotency-key"] == asked[1].headers["idempotency-key"]
 
     def test_a_redirect_is_not_followed_and_the_key_stays(self, key):
-        with answering(lambda _: verdict(7)) as (other, asked_other):
+        with answering(lambda _: judgement(7)) as (other, asked_other):
             to = f"{other.replace('127.0.0.1', 'localhost')}/v1/chat/completions"
             with answering(lambda _: Answer(b"", 308, {"Location": to})) as (url, asked):
                 found = ask(VLM(f"{url}/v1", "judge", key_env="JUDGE_KEY"))
@@ -307,13 +307,13 @@ class TestBadAnswers:
 
 
 def by_judge(scores):
-    """Answer by the model that is asked, from lists that are used up."""
+    """Respond with the next score of the list of the requested model."""
     lock = threading.Lock()
 
     def answer(asked):
         with lock:
-            said = scores[json.loads(asked.body)["model"]].pop(0)
-        return said if isinstance(said, Answer) else verdict(said)
+            score = scores[json.loads(asked.body)["model"]].pop(0)
+        return score if isinstance(score, Answer) else judgement(score)
 
     return answer
 
@@ -349,7 +349,7 @@ class TestPanels:
         assert score.error.startswith("a/1: there is no score in the response")
         assert sorted(score.components) == ["b/1", "b/2"]
 
-    def test_what_was_said_before_a_call_failed_is_not_asked_again(self):
+    def test_judgements_before_a_failed_request_are_kept(self):
         scores = {"a": [6], "b": [Answer(b"{}", 503), Answer(b"{}", 500), 8]}
         with answering(by_judge(scores)) as (url, asked):
             found = ask(VLM(f"{url}/v1", "a,b", input_price=10, output_price=100, max_question=1000), attempts=3)
@@ -360,13 +360,13 @@ class TestPanels:
             2 * 0.002 + 2 * worst
         )  # a was paid for in the first, b perhaps in the second
 
-    def test_a_deadline_loses_nothing_that_was_said(self):
+    def test_a_deadline_loses_no_judgement(self):
         released, hangs = threading.Event(), {"a": [False], "b": [True, False]}
 
         def hanging(asked):
             if hangs[json.loads(asked.body)["model"]].pop(0):
                 released.wait()
-            return verdict(6)
+            return judgement(6)
 
         with answering(hanging) as (url, asked):
             found = ask(VLM(f"{url}/v1", "a,b"), timeout=2)
@@ -374,7 +374,7 @@ class TestPanels:
         assert (found.score.value, found.failures) == (6, ("timeout",))
         assert sorted(body["model"] for body in bodies(asked)) == ["a", "b", "b"]
 
-    def test_a_judge_that_fails_for_good_is_named(self):
+    def test_a_judge_that_fails_permanently_is_named(self):
         with answering(by_judge({"a": [6], "b": [Answer(b'{"error": "no such model"}', 404)]})) as (url, _):
             found = ask(VLM(f"{url}/v1", "a,b"))
         assert (found.attempts, found.score.kind) == (1, "HTTP 404")
@@ -387,18 +387,18 @@ WORST = (200 * 10 + 20 * 100) / 1e6
 
 class TestMoney:
     def test_tokens_make_the_price_and_the_most_is_reserved(self):
-        with answering(lambda _: verdict(7)) as (url, _):
+        with answering(lambda _: judgement(7)) as (url, _):
             reward = VLM(f"{url}/v1", "judge", **PRICES)
             found = ask(reward)
         assert found.cost == pytest.approx((100 * 10 + 10 * 100) / 1e6)
         assert policy_for(reward, {"attempts": 3}).worst_case(1) == pytest.approx(3 * WORST)
         assert VLM(f"{url}/v1", "a,b", samples=2, temperature=1, **PRICES).policy.price == 4 * WORST
 
-    def test_what_the_server_does_not_say_counts_in_full(self):
+    def test_unreported_tokens_count_as_the_most(self):
         with answering(lambda _: chat("7", used=None)) as (url, _):
             assert ask(VLM(f"{url}/v1", "judge", **PRICES)).cost == pytest.approx(WORST)
 
-    def test_more_than_the_most_is_counted_and_said(self, caplog):
+    def test_more_than_the_most_is_counted_and_logged(self, caplog):
         with answering(lambda _: chat("7", used=(5000, 10))) as (url, _):
             first, _ = ask(VLM(f"{url}/v1", "judge", **PRICES), grey(0.2), grey(0.3))
         assert first.cost == pytest.approx((5000 * 10 + 10 * 100) / 1e6)
@@ -421,7 +421,7 @@ class TestMoney:
 
 
 def echoing(asked):
-    """Throw everything that was sent back: in the response, in an error, in a page."""
+    """Return everything that was sent: in a response, in an error, in a page."""
     sent = json.dumps(asked.headers) + asked.headers["authorization"]
     way = way_of(asked, 4)
     if way == 0:
@@ -430,7 +430,7 @@ def echoing(asked):
         return Answer(f"<html>{'x' * 190}{sent}".encode(), 200)
     if way == 2:
         return Answer(json.dumps({"choices": sent, KEY: 1}).encode(), 200)
-    return verdict(len(sent) % 10, explanation=sent)
+    return judgement(len(sent) % 10, explanation=sent)
 
 
 def test_the_key_is_in_no_file_no_log_and_no_message(tmp_path, key, caplog, capfd):
@@ -492,7 +492,7 @@ class TestRealServer:
             "with transformers serve"
         )
 
-    def test_what_it_refuses(self, judge):
+    def test_what_the_server_refuses(self, judge):
         model, url = judge
         assert "HTTP 400 Bad Request: Server is pinned to" in ask(VLM(url, "another")).score.error
         unknown = ask(VLM(url, model, extra={"top_k": 5})).score.error
@@ -501,8 +501,8 @@ class TestRealServer:
         assert "this model reads at most 26 options" in many
         assert "HTTP 404" in ask(VLM(f"{url}/v2", model)).score.error
 
-    def test_after_an_error_the_next_question_is_answered(self, judge):
-        """A failing server of transformers drops the connection without saying so."""
+    def test_a_request_after_an_error_succeeds(self, judge):
+        """A failing server of transformers drops the connection without notice."""
         model, url = judge
         reward = VLM(url, model, extra={"stop": ["x"]})
         broken = ask(reward)
@@ -510,8 +510,8 @@ class TestRealServer:
         answers = ask(VLM(url, model), *(grey(0.5, i) for i in range(4)), in_flight=1)
         assert [answer.score.value for answer in answers] == [5] * 4
 
-    def test_two_images_in_one_question(self, judge):
-        """It was never taught to compare, so only what goes back and forth is looked at."""
+    def test_two_images_in_one_request(self, judge):
+        """The judge was not trained to compare, so the test only checks requests and responses."""
         model, url = judge
         answers = ask(VLMCompare(url, model), grey(0.1), grey(0.9))
         assert answers[0].score.value == 0
@@ -540,8 +540,8 @@ class TestRealServer:
         assert 0 < result.cost < 48 * 1e-4
 
 
-def test_a_run_with_a_reward_of_ones_own_making_goes_on_with_its_key_and_prices(tmp_path, key):
-    with answering(lambda _: verdict(7)) as (url, asked):
+def test_a_run_of_a_reward_object_is_resumed_with_its_key_and_prices(tmp_path, key):
+    with answering(lambda _: judgement(7)) as (url, asked):
         reward = VLM(f"{url}/v1", "a,b", key_env="JUDGE_KEY", input_price=1, output_price=1)
         options = {"queries": 4, "strategy_options": {"population": 4}, "threads": 1}
         first = zo_dno.optimize(ToyGenerator(), reward, **options, out=tmp_path / "run")
@@ -557,5 +557,5 @@ def test_it_works_inside_a_running_loop():
         await reward.aclose()
         return [score.value for score in scores]
 
-    with answering(lambda _: verdict(7)) as (url, _):
+    with answering(lambda _: judgement(7)) as (url, _):
         assert asyncio.run(inside(url)) == [7, 7]

@@ -30,7 +30,7 @@ def no_proxy(monkeypatch):
 
 
 def pair_of(asked):
-    """How bright the two images of a question are, in its order."""
+    """Brightness of the two images of a request, in its order."""
     content = json.loads(asked.body)["messages"][0]["content"]
     files = [part["image_url"]["url"].partition(",")[2] for part in content if part["type"] == "image_url"]
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(file)))).mean() for file in files]
@@ -41,13 +41,13 @@ def better(letter, **more):
 
 
 def brighter(asked):
-    """Prefer the brighter image, wherever it stands."""
+    """Prefer the brighter image in either position."""
     first, second = pair_of(asked)
     return better("A" if first > second else "B")
 
 
 def score(reward, *populations, prompt="a boat"):
-    """Ask about populations one after the other; returns the scores of each."""
+    """Score populations one after the other; returns the scores of each."""
 
     async def all_of_them():
         try:
@@ -77,7 +77,7 @@ class TestComparisons:
         )
         assert sum(one.tokens for one in scores) == 110 * len(asked)
 
-    def test_the_question_names_both_images_and_quotes_the_prompt(self):
+    def test_the_request_names_both_images_and_quotes_the_prompt(self):
         with answering(brighter) as (url, asked):
             score(VLMCompare(f"{url}/v1", "judge"), PICTURES[:2], prompt='a "boat"')
         body = bodies(asked)[0]
@@ -86,7 +86,7 @@ class TestComparisons:
         assert kinds[4] == 'Which image better shows "a \\"boat\\"", and is better made?'
         assert list(body["response_format"]["json_schema"]["schema"]["properties"]) == ["explanation", "better"]
 
-    def test_every_pair_is_asked_in_both_orders_and_a_judge_of_places_says_nothing(self):
+    def test_every_pair_is_compared_in_both_orders_and_a_bias_for_a_position_decides_nothing(self):
         with answering(lambda _: better("A")) as (url, asked):
             (scores,) = score(VLMCompare(f"{url}/v1", "judge"), PICTURES)
         orders = Counter(tuple(pair_of(one)) for one in asked)
@@ -96,7 +96,7 @@ class TestComparisons:
         assert (scores[1].components["won"], scores[1].components["lost"]) == (0, 0)
         assert sum(one.components["undecided"] for one in scores) == len(asked)
 
-    def test_unclear_answers_count_for_nothing(self):
+    def test_unclear_responses_do_not_count(self):
         def sometimes(asked):
             dark = min(pair_of(asked))
             return chat("Both are fine.") if dark < 0.3 * 255 else brighter(asked)
@@ -125,7 +125,7 @@ class TestComparisons:
         assert max(low) < 0 < min(high)
         assert min(apart) < 0  # nothing says that they are better than what came before
 
-    def test_one_image_by_itself(self):
+    def test_a_single_image(self):
         with answering(brighter) as (url, asked):
             (scores,) = score(VLMCompare(f"{url}/v1", "judge"), PICTURES[:1])
         assert (values(scores), asked) == ([0], [])
@@ -146,8 +146,8 @@ class TestComparisons:
 
 
 class TestFailures:
-    def test_only_what_is_missing_is_asked_again(self, tmp_path):
-        """A call that fails ends the population; whoever goes on, in this process or another, asks the rest."""
+    def test_only_missing_pairs_are_requested_again(self, tmp_path):
+        """A failed request ends the population; a later call, in this process or another, requests the other pairs."""
         failing = threading.Event()
         failing.set()
 
@@ -173,7 +173,7 @@ class TestFailures:
             assert len(calls) == n_before
             assert values(score(VLMCompare(f"{url}/v1", "judge"), PICTURES)[0]) == values(scores)
 
-    def test_a_pair_that_fails_for_good_is_undecided(self, caplog):
+    def test_a_pair_that_fails_permanently_is_undecided(self, caplog):
         def picky(asked):
             return Answer(b'{"error": "too dark"}', 400) if min(pair_of(asked)) < 0.3 * 255 else brighter(asked)
 
@@ -190,7 +190,7 @@ class TestFailures:
         with answering(half) as (url, _), pytest.raises(CallError, match="b: HTTP 404 Not Found: no model"):
             score(VLMCompare(f"{url}/v1", "a,b"), PICTURES)
 
-    def test_a_call_that_hangs_is_given_up(self):
+    def test_a_request_that_hangs_times_out(self):
         released = threading.Event()
 
         def hanging(asked):
@@ -202,7 +202,7 @@ class TestFailures:
                 score(VLMCompare(f"{url}/v1", "judge", timeout=0.1), PICTURES[:2])
             released.set()
 
-    def test_no_more_calls_are_under_way_than_asked_for(self):
+    def test_at_once_bounds_the_requests_in_flight(self):
         running, most, lock, first_three = 0, 0, threading.Lock(), threading.Barrier(3)
 
         def counting(asked):
@@ -239,7 +239,7 @@ class TestMoney:
 
 
 class TestRuns:
-    def test_a_search_goes_on_where_it_was_and_nothing_is_asked_twice(self, tmp_path):
+    def test_a_search_is_resumed_and_no_pair_is_compared_twice(self, tmp_path):
         with answering(brighter) as (url, asked):
             options = {"url": f"{url}/v1", "model": "judge"}
             run = {**RUN, "reward_options": options, "horizon": 32}
@@ -257,7 +257,7 @@ class TestRuns:
         assert whole.best.reward > 1
         assert whole.best.image.mean() > whole.first.image.mean() + 20
 
-    def test_a_server_that_is_away_pauses_the_run(self, tmp_path):
+    def test_an_unreachable_server_pauses_the_run(self, tmp_path):
         away = threading.Event()
         with answering(lambda asked: Answer(b"{}", 503) if away.is_set() else brighter(asked)) as (url, _):
             run = {**RUN, "reward_options": {"url": f"{url}/v1", "model": "judge"}}

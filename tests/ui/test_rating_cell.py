@@ -1,4 +1,4 @@
-"""Rating in a notebook's cell, by its buttons without a browser, with a real search in its thread."""
+"""Rating in a notebook's cell: clicks without a browser, and a real search in its thread."""
 
 import json
 import sys
@@ -49,30 +49,30 @@ def started(mode, generator=None, **options):
     )
 
 
-def say(run, task, said):
-    """Click what a rater says of a task that is shown."""
-    if said == SKIPPED:
+def rate(run, task, rating):
+    """Click the buttons of a rating."""
+    if rating == SKIPPED:
         buttons(run.widget)["Skip"].click()
     elif task.mode == "rate":
-        buttons(run.widget)[f"{said:g}"].click()
+        buttons(run.widget)[f"{rating:g}"].click()
     elif task.mode == "rank":
         choices = [one for one in parts(run.widget) if isinstance(one, ipywidgets.Button)][: len(task.shown)]
-        for name in said[:-1]:
+        for name in rating[:-1]:
             choices[task.shown.index(name)].click()
         buttons(run.widget)["Send this order"].click()
     else:
-        buttons(run.widget)[str(task.shown.index(said) + 1)].click()
+        buttons(run.widget)[str(task.shown.index(rating) + 1)].click()
 
 
-def rate_all(run, answer):
-    """Answer whatever is asked by a function of the task, until the run has ended. Returns the number of answers."""
+def rate_all(run, rating_of):
+    """Rate every task by a function of it, until the run has ended. Returns the number of ratings."""
     view, clicks = run._view, 0
     while run.running:
         task = view._task
         if task is None or not {"1", "-"} & {*buttons(run.widget)}:
             time.sleep(0.01)
             continue
-        say(run, task, answer(task))
+        rate(run, task, rating_of(task))
         clicks += 1
     run._search.join()
     return clicks
@@ -84,8 +84,8 @@ def best_of(task):
 
 
 @pytest.mark.parametrize("mode", ["rate", "compare", "best", "rank"])
-def test_the_same_answers_give_the_same_run_as_those_of_the_page(mode, tmp_path):
-    """The page's answers are taken from the store that both share; the search never learns who showed the questions."""
+def test_the_same_ratings_give_the_same_run_as_on_the_page(mode, tmp_path):
+    """Page and widget share the store, and the search does not know which of them showed the tasks."""
     run = started(mode, out=tmp_path / "here")
     clicks = rate_all(run, best_of)
     other = rated_run(tmp_path / "there", best_of, reward(mode))
@@ -106,7 +106,7 @@ def test_a_skipped_image_is_missing():
     assert {row.kind for row in missing} == {"skipped"}
 
 
-def test_what_is_shown_and_taken_back(tmp_path):
+def test_a_task_is_shown_rated_and_undone(tmp_path):
     run = started("compare", out=tmp_path / "run")
     until(lambda: "Which is better?" in words(run.widget))
     assert "Population 1 · 8 left" in words(run.widget)
@@ -127,8 +127,8 @@ def test_what_is_shown_and_taken_back(tmp_path):
     run.stop()
 
 
-def test_a_double_click_is_one_answer(tmp_path):
-    """The second click comes when the next question is shown, and is no answer to it."""
+def test_a_double_click_is_one_rating(tmp_path):
+    """The second click comes when the next task is shown, and does not rate it."""
     run = started("compare", out=tmp_path / "run")
     store = RatingStore(tmp_path / "run" / RATINGS)
     until(lambda: "1" in buttons(run.widget))
@@ -140,27 +140,27 @@ def test_a_double_click_is_one_answer(tmp_path):
     run.stop()
 
 
-def test_a_rank_can_be_mended_before_it_is_sent():
+def test_a_ranking_can_be_changed_before_it_is_sent():
     run = started("rank")
     until(lambda: "Send this order" in buttons(run.widget))
     places = [part for part in parts(run.widget) if isinstance(part, ipywidgets.Button)][:4]
     send = buttons(run.widget)["Send this order"]
     assert send.disabled
-    for click in (2, 0, 0, 1, 0):  # the second on 0 takes its place away
+    for click in (2, 0, 0, 1, 0):  # the second click on 0 removes its place
         places[click].click()
     assert [one.description for one in places] == ["3", "2", "1", "4"]
     assert not send.disabled
     run.stop()
 
 
-def test_a_run_that_is_stopped_is_gone_on_with_and_nothing_is_asked_twice(tmp_path):
+def test_a_stopped_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
     whole = started("compare", out=tmp_path / "whole")
     asked = rate_all(whole, best_of)
     run, folder = started("compare", out=tmp_path / "run"), tmp_path / "run"
     for clicks in range(11):  # 8 of the first population, 3 of the second
         until(lambda: run._view._task is not None and "1" in buttons(run.widget))
         assert RatingStore(folder / RATINGS).n_ratings() == clicks
-        say(run, run._view._task, best_of(run._view._task))
+        rate(run, run._view._task, best_of(run._view._task))
     buttons(run.widget)["Stop"].click()
     until(lambda: not run.running)
     result = run.result
@@ -193,7 +193,7 @@ def test_others_rate_the_same_run_meanwhile(tmp_path):
     run.stop()
 
 
-def test_an_answer_that_comes_too_late_is_not_lost_in_silence(tmp_path):
+def test_a_rating_that_comes_too_late_shows_a_message(tmp_path):
     run = started("compare", out=tmp_path / "run")
     store = RatingStore(tmp_path / "run" / RATINGS)
     until(lambda: "1" in buttons(run.widget))
@@ -252,7 +252,7 @@ def test_an_error_of_the_search_is_shown_and_raised():
             _ = run.result
 
 
-def test_what_does_not_fit_is_refused_before_anything_is_run(tmp_path, monkeypatch):
+def test_options_that_do_not_fit_are_refused_before_the_run(tmp_path, monkeypatch):
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").touch()
     for arguments, options, message in (
@@ -268,7 +268,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_run(tmp_path, monkeypat
     ):
         with pytest.raises(InputError, match=message):
             zo_dno.RatingCell(*arguments, **options)
-    with pytest.raises(TypeError, match="querys"):
+    with pytest.raises(InputError, match="option 'querys' is unknown"):
         zo_dno.RatingCell(ToyGenerator(), querys=4)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     with pytest.raises(
@@ -278,8 +278,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_run(tmp_path, monkeypat
     assert not (tmp_path / "run").exists()
 
 
-def test_old_widgets_are_let_go_of():
-    """Hours of clicking leave as many widgets behind as a minute."""
+def test_old_widgets_are_closed():
+    """Hours of clicking leave as many widgets as a minute."""
     from ipywidgets.widgets.widget import _instances
 
     view, store = RatingWidget("ada"), RatingStore(None)
@@ -296,7 +296,7 @@ def test_old_widgets_are_let_go_of():
 
 
 def test_a_config_that_the_widget_made_is_that_of_the_page(tmp_path):
-    """Gone on with from the command line, the run has its page."""
+    """Resumed from the command line, the run has its page."""
     run = zo_dno.RatingCell(ToyGenerator(), reward_options={"mode": "compare"}, out=tmp_path / "run", **SMALL)
     until(lambda: "1" in buttons(run.widget))
     run.stop()

@@ -62,7 +62,7 @@ def cell(page):
 class TestInTheBrowser:
     @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
     def test_it_opens_under_the_name_that_the_notebook_has(self, browser, store, page, name):
-        """Under another name of the same machine the browser would take no cookie from it."""
+        """The browser would reject cookies from another name of the same machine."""
         number = store.post(FILES.items(), "a quiet sea", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
         with notebook(cell(page)) as url, tab(browser, url.replace("127.0.0.1", name)) as notebook_tab:
             rater = notebook_tab.frame_locator("iframe")
@@ -77,7 +77,7 @@ class TestInTheBrowser:
         assert [one.order.ranked for one in store.take(number)] == [(NAMES[0],), (NAMES[2],)]
 
     @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4)])
-    def test_a_question_fits_into_the_cell(self, browser, store, page, mode, n, tmp_path):
+    def test_a_task_fits_into_the_cell(self, browser, store, page, mode, n, tmp_path):
         store.post(FILES.items(), "a quiet sea", [(mode, NAMES[:n])])
         store.settle({NAMES[0]: 0.0, NAMES[5]: 1.0}, keep=NAMES)
         with notebook(cell(page)) as url, tab(browser, url) as notebook_tab:
@@ -90,7 +90,7 @@ class TestInTheBrowser:
             assert len(boxes) >= n + 2
             assert all(box["y"] + box["height"] <= bottom for box in boxes)
 
-    def test_two_runs_do_not_meet(self, browser, store, page):
+    def test_two_runs_do_not_collide(self, browser, store, page):
         """A browser sends the cookies of one port to all ports of the host."""
         other_store = RatingStore(None)
         other = Page(other_store)
@@ -108,8 +108,8 @@ class TestInTheBrowser:
         other.stop()
         assert (store.n_ratings(), other_store.n_ratings()) == (1, 1)
 
-    def test_nothing_is_opened_that_does_not_know_the_mark(self, browser, page):
-        """The browser is on another machine, where something else has the port, and must not be given the token."""
+    def test_a_server_without_the_mark_is_not_opened(self, browser, page):
+        """The browser is on another machine, where another server has the port, and must not get the token."""
         with answering(lambda _: Answer(b"hello", headers={"Access-Control-Allow-Origin": "*"})) as (url, asked):
             html = cell(page).replace(page.link.partition("/?")[0], url)
             with notebook(html) as notebook_url, tab(browser, notebook_url) as notebook_tab:
@@ -119,7 +119,7 @@ class TestInTheBrowser:
                 expect(notebook_tab.locator("iframe")).to_have_count(0)
         assert [one.path for one in asked] == ["/here"]
 
-    def test_where_nobody_answers_there_is_a_link(self, browser, page):
+    def test_the_link_is_shown_where_no_server_responds(self, browser, page):
         page.stop()
         with notebook(cell(page)) as url, tab(browser, url) as notebook_tab:
             expect(notebook_tab.get_by_text("It cannot be shown here")).to_be_visible()
@@ -145,7 +145,7 @@ class TestMark:
         assert response.text == "a-mark"
         assert response.headers.get("access-control-allow-origin") == (origin if allowed else None)
 
-    def test_it_says_nothing_of_the_token(self, store):
+    def test_marks_and_cookies_differ_between_runs(self, store):
         assert Page(store).mark != Page(store).mark
         assert Guard("a").cookie != Guard("b").cookie
 
@@ -161,7 +161,7 @@ def link_in(shown):
 
 @pytest.mark.slow
 @pytest.mark.browser
-def test_a_cell_that_is_being_run_shows_the_page_and_is_tidied_up(browser, tmp_path):
+def test_a_running_cell_shows_the_page_and_removes_it_at_the_end(browser, tmp_path):
     """The kernel is blocked by the search all the time; at the end neither page nor token stay in the notebook."""
     with kernel() as notebook_kernel:
         cell_id = notebook_kernel.begin(RUN % {"out": str(tmp_path / "run")})

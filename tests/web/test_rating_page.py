@@ -60,7 +60,7 @@ class TestSecurity:
         assert "secret" not in response.text
         assert "token" in response.text
 
-    def test_a_forged_session_is_nobody(self, client):
+    def test_a_forged_session_is_refused(self, client):
         session = Guard(TOKEN).new_session()
         for forged in ("", "x", f"x{session}", session[:-1], Guard("another").new_session()):
             assert client.get("/", headers={"cookie": f"{COOKIE}={forged}"}).status_code == 401
@@ -135,7 +135,7 @@ class TestSecurity:
         assert client.post("/answer", data=answer, headers={"origin": "http://127.0.0.1"}).status_code == 303
 
     @pytest.mark.parametrize(
-        "said",
+        "rating",
         [
             {},
             {"rating": "11"},
@@ -146,10 +146,10 @@ class TestSecurity:
             {"order": ""},
         ],
     )
-    def test_an_answer_that_does_not_fit_is_asked_again(self, client, store, said):
+    def test_a_rating_that_does_not_fit_is_refused_and_its_task_shown_again(self, client, store, rating):
         store.post(FILES.items(), "", [("rate", NAMES[:1])])
         form = form_of(signed_in(client).get("/").text)
-        response = client.post("/answer", data=form | said)
+        response = client.post("/answer", data=form | rating)
         assert response.status_code == 409
         assert 'role="alert"' in response.text
         assert "How good is it?" in response.text
@@ -168,8 +168,8 @@ def test_a_ranking_without_scripts(client, store):
     tied = client.post("/answer", data=form | places | {f"place-{NAMES[0]}": "1"})
     assert "Every image needs a place of its own" in tied.text
     assert client.post("/answer", data=form_of(tied.text) | places).status_code == 303
-    (said,) = store.ratings()
-    assert said.order.ranked == (NAMES[2], NAMES[0], NAMES[1])
+    (rating,) = store.ratings()
+    assert rating.order.ranked == (NAMES[2], NAMES[0], NAMES[1])
 
 
 @pytest.fixture(scope="module")
@@ -187,16 +187,16 @@ def page(store):
 
 
 def waiting(store, number):
-    """Wait until a round is complete, as the search does."""
-    for _ in range(200):
-        if (said := store.take(number)) is not None:
-            return said
+    """Wait for the ratings of a round, as the search does."""
+    for _ in range(600):
+        if (ratings := store.take(number)) is not None:
+            return ratings
         time.sleep(0.05)
-    raise AssertionError("the round was not answered")
+    raise AssertionError("the round was not completed")
 
 
 def test_ten_thousand_rapid_posts(store, page):
-    """Over one connection to the real server: nearly all are sent away, nothing is lost, and others are not held up."""
+    """Over one connection to the real server: nearly all are refused, no rating is lost, and others are not delayed."""
     store.post(FILES.items(), "", [("rate", NAMES[:1])])
     with httpx2.Client(base_url=page.link.partition("/?")[0], trust_env=False) as client:
         token = page.link.partition("token=")[2]
@@ -215,13 +215,13 @@ def test_ten_thousand_rapid_posts(store, page):
         assert codes[303] == store.n_ratings() == 1
         assert codes.total() - codes[429] <= allowed + 1
         assert client.get("/state").status_code == 200
-        client.cookies.clear()  # somebody else
+        client.cookies.clear()  # another rater
         client.get("/", params={"token": token})
         assert client.post("/name", data=form_of(client.get("/").text) | {"name": "ada"}).status_code == 303
 
 
 def read_codes(line, n):
-    """Read the status codes of n answers that come one after the other."""
+    """Read the status codes of n consecutive responses."""
     buffer, codes = b"", []
     while len(codes) < n:
         head, end, rest = buffer.partition(b"\r\n\r\n")
@@ -235,7 +235,7 @@ def read_codes(line, n):
 
 
 def press(rater, key):
-    rater.wait_for_load_state()  # a page that has just come has to know its keys
+    rater.wait_for_load_state()  # a new page must have loaded its keys
     rater.keyboard.press(key)
 
 
@@ -285,7 +285,7 @@ class TestInTheBrowser:
         assert ranked.order.ranked == (NAMES[2], NAMES[1], NAMES[0], NAMES[3])
         assert best.order.ranked == (NAMES[5],)
 
-    def test_two_raters_at_once_and_the_next_population_comes_by_itself(self, browser, store, page):
+    def test_two_raters_at_once_and_the_page_shows_the_next_population(self, browser, store, page):
         number = store.post(FILES.items(), "", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
         with tab(browser, f"{page.link}&name=Ada") as ada, tab(browser, f"{page.link}&name=Bob") as bob:
             expect(ada.get_by_label("You are")).to_have_value("Ada")
@@ -296,9 +296,9 @@ class TestInTheBrowser:
             expect(ada.get_by_alt_text("image 1")).to_have_attribute("src", re.compile(NAMES[2]))
             press(bob, "2")
             expect(bob.get_by_text("Thank you.")).to_be_visible()
-            press(ada, "2")  # the same question, a moment too late or a second vote
-            said = waiting(store, number)
-            assert {one.rater for one in said} <= set(store.names())
+            press(ada, "2")  # the same task, a moment too late or a second vote
+            ratings = waiting(store, number)
+            assert {one.rater for one in ratings} <= set(store.names())
             assert sorted(store.names().values()) == ["Ada", "Bob"]
             store.settle({NAMES[0]: 0.0, NAMES[3]: 1.5}, keep=[])
             store.post(pictures(7).items(), "the next", [("compare", NAMES[4:6])])
@@ -306,7 +306,7 @@ class TestInTheBrowser:
                 expect(one.get_by_text("Population 2")).to_be_visible()
                 expect(one.get_by_text("best so far 1.50")).to_be_visible()
 
-    def test_a_population_that_comes_while_the_page_loads_is_seen(self, browser, store, page):
+    def test_a_population_that_comes_while_the_page_loads_is_shown(self, browser, store, page):
         store.take(store.post(FILES.items(), "", []))
         with tab(browser, page.link) as rater:
             expect(rater.get_by_text("Thank you.")).to_be_visible()
