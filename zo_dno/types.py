@@ -160,7 +160,7 @@ class Generator(Protocol):
         ...
 
     def __call__(self, z: "Tensor") -> "Tensor":
-        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8."""
+        """Render the images of `z` (n, d) as (n, H, W, 3) uint8."""
         ...
 
 
@@ -205,7 +205,7 @@ class Batched(Protocol):
 
     @property
     def batch_size(self) -> int | None:
-        """Images rendered at once; None is all that are asked for."""
+        """Number of images rendered at once; None renders all of a call at once."""
         ...
 
 

@@ -111,7 +111,7 @@ def test_a_wait_beyond_the_deadline_is_not_started(waits, in_flight):
 
 def test_a_call_that_hangs_is_abandoned_and_retried():
     with Hanging(calls=1) as hangs_once:
-        (response,) = ask(hangs_once, [3], timeout=0.2)
+        (response,) = ask(hangs_once, [3], timeout=1)
     assert (response.score.value, response.attempts, response.failures) == (3, 2, ("timeout",))
 
 
@@ -128,8 +128,13 @@ def test_a_query_past_its_deadline_is_missing(kind):
     assert response.attempts == 1
 
 
-def test_a_reward_that_exits_its_thread_is_a_failed_call():
-    (response,) = ask(lambda images: exit(), [0], in_flight=2)
+async def _exits(images):
+    raise SystemExit(1)
+
+
+@pytest.mark.parametrize("reward", [lambda images: exit(), _exits], ids=["thread", "async"])
+def test_a_reward_that_exits_is_a_failed_call(reward):
+    (response,) = ask(reward, [0], in_flight=2)
     assert response.score.missing
     assert "SystemExit" in response.score.error
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import zo_dno
-from tests.oracle.test_render_queue import Waiting
+from tests.support.oracles import Waiting
 from zo_dno.judges.rating_store import RATINGS
 from zo_dno.storage.ledger import Ledger
 
@@ -23,12 +23,11 @@ def in_thread(**options):
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_what_is_under_way_is_waited_for(toy, waits, tmp_path):
-    stop, reward = zo_dno.Stop(), Waiting()
+    stop, reward, stepped = zo_dno.Stop(), Waiting(), threading.Event()
     options = {"queries": 1_000_000, "stop": stop, "strategy_options": {"population": 8}, "out": tmp_path / "run"}
-    thread, found = in_thread(generator=toy, reward=reward if waits else "jpeg_smaller", **options)
-    while not (tmp_path / "run" / "ledger.db").exists():
-        time.sleep(0.01)
-    time.sleep(0.3)
+    reward = reward if waits else "jpeg_smaller"
+    thread, found = in_thread(generator=toy, reward=reward, on_step=lambda _: stepped.set(), **options)
+    assert stepped.wait(60)
     stop()
     thread.join(20)
     assert found[0].status == "interrupted"
@@ -47,7 +46,7 @@ def test_the_second_stop_does_not_wait(toy):
 
     thread = threading.Thread(target=run)
     thread.start()
-    while not reward.asked:
+    while not reward.started:
         time.sleep(0.01)
     stop()
     thread.join(0.3)

@@ -73,6 +73,25 @@ class Together(Reward):
         return value(images, prompts)
 
 
+class Waiting(Reward):
+    """Scores the brightness once `until` holds; fields count the calls that have started and finished."""
+
+    name, unit, is_async = "waiting", "grey", True
+    policy = CallPolicy(in_flight=4)
+
+    def __init__(self, until=lambda: True):
+        self.until, self.started, self.completed = until, 0, 0
+
+    async def __call__(self, images, prompts):
+        self.started += 1
+        for _ in range(2000):
+            if self.until():
+                break
+            await asyncio.sleep(0.01)
+        self.completed += 1
+        return [float(image.resize((1, 1)).convert("L").getpixel((0, 0))) for image in images]
+
+
 class Hanging:
     """Scores after so many calls that hang until the block ends."""
 

@@ -1,1 +1,1 @@
-"""The oracle: a reward that is asked reliably, in parallel, with retries, limits, prices and a cache."""
+"""The oracle: reliable, parallel calls of a reward, with retries, limits, prices and a cache."""

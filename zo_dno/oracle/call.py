@@ -36,7 +36,7 @@ async def call_async(
     try:
         values: Any = await reward(pictures(images), prompts, *([keys] if reward.takes_keys else ()))  # type: ignore[misc]
         return _checked(values, reward.range, len(images), started)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # SystemExit would end the event loop, and the run would wait for ever
         return failure_of(error)
 
 

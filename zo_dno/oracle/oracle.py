@@ -82,7 +82,7 @@ class Oracle:
 
         Raises:
             PauseError: the breaker opened. The calls in flight were waited for.
-            KeyboardInterrupt: the calls in flight were waited for, unless the reward keeps its answers. A second
+            KeyboardInterrupt: the calls in flight were waited for, unless the reward keeps its scores. A second
                 interrupt does not wait.
             Exception: an image could not be rendered. The calls in flight were waited for.
         """

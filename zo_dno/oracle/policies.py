@@ -21,7 +21,7 @@ def policy_for(reward: Reward, changes: Mapping[str, Any]) -> CallPolicy:
 
 
 def call_policies(reward: Reward, changes: Mapping[str, Any]) -> dict[str, CallPolicy]:
-    """Return the call policy of every reward that is asked, by its name: of one reward, or of a combination's terms.
+    """Return the call policies of a reward by name: its own, or those of a combination's terms.
 
     A run's changes apply to the terms with a weight. A term's own changes override them.
 
