@@ -49,22 +49,22 @@ def test_timing_does_not_change_the_run(tmp_path, strategy, options):
 
 def test_a_slow_response_delays_only_the_population_that_needs_it(tmp_path):
     """The first response comes only after the last query of the third population was sent."""
-    asked, enough = [], threading.Event()
+    queried, enough = [], threading.Event()
 
     async def judge(images, prompts):
-        asked.append(images)
-        first = len(asked) == 1
-        if len(asked) == 3 * 8:
+        queried.append(images)
+        first = len(queried) == 1
+        if len(queried) == 3 * 8:
             enough.set()
         while first and not enough.is_set():
             await asyncio.sleep(0.001)
         if first:
             await asyncio.sleep(0.2)
-            assert len(asked) == 3 * 8, "the fourth population has to know the first"
+            assert len(queried) == 3 * 8, "the fourth population needs the scores of the first"
         return brightness(images, prompts)
 
     result = run(tmp_path / "run", judge, policy={"in_flight": 64, "timeout": 60, "attempts": 1})
-    assert result.queries == len(asked) == 64
+    assert result.queries == len(queried) == 64
     assert result.failed_queries == 0
 
 

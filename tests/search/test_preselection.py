@@ -62,25 +62,25 @@ def test_left_out_predictions_are_those_of_a_process_without_the_reward():
 
 
 def test_every_candidate_is_queried_before_there_are_enough_scores():
-    screen = Preselection(4, seed=0)
-    assert screen.choose(0, features(images(16)), np.ones(16, bool)).places == tuple(range(16))
+    preselection = Preselection(4, seed=0)
+    assert preselection.choose(0, features(images(16)), np.ones(16, bool)).places == tuple(range(16))
 
 
 def test_a_reward_that_features_do_not_explain_is_not_predicted():
-    screen, rng = Preselection(4, seed=0), np.random.default_rng(1)
-    screen.learn(list(features(images(64))), rng.normal(size=64).tolist())
-    assert screen.choose(4, features(images(16, seed=2)), np.ones(16, bool)).places == tuple(range(16))
-    assert screen.trust < 0.5
+    preselection, rng = Preselection(4, seed=0), np.random.default_rng(1)
+    preselection.learn(list(features(images(64))), rng.normal(size=64).tolist())
+    assert preselection.choose(4, features(images(16, seed=2)), np.ones(16, bool)).places == tuple(range(16))
+    assert preselection.trust < 0.5
 
 
 def test_the_most_promising_plausible_candidates_are_selected():
-    screen, some = Preselection(4, seed=0), images(64)
-    screen.learn(list(features(some)), [float(image.mean()) for image in some])
+    preselection, some = Preselection(4, seed=0), images(64)
+    preselection.learn(list(features(some)), [float(image.mean()) for image in some])
     new = images(16, seed=5)
     plausible = np.arange(16) != int(np.argmax([image.mean() for image in new]))
     hits = 0
     for number in range(20):
-        chosen = screen.choose(number, features(new), plausible)
+        chosen = preselection.choose(number, features(new), plausible)
         assert len(chosen.places) == 4
         ranked = sorted(np.flatnonzero(plausible), key=lambda place: -new[place].mean())
         hits += len(set(chosen.places) & set(ranked[:5]))
@@ -91,14 +91,14 @@ OPTIONS = {"queries": 96, "screen": 4, "threads": 1, "strategy": "snes"}
 
 
 def test_a_run_with_preselection_renders_more_images_than_it_queries(toy, tmp_path):
-    asked = []
+    queried = []
 
     def judge(some, prompts):
-        asked.extend(some)
+        queried.extend(some)
         return [float(np.asarray(image).mean()) for image in some]
 
     result = zo_dno.optimize(toy, judge, out=tmp_path / "run", **OPTIONS)
-    assert result.queries == len(asked) == len(result.history) == 96
+    assert result.queries == len(queried) == len(result.history) == 96
     assert result.images > 96 * 2
     assert result.nfe == result.images * toy.nfe
     rows = Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries()

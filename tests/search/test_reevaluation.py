@@ -60,9 +60,9 @@ def test_a_reevaluation_stays_within_its_budget(budget, noise):
 def test_noise_is_measured_and_contenders_clearly_behind_are_eliminated():
     found, _ = reevaluation([0.0, 0.0, 10.0, 10.0], 0.2, 60, seed=1)
     assert found.noise == pytest.approx(0.2, rel=0.4)
-    asked = {standing.id: standing.answers for standing in found.standings}
-    assert asked[0] == asked[1] == 2 < asked[2]
-    assert asked[2] == asked[3]
+    scores = {standing.id: standing.answers for standing in found.standings}
+    assert scores[0] == scores[1] == 2 < scores[2]
+    assert scores[2] == scores[3]
 
 
 def test_an_exact_reward_scores_every_contender_twice_only():
@@ -86,11 +86,11 @@ class MoodyJudge:
     """Rounded brightness with noise that changes with every call."""
 
     def __init__(self, noise: float = 0.1, fails_from: int = 10**9) -> None:
-        self.rng, self.noise, self.asked, self.fails_from = np.random.default_rng(0), noise, 0, fails_from
+        self.rng, self.noise, self.queries, self.fails_from = np.random.default_rng(0), noise, 0, fails_from
 
     def __call__(self, images, prompts):
-        self.asked += len(images)
-        if self.asked > self.fails_from:
+        self.queries += len(images)
+        if self.queries > self.fails_from:
             return [Score(math.nan, error="gone") for _ in images]
         return [round(float(np.asarray(image).mean() / 255 + self.noise * self.rng.normal()), 2) for image in images]
 
@@ -98,7 +98,7 @@ class MoodyJudge:
 def test_the_winner_of_a_run_has_the_best_mean_with_its_error(toy, tmp_path):
     judge = MoodyJudge()
     result = zo_dno.optimize(toy, judge, queries=80, repeats="auto", threads=1, out=tmp_path / "run")
-    assert 72 < result.queries == judge.asked <= 80  # once the winner is clear, no more queries are sent
+    assert 72 < result.queries == judge.queries <= 80  # once the winner is clear, no more queries are sent
     assert len(result.history) == 64
     winner = result.repeats[0]
     assert (result.best.id, result.best.reward, result.best.answers) == (winner.id, winner.mean, winner.answers)
@@ -110,7 +110,7 @@ def test_the_winner_of_a_run_has_the_best_mean_with_its_error(toy, tmp_path):
 def test_an_exact_judge_costs_little_and_the_rest_is_searched(toy):
     judge = MoodyJudge(noise=0.0)
     result = zo_dno.optimize(toy, judge, queries=80, repeats="auto", threads=1)
-    assert result.queries == judge.asked == 80
+    assert result.queries == judge.queries == 80
     assert len(result.history) == 72  # of 16 kept back, 4 contenders took 8
     assert result.best.answers == 1
     assert result.best.reward == max(query.value for query in result.history if query.plausible)
@@ -120,8 +120,8 @@ def test_a_run_interrupted_in_its_reevaluation_resumes_without_repeated_queries(
     stopped = MoodyJudge()
 
     def judge(images, prompts):
-        if stopped.asked == 70:
-            stopped.asked += 1
+        if stopped.queries == 70:
+            stopped.queries += 1
             raise KeyboardInterrupt
         return stopped(images, prompts)
 
@@ -129,7 +129,7 @@ def test_a_run_interrupted_in_its_reevaluation_resumes_without_repeated_queries(
     assert first.status == "interrupted"
     result = zo_dno.resume(tmp_path / "run", generator=toy, reward=judge)
     assert result.status == "finished"
-    assert result.queries == stopped.asked - 1  # the one that was interrupted
+    assert result.queries == stopped.queries - 1  # the one that was interrupted
 
 
 def test_combinations_have_no_reevaluation(toy):

@@ -11,7 +11,7 @@ from zo_dno.storage.ledger import PopulationRow
 @pytest.fixture
 def clock(monkeypatch):
     now = SimpleNamespace(time=100.0)
-    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: now.time)
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: now.time))
     return now
 
 
