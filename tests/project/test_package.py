@@ -115,3 +115,23 @@ def test_nothing_of_the_machine_is_in_a_file():
     assert "file:" not in text
     assert "http://" not in text
     assert "torch==2.13.0\n" in text
+
+
+@pytest.mark.parametrize(
+    "command", ["list", "show old/finished", "--help", "run --help", "serve-reward jpeg_smaller --port 0"]
+)
+def test_commands_that_render_nothing_import_no_torch(command, tmp_path):
+    (tmp_path / "old").symlink_to(ROOT / "tests" / "storage" / "old_runs")
+    code = f"""
+import sys
+from zo_dno.ui.cli.main import app
+import zo_dno.web.server
+zo_dno.web.server.WebServer.run = lambda self: None
+try:
+    app({command.split()!r})
+except SystemExit as end:
+    assert not end.code
+print(sorted({{"torch", "diffusers", "ray", "pandas", "matplotlib"}} & set(sys.modules)))
+"""
+    done = python(code, ROOT, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr

@@ -37,17 +37,27 @@ _LIMITS = {
 
 @contextmanager
 def progress() -> Iterator[Callable[["Step"], None]]:
-    """Show the progress bar of a run; the yielded function takes the run's steps."""
+    """Show at once that the model loads, then the bar of the run; the yielded function takes the run's steps."""
     bar = Progress(*_columns(), console=console)
     tasks: dict[str, TaskID] = {}
 
     def on_step(step: "Step") -> None:
+        _remove(bar, loading)
         if step.stage not in tasks:
             tasks[step.stage] = bar.add_task(step.stage, total=step.planned, figures="")
         bar.update(tasks[step.stage], completed=step.queries, figures=Live(step))
 
     with bar:
-        yield on_step
+        loading = bar.add_task("loading", total=None, figures="the libraries and the model")
+        try:
+            yield on_step
+        finally:
+            _remove(bar, loading)
+
+
+def _remove(bar: Progress, task: TaskID) -> None:
+    if task in bar.task_ids:
+        bar.remove_task(task)
 
 
 class Live:

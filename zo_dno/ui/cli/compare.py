@@ -28,7 +28,7 @@ def compare(
     made = read_plan({"threads": 1, **read_yaml(plan)})
     from zo_dno.generators.quiet import quiet_libraries
 
-    with quiet_libraries(), display.progress_of_trials() as on_trial:
+    with display.progress_of_trials() as on_trial, quiet_libraries():
         found = run_plan(made, out, at_once=at_once, early_stopping=early_stopping, ray=ray, on_trial=on_trial)
     found.report()
     display.comparison(found)

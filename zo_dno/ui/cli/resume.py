@@ -29,19 +29,19 @@ def resume(
         from zo_dno.run.many_prompts import resume_many
 
         changes = {name: value for name, value in changes.items() if name not in ("nfe", "seconds")}
-        with quiet_libraries(), display.progress_of_many() as on_step_of:
+        with display.progress_of_many() as on_step_of, quiet_libraries():
             lines = resume_many(folder, on_step_of, **changes)
         display.many(lines, folder)
         return
     if (folder / "draft.yaml").exists():
         from zo_dno.run.draft import resume_draft
 
-        with quiet_libraries(), display.progress() as on_step:
+        with display.progress() as on_step, quiet_libraries():
             drafted = resume_draft(folder, on_step)
         display.drafted(drafted)
         end(drafted.full)
         return
-    with quiet_libraries(), display.progress() as on_step:
+    with display.progress() as on_step, quiet_libraries():
         from zo_dno.run import from_config
 
         result = from_config.resume(folder, on_step, accept_drift=accept_drift, **changes)

@@ -53,7 +53,7 @@ def run(
     from zo_dno.generators.quiet import quiet_libraries
     from zo_dno.ui import display
 
-    with quiet_libraries(), display.progress() as on_step:
+    with display.progress() as on_step, quiet_libraries():
         from zo_dno.run.from_config import run as run_config
 
         result = run_config(checked, out, on_step)
@@ -84,7 +84,7 @@ def _run_draft(config: RunConfig, steps: int, out: Path) -> None:
     from zo_dno.ui import display
 
     import_from_here()
-    with quiet_libraries(), display.progress() as on_step:
+    with display.progress() as on_step, quiet_libraries():
         drafted = run_draft(with_threads(config), steps, out, on_step)
     display.drafted(drafted)
     end(drafted.full)
@@ -102,6 +102,6 @@ def _run_many(values: dict[str, Any], prompts: Path, out: Path, at_once: int | N
     import_from_here()
     found = read_prompts(prompts)
     config = with_threads(validated({**values, "prompt": found[0]}))
-    with quiet_libraries(), display.progress_of_many() as on_step:
+    with display.progress_of_many() as on_step, quiet_libraries():
         lines = run_many(config, found, out, on_step, at_once=at_once)
     display.many(lines, out)
