@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import expect
 
 from tests.support.answering import Answer, answering
-from tests.support.browser import chromium, tab
+from tests.support.browser import tab
 from tests.support.kernel import kernel
 from tests.web.test_rating_page import FILES, NAMES, TOKEN, form_of
 from zo_dno.ipython import in_notebook
@@ -25,12 +25,6 @@ from tests.support.toys import ToyGenerator
 result = zo_dno.optimize(ToyGenerator(), "human", queries=8, strategy_options={"population": 4}, **%r)
 print(result.status, result.queries)
 """
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

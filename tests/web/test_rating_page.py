@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.support.browser import DESKTOP, PHONE, chromium, tab
+from tests.support.browser import DESKTOP, PHONE, tab
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.storage.images import image_hash, png_bytes
 from zo_dno.web.rating_page import Page, page_app
@@ -170,12 +170,6 @@ def test_a_ranking_without_scripts(client, store):
     assert client.post("/answer", data=form_of(tied.text) | places).status_code == 303
     (rating,) = store.ratings()
     assert rating.order.ranked == (NAMES[2], NAMES[0], NAMES[1])
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture
