@@ -66,9 +66,22 @@ def scored_in(pool, reward, n, **policies):
         pool.close()
 
 
+class Together(Process):
+    """Waits at its first call until calls have begun in `processes` processes."""
+
+    def __init__(self, folder, processes):
+        self.folder, self.processes = folder, processes
+
+    def __call__(self, images, prompts):
+        (self.folder / str(os.getpid())).touch()
+        while len(list(self.folder.iterdir())) < self.processes:
+            time.sleep(0.01)
+        return number_and_process(images)
+
+
 @pytest.mark.parametrize("n", [1, 2, 7])
-def test_scores_come_back_in_order_from_several_processes(n):
-    scores = [response.score for response in scored(Process(), n)]
+def test_scores_come_back_in_order_from_several_processes(n, tmp_path):
+    scores = [response.score for response in scored(Together(tmp_path, min(n, 2)), n)]
     assert [score.value for score in scores] == list(range(n))
     assert len({score.raw for score in scores}) == min(n, 2)
     assert str(os.getpid()) not in {score.raw for score in scores}
@@ -130,7 +143,7 @@ def test_a_timeout_of_an_asynchronous_reward_fails_that_query_alone():
             return number_and_process(images)
 
     reward = Late()
-    responses = scored_in(RewardActors(reward, 1, concurrency=4), reward, 8, in_flight=4, timeout=1, attempts=1)
+    responses = scored_in(RewardActors(reward, 1, concurrency=4), reward, 8, in_flight=4, timeout=5, attempts=1)
     scores = [response.score for response in responses]
     assert [score.value for score in scores if not score.missing] == [0, 1, 2, 4, 5, 6, 7]
     assert scores[3].kind == "timeout"
