@@ -22,13 +22,13 @@ def compare(
     from zo_dno.comparison.plan import read_plan
     from zo_dno.registry import import_from_here
     from zo_dno.storage.atomic import read_yaml
-    from zo_dno.ui import display
+    from zo_dno.ui import display, progress_bars
 
     import_from_here()
     made = read_plan({"threads": 1, **read_yaml(plan)})
     from zo_dno.generators.quiet import quiet_libraries
 
-    with display.progress_of_trials() as on_trial, quiet_libraries():
+    with progress_bars.bar_of_trials() as on_trial, quiet_libraries():
         found = run_plan(made, out, at_once=at_once, early_stopping=early_stopping, ray=ray, on_trial=on_trial)
     found.report()
     display.comparison(found)

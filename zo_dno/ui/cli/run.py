@@ -51,9 +51,9 @@ def run(
         _run_draft(checked, draft, out)
         return
     from zo_dno.generators.quiet import quiet_libraries
-    from zo_dno.ui import display
+    from zo_dno.ui import progress_bars
 
-    with display.progress() as on_step, quiet_libraries():
+    with progress_bars.bar_of_run() as on_step, quiet_libraries():
         from zo_dno.run.from_config import run as run_config
 
         result = run_config(checked, out, on_step)
@@ -81,10 +81,10 @@ def _run_draft(config: RunConfig, steps: int, out: Path) -> None:
     from zo_dno.registry import import_from_here
     from zo_dno.run.draft import run_draft
     from zo_dno.run.from_config import with_threads
-    from zo_dno.ui import display
+    from zo_dno.ui import display, progress_bars
 
     import_from_here()
-    with display.progress() as on_step, quiet_libraries():
+    with progress_bars.bar_of_run() as on_step, quiet_libraries():
         drafted = run_draft(with_threads(config), steps, out, on_step)
     display.drafted(drafted)
     end(drafted.full)
@@ -95,13 +95,13 @@ def _run_many(values: dict[str, Any], prompts: Path, out: Path, at_once: int | N
     from zo_dno.registry import import_from_here
     from zo_dno.run.from_config import with_threads
     from zo_dno.run.many_prompts import read_prompts, run_many
-    from zo_dno.ui import display
+    from zo_dno.ui import display, progress_bars
 
     if "prompt" in values:
         raise InputError("prompt must be left out with prompts; got both. Write it into the file.")
     import_from_here()
     found = read_prompts(prompts)
     config = with_threads(validated({**values, "prompt": found[0]}))
-    with display.progress_of_many() as on_step, quiet_libraries():
+    with progress_bars.bar_of_many() as on_step, quiet_libraries():
         lines = run_many(config, found, out, on_step, at_once=at_once)
     display.many(lines, out)
