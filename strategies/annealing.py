@@ -18,14 +18,15 @@ Move = Literal["pcn", "slerp"]
 
 
 class Annealing(PopulationStrategy):
-    """Move to the best proposal of a population, and now and then to a worse one (Kirkpatrick et al. 1983).
+    """Move to the best proposal of a population, and sometimes to a worse one (Kirkpatrick et al. 1983).
 
-    A proposal that is worse by delta is taken with probability exp(-delta / T). T falls from `temperature` standard
-    deviations of the first population's scores to nothing, and the angle of the moves with it, over the horizon.
+    A proposal that is worse by delta is accepted with probability exp(-delta / T). Over the horizon T falls from
+    `temperature` standard deviations of the first population's scores to 0, and the angle of the moves falls with it.
 
     Args:
-        move: "pcn" is sqrt(1 - b^2) z + b eps, whose norm follows the prior's; "slerp" turns on the sphere of z's norm.
-        temperature: at the start; NoiseSearch (Klein 2025) has 0.025 to 1 in the rewards' own units.
+        move: kind of proposal; "pcn" is sqrt(1 - b^2) z + b eps, whose norm follows the prior's; "slerp" turns on the
+            sphere of z's norm.
+        temperature: T at the start; NoiseSearch (Klein 2025) has 0.025 to 1 in the rewards' own units.
         first_step: b at the start; lowered to 0.5 when `init` is given.
         last_step: b at the end of the horizon and after it.
     """
@@ -47,7 +48,7 @@ class Annealing(PopulationStrategy):
         if move not in ("pcn", "slerp"):
             raise unknown_name("move", move, ("pcn", "slerp"))
         if not temperature >= 0:
-            raise InputError(f"temperature must be at least 0; got {temperature}. 0 takes nothing that is worse.")
+            raise InputError(f"temperature must be at least 0; got {temperature}. 0 accepts nothing that is worse.")
         self.move, self.temperature = move, temperature
         self._annealed = AnnealedStep(first_step, last_step, self.has_init)
         self._z, self._score, self._unit = self.start, float("-inf"), 0.0

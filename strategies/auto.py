@@ -1,4 +1,4 @@
-"""The default: chooses by what is to be searched, and says why."""
+"""The default strategy, which chooses another one by dimensions, budget and noise."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from zo_dno.strategy import Problem
 from zo_dno.types import Candidates
 
 FEW_DIMENSIONS = 48  # measured between 10 and 64 (docs/strategies.md)
-FEW_QUERIES = 512  # up to here a population of 8, where widths are to be learnt
+FEW_QUERIES = 512  # up to which a population of 8 is better where widths are learnt
 
 
 class Auto:
-    """Choose by dimensions, budget and noise; docs/strategies.md has the measurements.
+    """Choose a strategy by dimensions, budget and noise; docs/strategies.md has the measurements.
 
     Args:
-        problem: what to search.
-        population: candidates per `ask`; 0 chooses.
+        problem: search problem.
+        population: candidates per `ask`; 0 chooses a number.
     Attributes:
-        reason: what was chosen, and why.
+        reason: the chosen strategy, and why it was chosen.
     """
 
     def __init__(self, problem: Problem, *, population: int = 0) -> None:
@@ -63,13 +63,13 @@ class Auto:
         return self.inner.ask()
 
     def tell(self, candidates: Candidates, scores: Tensor) -> None:
-        """Pass scores on."""
+        """Pass scores to the chosen strategy."""
         self.inner.tell(candidates, scores)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to go on."""
+        """Return the state needed to resume."""
         return self.inner.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take another one's state."""
+        """Load the state of another instance."""
         self.inner.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""What every population-wise strategy shares: numbering, checking, waiting for a whole population, storing."""
+"""The base class of population-wise strategies: numbering, checks, complete populations and state."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -15,22 +15,22 @@ from zo_dno.rng import stream
 from zo_dno.strategy import Problem
 from zo_dno.types import Candidates
 
-_HAND = ("_asked", "_scores", "_told", "_first_id")
+_CURRENT = ("_asked", "_scores", "_told", "_first_id")
 
 
 class PopulationStrategy(ABC):
     """A strategy that learns from whole populations. Subclasses write `_sample` and `_update`.
 
     Args:
-        problem: what to search.
-        population: candidates per `ask`.
+        problem: search problem.
+        population: number of candidates per `ask`.
     Raises:
-        InputError: the population is below 1, or the problem has a lag and the strategy takes none.
+        InputError: the population is below 1, or the problem has a lag and the strategy accepts none.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ()  # names of the attributes that `state_dict` stores
-    OF_POPULATION: ClassVar[tuple[str, ...]] = ()  # those of them that `_sample` leaves for the `_update` that follows
-    TAKES_LAG: ClassVar[bool] = False  # `_sample` may come again before the `_update` of what it proposed
+    OF_POPULATION: ClassVar[tuple[str, ...]] = ()  # those of them that `_sample` sets for its own `_update`
+    TAKES_LAG: ClassVar[bool] = False  # `_sample` may be called again before the `_update` of what it proposed
 
     def __init__(self, problem: Problem, *, population: int = 16) -> None:
         if population < 1:
@@ -48,16 +48,16 @@ class PopulationStrategy(ABC):
         self._scores = torch.empty(0)
         self._told = torch.empty(0, dtype=torch.bool)
         self._first_id = 0
-        self._outstanding: list[dict[str, Any]] = []  # earlier populations that are not told completely
+        self._outstanding: list[dict[str, Any]] = []  # earlier populations with scores missing
 
     @property
     def n_prior(self) -> int:
-        """How many of the first candidates are draws from the prior, whatever is told."""
+        """Number of first candidates that are draws from the prior, whatever scores are told."""
         return 0 if self.has_init else self.population
 
     @property
     def step_size(self) -> float | None:
-        """The search step sigma, on z's scale, for whoever watches; None where there is no such thing."""
+        """The search step sigma on z's scale, for display; None where the strategy has none."""
         return None
 
     @abstractmethod
@@ -71,15 +71,15 @@ class PopulationStrategy(ABC):
     def ask(self) -> Candidates:
         if not bool(self._told.all()):
             if len(self._outstanding) >= self.lag:
-                first = (self._outstanding or [self._hand()])[0]["_told"]
+                first = (self._outstanding or [self._current()])[0]["_told"]
                 which = f"the first of the last {self.lag + 1} populations" if self.lag else "the last population"
                 raise AskTellError(
                     f"ask must wait until {which} is told; {int((~first).sum())} of {len(first)} scores are "
                     "outstanding. Tell NaN for a score that will never come."
                 )
-            self._outstanding.append(self._hand())
+            self._outstanding.append(self._current())
         self._first_id += len(self._told)
-        self._asked = self._asked[:0].clone()  # a large population is let go before the next one is made
+        self._asked = self._asked[:0].clone()  # frees a large population before the next one is made
         self._asked = self._sample()
         self._scores = torch.full((len(self._asked),), torch.nan)
         self._told = torch.zeros(len(self._asked), dtype=torch.bool)
@@ -87,7 +87,7 @@ class PopulationStrategy(ABC):
         return Candidates(self._asked.clone(), tuple(ids))
 
     def tell(self, candidates: Candidates, scores: Tensor) -> None:
-        with self._in_hand(candidates.ids):
+        with self._made_current(candidates.ids):
             rows = torch.tensor([i - self._first_id for i in candidates.ids], dtype=torch.long)
             self._check_tell(candidates, scores, rows)
             self._scores[rows] = scores.to(torch.float32)
@@ -95,16 +95,16 @@ class PopulationStrategy(ABC):
             if len(rows) and bool(self._told.all()) and not bool(self._scores.isnan().all()):
                 self._update(self._asked, self._scores.clone())
 
-    def _hand(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in (*_HAND, *self.OF_POPULATION)}
+    def _current(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in (*_CURRENT, *self.OF_POPULATION)}
 
     @contextmanager
-    def _in_hand(self, ids: tuple[int, ...]) -> Iterator[None]:
-        """Take the population of these ids in hand, for as long as it is told."""
-        last, own = self._hand(), None
-        for hand in self._outstanding:
-            if hand["_first_id"] <= min(ids, default=-1) < hand["_first_id"] + len(hand["_told"]):
-                own = hand
+    def _made_current(self, ids: tuple[int, ...]) -> Iterator[None]:
+        """Make the population of these ids the current one inside the block."""
+        last, own = self._current(), None
+        for earlier in self._outstanding:
+            if earlier["_first_id"] <= min(ids, default=-1) < earlier["_first_id"] + len(earlier["_told"]):
+                own = earlier
         if own is None:
             yield
             return
@@ -113,7 +113,7 @@ class PopulationStrategy(ABC):
             yield
         finally:
             if bool(self._told.all()):
-                self._outstanding = [hand for hand in self._outstanding if hand is not own]
+                self._outstanding = [earlier for earlier in self._outstanding if earlier is not own]
             vars(self).update(last)
 
     def _check_tell(self, candidates: Candidates, scores: Tensor, rows: Tensor) -> None:
@@ -130,7 +130,7 @@ class PopulationStrategy(ABC):
 
     @property
     def progress(self) -> float:
-        """Part of the horizon that was asked before the population in hand, from 0 to 1."""
+        """Share of the horizon that was asked before the current population, from 0 to 1."""
         return min(1.0, self._first_id / self.horizon)
 
     def retract(self, z: Tensor) -> Tensor:
@@ -143,12 +143,12 @@ class PopulationStrategy(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         own = {name: deepcopy(getattr(self, name)) for name in self.STATE}
-        shared = {name: deepcopy(getattr(self, name)) for name in (*_HAND, "_outstanding")}
+        shared = {name: deepcopy(getattr(self, name)) for name in (*_CURRENT, "_outstanding")}
         return {"rng": self.rng.get_state(), **shared, **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rng.set_state(state["rng"])
-        for name in (*_HAND, "_outstanding", *self.STATE):
+        for name in (*_CURRENT, "_outstanding", *self.STATE):
             setattr(self, name, deepcopy(state[name]))
 
 

@@ -1,4 +1,4 @@
-"""CMA-ES, by pycma: with a diagonal covariance, or one that knows of correlations."""
+"""CMA-ES by pycma, with a diagonal covariance or one that models correlations."""
 
 import math
 from typing import Any, Literal, get_args
@@ -14,7 +14,7 @@ from zo_dno.strategies.replayed import ReplayedStrategy
 from zo_dno.strategy import Problem
 
 MIN_POPULATION = 4  # pycma's selection needs two parents
-FULL_MATRICES = 5  # of d x d numbers: the covariance, its roots, and what factoring it takes
+FULL_MATRICES = 5  # d x d each: the covariance, its roots, and the memory of factoring it
 MOST_MEMORY = 2e9  # bytes of a full covariance, whose factoring takes minutes at that size
 
 Covariance = Literal["diagonal", "vd", "vkd", "full"]
@@ -25,15 +25,16 @@ class CMAES(ReplayedStrategy):
 
     The first candidates are prior draws (or lie around `init`). All are put on the shell, and pycma is told its own
     points, as ranks: ties and missing scores are ordered at random, since pycma's sorting prefers the first of equals.
-    A population without any difference teaches nothing. pycma's stop criteria are never asked.
+    A population of equal scores is not told. pycma's stop criteria are not used.
 
     Args:
-        covariance: "diagonal" has one variance a coordinate (Ros and Hansen 2008); "vd" one direction beside it
-            (Akimoto et al. 2014), "vkd" as many as pay (Akimoto and Hansen 2016); "full" all, for small spaces.
+        covariance: model of the covariance; "diagonal" has one variance a coordinate (Ros and Hansen 2008); "vd" one
+            direction beside it (Akimoto et al. 2014), "vkd" as many as are useful (Akimoto and Hansen 2016), "full"
+            all, for small spaces.
         mean_rate: learning rate of the mean; 1 is usual, but 2 does better within 512 queries (docs/strategies.md).
-        population: at least 4.
+        population: number of candidates per `ask`, at least 4.
     Raises:
-        InputError: a full covariance of this many coordinates would not fit.
+        InputError: a full covariance of this many coordinates does not fit into memory.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class CMAES(ReplayedStrategy):
     def _propose(self) -> Tensor:
         first, self._points = self._points is None, self._es.ask()
         if first:
-            self._points[0] = self.start.double().numpy()  # what is handed out in its place
+            self._points[0] = self.start.double().numpy()  # the candidate that stands in its place
         return torch.stack([torch.from_numpy(point).float() for point in self._points])
 
     def _learn(self, scores: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Cooperative synapse neuroevolution: values of one coordinate are exchanged between the members of a population."""
+"""Cooperative synapse neuroevolution, which permutes the values of a coordinate among members of a population."""
 
 from typing import ClassVar
 
@@ -14,16 +14,16 @@ from zo_dno.strategy import Problem
 
 
 class CoSyNE(PopulationStrategy):
-    """Breed the best quarter, and let coordinates of the others change places (Gomez et al. 2008; Jajal et al. 2025).
+    """Breed the best quarter, and permute coordinates of the other half (Gomez et al. 2008; Jajal et al. 2025).
 
     Half of a population are children of the best quarter ever seen: uniform crossover of two, then a rotation by
     `step`. The other half are the best candidates, and each coordinate's values are permuted among them with
-    probability `permute`; they stay values of a Gaussian. All are put on the shell.
+    probability `permute`, which keeps them values of a Gaussian. All are put on the shell.
 
     Args:
         step: b of the mutation sqrt(1 - b^2) z + b eps; 0.1 in Jajal et al. (arXiv:2506.00299).
         permute: probability that a coordinate is permuted.
-        population: at least 4.
+        population: number of candidates per `ask`, at least 4.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_elites", "_elite_scores")
@@ -61,7 +61,7 @@ class CoSyNE(PopulationStrategy):
         return self.retract(z)
 
     def _permute(self, members: Tensor) -> None:
-        """Let the values of some coordinates change places, in place."""
+        """Permute the values of some coordinates among the members, in place."""
         moved = (torch.rand(self.d, generator=self.rng) < self.permute).nonzero()[:, 0]
         order = torch.rand(len(members), len(moved), generator=self.rng).argsort(0)
         members[:, moved] = members[:, moved].gather(0, order)

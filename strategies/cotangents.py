@@ -1,7 +1,7 @@
-"""What a black-box reward says of the gradient at an image, from rewards of images near it.
+"""Estimates of a black-box reward's gradient at an image, from the rewards of images near it.
 
-Both are directions in image space, to be pulled back through the pipeline (Tang et al. 2024, arXiv:2405.18881, sec. 4).
-They work on any leading dimensions, one problem each.
+Both are cotangents in image space for a vector-Jacobian product through the pipeline (Tang et al. 2024,
+arXiv:2405.18881, sec. 4). They accept any leading dimensions, one problem each.
 """
 
 import torch
@@ -14,7 +14,7 @@ def image_differences(offsets: Tensor, scores: Tensor, base: Tensor, mu: float) 
     """Estimate the reward's gradient at x from rewards of x + mu xi (Hybrid-1): mean of (r_i - r) / mu xi_i.
 
     Args:
-        offsets: (..., q, p), mu xi_i, as they were added to the image.
+        offsets: (..., q, p), mu xi_i, the noise added to the image.
         scores: (..., q), rewards of the perturbed images, NaN is missing.
         base: (...), reward of x.
         mu: standard deviation of the offsets.
@@ -27,11 +27,11 @@ def image_differences(offsets: Tensor, scores: Tensor, base: Tensor, mu: float) 
 def noise_differences(images: Tensor, x: Tensor, scores: Tensor, base: Tensor) -> Tensor:
     """Estimate a direction at x = M(z) from the images of z + mu xi (Hybrid-2): mean of (r_i - r) (M(z + mu xi_i) - x).
 
-    Its expectation is mu^2 J J^T times the gradient: only a direction. Here it is scaled by the number that makes it
-    predict the differences of reward best, in the sense of least squares, so that it is in reward units.
+    Its expectation is mu^2 J J^T times the gradient, which is only a direction. Here it is scaled by the factor with
+    which it predicts the differences of reward best, in the sense of least squares, so that it is in reward units.
 
     Args:
-        images: (..., q, p), of the probes.
+        images: (..., q, p), images of the probes.
         x: (..., p), the image of z.
         scores: (..., q), rewards of the probes, NaN is missing.
         base: (...), reward of x.
@@ -50,7 +50,7 @@ def noise_differences(images: Tensor, x: Tensor, scores: Tensor, base: Tensor) -
 
 
 def normalised(h: Tensor) -> Tensor:
-    """Divide by the norm (+ 1e-3), as the paper's code does: the scale of the reward does not matter any more."""
+    """Divide by the norm (+ 1e-3), as the paper's code does, so that the reward's scale does not matter."""
     unit: Tensor = h / (h.norm(dim=-1, keepdim=True) + _EPS)
     return unit
 

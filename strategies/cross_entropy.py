@@ -1,4 +1,4 @@
-"""Cross-entropy method: a Gaussian is fitted to the best candidates, again and again."""
+"""The cross-entropy method: a Gaussian that is fitted to the best candidates of every population."""
 
 from typing import ClassVar
 
@@ -18,10 +18,10 @@ class CrossEntropy(PopulationStrategy):
     as it grows against the widths, candidates turn by ever smaller angles.
 
     Args:
-        elite: part of the population that is fitted.
-        mean_rate: how far the mean goes towards the elites'; above 1 it goes beyond, which pays in high dimensions.
-        sigma_rate: how far the widths go towards the elites'; small, as few elites underestimate them.
-        last_sigma: below which no width falls.
+        elite: share of the population that the Gaussian is fitted to.
+        mean_rate: step of the mean towards the elites'; above 1 it goes beyond, which helps in high dimensions.
+        sigma_rate: step of the widths towards the elites'; small, since few elites underestimate them.
+        last_sigma: least width.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_mu", "_sigma", "_noise")
@@ -40,7 +40,7 @@ class CrossEntropy(PopulationStrategy):
     ) -> None:
         super().__init__(problem, population=population)
         if not 0 < elite <= 1:
-            raise InputError(f"elite must be in (0, 1]; got {elite}. It is a part of the population.")
+            raise InputError(f"elite must be in (0, 1]; got {elite}. It is a share of the population.")
         if not (mean_rate > 0 and 0 <= sigma_rate <= 1 and last_sigma > 0):
             raise InputError(
                 "mean_rate and last_sigma must be above 0, sigma_rate in [0, 1]; got "

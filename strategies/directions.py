@@ -1,4 +1,4 @@
-"""Random directions to probe along, all with second moment E[xi xi^T] = I."""
+"""Random probe directions, all with second moment E[xi xi^T] = I."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def rademacher(n: int, d: int, rng: torch.Generator) -> Tensor:
 
 
 def orthogonal(n: int, d: int, rng: torch.Generator) -> Tensor:
-    """Draw orthogonal frames of the sphere of radius sqrt(d), d directions each, the last one cut short."""
+    """Draw orthogonal frames on the sphere of radius sqrt(d), d directions each; the last frame may have fewer."""
     frames = [_frame(min(d, n - first), d, rng) for first in range(0, n, d)]
     return torch.cat(frames)
 
@@ -45,10 +45,10 @@ def towards_past(xi: Tensor, past: Tensor, share: float, rng: torch.Generator) -
     Args:
         xi: (n, d), with second moment I.
         past: (k, d), the gradients; rows of zeros do not count.
-        share: of a direction's energy that lies in their span.
-        rng: of the part in it.
+        share: share of a direction's energy that lies in their span.
+        rng: generator of the component in their span.
     Returns:
-        (n, d), of the same mean energy d.
+        (n, d), with the same mean energy d.
     """
     past = past[past.any(1)]
     if not len(past) or share == 0:

@@ -1,4 +1,4 @@
-"""Direct Noise Optimization: gradients through the pipeline and the reward."""
+"""Direct Noise Optimization, with gradients through the pipeline and the reward."""
 
 from typing import ClassVar
 
@@ -9,9 +9,9 @@ from zo_dno.strategy import Problem
 
 
 class DNO(GradientAscent):
-    """Climb along the gradient of the reward itself (Tang et al. 2024, arXiv:2405.18881): the reference.
+    """Climb along the gradient of the reward itself (Tang et al. 2024, arXiv:2405.18881), as a reference.
 
-    The reward has to be differentiable. Every step asks about one image, for the accounts and for the best so far.
+    The reward must be differentiable. Every step has one image scored, for the budget and for the best so far.
 
     Args:
         lr, momentum, retraction, scale: see `GradientAscent`.

@@ -1,20 +1,20 @@
-"""The best noise so far."""
+"""The best candidates so far, and the spread of scores."""
 
 import torch
 from torch import Tensor
 
 
 def keep_best(elites: Tensor, elite_scores: Tensor, z: Tensor, scores: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return the `size` best of two groups, best first; of equals the older ones, and none without a score.
+    """Return the `size` best of two groups, best first; older ones come first among equals, and scores must be there.
 
     Args:
-        elites: (m, d).
-        elite_scores: (m,).
-        z: (n, d).
-        scores: (n,), NaN is missing.
-        size: how many to keep at most.
+        elites: (m, d), the best so far.
+        elite_scores: (m,), their scores.
+        z: (n, d), new candidates.
+        scores: (n,), their scores, NaN is missing.
+        size: number to keep at most.
     Returns:
-        (k, d) and (k,).
+        (k, d) noise and (k,) scores.
     """
     all_scores = torch.cat([elite_scores, scores])
     known = int((~all_scores.isnan()).sum())

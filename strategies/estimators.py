@@ -1,4 +1,4 @@
-"""Gradients estimated from reward values; both are averages over the probes whose scores are all there."""
+"""Gradient estimates from reward values, averaged over the probes whose scores are known."""
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ def forward_difference(xi: Tensor, scores: Tensor, base: Tensor, mu: float) -> T
 
     Args:
         xi: (q, d), directions with second moment I.
-        scores: (q,), at z + mu xi, NaN is missing.
-        base: (), at z.
+        scores: (q,), rewards at z + mu xi, NaN is missing.
+        base: (), reward at z.
         mu: probe radius.
     Returns:
         (d,); NaN if every probe is missing.
@@ -25,8 +25,8 @@ def central_difference(xi: Tensor, plus: Tensor, minus: Tensor, mu: float) -> Te
 
     Args:
         xi: (q, d), directions with second moment I.
-        plus: (q,), at z + mu xi, NaN is missing.
-        minus: (q,), at z - mu xi, NaN is missing.
+        plus: (q,), rewards at z + mu xi, NaN is missing.
+        minus: (q,), rewards at z - mu xi, NaN is missing.
         mu: probe radius.
     Returns:
         (d,); NaN if every pair is missing.

@@ -1,4 +1,4 @@
-"""Evolution of noise whose crossover and mutation keep the prior."""
+"""A genetic algorithm whose crossover and mutation keep the prior."""
 
 import math
 from typing import ClassVar
@@ -21,8 +21,8 @@ class Genetic(PopulationStrategy):
     child is put on the shell before it is mutated: sqrt(1 - b^2) child + b eps.
 
     Args:
-        elites: best candidates ever seen, among which parents are drawn.
-        crossover: part of the children that have two parents.
+        elites: number of best candidates ever seen, among which parents are chosen.
+        crossover: share of the children that have two parents.
         first_step: b of the mutation at the start; lowered to 0.5 when `init` is given.
         last_step: b at the end of the horizon and after it; EvoSearch has 0.2 throughout.
     """
@@ -44,7 +44,7 @@ class Genetic(PopulationStrategy):
         if elites < 1:
             raise InputError(f"elites must be at least 1; got {elites}.")
         if not 0 <= crossover <= 1:
-            raise InputError(f"crossover must be in [0, 1]; got {crossover}. It is a part of the children.")
+            raise InputError(f"crossover must be in [0, 1]; got {crossover}. It is a share of the children.")
         self.elites, self.crossover = elites, crossover
         self._annealed = AnnealedStep(first_step, last_step, self.has_init)
         self._elites, self._elite_scores = torch.empty(0, self.d), torch.empty(0)

@@ -1,4 +1,4 @@
-"""What white-box strategies share: one noise that climbs along gradients taken through the pipeline."""
+"""The base class of white-box strategies, which climb along gradients through the pipeline."""
 
 from abc import abstractmethod
 from typing import ClassVar, Literal
@@ -19,12 +19,12 @@ class GradientAscent(PopulationStrategy):
     """Adam on one noise, with gamma times the regulariser's gradient added; there is no weight decay.
 
     Args:
-        lr: learning rate of Adam, about what one step changes an entry of z by.
+        lr: learning rate of Adam; one step changes an entry of z by about this much.
         momentum: beta_1 of Adam.
-        retraction: put the noise back on the Gaussian shell after every step, and to where it passes the tests of
-            plausibility. The paper does neither.
-        scale: of the reward's gradient at the image: "reward" leaves it in reward units per unit of the image, so that
-            gamma means what it means in reward + gamma R; "unit" divides it by its norm, as the paper's code does.
+        retraction: put the noise back on the Gaussian shell after every step, and project it to plausible noise. The
+            paper does neither.
+        scale: scale of the reward's gradient at the image; "reward" leaves it in reward units per unit of the image, so
+            that gamma means what it means in reward + gamma R; "unit" divides it by its norm, as the paper's code does.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_moments", "_count")
@@ -63,10 +63,10 @@ class GradientAscent(PopulationStrategy):
 
     @property
     def model(self) -> Model:
-        """The pipeline as something to take gradients through.
+        """The model that gradients are taken through.
 
         Raises:
-            AskTellError: it was not handed over.
+            AskTellError: `use_model` was not called.
         """
         if self._model is None:
             raise AskTellError(f"{type(self).__name__} must be given a model to take gradients through: use_model.")
@@ -74,19 +74,19 @@ class GradientAscent(PopulationStrategy):
 
     @abstractmethod
     def _slope(self, z: Tensor, scores: Tensor, x: Tensor) -> Tensor:
-        """Return the reward's gradient at the image.
+        """Return the reward's gradient at the current image.
 
         Args:
             z: (n, d), the last population.
-            scores: (n,).
-            x: (1, 3, H, W), image of the noise that climbs.
+            scores: (n,), its scores.
+            x: (1, 3, H, W), image of the current noise.
         Returns:
-            (1, 3, H, W); NaN if nothing is known of it.
+            (1, 3, H, W); NaN if no score tells it.
         """
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
         gradient = self.model.vjp(self._z[None], lambda x: self._scaled(self._slope(z, scores, x)))[0]
-        if bool(gradient.isnan().any()):  # nothing that it needs has a score
+        if bool(gradient.isnan().any()):  # no score that it needs is known
             return
         if self._regularizer is not None:
             gradient = gradient + _gradient(self._regularizer, self._z)

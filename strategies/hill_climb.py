@@ -13,7 +13,7 @@ from zo_dno.strategy import Problem
 
 
 class HillClimb(PopulationStrategy):
-    """Rotate the best noise so far by ever smaller angles and keep what is better; ties keep the incumbent.
+    """Rotate the best noise so far by ever smaller angles, and keep what is better; ties keep the incumbent.
 
     A proposal is sqrt(1 - b^2) best + b eps (preconditioned Crank-Nicolson), so without selection it stays a prior
     draw. b falls geometrically from `first_step` to `last_step` over the horizon.
@@ -21,7 +21,7 @@ class HillClimb(PopulationStrategy):
     Args:
         first_step: b at the start; 1 forgets the incumbent, and is lowered to 0.5 when `init` is given.
         last_step: b at the end of the horizon and after it.
-        fresh: part of every population that is drawn from the prior.
+        fresh: share of every population that is drawn from the prior.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_best", "_best_score")
@@ -42,7 +42,7 @@ class HillClimb(PopulationStrategy):
         if not last_step <= first_step <= 1:
             raise InputError(f"first_step must be in [last_step, 1] = [{last_step}, 1]; got {first_step}.")
         if not 0 <= fresh <= 1:
-            raise InputError(f"fresh must be in [0, 1]; got {fresh}. It is a part of the population.")
+            raise InputError(f"fresh must be in [0, 1]; got {fresh}. It is a share of the population.")
         self.first_step = min(first_step, max(INIT_STEP, last_step)) if self.has_init else first_step
         self.last_step, self.fresh = last_step, fresh
         self._best, self._best_score = self.start, float("-inf")

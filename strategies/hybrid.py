@@ -1,4 +1,4 @@
-"""Direct Noise Optimization of black-box rewards: gradients through the pipeline, rewards by asking."""
+"""Direct Noise Optimization of black-box rewards, with gradients through the pipeline and reward values."""
 
 from typing import Any, ClassVar
 
@@ -13,12 +13,12 @@ from zo_dno.strategy import Problem
 
 
 class Hybrid(GradientAscent):
-    """Ask about the noise that climbs and about population - 1 probes near it, and pull the answer back.
+    """Score the current noise and population - 1 probes near it, and take their estimate through the pipeline.
 
     Args:
         mu: size of the probes.
-        centred: compare the probes' rewards with their mean, not with the reward of the noise that climbs, as the paper
-            does. What all probes lose, because they are probes, then does not count.
+        centred: compare the probes' rewards with their mean, and not with the reward of the current noise as the paper
+            does. A loss that all probes share then does not count.
         lr, momentum, retraction, scale: see `GradientAscent`.
     """
 
@@ -44,7 +44,7 @@ class Hybrid(GradientAscent):
         self.mu, self.centred = mu, centred
 
     def _level(self, scores: Tensor) -> Tensor:
-        """Return what the probes' scores are compared with."""
+        """Return the score that the probes' are compared with."""
         return scores[1:].nanmean() if self.centred else scores[0]
 
     @property
@@ -53,9 +53,9 @@ class Hybrid(GradientAscent):
 
 
 class Hybrid1(Hybrid):
-    """Probe in image space: ask about x + mu xi, x the image in [0, 1] (Hybrid-1, Tang et al. 2024).
+    """Probe in image space: score x + mu xi, where x is the image in [0, 1] (Hybrid-1, Tang et al. 2024).
 
-    The images that are asked about are noisy, and none of them but x itself may win.
+    The scored images are noisy, and only x itself may win.
 
     Args:
         mu: standard deviation of the noise that is added to the image; 0.05 is 13 of 255 levels.
@@ -69,7 +69,7 @@ class Hybrid1(Hybrid):
         super().__init__(problem, mu=mu, **options)
 
     def image_noise(self) -> Tensor | None:
-        """Noise to add to the images of the last `ask`, (n, 3, H, W), no noise to the first."""
+        """Return the noise to add to the images of the last `ask`, (n, 3, H, W); the first image gets none."""
         return self._image_noise
 
     def _sample(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""Noise that was found elsewhere, asked about as it is."""
+"""A given list of noise, scored as it is."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from zo_dno.strategy import Problem
 
 
 class Listed(PopulationStrategy):
-    """Ask once about every noise of a list, whatever is told.
+    """Have every noise of a list scored once, whatever is told.
 
     Args:
-        noise: (n, d), or the safetensors file that holds it as `z`.
+        noise: (n, d), or a safetensors file that holds it as `z`.
     Raises:
-        InputError: it is not noise of d entries.
+        InputError: the noise does not have d entries a row.
     """
 
     def __init__(self, problem: Problem, *, noise: Any) -> None:

@@ -1,4 +1,4 @@
-"""Any optimizer of nevergrad's registry, kept on the Gaussian shell."""
+"""Any optimizer of nevergrad's registry, with candidates on the Gaussian shell."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +23,11 @@ class Nevergrad(ReplayedStrategy):
     around a prior draw, with nevergrad's default width of 1, starts 41 % outside the shell.)
 
     Args:
-        optimizer: a name in nevergrad's registry. Those that take one point at a time are refused: most of them run in
-            a thread of their own, which cannot be replayed.
-        sigma: mutation width; 0 takes the prior's, 1, or a narrower one around `init`.
-        population: candidates an `ask`; raised to the optimizer's own population where that is larger (DiagonalCMA).
+        optimizer: name in nevergrad's registry. Optimizers that propose one point at a time are refused: most of them
+            run in a thread of their own, which cannot be replayed.
+        sigma: mutation width; 0 is the prior's, 1, or a narrower one around `init`.
+        population: number of candidates per `ask`; raised to the optimizer's own population where that is larger
+            (DiagonalCMA).
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Nevergrad(ReplayedStrategy):
     def _learn(self, scores: Tensor) -> None:
         median = float(scores.nanmedian())
         self._last_median = self._last_median if median != median else median
-        if self._last_median != self._last_median:  # nothing was ever scored
+        if self._last_median != self._last_median:  # there was no score yet
             return
         scores = scores.nan_to_num(nan=self._last_median)  # nevergrad would take NaN as a loss of 5e20
         with self._errors_named():
@@ -81,7 +82,7 @@ class Nevergrad(ReplayedStrategy):
     def _errors_named(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # designs end with the budget, others miss a package or have bugs
+        except Exception as error:  # designs end with the budget; others lack a package or have bugs
             done = f"after {self._first_id} of {self.horizon} queries"
             raise RunError(f"nevergrad's {self.optimizer} failed {done}: {type(error).__name__}: {error}") from error
 

@@ -1,4 +1,4 @@
-"""An evolution strategy on the Gaussian shell that takes as much from each rank as there is to learn from it."""
+"""An evolution strategy on the Gaussian shell that weights all ranks by normal scores."""
 
 import math
 from typing import ClassVar
@@ -14,17 +14,18 @@ from zo_dno.strategy import Problem
 
 
 class NormalES(PopulationStrategy):
-    """Move a mean by all noise that was asked about, weighted with the normal scores of its ranks.
+    """Move a mean by the noise of every scored candidate, weighted with the normal scores of its ranks.
 
-    Those are the best weights of an evolution strategy in many dimensions (Arnold 2006, "Weighted multirecombination
-    evolution strategies"): bad candidates say as much of where not to go as good ones of where to go. Candidates are
-    the mean plus noise of width 1, put on the shell. Nothing else adapts: as the mean grows, candidates turn by ever
-    smaller angles. Noise of different candidates is nearly orthogonal in many dimensions, so that the mean's norm is
-    known beforehand, whatever the reward, and steps can be as long as the planned number of queries needs.
+    These are the best weights of an evolution strategy in many dimensions (Arnold 2006, "Weighted multirecombination
+    evolution strategies"): a bad candidate tells as much about where not to go as a good one about where to go.
+    Candidates are the mean plus noise of width 1, put on the shell. Nothing else adapts: as the mean grows, candidates
+    turn by ever smaller angles. In many dimensions the noise of different candidates is nearly orthogonal, so the
+    mean's norm is known in advance, whatever the reward, and the step length follows from the planned number of
+    queries.
 
     Args:
-        reach: norm of the mean after all queries that are planned, in sqrt(d): the last candidates are turned by the
-            angle of cotangent `reach`, 10 degrees for 5.7. Larger ones search closer to what was found, sooner.
+        reach: norm of the mean after all planned queries, in sqrt(d); the last candidates are turned by the angle whose
+            cotangent it is, 10 degrees for 5.7. Larger values search close to what was found sooner.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_mean", "_noise")
@@ -41,7 +42,7 @@ class NormalES(PopulationStrategy):
 
     @property
     def step_size(self) -> float:
-        """Part of a candidate that is fresh noise: the sine of the angle by which it is turned."""
+        """Share of a candidate that is fresh noise: the sine of the angle by which it is turned."""
         return self._width / math.hypot(self._width, float(self._mean.norm()) / math.sqrt(self.d))
 
     def _sample(self) -> Tensor:
@@ -55,10 +56,10 @@ class NormalES(PopulationStrategy):
     def _update(self, z: Tensor, scores: Tensor) -> None:
         weights = rank_values(scores, normal_scores)
         step = self._step * self._width / float(normal_scores(max(2, len(scores))).norm())
-        self._mean = self._mean + step * (weights @ self._noise)  # with ties a shorter step: they say less
+        self._mean = self._mean + step * (weights @ self._noise)  # shorter with ties, which tell less
 
 
 def normal_scores(m: int) -> Tensor:
-    """Expected order statistics of m normal numbers, the largest first (Blom 1958)."""
+    """Return the expected order statistics of m normal numbers, the largest first (Blom 1958)."""
     scores: Tensor = torch.special.ndtri((m - torch.arange(m) - 0.375) / (m + 0.25))
     return scores

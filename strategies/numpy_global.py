@@ -1,4 +1,4 @@
-"""Numpy's global random generator, lent to a library without being read or changed for anyone else."""
+"""A state of numpy's global random generator for a library that uses it, hidden from all other code."""
 
 # ruff: noqa: NPY002, the legacy generator is the one that libraries read
 
@@ -8,17 +8,16 @@ from contextlib import contextmanager
 
 from zo_dno.rng import numpy_stream
 
-_LENT = threading.RLock()  # to one search at a time, whatever its thread
+_SWAPPED = threading.RLock()  # one search at a time swaps its state in, whatever its thread
 
 
 class OwnGlobalNumpy:
     """A state of numpy's global generator that is swapped in around every call of a library, and out again.
 
     Args:
-        seed: of the run.
-
+        seed: seed of the run.
     Attributes:
-        random_state: another generator of its own, for libraries that take one.
+        random_state: a second generator, for libraries that accept one.
     """
 
     def __init__(self, seed: int) -> None:
@@ -30,10 +29,10 @@ class OwnGlobalNumpy:
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """Make this state the global one inside the block; what was global comes back unchanged."""
+        """Make this state the global one inside the block, and restore the previous one after it."""
         import numpy as np
 
-        with _LENT:
+        with _SWAPPED:
             outside = np.random.get_state()
             np.random.set_state(self._state)
             try:

@@ -1,4 +1,4 @@
-"""Evolution strategy with mirrored probes, ranks and Adam."""
+"""An evolution strategy with mirrored probes, ranks and Adam."""
 
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ class OpenAIES(PopulationStrategy):
         lr: learning rate of Adam.
         momentum: beta_1 of Adam.
         mu: share of a probe that is new noise.
-        population: at least 3; the first one holds the start and one probe less.
+        population: number of candidates per `ask`, at least 3; the first one holds the start and one probe less.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_xi", "_moments", "_count")

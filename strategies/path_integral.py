@@ -1,4 +1,4 @@
-"""Weighted averages of the noise that was tried, brought back to a Gaussian's norm."""
+"""Path-integral search: steps towards weighted averages of the noise, put back on the shell."""
 
 from typing import ClassVar, Literal
 
@@ -17,18 +17,18 @@ Weights = Literal["tanh", "softmax"]
 
 
 class PathIntegral(PopulationStrategy):
-    """Turn towards the average of the new noise, weighted by its scores.
+    """Turn towards the average of the new noise, weighted by scores.
 
     Candidates are sqrt(1 - b^2) z + b eps. "softmax" weights are those of path-integral control (as ZeNO's, Kim et al.
     2026, arXiv:2605.11347); "tanh" weights also turn away from what is bad (Demon, Yeh et al. 2025, arXiv:2410.05760).
-    An average of n draws is short, so it is put on the shell before z turns towards it.
+    The average of n draws is short, so it is put on the shell before z turns towards it.
 
     Args:
-        weights: "tanh" or "softmax" of the scores.
-        temperature: of the weights, in standard deviations of the population's scores.
+        weights: function of the scores, "tanh" or "softmax".
+        temperature: temperature of the weights, in standard deviations of the population's scores.
         first_step: b at the start; lowered to 0.5 when `init` is given.
         last_step: b at the end of the horizon and after it.
-        turn: how far z turns towards the average, as a part of b.
+        turn: step of z towards the average, as a share of b.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_eps", "_step")
@@ -71,7 +71,7 @@ class PathIntegral(PopulationStrategy):
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
         unit = spread_of(scores) * self.temperature
-        if unit == 0:  # nothing tells the candidates apart
+        if unit == 0:  # all scores are equal
             return
         standard = (scores - scores.nanmean()) / unit
         if self.weights == "tanh":

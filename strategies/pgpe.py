@@ -20,7 +20,7 @@ class PGPE(PopulationStrategy):
     Args:
         mean_rate: learning rate of the mean, in widths.
         sigma_rate: learning rate of the widths.
-        population: at least 4.
+        population: number of candidates per `ask`, at least 4.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_mu", "_sigma", "_s")

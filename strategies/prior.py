@@ -1,4 +1,4 @@
-"""Where a search starts: at the prior, or around noise that was given."""
+"""The first candidates of a search: prior draws, or rotations of given noise."""
 
 import math
 from typing import TYPE_CHECKING
@@ -11,11 +11,11 @@ from zo_dno.noise.space import rotate
 if TYPE_CHECKING:
     from zo_dno.strategies.base import PopulationStrategy
 
-INIT_STEP = 0.5  # first candidates are sqrt(1 - 0.5^2) init + 0.5 eps, 30 degrees away: our choice
+INIT_STEP = 0.5  # our choice: first candidates are sqrt(1 - 0.5^2) init + 0.5 eps, 30 degrees away
 
 
 def first_gaussian(start: Tensor, has_init: bool) -> tuple[Tensor, float]:
-    """Choose mean (d,) and width of the first candidates: N(0, I), or the rotations of `start` by INIT_STEP."""
+    """Return mean (d,) and width of the first candidates: N(0, I), or rotations of `start` by INIT_STEP."""
     if not has_init:
         return torch.zeros_like(start), 1.0
     return math.sqrt(1 - INIT_STEP**2) * start, INIT_STEP

@@ -1,4 +1,4 @@
-"""Best-of-N: independent draws from the prior, the baseline that everything else has to beat."""
+"""Best-of-N: independent draws from the prior, the baseline of every other strategy."""
 
 from typing import ClassVar
 

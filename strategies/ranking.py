@@ -1,4 +1,4 @@
-"""Scores as ranks: ties share what they would have got, missing ones get the middle."""
+"""Values by rank for scores with ties and missing ones."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 def rank_values(scores: Tensor, values: Callable[[int], Tensor]) -> Tensor:
-    """Give each score the value of its rank; tied scores share the mean, missing ones get 0.
+    """Give each score the value of its rank; tied scores get their mean, missing ones 0.
 
     Args:
         scores: (n,), higher is better, NaN is missing.
-        values: from m, the number of scores that are there, to (m,) values that sum to 0, the best score's first.
+        values: function from m, the number of known scores, to (m,) values that sum to 0, the best score's first.
     Returns:
         (n,) values, summing to 0.
     """
@@ -29,14 +29,14 @@ def rank_values(scores: Tensor, values: Callable[[int], Tensor]) -> Tensor:
 
 
 def centred_ranks(m: int) -> Tensor:
-    """Evenly spaced values for m ranks, from 1/2 (best) to -1/2 (worst)."""
+    """Return evenly spaced values for m ranks, from 1/2 (best) to -1/2 (worst)."""
     return torch.linspace(0.5, -0.5, m) if m > 1 else torch.zeros(m)
 
 
 def shuffled_ranks(scores: Tensor, rng: torch.Generator) -> Tensor:
-    """Rank scores from 0 (worst) to n - 1 (best), ties and missing ones (the middle) in random order.
+    """Rank scores from 0 (worst) to n - 1 (best), with ties in random order and missing ones in the middle.
 
-    For libraries that sort: sorting would prefer the first of equals, which is a bias.
+    It is for libraries that sort, which prefer the first of equals; that would be a bias.
     """
     ranks = rank_values(scores, centred_ranks)
     shuffled = torch.randperm(len(scores), generator=rng)

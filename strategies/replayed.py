@@ -1,4 +1,4 @@
-"""A library's optimizer as a strategy: stored as the scores it was told, restored by telling them again."""
+"""The base class of strategies around a library's optimizer, restored by telling it its scores again."""
 
 from abc import abstractmethod
 from copy import deepcopy
@@ -15,9 +15,9 @@ from zo_dno.strategy import Problem
 class ReplayedStrategy(PopulationStrategy):
     """A strategy around an object that can only be pickled. Subclasses write `_build`, `_propose` and `_learn`.
 
-    The state is every population's scores; a restored instance asks and is told anew, all under the numpy generator of
-    its own. That is exact on the same version of the library; on another one, the candidates in hand are the stored
-    ones, whatever the replay proposes.
+    The state is the scores of every population. A restored instance asks and is told again, under its own numpy
+    generator. This is exact with the same version of the library; with another one, the current candidates are the
+    stored ones, whatever the replay proposes.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class ReplayedStrategy(PopulationStrategy):
     ) -> None:
         super().__init__(problem, population=population)
         self._seed = problem.seed
-        self._history: list[Tensor] = []  # scores of the populations before the one in hand
+        self._history: list[Tensor] = []  # scores of the populations before the current one
 
     @abstractmethod
     def _build(self, numpy: OwnGlobalNumpy) -> None:
@@ -40,7 +40,7 @@ class ReplayedStrategy(PopulationStrategy):
 
     @abstractmethod
     def _learn(self, scores: Tensor) -> None:
-        """Tell the optimizer the scores (n,) of what it proposed; missing ones are NaN, and all may be."""
+        """Tell the optimizer the scores (n,) of its last proposal; missing ones are NaN, and all may be missing."""
 
     def _rebuild(self) -> None:
         self.rng = stream(self._seed, "strategy")
@@ -52,7 +52,7 @@ class ReplayedStrategy(PopulationStrategy):
         with self._numpy.swapped_in():
             if len(self._scores):
                 self._history.append(self._scores)
-                if bool(self._scores.isnan().all()):  # such a population never comes to `_update`
+                if bool(self._scores.isnan().all()):  # `_update` is not called for such a population
                     self._learn(self._scores.clone())
             proposed = self._propose()
         z = self.retract(proposed)

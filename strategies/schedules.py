@@ -1,4 +1,4 @@
-"""Steps that fall over the horizon."""
+"""A step size that falls over the horizon."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ class AnnealedStep:
     """A step that falls geometrically.
 
     Args:
-        first: at the start, at most 1.
-        last: at the end of the horizon and after it.
-        has_init: the search starts around noise that was given, so the first step is at most 0.5.
+        first: step at the start, at most 1.
+        last: step at the end of the horizon and after it.
+        has_init: whether the search starts around given noise; the first step is then at most 0.5.
     Raises:
-        InputError: not 0 < last <= first <= 1.
+        InputError: 0 < last <= first <= 1 does not hold.
     """
 
     first: float
@@ -27,6 +27,6 @@ class AnnealedStep:
             raise InputError(f"steps must be 0 < last_step <= first_step <= 1; got {self.last} and {self.first}.")
 
     def at(self, progress: float) -> float:
-        """Return the step after a part of the horizon, 0 to 1."""
+        """Return the step after a share of the horizon, 0 to 1."""
         first = min(self.first, max(INIT_STEP, self.last)) if self.has_init else self.first
         return float(first * (self.last / first) ** progress)

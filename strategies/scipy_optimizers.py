@@ -1,4 +1,4 @@
-"""SciPy's derivative-free optimizers, which call a function, turned inside out into ask and tell."""
+"""SciPy's derivative-free optimizers behind ask and tell; each runs in a thread of its own."""
 
 import queue
 import threading
@@ -23,23 +23,23 @@ Values = np.ndarray  # (n,)
 Function = Callable[[Points], Values]
 BOUND = 5.0  # of methods that need one; a Gaussian entry lies outside once in two million
 MOST = {"nelder_mead": 2048, "powell": 2048, "cobyqa": 128, "dual_annealing": 20_000}
-"""Entries that a method can hold: Nelder-Mead and Powell keep d x d numbers for each of the population, and
-COBYQA solves 3 d equations before every point."""
+"""Most dimensions of a method: Nelder-Mead and Powell keep d x d numbers for each member of the population, and COBYQA
+solves 3 d equations before every point."""
 OPTIMIZERS = ("differential_evolution", *MOST)
 
 
 class SciPy(ReplayedStrategy):
-    """Search with an optimizer of SciPy (Virtanen et al. 2020); points are put on the shell, it is told its own.
+    """Search with an optimizer of SciPy (Virtanen et al. 2020), on the shell; SciPy is told its own points.
 
-    Differential evolution takes a population. The others take one point at a time, so as many of them as the population
-    has members work side by side, from prior draws of their own (or around `init`), and start anew where they end.
+    Differential evolution evaluates a population. The others evaluate one point at a time, so one of them runs for
+    each member of the population, from a prior draw of its own (or around `init`), and restarts when it ends.
 
     Args:
-        optimizer: "differential_evolution", "nelder_mead", "powell", "cobyqa" or "dual_annealing". COBYQA is its own
-            package's (Ragonneau and Zhang 2024), of which SciPy has a copy that runs one at a time in a process.
-        population: at least 5 for differential evolution.
+        optimizer: method, "differential_evolution", "nelder_mead", "powell", "cobyqa" or "dual_annealing". COBYQA is
+            its own package's (Ragonneau and Zhang 2024); SciPy's copy allows only one at a time in a process.
+        population: number of candidates per `ask`, at least 5 for differential evolution.
     Raises:
-        InputError: the method cannot hold so many dimensions; search a space.
+        InputError: the method has too many dimensions; search a space.
     """
 
     def __init__(self, problem: Problem, *, population: int = 16, optimizer: str = "differential_evolution") -> None:
@@ -88,10 +88,10 @@ class SciPy(ReplayedStrategy):
 
 
 class Driven:
-    """A function that calls another one again and again, in a thread, which waits for every answer.
+    """A thread that calls a function again and again, and waits for the values of each call.
 
     Args:
-        work: calls what it is given.
+        work: function that calls its argument.
     """
 
     def __init__(self, work: Callable[[Function], None]) -> None:
@@ -103,7 +103,7 @@ class Driven:
         """Wait for the next points, (n, d).
 
         Raises:
-            RunError: the function failed.
+            RunError: `work` failed.
         """
         found = self._points.get()
         if isinstance(found, BaseException):
@@ -115,7 +115,7 @@ class Driven:
         self._values.put(values)
 
     def end(self) -> None:
-        """Let the thread end; nobody asks for points any more."""
+        """Let the thread end."""
         self._values.put(None)
 
     def _run(self, work: Callable[[Function], None]) -> None:
@@ -123,7 +123,7 @@ class Driven:
             work(self._ask)
         except _EndedError:
             pass
-        except BaseException as error:  # it is the caller's to see
+        except BaseException as error:  # raised where points are asked for
             self._points.put(error)
 
     def _ask(self, points: Points) -> Values:
@@ -135,7 +135,7 @@ class Driven:
 
 
 class _EndedError(BaseException):
-    """Nobody asks any more."""
+    """The strategy is gone, so the thread ends."""
 
 
 def _end(driven: list[Driven]) -> None:
@@ -144,7 +144,7 @@ def _end(driven: list[Driven]) -> None:
 
 
 def _work(optimizer: str, starts: Points, width: float, rng: np.random.Generator) -> Callable[[Function], None]:
-    """Return what minimises a function without end, starting at `starts` (n, d), from where it ends anew."""
+    """Return what minimises a function from `starts` (n, d), and again from prior draws whenever it ends."""
 
     def work(function: Function) -> None:
         from scipy import optimize
@@ -163,7 +163,7 @@ def _work(optimizer: str, starts: Points, width: float, rng: np.random.Generator
                     bounds,
                     init=x.clip(-BOUND, BOUND),
                     maxiter=10**9,
-                    atol=-1,  # a population without differences is no end
+                    atol=-1,  # equal scores do not end it
                     tol=0,
                     polish=False,
                     updating="deferred",

@@ -1,4 +1,4 @@
-"""Separable natural evolution strategy: a Gaussian with a mean and one width a coordinate follows the ranks."""
+"""The separable natural evolution strategy: a Gaussian with one width a coordinate that follows ranks."""
 
 import math
 from typing import ClassVar
@@ -17,10 +17,10 @@ class SNES(PopulationStrategy):
     """Follow the natural gradient of a separable Gaussian (Schaul et al. 2011; Wierstra et al. 2014, arXiv:1106.4487).
 
     The first candidates are prior draws (or lie around `init`); all are put on the shell. The mean is not: as it grows
-    against the widths, candidates turn by ever smaller angles, so the search anneals itself.
+    against the widths, candidates turn by ever smaller angles, so the search anneals by itself.
 
     Args:
-        mean_rate: learning rate of the mean; the papers' is 1, but 2 does better within 2,048 queries
+        mean_rate: learning rate of the mean; the papers have 1, but 2 does better within 2,048 queries
             (docs/strategies.md).
         sigma_rate: learning rate of the widths; 0 takes the papers' (3 + ln d) / (5 sqrt d).
     """
@@ -71,6 +71,6 @@ class SNES(PopulationStrategy):
 
 
 def utilities(m: int) -> Tensor:
-    """Utilities of m ranks, the best one's first, summing to 0 (Wierstra et al. 2014, section 3.1, rank-based)."""
+    """Return utilities of m ranks, the best one's first, summing to 0 (Wierstra et al. 2014, section 3.1)."""
     raw = (math.log(m / 2 + 1) - torch.arange(1, m + 1).log()).clamp_min(0)
     return raw / raw.sum() - 1 / m

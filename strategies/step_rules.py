@@ -1,4 +1,4 @@
-"""Rules that turn a gradient into a step: plain functions over the state that they keep."""
+"""Rules that turn a gradient into a step, as functions that update their state in place."""
 
 import torch
 from torch import Tensor
@@ -35,5 +35,5 @@ STEP_RULES = {"sgd": sgd, "adam": adam, "sign": sign}
 
 
 def zero_moments(d: int) -> Tensor:
-    """Make the state of a rule that has not stepped yet."""
+    """Return the state of a rule before its first step."""
     return torch.zeros(2, d)

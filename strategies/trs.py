@@ -16,19 +16,19 @@ from zo_dno.strategy import Problem
 class TRS(PopulationStrategy):
     """Search boxes around the global top k (Schweiger et al. 2026, arXiv:2603.14504).
 
-    After a warm-up from the prior, each candidate belongs to one of the k best points ever seen. A random part of its
-    coordinates, between a tenth and nine tenths, is drawn anew in a box around that point. The side grows after three
+    After a warm-up from the prior, each candidate belongs to one of the k best points ever seen. A random share of its
+    coordinates, between a tenth and nine tenths, is drawn again in a box around that point. The side grows after three
     populations in a row with a new best, and shrinks after three without; below `min_side` it starts again.
 
-    The paper's candidates may leave the shell, and win some rewards by that alone. Here they are put on it.
+    The paper's candidates may leave the shell, which alone raises some rewards. Here they are put on it.
 
     Args:
-        centres: k.
-        side: of the boxes at the start, 0.8 in the paper.
-        factor: by which it grows and shrinks, 1.5 in the paper.
-        max_side, min_side: its limits.
-        warm_up: part of the horizon that is drawn from the prior.
-        shell: put candidates on the Gaussian shell.
+        centres: number k of best points.
+        side: side of the boxes at the start, 0.8 in the paper.
+        factor: factor by which the side grows and shrinks, 1.5 in the paper.
+        max_side, min_side: limits of the side.
+        warm_up: share of the horizon that is drawn from the prior.
+        shell: whether candidates are put on the Gaussian shell.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_elites", "_elite_scores", "_side", "_streak")
@@ -55,7 +55,7 @@ class TRS(PopulationStrategy):
         if not factor > 1:
             raise InputError(f"factor must be above 1; got {factor}.")
         if not 0 <= warm_up <= 1:
-            raise InputError(f"warm_up must be in [0, 1]; got {warm_up}. It is a part of the horizon.")
+            raise InputError(f"warm_up must be in [0, 1]; got {warm_up}. It is a share of the horizon.")
         self.centres, self.first_side, self.factor, self.shell = centres, side, factor, shell
         self.max_side, self.min_side, self.warm_up = max_side, min_side, warm_up
         self._elites, self._elite_scores = torch.empty(0, self.d), torch.empty(0)

@@ -11,23 +11,24 @@ from zo_dno.strategies.prior import first_draws
 from zo_dno.strategy import Problem
 
 MOST_DIMENSIONS = 1000
-_REACH = 4.0  # the box that is searched holds coordinates from -4 to 4
-_LONGEST, _SHORTEST = 1.6, 0.5**7  # of the region's sides, in parts of the box (Eriksson et al. 2019)
-_POINTS = 1000  # that a sample of the model is drawn at
+_REACH = 4.0  # the searched box has coordinates from -4 to 4
+_LONGEST, _SHORTEST = 1.6, 0.5**7  # sides of the region, as shares of the box's (Eriksson et al. 2019)
+_POINTS = 1000  # at which a sample of the model is drawn
 _LATEST = 512  # scores that the model is fitted to
+_FIT_STEPS = 50  # of L-BFGS, at most
 _CHANGED = 20  # coordinates of a candidate that differ from the best's, on average
 
 
 class TuRBO(PopulationStrategy):
-    """Ask where samples of a Gaussian process are largest near the best (Eriksson et al. 2019, arXiv:1910.01739).
+    """Propose points near the best where samples of a Gaussian process peak (Eriksson et al. 2019, arXiv:1910.01739).
 
-    The region grows after populations that improved on the best and shrinks after those that did not; when it has
-    vanished it begins anew at its first size. Candidates are put on the shell, and the model is told where they ended.
+    The region grows after populations that improved on the best and shrinks after those that did not; when it is
+    too small it restarts at its first size. Candidates are put on the shell, and the model is fitted there.
 
     Args:
-        length: first side of the region, in parts of the box from -4 to 4.
-        success: populations in a row that have to improve before it grows.
-        failure: that have to fail before it shrinks.
+        length: first side of the region, as a share of the side of the box from -4 to 4.
+        success: populations in a row that must improve on the best before the region grows.
+        failure: populations in a row that must not before it shrinks.
     Raises:
         InputError: BoTorch is not installed, or there are more than 1,000 dimensions.
     """
@@ -46,7 +47,7 @@ class TuRBO(PopulationStrategy):
         super().__init__(problem, population=population)
         if self.d > MOST_DIMENSIONS:
             raise InputError(
-                f"turbo must search at most {MOST_DIMENSIONS} dimensions, beyond which its model says nothing; got "
+                f"turbo must search at most {MOST_DIMENSIONS} dimensions, beyond which its model predicts nothing; got "
                 f"{self.d}. Take space=low_band with dims=64."
             )
         if not (0 < length <= _LONGEST and success >= 1 and failure >= 1):
@@ -86,7 +87,7 @@ class TuRBO(PopulationStrategy):
                 self._side = self._first_side
 
     def _near_the_best(self) -> Tensor:
-        """Draw points in the region, and take for each candidate the one where a sample of the model is largest."""
+        """Draw points in the region, and return for each candidate the one where a sample of the model is largest."""
         x, y = ((self._x.double() / _REACH + 1) / 2).clamp(0, 1), self._y.double()
         model = _fitted(x, ((y - y.mean()) / y.std())[:, None])
         scales = model.covar_module.lengthscale.detach().flatten()
@@ -125,10 +126,10 @@ def _fitted(x: Tensor, y: Tensor) -> Any:
 
     model = SingleTaskGP(x, y)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a fit that stopped before its tolerance
+        warnings.simplefilter("ignore")  # a fit may stop before its tolerance
         fit_gpytorch_mll(
             gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model),
-            optimizer_kwargs={"options": {"maxiter": 50}},
+            optimizer_kwargs={"options": {"maxiter": _FIT_STEPS}},
         )
     model.eval()
     return model

@@ -1,4 +1,4 @@
-"""Zero-order search: the best of some neighbours at a fixed angle becomes the next pivot."""
+"""Zero-order search, whose pivot moves to the best of its neighbours at a fixed angle."""
 
 import math
 from typing import ClassVar
@@ -13,7 +13,7 @@ from zo_dno.strategy import Problem
 
 
 class ZeroOrder(PopulationStrategy):
-    """Look at neighbours z' = |z| (c u + sqrt(1 - c^2) w) of a pivot (Ma et al. 2025, arXiv:2501.09732).
+    """Propose neighbours z' = |z| (c u + sqrt(1 - c^2) w) of a pivot (Ma et al. 2025, arXiv:2501.09732).
 
     u is the pivot's direction and w a random one orthogonal to it, so the norm stays. The pivot moves when a neighbour
     is better. The first one is the best of a population from the prior (or around `init`).

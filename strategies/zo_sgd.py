@@ -1,4 +1,4 @@
-"""Zeroth-order gradient ascent: finite differences along random directions, then an ordinary step rule."""
+"""Zeroth-order gradient ascent: finite differences along random directions, and a step rule."""
 
 from typing import ClassVar, Literal, get_args
 
@@ -19,21 +19,22 @@ Estimator = Literal["forward", "central"]
 class ZOSGD(PopulationStrategy):
     """Climb along gradients estimated from reward values (ZO-SGD of Tang et al. 2024, arXiv:2405.18881, in two forms).
 
-    Probes are sqrt(1 - mu^2) z +- mu xi, so they stay on the shell. What is estimated is the gradient of the reward
-    itself, in its unit per unit of z, and gamma times the regulariser's exact gradient is added to it: gamma means here
-    what it means in the objective reward + gamma R. There is no weight decay.
+    Probes are sqrt(1 - mu^2) z +- mu xi, so they stay on the shell. The estimate is the gradient of the reward itself,
+    in its unit per unit of z, and gamma times the regulariser's exact gradient is added: gamma means what it means in
+    the objective reward + gamma R. There is no weight decay.
 
     Args:
-        estimator: "forward" asks for the iterate and population - 1 probes, "central" for pairs of probes.
-        directions: a name in DIRECTIONS.
-        guided: share of a probe that lies in the span of the last gradients; 0 takes none.
-        memory: how many gradients that are.
-        optimizer: "adam" takes steps of about `lr` a coordinate in whatever unit the reward is, "sign" of exactly that;
-            "sgd" takes lr * gradient, so `lr` depends on that unit.
+        estimator: kind of differences; "forward" scores the iterate and population - 1 probes, "central" pairs of
+            probes.
+        directions: distribution of the probes, a name in DIRECTIONS.
+        guided: share of a probe that lies in the span of the last gradients.
+        memory: number of last gradients.
+        optimizer: step rule; "adam" takes steps of about `lr` a coordinate in whatever unit the reward is, "sign" of
+            exactly that; "sgd" takes lr * gradient, so `lr` depends on that unit.
         lr: learning rate.
-        momentum: of "sgd", and beta_1 of "adam".
-        mu: probe radius; the share of a probe that is new noise.
-        retraction: put the iterate back on the shell after every step.
+        momentum: momentum of "sgd" and "sign", and beta_1 of "adam".
+        mu: probe radius, the share of a probe that is new noise.
+        retraction: whether to put the iterate back on the shell after every step.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_xi", "_moments", "_count", "_past")

@@ -141,7 +141,7 @@ def test_a_pipeline_whose_tensors_and_arrays_differ_is_refused():
         return postprocess(image if output_type == "np" else image.flip(2), output_type, **given)
 
     pipeline.image_processor.postprocess = odd
-    with pytest.raises(InputError, match="draws other images as tensors than as arrays"):
+    with pytest.raises(InputError, match="renders other images as tensors than as arrays"):
         make(pipeline)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from zo_dno.errors import InputError
-from zo_dno.scenes import data, train
+from zo_dno.scenes import autoencoder, data, denoiser, train
 from zo_dno.scenes.evaluate import CARD, table, update_card
 from zo_dno.scenes.judge import Judge
 from zo_dno.scenes.loop import Plan
@@ -19,8 +19,17 @@ TINY = {
 STAGE_MODELS = {"autoencoder": "autoencoder", "judge": "judge", "denoiser": "teacher", "distil": "student"}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def narrow():
+    """Networks of the same shape with few channels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(autoencoder, "CHANNELS", 8)
+        patch.setattr(denoiser, "_CHANNELS", (8, 16, 16))
+        yield
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, narrow):
     """A tiny training of every stage, uninterrupted."""
     training = train.Training(tmp_path_factory.mktemp("whole"), TINY, pictures_count=12)
     for stage in train.STAGES:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.play import NAMES, WHITE_BOX, load, make, play
+from tests.support.play import BRIEF_FIT, NAMES, TURBO, WHITE_BOX, load, make, play
 from zo_dno.errors import AskTellError, InputError
 from zo_dno.rng import stream
 from zo_dno.strategy import Strategy
@@ -34,19 +34,24 @@ ON_THE_SHELL = {
 }  # the others keep the prior's spread of norms
 
 MANY = {"turbo": 1000}  # what some take for many dimensions
-EXPENSIVE = {"turbo"}  # a Gaussian process is fitted for every population
 WITH_CASES = {"asks_for_noise", "replays", "survives_missing_scores", "resumes", "keeps_norms"}  # tested case by case
 
 PROCESS = """
 import sys, torch
-from tests.support.play import NAMES, load
+from tests.support.play import BRIEF_FIT, NAMES, load
 from tests.strategies.test_contract import digest
 torch.set_num_threads(1)
 classes = [load(name) for name in NAMES]
 assert not {"cma", "nevergrad", "ray", "diffusers"} & set(sys.modules), "importing strategies must be light"
-for name in sys.argv[1:]:
+sys.modules["zo_dno.strategies.turbo"]._FIT_STEPS = BRIEF_FIT
+for name in NAMES:
     print(name, digest(name))
 """
+
+
+@pytest.fixture(autouse=True)
+def brief_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TURBO, BRIEF_FIT)
 
 
 def digest(name: str) -> str:
@@ -58,11 +63,6 @@ def digest(name: str) -> str:
 def made(name: str, population: int = 6) -> MakeStrategy:
     """Build a table entry for any problem."""
     return lambda problem: with_model(load(name)(problem, population=population))
-
-
-def costs(name: str, *places: bool) -> tuple[pytest.MarkDecorator, ...]:
-    """Leave all but one case of an expensive strategy to the slow set."""
-    return (pytest.mark.slow,) if name in EXPENSIVE and not all(places) else ()
 
 
 @every
@@ -80,22 +80,15 @@ def test_replays_bit_for_bit(name: str, d: int, n: int, seed: int) -> None:
     laws.replays(made(name, n), d, seed)
 
 
-@pytest.mark.parametrize(
-    "names",
-    [[name for name in NAMES if name not in EXPENSIVE], pytest.param(sorted(EXPENSIVE), marks=pytest.mark.slow)],
-    ids=["cheap", "expensive"],
-)
-def test_another_process_asks_the_same(names: list[str]) -> None:
+def test_another_process_asks_the_same() -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
-    run = subprocess.run([sys.executable, "-c", PROCESS, *names], capture_output=True, text=True, env=environment)
+    run = subprocess.run([sys.executable, "-c", PROCESS], capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == [word for name in names for word in (name, digest(name))]
+    assert run.stdout.split() == [word for name in NAMES for word in (name, digest(name))]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [pytest.param(name, value, marks=costs(name, value == 0)) for name in NAMES for value in (torch.nan, 0.0, -7.5)],
-)
+@every
+@pytest.mark.parametrize("value", [torch.nan, 0.0, -7.5])
 def test_survives_scores_that_say_nothing(name: str, value: float) -> None:
     laws.survives(made(name), value)
 
@@ -151,15 +144,9 @@ def test_refuses_a_space_that_does_not_fit(name: str) -> None:
         make(name, sizes=(5, 6))
 
 
-@pytest.mark.parametrize(
-    ("name", "before", "told"),
-    [
-        pytest.param(name, before, told, marks=costs(name, before == 0, told == 1))
-        for name in NAMES
-        for before in (0, 3)
-        for told in (0, 1, None)
-    ],
-)
+@every
+@pytest.mark.parametrize("told", [0, 1, None])
+@pytest.mark.parametrize("before", [0, 3])
 def test_resumes_bit_for_bit(name: str, before: int, told: int | None) -> None:
     laws.resumes_from(made(name), before, told)
 

@@ -7,22 +7,35 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.play import NAMES, make, play, shifted_sphere
+from tests.support.play import BRIEF_FIT, NAMES, TURBO, make, play, shifted_sphere
 
 GOLDEN = Path(__file__).parent / "golden" / "shifted_sphere.json"
 RELATIVE = 1e-3  # sums in another order (BLAS, numpy) may change the last digits and with them a rank
 MODELLED = {"turbo": 2}  # populations before its model proposes, whose fit ends elsewhere on another processor
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in MODELLED else n for n in NAMES])
 def test_curve_is_the_recorded_one(name: str) -> None:
-    asked = play(make(name, d=64, seed=1, horizon=160, population=8), shifted_sphere, 20)
-    bests = torch.stack([shifted_sphere(z).max() for z in asked]).cummax(0).values
-    curve = [round(value, 5) for value in bests.tolist()]
+    curve = curve_of(name)
     recorded = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
     if os.environ.get("UPDATE_GOLDEN") == "1":
         recorded[name] = curve
         GOLDEN.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
+    check(name, curve, recorded)
+
+
+def test_turbo_gains_as_much_with_brief_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TURBO, BRIEF_FIT)
+    check("turbo", curve_of("turbo"), json.loads(GOLDEN.read_text()))
+
+
+def curve_of(name: str) -> list[float]:
+    asked = play(make(name, d=64, seed=1, horizon=160, population=8), shifted_sphere, 20)
+    bests = torch.stack([shifted_sphere(z).max() for z in asked]).cummax(0).values
+    return [round(value, 5) for value in bests.tolist()]
+
+
+def check(name: str, curve: list[float], recorded: dict[str, list[float]]) -> None:
     same = MODELLED.get(name, len(curve))
     assert recorded[name][:same] == pytest.approx(curve[:same], rel=RELATIVE), "UPDATE_GOLDEN=1 records the new curve"
     gain, recorded_gain = curve[-1] - curve[0], recorded[name][-1] - recorded[name][0]

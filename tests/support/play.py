@@ -22,6 +22,10 @@ NAMES = sorted(STRATEGIES)
 WHITE_BOX = {"dno", "hybrid1", "hybrid2"}  # what they climb is their model's; their claims are in test_white_box.py
 
 
+TURBO = "zo_dno.strategies.turbo._FIT_STEPS"
+BRIEF_FIT = 4  # steps: its model is poor then, which no law of strategies depends on
+
+
 def load(name: str) -> type[PopulationStrategy]:
     """Import the class of a table entry."""
     module, _, cls = STRATEGIES[name].partition(":")

@@ -1,1 +1,1 @@
-"""Generators: a diffusion pipeline, or any function, as a deterministic map from noise to images."""
+"""Generators: diffusion pipelines and functions as deterministic maps from noise to images."""

@@ -1,4 +1,4 @@
-"""Finding the batch size at which most images a second are drawn, and which fits into memory."""
+"""The search for the batch size that renders most images a second and fits into memory."""
 
 import time
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from zo_dno.errors import InputError
 from zo_dno.generators.memory import is_out_of_memory, memory_named
 
 MOST_ON_A_GPU, MOST_ON_A_CPU = 64, 16
-_WORTH = 1.05  # times as many images a second, for a batch twice as large
+_WORTH = 1.05  # factor of images a second from which a batch twice as large is taken
 
 
 def checked_batch_size(batch_size: int | str) -> int | None:
     """Return a batch size, or None for "auto".
 
     Raises:
-        InputError: it is neither.
+        InputError: it is neither a size nor "auto".
     """
     if batch_size == "auto":
         return None
@@ -26,26 +26,26 @@ def checked_batch_size(batch_size: int | str) -> int | None:
     return batch_size
 
 
-def best_batch_size(draw: Callable[[int], Tensor], seconds: Callable[[], float] = time.perf_counter) -> int:
-    """Double the batch size for as long as it pays, and stop where memory does.
+def best_batch_size(render: Callable[[int], Tensor], seconds: Callable[[], float] = time.perf_counter) -> int:
+    """Double the batch size while images a second rise and memory suffices.
 
-    The smaller of two sizes that are as fast is taken: strategies with small populations waste less of it. Every size
-    is drawn twice, and the second time counts: at the first one a GPU's libraries look for the best kernels.
+    Of two sizes that are equally fast the smaller one is taken, of which small populations waste less. Every size is
+    rendered twice, and the second time counts, since a GPU's libraries choose their kernels at the first one.
 
     Args:
-        draw: draws so many images.
+        render: function that renders a number of images.
         seconds: clock.
     Raises:
         InputError: not even one image fits into memory.
     """
     with memory_named(None):
-        on_gpu = draw(1).device.type != "cpu"
+        on_gpu = render(1).device.type != "cpu"
     best, best_rate, size = 1, 0.0, 1
     while size <= (MOST_ON_A_GPU if on_gpu else MOST_ON_A_CPU):
         try:
-            draw(size).cpu()  # waits until they are there
+            render(size).cpu()  # waits until they are rendered
             started = seconds()
-            draw(size).cpu()
+            render(size).cpu()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or size == 1:
                 raise

@@ -1,4 +1,4 @@
-"""Any diffusers pipeline as a deterministic black box z -> images."""
+"""The diffusers adapter: any pipeline as a deterministic function of its noise."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pipeline_call import PipelineCall, plain_arguments
 from zo_dno.generators.pixels import NOT_NUMBERS, joined
 from zo_dno.generators.tape import Around, DrawSource, Playback, Tape, TapeError
-from zo_dno.generators.trace import frozen, influential, record
+from zo_dno.generators.trace import frozen, influential, traced
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.types import slices
 
@@ -25,37 +25,37 @@ Search = Literal["initial", "all"]
 
 
 class DiffusersGenerator:
-    """Draws images with a frozen diffusers pipeline whose Gaussian draws are replaced by z.
+    """Renders images with a frozen diffusers pipeline whose Gaussian draws are replaced by z.
 
     A safety checker is not run, and the pipeline's progress bar is switched off.
 
     Args:
-        pipeline: a loaded pipeline, or a folder or hub name to load one from.
-        prompt: what to draw; of pipelines that take no prompt, what the rewards are told.
-        steps: denoising steps; by default the pipeline's.
-        guidance_scale: of classifier-free guidance; by default the pipeline's.
-        search: "initial" searches what is drawn outside of scheduler steps, "all" every scheduler step's noise too.
-            Draws that are not searched are fixed by `seed`, the same for all candidates.
-        batch_size: images drawn at once; "auto" takes the one that draws most images a second and fits into memory.
-            Every call is padded to it, so that an image does not depend on how many were asked for.
-        seed: of the draws that are not searched.
-        frames: of a video, that are put side by side as one image.
-        dtype: to load the pipeline with, such as "float16".
-        device: to draw on.
-        compile: compile the denoiser.
-        channels_last: memory format of the denoiser and the autoencoder.
-        attention: a back end, by diffusers' name for it; "sdpa" or "eager" for U-Nets.
-        vae_slicing: decode one image of a batch after the other.
-        vae_tiling: decode large images in tiles.
-        offload: keep what is not in use in the CPU's memory: a "model" at a time, or "sequential", layer by layer.
-        gradient_checkpointing: in `pull_back`, keep what goes into each network, and compute the rest again.
-        gradient_dtype: that networks compute in there (autocast), such as "bfloat16".
-        gradient_calls: denoiser calls that gradients pass through, the last ones; by default all.
+        pipeline: loaded pipeline, or the folder or hub name of one.
+        prompt: prompt to render; rewards are told it even where the pipeline takes none.
+        steps: number of denoising steps; by default the pipeline's.
+        guidance_scale: scale of classifier-free guidance; by default the pipeline's.
+        search: draws to search; "initial" searches those outside of scheduler steps, "all" the noise of every step as
+            well. Other draws are fixed by `seed`, the same for all candidates.
+        batch_size: number of images rendered at once; "auto" finds the one that renders most images a second and fits
+            into memory. Every call is padded to it, so that an image does not depend on how many are rendered.
+        seed: seed of the draws that are not searched.
+        frames: number of frames of a video that are put side by side as one image.
+        dtype: type to load the pipeline with, such as "float16".
+        device: device to render on.
+        compile: whether to compile the denoiser.
+        channels_last: whether the denoiser and the autoencoder use the channels-last memory format.
+        attention: attention back end by its name in diffusers; "sdpa" or "eager" for U-Nets.
+        vae_slicing: whether to decode the images of a batch one by one.
+        vae_tiling: whether to decode large images in tiles.
+        offload: whether to keep unused weights in the CPU's memory, a "model" at a time or "sequential", by layers.
+        gradient_checkpointing: whether `vjp` keeps only the inputs of each network and recomputes the rest.
+        gradient_dtype: type that autocast computes in during `vjp`, such as "bfloat16".
+        gradient_calls: number of last denoiser calls that gradients pass through; by default all.
         call_arguments: further arguments of the pipeline's call, such as height, width, negative_prompt, eta, image.
             Images may be given as files.
     Raises:
-        InputError: a value is out of range, or the pipeline cannot be loaded or called, or does not draw images.
-        TapeError: the image is not fixed by the pipeline's Gaussian draws.
+        InputError: a value is out of range, or the pipeline cannot be loaded or called, or does not render images.
+        TapeError: the pipeline's Gaussian draws do not determine the image.
     """
 
     def __init__(
@@ -97,13 +97,13 @@ class DiffusersGenerator:
         given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
         self._call = PipelineCall(self._pipeline, prompt, given, frames=frames)
         self._tape = Tape(self._pipeline)
-        self._recording = record(self._draw, self._call.settle, self.model)
+        self._trace = traced(self._play, self._call.settle, self.model)
         self._searched: list[int] = []
-        self.batch_size = fixed_size or best_batch_size(self._draw_frozen)
+        self.batch_size = fixed_size or best_batch_size(self._render_frozen)
         speed.compile_denoiser(self._pipeline)
         self._searched = self._choose(search)
         self._call.forget()
-        self.layout = NoiseLayout(tuple(self._recording.draws[i].shape for i in self._searched))
+        self.layout = NoiseLayout(tuple(self._trace.draws[i].shape for i in self._searched))
         self._settings = {
             "prompt": prompt,
             "steps": steps,
@@ -123,7 +123,7 @@ class DiffusersGenerator:
     def builtin(
         cls, prompt: str, *, steps: int | None = None, guidance_scale: float | None = None, **options: Any
     ) -> "DiffusersGenerator":
-        """Draw with the model that ships with zo-dno: 64x64 landscapes, d = 1,024, on a CPU.
+        """Return a generator of the model that ships with zo-dno: 64x64 landscapes, d = 1,024, on a CPU.
 
         Raises:
             PromptError: the prompt is outside the model's small grammar.
@@ -145,7 +145,7 @@ class DiffusersGenerator:
         return generator
 
     def with_prompt(self, prompt: str) -> "DiffusersGenerator":
-        """Return a generator of the same loaded pipeline that draws another prompt. One of them can draw at a time.
+        """Return a generator of the same loaded pipeline for another prompt. One of them can render at a time.
 
         Raises:
             PromptError: the prompt is outside the built-in model's small grammar.
@@ -160,26 +160,26 @@ class DiffusersGenerator:
         return other
 
     def with_settings(self, prompt: str, **settings: Any) -> "DiffusersGenerator":
-        """Return a generator of the same loaded pipeline with arguments of its own. One of them can draw at a time."""
+        """Return a generator of the same loaded pipeline with other arguments. One of them can render at a time."""
         other = DiffusersGenerator(self._pipeline, prompt, **settings)
         other.model = self.model
         return other
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides an image beside z, by the names that a config has for it."""
+        """Everything that decides an image beside z, by the names that a config has for it."""
         return {"model": self.model, **self._settings}
 
     @property
     def nfe(self) -> int:
         """Denoiser calls per image; classifier-free guidance counts two."""
-        return self._recording.nfe
+        return self._trace.nfe
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8 on the CPU.
+        """Render `z` (n, d) as (n, H, W, 3) uint8 on the CPU.
 
         Raises:
-            NoImageError: some are not numbers, as where half precision overflows; the others are in the error.
+            NoImageError: some images hold NaN, as where half precision overflows; the error holds the others.
             InputError: memory does not suffice.
         """
         self.layout.check(z)
@@ -193,13 +193,13 @@ class DiffusersGenerator:
                 wrong.append(_to_cpu(block.isnan().flatten(1).any(1)))
                 pixels = (block.float().nan_to_num() * 255).round().to(torch.uint8)
                 images.append(_to_cpu(pixels.permute(0, 2, 3, 1).contiguous()))
-            _arrived(device)
+            _wait_for_copies(device)
         precision = str(dtype).removeprefix("torch.")
         reason = f"{NOT_NUMBERS}: {precision} overflows. Use dtype bfloat16 or float32"
         return joined(images, dict.fromkeys(torch.cat(wrong).nonzero().flatten().tolist(), reason))
 
     def render(self, z: Tensor) -> Tensor:
-        """Draw the images of `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where autograd can pass."""
+        """Render `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where autograd can pass."""
         self.layout.check(z)
         return torch.cat([self._render_block(z[rows]) for rows in slices(len(z), self.batch_size)])
 
@@ -207,26 +207,26 @@ class DiffusersGenerator:
         """Return J(z)^T h, the gradient (n, d) of <h, images> for a constant h, on the CPU.
 
         Args:
-            z: (n, d).
-            cotangent: from the images (n, 3, H, W) of z, as float32, to h, of the same shape.
+            z: (n, d), noise.
+            cotangent: function from the images (n, 3, H, W) of z, as float32, to h of the same shape.
         Raises:
             InputError: memory does not suffice, or the gradient is not finite.
         """
         self.layout.check(z)
         n = len(z)
 
-        def draw(z: Tensor) -> Tensor:
+        def rendered(z: Tensor) -> Tensor:
             rows = dict(zip(self._searched, self.layout.split(z), strict=True))
-            around = self._gradients.around(self._recording.calls)
-            images, playback = self._draw(n, self._source(rows, n), around)
-            self._recording.check_count(len(playback.shapes))
+            around = self._gradients.around(self._trace.calls)
+            images, playback = self._play(n, self._source(rows, n), around)
+            self._trace.check_count(len(playback.shapes))
             return images
 
         with memory_named(self), frozen_weights(self._tape.networks):
-            return self._gradients.vjp(z, draw, cotangent, execution_device(self._pipeline))
+            return self._gradients.vjp(z, rendered, cotangent, execution_device(self._pipeline))
 
     def draws(self, z: Tensor) -> list[Tensor]:
-        """Cut z (n, d) into the pipeline's own draws, each (n, *shape); the first are the initial latents."""
+        """Split z (n, d) into the pipeline's own draws, each (n, *shape); the first are the initial latents."""
         return self.layout.split(z)
 
     def _render_block(self, z: Tensor) -> Tensor:
@@ -234,38 +234,38 @@ class DiffusersGenerator:
         padded = torch.cat([z, z[-1:].expand(self.batch_size - n, -1)])
         rows = dict(zip(self._searched, self.layout.split(padded), strict=True))
         with memory_named(self):
-            images, playback = self._draw(self.batch_size, self._source(rows, self.batch_size))
-        self._recording.check_count(len(playback.shapes))
+            images, playback = self._play(self.batch_size, self._source(rows, self.batch_size))
+        self._trace.check_count(len(playback.shapes))
         return images[:n]
 
-    def _draw(self, n: int, source: DrawSource, around: Around | None = None) -> tuple[Tensor, Playback]:
-        """Call the pipeline once, with its draws taken from `source`."""
+    def _play(self, n: int, source: DrawSource, around: Around | None = None) -> tuple[Tensor, Playback]:
+        """Call the pipeline once with its draws taken from `source`."""
         with self._tape.playing(source, around) as playback:
             images = self._call(n)
         return images, playback
 
-    def _draw_frozen(self, n: int) -> Tensor:
+    def _render_frozen(self, n: int) -> Tensor:
         with torch.no_grad():
-            return self._draw(n, self._source({}, n))[0]
+            return self._play(n, self._source({}, n))[0]
 
     def _source(self, rows: Mapping[int, Tensor], n: int) -> DrawSource:
-        """Give draws from `rows`, by their numbers, and the others from the seed."""
+        """Return a source of draws: those in `rows` by their numbers, and the others by the seed."""
 
         def source(number: int, shape: tuple[int, ...]) -> Tensor:
-            self._recording.check(number, shape, n)
+            self._trace.check(number, shape, n)
             found = rows.get(number)
             if found is None:
-                return frozen(self._recording.draws[number], number, shape, self._seed)
+                return frozen(self._trace.draws[number], number, shape, self._seed)
             return found.reshape(shape)
 
         return source
 
     def _choose(self, search: Search) -> list[int]:
-        """List the draws that are searched: each changes the image."""
-        draws = self._recording.draws
+        """Return the numbers of the searched draws, each of which changes the image."""
+        draws = self._trace.draws
         wanted = [i for i, draw in enumerate(draws) if not draw.shared and (search == "all" or not draw.in_step)]
         with memory_named(self):
-            kept = influential(self._draw, self._recording, wanted, self.batch_size, self._seed, self.model)
+            kept = influential(self._play, self._trace, wanted, self.batch_size, self._seed, self.model)
         if not kept:
             what = "draws no noise" if not draws else "draws no noise that is searched and changes its image"
             remedy = "" if search == "all" or not draws else " Try search='all'."
@@ -283,14 +283,14 @@ def _prepared(pipeline: Any, speed: Speed) -> Any:
 
 
 def _to_cpu(values: Tensor) -> Tensor:
-    """Begin to copy to the CPU; the next block is drawn meanwhile."""
+    """Begin to copy to the CPU, while the next block is rendered."""
     if values.device.type != "cuda":
         return values.cpu()
     pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     return pinned.copy_(values, non_blocking=True)
 
 
-def _arrived(device: torch.device) -> None:
-    """Wait until what was copied is there."""
+def _wait_for_copies(device: torch.device) -> None:
+    """Wait until all copies to the CPU are complete."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""A plain function z -> images as a generator: a GAN, a one-step generator, a video, a sound, a server elsewhere."""
+"""The function adapter: any function z -> images as a generator, such as a GAN, a video model or a server."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -15,22 +15,22 @@ from zo_dno.storage.images import checked_images
 from zo_dno.types import slices
 
 Shape = Sequence[int]
-_ROOM = 1e-3  # outside of [0, 1], for what half precision rounds
+_ROOM = 1e-3  # outside of [0, 1], for rounding in half precision
 
 
 class FunctionGenerator:
     """A plain function z -> images as a generator.
 
     Args:
-        function: (n, d) float32 -> (n, H, W, 3) uint8, or (n, 3, H, W) float in [0, 1]; the same z must give the same
-            images. With a second parameter it is given the prompt. Rows of floats that are not numbers have no image;
-            `NoImageError` says the same of bytes.
-        shape: of one candidate's noise, such as (512,) or (4, 64, 64), or of its several draws, one after the other in
-            z. How plausible noise is, is tested by these shapes.
-        nfe: network calls per image, for the accounts.
-        prompt: what to draw, which rewards are told too.
-        batch_size: candidates that the function is given at once, the last block padded, so that an image does not
-            depend on how many were asked for. By default all that are asked for.
+        function: function from (n, d) float32 to (n, H, W, 3) uint8, or to (n, 3, H, W) float in [0, 1]; the same z
+            must give the same images. A second parameter receives the prompt. Rows of floats with NaN have no image; a
+            function of bytes raises `NoImageError` for them.
+        shape: shape of one candidate's noise, such as (512,) or (4, 64, 64), or shapes of its draws, in their order in
+            z. The tests of plausibility use these shapes.
+        nfe: number of network calls per image.
+        prompt: prompt to render, which rewards are told as well.
+        batch_size: number of candidates in every call, the last one padded, so that an image does not depend on how
+            many are rendered. By default a call has all of them.
     Raises:
         InputError: a shape or a number is out of range.
     """
@@ -55,7 +55,7 @@ class FunctionGenerator:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides an image beside z, by the names that a config has for it."""
+        """Everything that decides an image beside z, by the names that a config has for it."""
         target: Any = self._function if hasattr(self._function, "__qualname__") else type(self._function)
         return {
             "model": f"{target.__module__}:{target.__qualname__}",
@@ -64,16 +64,16 @@ class FunctionGenerator:
         } | ({} if self.batch_size is None else {"batch_size": self.batch_size})
 
     def with_prompt(self, prompt: str, batch_size: int | None = None) -> "FunctionGenerator":
-        """Return a generator of the same function that draws another prompt, and if given in other batches."""
+        """Return a generator of the same function for another prompt, and for another batch size if given."""
         shapes, size = self.layout.shapes, batch_size or self.batch_size
         return FunctionGenerator(self._function, shapes, nfe=self.nfe, prompt=prompt, batch_size=size)
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Draw the images of `z` (n, d) as (n, H, W, 3) uint8.
+        """Render `z` (n, d) as (n, H, W, 3) uint8.
 
         Raises:
-            NoImageError: some candidates have none.
-            InputError: what the function gives is not images, or memory does not suffice.
+            NoImageError: some candidates have no image.
+            InputError: the function does not return images, or memory does not suffice.
         """
         self.layout.check(z)
         images: list[Tensor] = []
@@ -81,7 +81,7 @@ class FunctionGenerator:
         with torch.no_grad():
             for rows in self._blocks(len(z)):
                 try:
-                    block = self._bytes(self._draw(z[rows]))
+                    block = self._bytes(self._render(z[rows]))
                 except NoImageError as error:
                     block = error.images
                     reasons |= {row + rows.start: reason for row, reason in error.reasons.items()}
@@ -89,15 +89,15 @@ class FunctionGenerator:
         return joined(images, {row: reason for row, reason in reasons.items() if row < len(z)})
 
     def render(self, z: Tensor) -> Tensor:
-        """Draw the images of `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where the function is.
+        """Render `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where the function is.
 
         Raises:
-            InputError: the function gives bytes.
+            InputError: the function returns bytes.
         """
         self.layout.check(z)
         images = []
         for rows in self._blocks(len(z)):
-            block = self._draw(z[rows])
+            block = self._render(z[rows])
             if not block.is_floating_point():
                 raise InputError(f"{self.model} must give floats for its gradient; got {block.dtype}.")
             images.append(self._checked(block)[: rows.stop - rows.start])
@@ -106,7 +106,7 @@ class FunctionGenerator:
     def _blocks(self, n: int) -> Sequence[slice]:
         return slices(n, self.batch_size or n)
 
-    def _draw(self, z: Tensor) -> Tensor:
+    def _render(self, z: Tensor) -> Tensor:
         size = self.batch_size or len(z)
         padded = torch.cat([z, z[-1:].expand(size - len(z), -1)])
         with memory_named(self):

@@ -1,4 +1,4 @@
-"""How gradients pass through a pipeline's networks: recomputed, in which precision, through how many calls."""
+"""The backward pass through a pipeline: recomputation, precision, and the number of denoiser calls."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from torch.utils.checkpoint import checkpoint
 from zo_dno.errors import InputError
 from zo_dno.generators.loading import torch_dtype
 
-_LOSS_SCALE = 8192.0  # the largest entry of what is pulled back in float16, as in the paper's code
-_TRIES = 4  # of ever smaller ones
+_LOSS_SCALE = 8192.0  # largest entry of the cotangent in float16, as in the paper's code
+_TRIES = 4  # with ever smaller scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,13 @@ class Gradients:
     """Settings of the backward pass.
 
     Args:
-        checkpointing: keep what goes into each network, and compute the rest again: memory of one call, not of all.
-        dtype: to compute in where that is safe (autocast), such as "bfloat16"; by default as the pipeline does.
-        calls: denoiser calls that the gradient passes through, the last ones; the others count as constants, while the
-            scheduler's own arithmetic is passed through always. By default all.
+        checkpointing: whether to keep only the inputs of each network and recompute the rest, which takes the memory of
+            one call instead of all.
+        dtype: type that autocast computes in, such as "bfloat16"; by default the pipeline's.
+        calls: number of last denoiser calls that the gradient passes through; the outputs of earlier ones are
+            constants. The scheduler's own arithmetic always counts. By default all.
     Raises:
-        InputError: calls is below 1, or there is no such dtype.
+        InputError: calls is below 1, or the dtype is unknown.
     """
 
     checkpointing: bool = True
@@ -40,7 +41,7 @@ class Gradients:
             torch_dtype(self.dtype)
 
     def around(self, total: int) -> Callable[[Callable[..., Any], bool], Callable[..., Any]]:
-        """Return what wraps the networks during one pipeline call that makes `total` denoiser calls."""
+        """Return the wrapper of networks for one pipeline call, which makes `total` denoiser calls."""
         made = 0
 
         def wrap(call: Callable[..., Any], is_denoiser: bool) -> Callable[..., Any]:
@@ -59,22 +60,22 @@ class Gradients:
         return wrap
 
     def vjp(
-        self, z: Tensor, draw: Callable[[Tensor], Tensor], cotangent: Callable[[Tensor], Tensor], device: torch.device
+        self, z: Tensor, render: Callable[[Tensor], Tensor], cotangent: Callable[[Tensor], Tensor], device: torch.device
     ) -> Tensor:
         """Return J(z)^T h, (n, d) on the CPU, as float32.
 
         Args:
-            z: (n, d).
-            draw: z -> images (n, 3, H, W).
-            cotangent: images, as float32 -> h.
-            device: that the pipeline computes on.
+            z: (n, d), noise.
+            render: function from z to images (n, 3, H, W).
+            cotangent: function from the images, as float32, to h.
+            device: device that the pipeline computes on.
         Raises:
             InputError: the gradient is not finite at any scale.
         """
         z = z.detach().requires_grad_()
         kind = None if self.dtype is None else torch_dtype(self.dtype)
         with torch.enable_grad(), torch.autocast(device.type, kind, enabled=kind is not None):
-            images = draw(z)
+            images = render(z)
         h = cotangent(images.detach().float()).to(images.device, torch.float32)
         if bool(h.isnan().any()):
             return torch.full_like(z, torch.nan).detach().cpu()
@@ -91,12 +92,12 @@ class Gradients:
 
 @contextmanager
 def frozen_weights(networks: Sequence[nn.Module]) -> Iterator[None]:
-    """Ask for no gradient of weights meanwhile, so that nothing is kept for it."""
-    asked = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
-    for weight in asked:
+    """Require no gradients of weights inside the block, so that nothing is kept for them."""
+    required = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
+    for weight in required:
         weight.requires_grad_(False)
     try:
         yield
     finally:
-        for weight in asked:
+        for weight in required:
             weight.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""A model that a config names as package.module:name: a function z -> images, a generator, or a class of generators."""
+"""Generators that a config names as package.module:name: functions z -> images, generators and their classes."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,20 +13,20 @@ from zo_dno.types import Generator, Repromptable, batch_size_of, capabilities_of
 
 
 def names_python(model: str) -> bool:
-    """Tell whether a model is named as package.module:name."""
+    """Return whether a model is named as package.module:name."""
     return ":" in model and not Path(model).exists()
 
 
 def imported_generator(name: str, prompt: str, batch_size: int | None, options: Mapping[str, Any]) -> Generator:
-    """Make the generator that a name stands for.
+    """Make the generator of a name.
 
     Args:
         name: package.module:name of a function z -> images, of a Generator, or of a class of them.
-        prompt: what to draw.
-        batch_size: of a function; by default its own.
-        options: `shape` and `nfe` of a function, or a class's options.
+        prompt: prompt to render.
+        batch_size: batch size for a function; by default its own.
+        options: `shape` and `nfe` of a function, or the options of a class.
     Raises:
-        InputError: there is nothing of this name, or it cannot be a generator.
+        InputError: the name is unknown, or its object cannot be a generator.
     """
     found: Any = load("model", {}, name)
     if isinstance(found, type):
@@ -37,8 +37,8 @@ def imported_generator(name: str, prompt: str, batch_size: int | None, options: 
             raise InputError(f"model {name!r} must be a function z -> images or a generator; got {found!r}.")
         function = cast("Callable[..., Tensor]", found)
         made = options_from(function, options)
-        drawing = FunctionGenerator(function, **made, prompt=prompt, batch_size=batch_size)
-        return Imported(drawing, name, prompt, options)
+        wrapped = FunctionGenerator(function, **made, prompt=prompt, batch_size=batch_size)
+        return Imported(wrapped, name, prompt, options)
     elif options:
         raise InputError(f"model {name!r} takes no options; got {', '.join(options)}.")
     elif isinstance(found, FunctionGenerator):

@@ -1,4 +1,4 @@
-"""Loading a pipeline, and setting how fast and in how little memory it draws."""
+"""Loading of pipelines, and the settings of their speed and memory."""
 
 import inspect
 from collections.abc import Iterator
@@ -20,18 +20,20 @@ _PROCESSORS = {"sdpa": "AttnProcessor2_0", "eager": "AttnProcessor"}
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast, and in how little memory, a pipeline draws. All of it may change the last bits of an image.
+    """Settings of a pipeline's speed and memory. Each may change the last bits of an image.
 
     Attributes:
-        dtype: of the networks, such as "bfloat16".
-        device: to draw on.
-        compile: compile the denoiser with torch.compile at its first call, which takes minutes for a large one.
-        channels_last: memory format of convolutions, which suits GPUs with tensor cores.
-        attention: a back end by diffusers' name for it, such as "native" or "flash"; "sdpa" or "eager" for U-Nets.
-        vae_slicing: decode one image of a batch after the other.
-        vae_tiling: decode large images in tiles.
-        offload: keep what is not in use in the CPU's memory: "model", a network at a time, or "sequential", a layer at
-            a time, which is slow.
+        dtype: type of the networks, such as "bfloat16".
+        device: device to render on.
+        compile: whether to compile the denoiser with torch.compile at its first call, which takes minutes for a large
+            one.
+        channels_last: whether convolutions use the channels-last memory format, which suits GPUs with tensor cores.
+        attention: attention back end by its name in diffusers, such as "native" or "flash"; "sdpa" or "eager" for
+            U-Nets.
+        vae_slicing: whether to decode the images of a batch one by one.
+        vae_tiling: whether to decode large images in tiles.
+        offload: whether to keep unused weights in the CPU's memory, a network at a time ("model") or a layer at a time
+            ("sequential"), which is slow.
     """
 
     dtype: str | torch.dtype | None = None
@@ -45,16 +47,16 @@ class Speed:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The fields as a config has them; what is not set is None."""
+        """The fields as a config has them; unset ones are None."""
         plain = {name: value or None for name, value in asdict(self).items()}
         texts = {name: str(plain[name]).removeprefix("torch.") for name in ("dtype", "device") if plain[name]}
         return plain | texts
 
     def apply(self, pipeline: Any) -> None:
-        """Set everything but compilation, which comes once the batch size is known.
+        """Apply all settings but compilation, which needs the batch size first.
 
         Raises:
-            InputError: the pipeline or this machine does not have it.
+            InputError: the pipeline or this machine does not support one.
         """
         if self.device is not None and self.offload is None:
             with _refused("device", self.device):
@@ -76,7 +78,7 @@ class Speed:
             self._offload(pipeline)
 
     def compile_denoiser(self, pipeline: Any) -> None:
-        """Compile what is called at every step, if that was asked for."""
+        """Compile the networks that are called at every step, if `compile` is set."""
         if self.compile:
             for denoiser in denoisers_of(pipeline):
                 denoiser.compile()
@@ -93,7 +95,7 @@ def torch_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     """Turn the name of a torch type into the type.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: there is no type of this name.
     """
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not isinstance(found, torch.dtype):
@@ -105,7 +107,7 @@ def load_pipeline(name: str | Path, dtype: str | torch.dtype | None) -> Any:
     """Load a pipeline from a folder or the hub.
 
     Raises:
-        InputError: it is not there, not within reach, or not whole.
+        InputError: the pipeline is missing, out of reach, or incomplete.
     """
     from diffusers import DiffusionPipeline
 

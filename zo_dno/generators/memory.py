@@ -11,10 +11,10 @@ _LESS_MEMORY = "dtype=float16 or bfloat16, offload=model, vae_tiling, or a small
 
 @contextmanager
 def memory_named(generator: object) -> Iterator[None]:
-    """Say what helps when memory runs out inside.
+    """Turn an error of memory inside the block into one that names a remedy.
 
     Raises:
-        InputError: it did.
+        InputError: memory ran out.
     """
     try:
         yield
@@ -31,7 +31,7 @@ def memory_named(generator: object) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether a device, or this machine, has no memory left."""
+    """Return whether an error says that a device or this machine has no memory left."""
     import torch
 
     words = ("not enough memory", "out of memory", "can't allocate memory")

@@ -1,4 +1,4 @@
-"""How any diffusers pipeline is called for n images of one prompt, and how its output becomes images."""
+"""The call of a diffusers pipeline for n images of one prompt, and its output as images."""
 
 import copy
 import hashlib
@@ -21,29 +21,29 @@ from zo_dno.generators.tape import replaced
 _COUNTS = ("num_images_per_prompt", "num_videos_per_prompt", "batch_size")
 _RESERVED = {
     "prompt": "Give it as the prompt",
-    "generator": "Noise comes from z, and what is not searched from the seed",
+    "generator": "Noise comes from z, and draws that are not searched from the seed",
     "output_type": "Images are always taken as numbers",
     "return_dict": "The first output is always taken",
     **dict.fromkeys(_COUNTS, "Set batch_size of the generator"),
 }
-_NEAR = 0.05  # of a grey scale from 0 to 1: further apart than half precision gets, nearer than another scale
-_OBJECT = "object"  # how a config calls what it cannot hold
+_NEAR = 0.05  # on a grey scale from 0 to 1: above the errors of half precision, below a change of scale
+_OBJECT = "object"  # first word of a config's text for an object that it cannot hold
 log = logging.getLogger(__name__)
 
 
 class PipelineCall:
-    """Calls a pipeline for n images, with everything that is the same for all candidates worked out once.
+    """Calls a pipeline for n images, and computes once what all candidates share.
 
-    The prompt is encoded once for every n. A safety checker is not run: it would paint images black, which no search
-    can learn from. Of a video, evenly spaced frames are put side by side.
+    The prompt is encoded once for every n. A safety checker is not run: it would paint images black, from which no
+    search can learn. Evenly spaced frames of a video are put side by side.
 
     Args:
-        pipeline: of diffusers.
-        prompt: what to draw; not passed to pipelines that take none.
-        arguments: of the call.
-        frames: that are taken of a video.
+        pipeline: pipeline of diffusers.
+        prompt: prompt to render; not passed to pipelines that take none.
+        arguments: further arguments of the call.
+        frames: number of frames that are taken of a video.
     Raises:
-        InputError: an argument is unknown to the pipeline, or not the caller's to set.
+        InputError: an argument is unknown to the pipeline, or reserved.
     """
 
     def __init__(self, pipeline: Any, prompt: str, arguments: Mapping[str, Any], *, frames: int = 4) -> None:
@@ -65,7 +65,7 @@ class PipelineCall:
             log.warning("the safety checker of %s is not run in the search; check what you publish", self._name)
 
     def __call__(self, n: int) -> Tensor:
-        """Draw n images, (n, 3, H, W) float.
+        """Render n images, (n, 3, H, W) float.
 
         Raises:
             InputError: the output is not n images.
@@ -75,34 +75,34 @@ class PipelineCall:
         images = images_of(output[0], n, self._frames, self._name)
         return (images / 2 + 0.5).clamp(0, 1) if self._signed and self._output_type == "pt" else images
 
-    def settle(self, draw: Callable[[int], Tensor], n: int) -> None:
-        """Find out what no signature tells: some pipelines do not heed the number of images, or scale tensors oddly.
+    def settle(self, render: Callable[[int], Tensor], n: int) -> None:
+        """Find out what no signature tells: some pipelines ignore the number of images, or scale tensors differently.
 
         Args:
-            draw: calls this, always with the same noise.
-            n: images to draw for it.
+            render: function that calls this object, always with the same noise.
+            n: number of images to render.
         Raises:
-            InputError: the pipeline does not draw images.
+            InputError: the pipeline does not render images.
         """
         self._output_type = "np"
         try:
-            shown = draw(n)
+            shown = render(n)
         except InputError as error:
             self._count = None
             try:
-                shown = draw(n)
+                shown = render(n)
             except InputError:
                 raise error from None
         self._output_type = "pt"
-        given = draw(n)
-        if _apart(given, shown) <= _NEAR or not torch.equal(given, draw(n)):
-            return  # where not even two calls are the same, whoever probes the draws says so
+        given = render(n)
+        if _apart(given, shown) <= _NEAR or not torch.equal(given, render(n)):
+            return  # two calls that differ are refused when the draws are probed
         self._signed = True
         if _apart((given / 2 + 0.5).clamp(0, 1), shown) > _NEAR:
-            raise InputError(f"{self._name} draws other images as tensors than as arrays, so neither can be trusted.")
+            raise InputError(f"{self._name} renders other images as tensors than as arrays, so neither can be trusted.")
 
     def forget(self) -> None:
-        """Let go of encoded prompts."""
+        """Forget encoded prompts."""
         self._encoded.clear()
 
     def with_prompt(self, prompt: str) -> "PipelineCall":
@@ -134,15 +134,15 @@ class PipelineCall:
 
 
 def plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return call arguments as a config can hold them; of other objects, a text that tells them apart."""
+    """Return call arguments as a config can hold them; other objects as a text that tells them apart."""
     return {name: _plain(value) for name, value in arguments.items() if value is not None}
 
 
 def images_of(output: Any, n: int, frames: int, name: str) -> Tensor:
-    """Read what a pipeline gave as n images, (n, 3, H, W) float; grey ones get three equal colours.
+    """Return a pipeline's output as n images, (n, 3, H, W) float; grey ones get three equal colours.
 
     Raises:
-        InputError: it is something else.
+        InputError: the output is not n images.
     """
     images = _as_tensor(output)
     if images is not None and images.ndim == 5 and len(images) == n:
@@ -172,7 +172,7 @@ def _plain(value: Any) -> Any:
 
 
 def _opened(name: str, value: Any) -> Any:
-    """Read an image that was given as a file."""
+    """Return the image of an argument that names a file."""
     if "image" not in name or "prompt" in name or not isinstance(value, str | Path):
         return value
     if str(value).startswith(_OBJECT):
@@ -185,7 +185,7 @@ def _opened(name: str, value: Any) -> Any:
 
 
 def _as_tensor(output: Any) -> Tensor | None:
-    """Read an output as (n, colours, H, W) or (n, frames, colours, H, W)."""
+    """Return an output as (n, colours, H, W) or (n, frames, colours, H, W), or None."""
     if isinstance(output, Tensor):
         return output if output.is_floating_point() else None
     if isinstance(output, Sequence) and output and all(isinstance(one, Tensor) for one in output):
@@ -206,18 +206,18 @@ def _side_by_side(videos: Tensor, frames: int) -> Tensor:
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
-    """Return how far apart images are at most; what is not a number is not looked at."""
+    """Return the largest difference of images, without NaN."""
     return float((one.detach().cpu().float() - other.detach().cpu().float()).abs().nan_to_num().max())
 
 
 def _stages(pipeline: Any) -> list[Any]:
-    """List a pipeline and those that it is made of."""
-    inner = [part for part in vars(pipeline).values() if callable(getattr(part, "set_progress_bar_config", None))]
+    """Return a pipeline and the pipelines inside it."""
+    inner = [one for one in vars(pipeline).values() if callable(getattr(one, "set_progress_bar_config", None))]
     return [pipeline, *inner]
 
 
 def _repeated(name: str, value: Any, n: int) -> Any:
-    """Give every candidate its own copy, for pipelines that draw one image for each prompt of a list."""
+    """Repeat an argument for every candidate, for pipelines that render one image for each prompt of a list."""
     if isinstance(value, Image.Image) or (isinstance(value, str) and "prompt" in name):
         return [value] * n
     if isinstance(value, Tensor) and value.ndim > 1 and len(value) == 1:
@@ -226,7 +226,7 @@ def _repeated(name: str, value: Any, n: int) -> Any:
 
 
 def _remembering(function: Callable[..., Any], memory: dict[str, Any]) -> Callable[..., Any]:
-    """Remember what an encoder answered to the same arguments; tensors among them are not looked into."""
+    """Remember the results of an encoder by its arguments; calls with tensors are not remembered."""
 
     def remembered(*args: Any, **kwargs: Any) -> Any:
         if any(isinstance(value, Tensor) for value in (*args, *kwargs.values())):

@@ -14,11 +14,11 @@ NOT_NUMBERS = "it is not made of numbers (NaN)"
 
 
 class NoImageError(ZoDnoError):
-    """Some candidates have no image. A generator raises it, and the search goes on with the others.
+    """Some candidates have no image. A generator raises it, and the search continues with the others.
 
     Args:
-        reasons: why, by the row of z.
-        images: (n, H, W, 3) uint8 of all rows; those of `reasons` are not looked at.
+        reasons: reason for each row of z without an image.
+        images: (n, H, W, 3) uint8 of all rows; rows of `reasons` may hold anything.
     """
 
     def __init__(self, reasons: "Mapping[int, str]", images: "Tensor") -> None:
@@ -39,7 +39,7 @@ def bytes_of(images: "Tensor") -> "Tensor":
     """Round images (n, 3, H, W) float to (n, H, W, 3) uint8 on the CPU.
 
     Raises:
-        NoImageError: some are not numbers.
+        NoImageError: some images hold NaN.
     """
     import torch
 
@@ -49,10 +49,10 @@ def bytes_of(images: "Tensor") -> "Tensor":
 
 
 def joined(blocks: "list[Tensor]", reasons: Mapping[int, str]) -> "Tensor":
-    """Put blocks of images together.
+    """Concatenate blocks of images.
 
     Raises:
-        NoImageError: there are reasons why some rows have none.
+        NoImageError: `reasons` names rows without an image.
     """
     import torch
 

@@ -19,38 +19,38 @@ Block = Future[list[Rendered]]
 
 @runtime_checkable
 class Renderer(Protocol):
-    """Draws blocks of noise, here or in other processes.
+    """Renders blocks of noise, in this process or in others.
 
     Attributes:
-        ahead: blocks that are worth having under way at once.
+        ahead: number of blocks to keep in flight.
     """
 
     ahead: int
 
     @property
     def busy(self) -> float:
-        """Seconds in which something was being drawn."""
+        """Seconds in which something was being rendered."""
         ...
 
     def begin(self, z: "Tensor", image_noise: "Tensor | None" = None) -> Block:
-        """Begin to draw the images of `z` (n, d), of at most a batch; `image_noise` (n, 3, H, W) is added to them."""
+        """Begin to render `z` (n, d), at most a batch; `image_noise` (n, 3, H, W) is added to the images."""
         ...
 
     def close(self) -> None: ...
 
 
 class LocalRenderer:
-    """Draws in this process, one block after the other: at once, or in a thread of its own.
+    """Renders in this process, block by block, at once or in a thread of its own.
 
     Args:
-        generator: to draw with.
-        in_background: draw in a thread, which pays where answers are waited for meanwhile.
+        generator: generator to render with.
+        in_background: whether to render in a thread, which helps where responses are awaited meanwhile.
     """
 
     def __init__(self, generator: "Generator", *, in_background: bool = False) -> None:
         self._generator = generator
-        self._thread = ThreadPoolExecutor(1, "zo-dno drawing") if in_background else None
-        self.ahead = 2 if in_background else 1  # so that the thread does not wait to be given work
+        self._thread = ThreadPoolExecutor(1, "zo-dno rendering") if in_background else None
+        self.ahead = 2 if in_background else 1  # so that the thread never waits for work
         self.busy = 0.0
 
     def begin(self, z: "Tensor", image_noise: "Tensor | None" = None) -> Block:
@@ -76,14 +76,14 @@ class LocalRenderer:
 
 
 def render_images(generator: "Generator", z: "Tensor", image_noise: "Tensor | None" = None) -> list[Rendered]:
-    """Draw the images of `z` (n, d), and name them.
+    """Render `z` (n, d) and name the images by their hashes.
 
     Args:
-        generator: to draw with.
-        z: (n, d).
+        generator: generator to render with.
+        z: (n, d), noise.
         image_noise: (n, 3, H, W) on the scale of [0, 1], added before rounding; the generator must be Differentiable.
     Raises:
-        InputError: the generator returned something else than n images, or memory does not suffice.
+        InputError: the generator did not return n images, or memory does not suffice.
     """
     try:
         with memory_named(generator):

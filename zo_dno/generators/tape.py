@@ -1,4 +1,4 @@
-"""Replacing a pipeline's Gaussian draws at their source, so that its image becomes a function of them."""
+"""The tape, which replaces a pipeline's Gaussian draws so that its image becomes a function of them."""
 
 import functools
 import inspect
@@ -20,10 +20,10 @@ DrawSource = Callable[[int, tuple[int, ...]], Tensor]
 """Number of the draw in the call, and its shape with the batch axis -> the Gaussian numbers to use."""
 
 Around = Callable[[Callable[..., Any], bool], Callable[..., Any]]
-"""A call of a network, and whether it is a denoiser's -> what is called in its place."""
+"""Call of a network, and whether it is a denoiser's -> the call in its place."""
 
 DENOISERS = ("unet", "transformer", "transformer_2", "prior", "prior_prior", "decoder")
-"""Names that diffusers gives the networks that are called at every step."""
+"""Names in diffusers of the networks that are called at every step."""
 
 
 class TapeError(ZoDnoError):
@@ -35,10 +35,10 @@ class Draw:
     """One Gaussian draw of a pipeline call.
 
     Attributes:
-        shape: of one candidate's part; of the whole draw where it is shared.
-        in_step: drawn inside a scheduler's step.
-        rows: of the draw that belong to one candidate, such as the frames of a video; then they lead its shape.
-        shared: drawn once for all candidates of a call, such as the noise of an encoded input image.
+        shape: shape of one candidate's noise; of the whole draw where it is shared.
+        in_step: whether a scheduler's step draws it.
+        rows: number of rows that belong to one candidate, such as the frames of a video; above 1 it leads the shape.
+        shared: whether it is drawn once for all candidates of a call, such as the noise of an encoded input image.
     """
 
     shape: tuple[int, ...]
@@ -48,29 +48,29 @@ class Draw:
 
 
 class Tape:
-    """Stands between a pipeline and its random numbers for the length of one call.
+    """Replaces a pipeline's random numbers during a call.
 
-    It is closed inside every network: around the denoiser it would cost microseconds at every torch function and break
-    compiled regions.
+    It is paused inside every network, where it would cost microseconds at every torch function and break compiled
+    regions.
 
     Args:
-        pipeline: of diffusers, or anything that holds its networks under diffusers' names.
+        pipeline: pipeline of diffusers, or any object that holds its networks under diffusers' names.
     Raises:
-        TapeError: it has no denoiser, or a scheduler that draws from a Brownian tree.
+        TapeError: the pipeline has no denoiser, or a scheduler that draws from a Brownian tree.
     """
 
     def __init__(self, pipeline: Any) -> None:
         _refuse_brownian_trees(pipeline)
         self._denoisers = denoisers_of(pipeline)
-        self.networks = list({id(part): part for part in vars(pipeline).values() if _is_network(part)}.values())
+        self.networks = list({id(one): one for one in vars(pipeline).values() if _is_network(one)}.values())
 
     @contextmanager
     def playing(self, source: DrawSource, around: Around | None = None) -> Iterator["Playback"]:
-        """Give every draw inside the block from `source`, and count the denoiser's work.
+        """Take every draw inside the block from `source`, and count the denoiser's calls.
 
         Args:
-            source: of the draws.
-            around: wraps the calls of networks, told which are denoisers.
+            source: source of the draws.
+            around: wrapper of the calls of networks, told which are denoisers.
         """
         playback = Playback(source)
         with ExitStack() as stack:
@@ -91,7 +91,7 @@ class Tape:
 
 
 class Playback:
-    """The draws given and the denoiser calls counted during one pipeline call."""
+    """The replaced draws and the denoiser calls of one pipeline call."""
 
     def __init__(self, source: DrawSource) -> None:
         self._source = source
@@ -102,18 +102,18 @@ class Playback:
         self.denoiser_calls = 0
 
     def open(self) -> None:
-        """Start to replace draws."""
+        """Begin to replace draws."""
         self._mode = _GaussianMode(self._give)
         self._mode.__enter__()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Leave torch's random functions alone again."""
+        """Stop replacing draws."""
         if self._mode is not None:
             self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self._mode = None
 
     def pausing(self, function: Callable[..., Any], *, count: bool = False) -> Callable[..., Any]:
-        """Wrap a function so that nothing is replaced inside it; `count` the rows that it is given as a denoiser."""
+        """Wrap a function so that nothing is replaced inside it; `count` whether it is a denoiser, whose rows count."""
 
         @functools.wraps(function)  # pipelines read signatures to decide what to pass
         def paused(*args: Any, **kwargs: Any) -> Any:
@@ -138,7 +138,7 @@ class Playback:
 
 
 class _GaussianMode(TorchFunctionMode):
-    """Answers torch's Gaussian functions from a source of standard normal numbers."""
+    """Replaces the results of torch's Gaussian functions by numbers from a source."""
 
     def __init__(self, give: Callable[[tuple[int, ...]], Tensor]) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class _GaussianMode(TorchFunctionMode):
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Give an object another attribute for a while, past what it does when an attribute is set."""
+    """Replace an attribute of an object inside the block, without calling its `__setattr__`."""
     own = vars(owner)
     had, before = name in own, own.get(name)
     own[name] = value
@@ -199,13 +199,13 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def denoisers_of(pipeline: Any) -> list[nn.Module]:
-    """Find the networks that a diffusers pipeline calls at every step.
+    """Return the networks that a diffusers pipeline calls at every step.
 
     Raises:
         TapeError: there is none under a name that diffusers uses.
     """
-    parts = (getattr(pipeline, name, None) for name in DENOISERS)
-    found = [part for part in parts if isinstance(part, nn.Module)]
+    held = (getattr(pipeline, name, None) for name in DENOISERS)
+    found = [one for one in held if isinstance(one, nn.Module)]
     if not found:
         raise TapeError(
             f"{type(pipeline).__name__} has no {', '.join(DENOISERS[:-1])} or {DENOISERS[-1]}, so its noise cannot be "
@@ -215,16 +215,16 @@ def denoisers_of(pipeline: Any) -> list[nn.Module]:
 
 
 def schedulers_of(pipeline: Any) -> dict[str, Any]:
-    """Find a pipeline's schedulers, by the names under which it holds them."""
-    return {name: part for name, part in vars(pipeline).items() if callable(getattr(part, "set_timesteps", None))}
+    """Return a pipeline's schedulers by their attribute names."""
+    return {name: one for name, one in vars(pipeline).items() if callable(getattr(one, "set_timesteps", None))}
 
 
-def _is_network(part: Any) -> bool:
-    return isinstance(part, nn.Module)
+def _is_network(held: Any) -> bool:
+    return isinstance(held, nn.Module)
 
 
 def _rows(values: Sequence[Any]) -> int:
-    """Return how many images a denoiser is given: its first argument is a batch of them, or a list."""
+    """Return the number of images in a denoiser's arguments, the first of which is a batch or a list."""
     for value in values:
         if (isinstance(value, Tensor) and value.ndim > 1) or (isinstance(value, list) and value):
             return len(value)
@@ -236,7 +236,7 @@ def _set(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inside_a_step(frame: FrameType | None) -> bool:
-    """Look who draws: pipelines may copy their scheduler, so that wrapping its `step` would miss some."""
+    """Return whether a scheduler's step draws. Its `step` is not wrapped, since pipelines may copy their scheduler."""
     while frame is not None:
         if frame.f_code.co_name == "step" and hasattr(frame.f_locals.get("self"), "set_timesteps"):
             return True

@@ -1,4 +1,4 @@
-"""Which Gaussian draws a pipeline makes, and which of them change its image."""
+"""The trace of a pipeline call: the Gaussian draws that it makes, and which of them change its image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from zo_dno.generators.tape import Draw, DrawSource, Playback, TapeError
 from zo_dno.rng import stream
 
 PlayedCall = Callable[[int, DrawSource], tuple[Tensor, Playback]]
-"""Number of images, and where draws come from -> images (n, 3, H, W), and what was played."""
+"""Number of images, and source of draws -> images (n, 3, H, W), and the playback."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
-    """What one call of a pipeline draws.
+class Trace:
+    """The Gaussian draws and the denoiser calls of one pipeline call.
 
     Attributes:
-        draws: in the order in which they are made.
+        draws: Gaussian draws in their order.
         nfe: denoiser calls per image; classifier-free guidance counts two.
-        calls: of the denoiser in one pipeline call; guidance and batch do not count.
+        calls: denoiser calls of the pipeline call, whatever guidance and batch size.
     """
 
     draws: tuple[Draw, ...]
@@ -30,10 +30,10 @@ class Recording:
     calls: int
 
     def check(self, number: int, shape: tuple[int, ...], n: int) -> None:
-        """Refuse a draw of a call for n images that is not the recorded one.
+        """Refuse a draw of a call for n images that differs from the trace.
 
         Raises:
-            TapeError: it is another.
+            TapeError: the draw differs.
         """
         if number >= len(self.draws) or shape != drawn_shape(self.draws[number], n):
             raise TapeError(
@@ -45,7 +45,7 @@ class Recording:
         """Refuse a call with another number of draws.
 
         Raises:
-            TapeError: it had another.
+            TapeError: the numbers differ.
         """
         if played != len(self.draws):
             raise TapeError(
@@ -54,29 +54,30 @@ class Recording:
 
 
 def drawn_shape(draw: Draw, n: int) -> tuple[int, ...]:
-    """Return the shape that a draw has in a call for n images, where several rows of a candidate follow each other."""
+    """Return the shape of a draw in a call for n images, in which the rows of a candidate follow each other."""
     if draw.shared:
         return draw.shape
     return (n * draw.rows, *draw.shape[draw.rows > 1 :])
 
 
 def frozen(draw: Draw, number: int, shape: tuple[int, ...], seed: int) -> Tensor:
-    """Return the noise that a draw has when it is not searched, the same for all candidates."""
+    """Return the noise of a draw that is not searched, the same for all candidates."""
     noise = torch.randn(draw.shape, generator=stream(seed, "frozen draw", number))
     return noise if draw.shared else noise.expand(shape[0] // draw.rows, *draw.shape).reshape(shape)
 
 
-def record(call: PlayedCall, settle: Callable[[Callable[[int], Tensor], int], None], name: str) -> Recording:
-    """List a pipeline's draws by calling it for two images and for three.
+def traced(call: PlayedCall, settle: Callable[[Callable[[int], Tensor], int], None], name: str) -> Trace:
+    """Trace a pipeline by calling it for two images and for three.
 
-    Where not even that many fit into memory it is called for one, and every draw counts as the candidate's own.
+    Where three do not fit into memory it is called for one, and every draw counts as the candidate's own.
 
     Args:
-        call: of the pipeline.
-        settle: is told a call that always has the same noise, and how many images it may ask for, before anything else.
-        name: of the pipeline.
+        call: call of the pipeline.
+        settle: function that is given, before anything else, a call with always the same noise and the number of images
+            that it may render.
+        name: name of the pipeline.
     Raises:
-        InputError: it cannot be called, or does not draw images, or not even one fits into memory.
+        InputError: the pipeline cannot be called or does not render images, or not even one fits into memory.
         TapeError: a draw does not grow with the number of images as it should.
     """
     try:
@@ -101,7 +102,7 @@ def record(call: PlayedCall, settle: Callable[[Callable[[int], Tensor], int], No
             seen = " and ".join(str(one[number]) for one in shapes)
             raise TapeError(f"{name} draws noise without a batch axis ({seen}); it cannot be searched.")
         draws.append(own)
-    return Recording(tuple(draws), first.denoiser_rows // n, first.denoiser_calls)
+    return Trace(tuple(draws), first.denoiser_rows // n, first.denoiser_calls)
 
 
 def _tried(
@@ -116,32 +117,32 @@ def _tried(
 
 
 def _own(in_step: bool, seen: Sequence[tuple[int, tuple[int, ...]]]) -> Draw | None:
-    """Say how a draw that had these shapes for these numbers of images belongs to the candidates."""
+    """Return the draw of one candidate, from its shapes for several numbers of images; None if they do not fit."""
     shapes = {shape for _, shape in seen}
     if len(seen) > 1 and len(shapes) == 1:
         return Draw(shapes.pop(), in_step, shared=True)
     if any(not shape or shape[0] % n for n, shape in seen):
         return None
-    parts = {(shape[0] // n, *shape[1:]) for n, shape in seen}
-    if len(parts) > 1:
+    own = {(shape[0] // n, *shape[1:]) for n, shape in seen}
+    if len(own) > 1:
         return None
-    rows, *rest = parts.pop()
+    rows, *rest = own.pop()
     return Draw((rows, *rest) if rows > 1 else tuple(rest), in_step, rows=rows)
 
 
 def influential(
-    call: PlayedCall, recording: Recording, numbers: Sequence[int], batch_size: int, seed: int, name: str
+    call: PlayedCall, trace: Trace, numbers: Sequence[int], batch_size: int, seed: int, name: str
 ) -> list[int]:
-    """Keep the draws that change the image.
+    """Return the numbers of the draws that change the image.
 
-    Row i of a call has one of the draws replaced; a last row that has none shows that candidates do not mix.
+    Each row of a call has one draw replaced; the last row has none and shows that candidates do not mix.
 
     Raises:
-        TapeError: the image is not fixed by the draws, or candidates mix.
-        InputError: there is no image to compare.
+        TapeError: the draws do not determine the image, or candidates mix.
+        InputError: the images hold NaN.
     """
     with torch.no_grad():
-        before, again = (call(batch_size, _probe(recording, (), seed))[0] for _ in range(2))
+        before, again = (call(batch_size, _probe(trace, (), seed))[0] for _ in range(2))
         if bool(before.isnan().any()):
             raise InputError(
                 f"{name} draws images that are not numbers (NaN) from plain Gaussian noise: its numbers overflow in "
@@ -156,16 +157,16 @@ def influential(
         size = max(1, batch_size - 1)
         for start in range(0, len(numbers), size):
             some = numbers[start : start + size]
-            after = call(batch_size, _probe(recording, some, seed))[0]
+            after = call(batch_size, _probe(trace, some, seed))[0]
             if not torch.equal(before[len(some) :], after[len(some) :]):
                 raise TapeError(f"{name} mixes the noise of the images of a batch; use batch_size 1.")
             kept += [number for row, number in enumerate(some) if not torch.equal(before[row], after[row])]
     return kept
 
 
-def _probe(recording: Recording, numbers: Sequence[int], seed: int) -> DrawSource:
+def _probe(trace: Trace, numbers: Sequence[int], seed: int) -> DrawSource:
     def source(number: int, shape: tuple[int, ...]) -> Tensor:
-        draw = recording.draws[number]
+        draw = trace.draws[number]
         noise = frozen(draw, number, shape, seed)
         if number in numbers:
             noise = noise.clone()

@@ -14,6 +14,7 @@ from zo_dno.scenes.loop import Batch, Plan, train
 from zo_dno.scenes.text import WIDTH, build_encoder, build_tokenizer, tokenize
 
 TRAINING_STEPS = 1000
+_CHANNELS = (48, 96, 128)
 _LAST_SIGNAL = 0.01  # amplitude
 _UNCONDITIONAL = 0.1  # share of captions left out while training, for guidance
 
@@ -45,7 +46,7 @@ def build_unet() -> Any:
         sample_size=16,
         in_channels=4,
         out_channels=4,
-        block_out_channels=(48, 96, 128),
+        block_out_channels=_CHANNELS,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         layers_per_block=1,
