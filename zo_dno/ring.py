@@ -1,4 +1,4 @@
-"""A diffusion model of a ring in the plane, trained in seconds: the tutorial example of Direct Noise Optimization.
+"""A diffusion model of a ring in the plane, trained in seconds, the tutorial example of Direct Noise Optimization.
 
 10,000 points at a uniform direction and at a radius uniform in [0.8, 1.2]; a small network denoises; DDIM with eta = 1
 samples in 100 steps, so that a point is a function of 200 numbers: two where it starts and two at every step but the
@@ -25,8 +25,8 @@ class Ring(nn.Module):
     """The model: z (n, 200) -> points (n, 2), differentiable.
 
     Args:
-        seed: of the points, the weights and the training.
-        iterations: of the training.
+        seed: seed of the points, the weights and the training.
+        iterations: number of training steps.
     """
 
     d = 2 * STEPS
@@ -111,14 +111,14 @@ def climb(
     """Optimise the noise of many points, each by itself, as the paper's tutorial does.
 
     Args:
-        ring: the model.
-        method: "gradient" through model and reward, or "hybrid2".
-        iterations: steps of Adam.
+        ring: model of the ring.
+        method: "gradient", through model and reward, or "hybrid2".
+        iterations: number of Adam's steps.
         particles: number of points.
-        probes: of Hybrid-2, an iteration.
+        probes: number of Hybrid-2's probes an iteration.
         mu: size of the probes.
         lr: learning rate of Adam.
-        seed: of the noise.
+        seed: seed of the noise.
     Returns:
         (1 + iterations,), mean reward before every step and after the last one.
     """

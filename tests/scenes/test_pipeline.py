@@ -1,4 +1,4 @@
-"""The shipped pipeline: loads like any other, draws what is asked, and hears other settings and schedulers."""
+"""The shipped pipeline: loads like any other, renders what is asked, also with other settings and schedulers."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from zo_dno.scenes import DEFAULT_GUIDANCE, DEFAULT_STEPS, PIPELINE_FOLDER, WEIG
 from zo_dno.scenes.data import held_out, to_pixels
 from zo_dno.scenes.figures import agreement, balanced, reconstruction
 from zo_dno.scenes.judge import Judge
-from zo_dno.scenes.pipeline import draw
+from zo_dno.scenes.pipeline import render_prompts
 
 PROMPT = "mountains at dusk, with a house"
 
@@ -21,7 +21,7 @@ def pipeline():
     return pipeline
 
 
-def test_loads_in_full_precision_and_draws_small_pictures(pipeline):
+def test_loads_in_full_precision_and_renders_small_pictures(pipeline):
     assert pipeline.unet.dtype == pipeline.vae.dtype == pipeline.text_encoder.dtype == torch.float32
     generator = torch.Generator().manual_seed(0)
     images = pipeline(
@@ -30,35 +30,35 @@ def test_loads_in_full_precision_and_draws_small_pictures(pipeline):
     assert [image.size for image in images] == [(64, 64)] * 2
 
 
-def test_draws_what_is_asked(pipeline):
-    """48 drawn scenes; a model at the card's floor is below these counts less than once in 1,000 times."""
+def test_renders_what_is_asked(pipeline):
+    """48 rendered scenes; a model at the card's floor is below these counts less than once in 1,000 times."""
     scenes = balanced(48)
-    images = draw(pipeline, [scene.caption for scene in scenes], seed=1)
+    images = render_prompts(pipeline, [scene.caption for scene in scenes], seed=1)
     shares = agreement(Judge.load().read(images), scenes)
     floors = {"place": 0.75, "time": 0.75, "weather": 0.60, "object": 0.53}
     assert all(shares[name] >= floor for name, floor in floors.items()), shares
 
 
 def test_same_seed_same_image_and_another_seed_another(pipeline):
-    first, again, other = (to_pixels(draw(pipeline, [PROMPT], seed)).astype(float) for seed in (0, 0, 1))
+    first, again, other = (to_pixels(render_prompts(pipeline, [PROMPT], seed)).astype(float) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert np.abs(first - other).mean() > 5
 
 
 def test_image_hardly_depends_on_its_batch(pipeline):
-    together = to_pixels(draw(pipeline, [PROMPT] * 4, seed=3)).astype(float)
-    apart = to_pixels(draw(pipeline, [PROMPT] * 4, seed=3, batch=4)[:1]).astype(float)
+    together = to_pixels(render_prompts(pipeline, [PROMPT] * 4, seed=3)).astype(float)
+    apart = to_pixels(render_prompts(pipeline, [PROMPT] * 4, seed=3, batch=4)[:1]).astype(float)
     assert np.abs(together[:1] - apart).max() <= 1
 
 
 @pytest.mark.parametrize("steps", [1, 20])
 def test_other_step_counts(pipeline, steps):
-    image = to_pixels(draw(pipeline, [PROMPT], seed=0, steps=steps))
+    image = to_pixels(render_prompts(pipeline, [PROMPT], seed=0, steps=steps))
     assert image.std() > 15
 
 
-def test_unknown_words_draw_something(pipeline):
-    image = to_pixels(draw(pipeline, ["a purple 猫 riding a bicycle, " * 5], seed=0))
+def test_unknown_words_render_something(pipeline):
+    image = to_pixels(render_prompts(pipeline, ["a purple 猫 riding a bicycle, " * 5], seed=0))
     assert image.std() > 5
 
 
@@ -69,7 +69,7 @@ def test_guidance_with_a_negative_prompt(pipeline):
 
 
 def test_stochastic_samplers(pipeline):
-    """DDIM with eta = 1 and another scheduler draw pictures that the judge mostly reads as asked."""
+    """DDIM with eta = 1 and another scheduler render pictures that the judge mostly reads as asked."""
     generator = torch.Generator().manual_seed(0)
     prompts = ["sea at night", "desert at day", "forest at dusk", "city at dawn"]
     noisy = pipeline(prompts, num_inference_steps=16, guidance_scale=1.0, eta=1.0, generator=generator).images

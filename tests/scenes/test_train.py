@@ -10,7 +10,7 @@ from zo_dno.scenes import autoencoder, data, denoiser, train
 from zo_dno.scenes.evaluate import CARD, table, update_card
 from zo_dno.scenes.judge import Judge
 from zo_dno.scenes.loop import Plan
-from zo_dno.scenes.pipeline import draw, load
+from zo_dno.scenes.pipeline import load, render_prompts
 
 TINY = {
     stage: replace(plan, steps=2, batch=4, rate=1e-3, warmup=1, decay=0.4, save_every=1)
@@ -37,9 +37,9 @@ def whole(tmp_path_factory, narrow):
     return training
 
 
-def test_weights_of_a_training_load_and_draw(whole):
+def test_weights_of_a_training_load_and_render(whole):
     pipeline = load(whole.work / "weights" / "pipeline")
-    images = draw(pipeline, ["sea at day"] * 2, seed=0, steps=2)
+    images = render_prompts(pipeline, ["sea at day"] * 2, seed=0, steps=2)
     assert len(Judge.load(whole.work / "weights" / "judge.safetensors").read(images)) == 2
 
 

@@ -1,4 +1,4 @@
-"""The built-in text-to-image model: small landscapes, drawn offline on any CPU."""
+"""The built-in text-to-image model: small landscapes, rendered offline on any CPU."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 PIPELINE_FOLDER = WEIGHTS_FOLDER / "pipeline"
 JUDGE_FILE = WEIGHTS_FOLDER / "judge.safetensors"
 
-# Chosen by measuring: see CARD.md.
+# Measured: see CARD.md.
 DEFAULT_STEPS = 8
 DEFAULT_GUIDANCE = 1.0

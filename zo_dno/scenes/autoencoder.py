@@ -1,4 +1,4 @@
-"""First stage: pictures to small latents and back."""
+"""The first stage of training: an autoencoder between pictures and small latents."""
 
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from zo_dno.scenes.loop import Batch, Plan, train
 
 CHANNELS = 32
 LATENT_CHANNELS = 4
-_NOISE = 0.04  # on the latents while training, so that nearby latents decode alike
+_NOISE = 0.04  # added to the latents in training, so that nearby latents decode alike
 
 
 def build() -> Any:
@@ -36,12 +36,12 @@ def fit(pictures: Pictures, plan: Plan, folder: Path, device: torch.device) -> A
         torch.manual_seed(plan.seed)
         model = build().to(device, memory_format=torch.channels_last)
 
-    def draw(generator: torch.Generator) -> Batch:
+    def batch(generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(pictures), (plan.batch,), generator=generator)
         images = pictures.batch(chosen).to(device, memory_format=torch.channels_last)
         return images, torch.randn(plan.batch, LATENT_CHANNELS, 16, 16, generator=generator).to(device) * _NOISE
 
-    return train("autoencoder", model, draw, partial(_loss, model), plan, folder)
+    return train("autoencoder", model, batch, partial(_loss, model), plan, folder)
 
 
 def _loss(model: nn.Module, images: Tensor, noise: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def _loss(model: nn.Module, images: Tensor, noise: Tensor) -> Tensor:
 
 
 def _spread(latents: Tensor) -> Tensor:
-    """Punish channels that are not centred, of unit variance and uncorrelated."""
+    """Return a penalty of channels that are not centred, of unit variance and uncorrelated."""
     flat = latents.transpose(0, 1).flatten(1)
     mean = flat.mean(dim=1, keepdim=True)
     covariance = (flat - mean) @ (flat - mean).T / flat.shape[1]

@@ -1,4 +1,4 @@
-"""A drawing surface in picture pixels that is drawn large and shrunk, so that edges are smooth."""
+"""A drawing surface that is enlarged and shrunk at the end, so that edges are smooth."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ Point = tuple[float, float]
 
 
 class Canvas:
-    """Fills shapes; coordinates are pixels of the final 64 x 64 picture, from the top left."""
+    """Fills shapes. Coordinates are pixels of the final 64 x 64 picture, from the top left."""
 
     def __init__(self, sky: Sequence[Colour]):
         self._image = _gradient(sky)
@@ -50,7 +50,7 @@ class Canvas:
 
 
 def _gradient(stops: Sequence[Colour]) -> Image.Image:
-    """Fill the sky from top to about the horizon, which keeps the last colour below it."""
+    """Return the sky from top to about the horizon, with its last colour below."""
     heights = np.linspace(0.0, 1.0, SIZE)
     at = np.linspace(0.0, 0.62, len(stops))
     column = np.stack([np.interp(heights, at, [stop[channel] for stop in stops]) for channel in range(3)], axis=-1)

@@ -1,4 +1,4 @@
-"""Second stage: teach the judge on clean, decoded and spoiled pictures."""
+"""The second stage of training: the judge, on clean, decoded and degraded pictures."""
 
 import io
 from functools import partial
@@ -15,7 +15,7 @@ from zo_dno.scenes.judge import Judge
 from zo_dno.scenes.loop import Batch, Plan, train
 
 _SMOOTHING = 0.02
-_DECODED = 0.3  # share of a batch that went through the autoencoder
+_DECODED = 0.3  # share of a batch that passes through the autoencoder
 _JPEG = 0.15
 
 
@@ -26,12 +26,12 @@ def fit(pictures: Pictures, autoencoder: Any, plan: Plan, folder: Path, device: 
         model = Judge().to(device)
     labels = torch.from_numpy(pictures.labels)
 
-    def draw(generator: torch.Generator) -> Batch:
+    def batch(generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(pictures), (plan.batch,), generator=generator)
-        images = _spoil(pictures.batch(chosen), autoencoder, generator, device)
+        images = _degrade(pictures.batch(chosen), autoencoder, generator, device)
         return images.to(device), labels[chosen].to(device)
 
-    judge = train("judge", model, draw, partial(_loss, model), plan, folder)
+    judge = train("judge", model, batch, partial(_loss, model), plan, folder)
     assert isinstance(judge, Judge)
     return judge
 
@@ -45,8 +45,8 @@ def _loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _spoil(images: Tensor, autoencoder: Any, generator: torch.Generator, device: torch.device) -> Tensor:
-    """Pass a part of a batch through the autoencoder or JPEG, and add a little blur and noise to all of it."""
+def _degrade(images: Tensor, autoencoder: Any, generator: torch.Generator, device: torch.device) -> Tensor:
+    """Pass a share of a batch through the autoencoder or JPEG, and add a little blur and noise to all images."""
     decoded = round(len(images) * _DECODED)
     compressed = decoded + round(len(images) * _JPEG)
     images[:decoded] = _decode(autoencoder, images[:decoded], generator, device)
@@ -59,7 +59,7 @@ def _spoil(images: Tensor, autoencoder: Any, generator: torch.Generator, device:
 
 
 def _decode(autoencoder: Any, images: Tensor, generator: torch.Generator, device: torch.device) -> Tensor:
-    """Send images through latents that are a little off, as a denoiser's are."""
+    """Pass images through slightly wrong latents, as a denoiser's are."""
     latents = autoencoder.encode(images.to(device)).latents.cpu()
     amount = 0.3 * torch.rand(len(images), 1, 1, 1, generator=generator)
     latents = latents + amount * torch.randn(latents.shape, generator=generator)

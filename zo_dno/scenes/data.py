@@ -1,4 +1,4 @@
-"""Rendered pictures with their labels, kept in a file so that every stage reads the same ones."""
+"""Rendered pictures with labels, kept in files so that every stage reads the same ones."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -32,25 +32,25 @@ class Pictures:
         return len(self.pixels)
 
     def scene(self, index: int) -> Scene:
-        """Say what a picture shows."""
+        """Return the scene of a picture."""
         chosen = zip(WORDS.values(), self.labels[index], strict=True)
         return Scene(*(words[value] for words, value in chosen))
 
     def first(self, count: int) -> "Pictures":
-        """Take the first pictures only."""
+        """Return the first pictures."""
         return Pictures(self.pixels[:count], self.labels[:count])
 
     def captions(self) -> list[str]:
-        """Say what each picture shows."""
+        """Return the caption of each picture."""
         return [self.scene(index).caption for index in range(len(self))]
 
     def batch(self, indices: Tensor) -> Tensor:
-        """Read pictures as (n, 3, 64, 64) float in [-1, 1]."""
+        """Return pictures as (n, 3, 64, 64) float in [-1, 1]."""
         return to_floats(self.pixels[indices.numpy()])
 
 
 def to_floats(pixels: npt.NDArray[np.uint8]) -> Tensor:
-    """Turn bytes (n, 64, 64, 3) into channels first, in [-1, 1]."""
+    """Convert bytes (n, 64, 64, 3) into channels first, in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float().div(127.5).sub(1.0)
 
 
@@ -60,7 +60,7 @@ def to_pixels(images: Iterable[Image.Image]) -> npt.NDArray[np.uint8]:
 
 
 def held_out(count: int, seed: int) -> Pictures:
-    """Render pictures that no training stage has seen, the scenes balanced over the grammar."""
+    """Render pictures for no training stage, with scenes balanced over the grammar."""
     scenes = every_scene()
     chosen = [scenes[index * len(scenes) // count % len(scenes)] for index in range(count)]
     pixels = to_pixels(
@@ -84,10 +84,10 @@ def _write(pixel_file: Path, label_file: Path, count: int, seed: int) -> None:
     labels = np.zeros((count, len(WORDS)), np.int64)
     blocks = [range(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK)]
     if len(blocks) == 1:
-        _fill(pixels, labels, blocks, map(partial(_draw, seed), blocks))
+        _fill(pixels, labels, blocks, map(partial(_rendered, seed), blocks))
     else:
         with ProcessPoolExecutor(os.cpu_count()) as pool:
-            _fill(pixels, labels, blocks, pool.map(partial(_draw, seed), blocks))
+            _fill(pixels, labels, blocks, pool.map(partial(_rendered, seed), blocks))
     pixels.flush()
     np.save(label_file, labels)
 
@@ -96,14 +96,14 @@ def _fill(
     pixels: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64],
     blocks: Sequence[range],
-    drawn: Iterable[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]],
+    rendered: Iterable[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]],
 ) -> None:
-    for block, (some_pixels, some_labels) in zip(blocks, drawn, strict=True):
+    for block, (some_pixels, some_labels) in zip(blocks, rendered, strict=True):
         pixels[block.start : block.stop] = some_pixels
         labels[block.start : block.stop] = some_labels
 
 
-def _draw(seed: int, block: range) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _rendered(seed: int, block: range) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     generators = [numpy_stream(seed, "scenes", "train", index) for index in block]
     scenes = [sample(generator) for generator in generators]
     pixels = to_pixels(render(scene, generator) for scene, generator in zip(scenes, generators, strict=True))

@@ -1,4 +1,4 @@
-"""Third stage: a conditional U-Net and its text encoder learn to turn noise into latents."""
+"""The third stage of training: a conditional U-Net and its text encoder, which turn noise into latents."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from zo_dno.scenes.text import WIDTH, build_encoder, build_tokenizer, tokenize
 TRAINING_STEPS = 1000
 _CHANNELS = (48, 96, 128)
 _LAST_SIGNAL = 0.01  # amplitude
-_UNCONDITIONAL = 0.1  # share of captions left out while training, for guidance
+_UNCONDITIONAL = 0.1  # share of captions left out in training, for guidance
 
 
 class Denoiser(nn.Module):
@@ -34,7 +34,7 @@ class Denoiser(nn.Module):
         return self.unet(latents, times, words, return_dict=False)[0]  # type: ignore[no-any-return]
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
-        """Turn captions into token numbers."""
+        """Return the token numbers of captions."""
         return tokenize(self.tokenizer, captions)
 
 
@@ -57,7 +57,7 @@ def build_unet() -> Any:
 
 
 def build_scheduler() -> Any:
-    """Make the DDIM scheduler; its last step is all but pure noise, so that a few steps start right."""
+    """Make the DDIM scheduler, whose last step is almost pure noise, so that a few steps suffice."""
     from diffusers import DDIMScheduler
 
     return DDIMScheduler(
@@ -72,10 +72,10 @@ def build_scheduler() -> Any:
 
 
 def _betas() -> list[float]:
-    """Stretch Stable Diffusion's schedule until `_LAST_SIGNAL` is left of the signal.
+    """Stretch Stable Diffusion's schedule so that `_LAST_SIGNAL` of the signal remains.
 
-    Diffusers' own `rescale_betas_zero_snr` leaves nothing, with which DDIM at eta = 1 takes the root of a negative
-    rounding error.
+    Diffusers' own `rescale_betas_zero_snr` leaves none, and DDIM at eta = 1 then takes the root of a negative rounding
+    error.
     """
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, TRAINING_STEPS, dtype=torch.float64) ** 2
     signal = (1.0 - betas).cumprod(dim=0).sqrt()
@@ -88,13 +88,13 @@ def _betas() -> list[float]:
 @torch.no_grad()
 def encode(pictures: Pictures, autoencoder: Any, device: torch.device, batch: int = 100) -> Tensor:
     """Compute the latents of all pictures."""
-    parts = []
+    blocks = []
     for indices in torch.arange(len(pictures)).split(batch):
         images = pictures.batch(indices).to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16):
             latents = autoencoder.encode(images).latents
-        parts.append(latents.float().cpu().contiguous())
-    return torch.cat(parts) * float(autoencoder.config.scaling_factor)
+        blocks.append(latents.float().cpu().contiguous())
+    return torch.cat(blocks) * float(autoencoder.config.scaling_factor)
 
 
 def fit(
@@ -102,7 +102,7 @@ def fit(
 ) -> Denoiser:
     """Train text encoder and U-Net together and return them with averaged weights.
 
-    The latents are asked for with the first step, so that a finished training is read without them.
+    The latents are computed at the first step, so that a finished training is loaded without them.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
@@ -110,7 +110,7 @@ def fit(
     scheduler, latents = build_scheduler(), functools.cache(encoded)
     ids, nothing = model.tokens(captions), model.tokens([""])
 
-    def draw(generator: torch.Generator) -> Batch:
+    def batch(generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(captions), (plan.batch,), generator=generator)
         times = spread_times(plan.batch, generator)
         clean = latents()[chosen]
@@ -123,13 +123,13 @@ def fit(
     def loss(noisy: Tensor, times: Tensor, words: Tensor, velocity: Tensor) -> Tensor:
         return functional.mse_loss(model(noisy, times, words), velocity)
 
-    trained = train("denoiser", model, draw, loss, plan, folder)
+    trained = train("denoiser", model, batch, loss, plan, folder)
     assert isinstance(trained, Denoiser)
     return trained
 
 
 def spread_times(count: int, generator: torch.Generator) -> Tensor:
-    """Draw times that cover the whole range evenly: one in each of `count` equal parts."""
+    """Draw times that cover the whole range evenly, one in each of `count` equal intervals."""
     places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
     times = (places * TRAINING_STEPS).long().clamp(max=TRAINING_STEPS - 1)
     return times[torch.randperm(count, generator=generator)]

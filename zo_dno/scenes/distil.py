@@ -1,4 +1,4 @@
-"""Fourth stage: a student whose single call answers what the guided teacher says in two."""
+"""The fourth stage of training: a student whose single call predicts what the guided teacher does in two."""
 
 import copy
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from zo_dno.scenes.denoiser import Denoiser, build_scheduler, spread_times
 from zo_dno.scenes.loop import Batch, Plan, train
 
 GUIDANCE = 1.75  # of the teacher
-_UNCONDITIONAL = 0.08  # share of captions left out, so that the student can be guided further
+_UNCONDITIONAL = 0.08  # share of captions left out, so that the student can be guided as well
 
 
 def fit(
@@ -24,7 +24,7 @@ def fit(
     scheduler = build_scheduler()
     ids, nothing = teacher.tokens(captions), teacher.tokens([""])
 
-    def draw(generator: torch.Generator) -> Batch:
+    def batch(generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(latents), (plan.batch,), generator=generator)
         times = spread_times(plan.batch, generator)
         noise = torch.randn(plan.batch, *latents.shape[1:], generator=generator)
@@ -37,14 +37,14 @@ def fit(
         target = _guided(teacher, noisy, times, words, nothing.to(device))
         return functional.mse_loss(model(noisy, times, words), target)
 
-    trained = train("distil", model, draw, loss, plan, folder)
+    trained = train("distil", model, batch, loss, plan, folder)
     assert isinstance(trained, Denoiser)
     return trained
 
 
 @torch.no_grad()
 def _guided(teacher: Denoiser, noisy: Tensor, times: Tensor, words: Tensor, nothing: Tensor) -> Tensor:
-    """Ask the teacher with classifier-free guidance."""
+    """Return the teacher's prediction with classifier-free guidance."""
     told: Tensor = teacher(noisy, times, words)
     untold: Tensor = teacher(noisy, times, nothing.expand(len(words), -1))
     return untold + GUIDANCE * (told - untold)

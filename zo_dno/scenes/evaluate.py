@@ -1,4 +1,4 @@
-"""Print the figures of the built-in model: `python -m zo_dno.scenes.evaluate`."""
+"""The figures of the built-in model: `python -m zo_dno.scenes.evaluate`."""
 
 import argparse
 import json
@@ -28,7 +28,7 @@ _FIGURES = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DO
 
 
 def table(figures: dict[str, float]) -> str:
-    """Lay the figures out as a Markdown table beside what they must reach."""
+    """Return the figures as a Markdown table beside their targets."""
     lines = ["| figure | measured | must reach |", "|---|---:|---:|"]
     for name, value in figures.items():
         target = TARGETS.get(name)
@@ -43,7 +43,7 @@ def update_card(figures: dict[str, float], where: str, card: Path = CARD) -> Non
 
 
 def describe(steps: int) -> str:
-    """Say what the figures were measured with."""
+    """Return a line that says how the figures were measured."""
     processors = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.*)", processors.read_text()) if processors.exists() else None
     processor = model[1] if model else platform.machine()
@@ -54,9 +54,9 @@ def describe(steps: int) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table and, last, one JSON object."""
+    """Measure, and print a table and one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m zo_dno.scenes.evaluate", description=__doc__)
-    parser.add_argument("--count", type=int, default=500, help="held-out renders, and drawn images")
+    parser.add_argument("--count", type=int, default=500, help="held-out pictures, and rendered images")
     parser.add_argument("--steps", type=int, default=DEFAULT_STEPS, help="sampler steps")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--weights", type=Path, default=PIPELINE_FOLDER.parent, help="folder of the weights")

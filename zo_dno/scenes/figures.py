@@ -13,9 +13,9 @@ from zo_dno.scenes import DEFAULT_GUIDANCE, DEFAULT_STEPS
 from zo_dno.scenes.data import Pictures, held_out, to_floats, to_pixels
 from zo_dno.scenes.grammar import WORDS, Scene, every_scene
 from zo_dno.scenes.judge import Judge
-from zo_dno.scenes.pipeline import draw
+from zo_dno.scenes.pipeline import render_prompts
 
-SEED = 20_000  # of the held-out renders and of the drawn images; training uses others
+SEED = 20_000  # of the held-out pictures and of the rendered images; training uses others
 
 
 def measure(pipeline: Any, judge: Judge, count: int = 500, steps: int = DEFAULT_STEPS) -> dict[str, float]:
@@ -26,7 +26,7 @@ def measure(pipeline: Any, judge: Judge, count: int = 500, steps: int = DEFAULT_
     truth = [renders.scene(index) for index in range(len(renders))]
     figures |= {f"judge_{name}_right": share for name, share in agreement(seen, truth).items()}
     scenes = balanced(count)
-    images = draw(pipeline, [scene.caption for scene in scenes], SEED, steps=steps)
+    images = render_prompts(pipeline, [scene.caption for scene in scenes], SEED, steps=steps)
     figures |= {f"drawn_{name}_right": share for name, share in agreement(judge.read(images), scenes).items()}
     match = judge.prompt_match(images, [scene.caption for scene in scenes])
     figures["drawn_prompt_match"] = float(np.mean(match))
@@ -36,7 +36,7 @@ def measure(pipeline: Any, judge: Judge, count: int = 500, steps: int = DEFAULT_
 
 
 def reconstruction(autoencoder: Any, pictures: Pictures, batch: int = 50) -> float:
-    """Give the mean PSNR, in dB, of pictures that went through the autoencoder and back to bytes."""
+    """Return the mean PSNR, in dB, of pictures that went through the autoencoder and back to bytes."""
     ratios: list[float] = []
     for start in range(0, len(pictures), batch):
         pixels = pictures.pixels[start : start + batch]
@@ -56,7 +56,7 @@ def balanced(count: int) -> list[Scene]:
 
 
 def agreement(seen: Sequence[Scene], asked: Sequence[Scene]) -> dict[str, float]:
-    """Give each attribute's share of scenes that were seen as asked."""
+    """Return each attribute's share of scenes that were seen as asked."""
     return {
         name: float(
             np.mean([getattr(one, name) == getattr(other, name) for one, other in zip(seen, asked, strict=True)])
@@ -66,18 +66,19 @@ def agreement(seen: Sequence[Scene], asked: Sequence[Scene]) -> dict[str, float]
 
 
 def seed_difference(pipeline: Any, steps: int) -> float:
-    """Give the mean absolute difference, in grey levels of 255, between two seeds' images of the same prompts."""
+    """Return the mean absolute difference, in grey levels of 255, between two seeds' images of the same prompts."""
     prompts = [scene.caption for scene in balanced(64)]
-    first, second = (to_pixels(draw(pipeline, prompts, seed, steps=steps)).astype(float) for seed in (SEED, SEED + 1))
+    pair = [to_pixels(render_prompts(pipeline, prompts, seed, steps=steps)) for seed in (SEED, SEED + 1)]
+    first, second = (pixels.astype(float) for pixels in pair)
     return float(np.abs(first - second).mean())
 
 
 def speed(pipeline: Any, steps: int, batch: int = 32, repeats: int = 5) -> float:
-    """Give the images drawn a second, decoding included: the best of a few batches."""
+    """Return the images rendered a second, with decoding; the best of a few batches."""
     prompts = [scene.caption for scene in balanced(batch)]
     seconds = []
     for repeat in range(repeats + 1):
         started = time.perf_counter()
-        draw(pipeline, prompts, SEED + repeat, steps=steps, guidance=DEFAULT_GUIDANCE, batch=batch)
+        render_prompts(pipeline, prompts, SEED + repeat, steps=steps, guidance=DEFAULT_GUIDANCE, batch=batch)
         seconds.append(time.perf_counter() - started)
     return batch / min(seconds[1:])

@@ -1,4 +1,4 @@
-"""The little language of the built-in model: what a scene is, its caption, and back."""
+"""The grammar of the built-in model's prompts: scenes and their captions."""
 
 import itertools
 import re
@@ -27,7 +27,7 @@ _OBJECT = re.compile(r"with (?:an? )?(\S+)")
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows; anything that is not said varies freely."""
+    """The content of a picture; everything else varies freely."""
 
     place: str
     time: str
@@ -53,12 +53,12 @@ class Scene:
 
 
 def parse(caption: str) -> Scene:
-    """Read a caption; case and the amount of white space do not matter.
+    """Return the scene of a caption; case and the amount of white space do not matter.
 
     Raises:
-        PromptError: The caption is not of the grammar; the message names the part and gives the grammar.
+        PromptError: the caption does not follow the grammar; the message names the wrong phrase and the grammar.
     """
-    head, *rest = (" ".join(part.split()) for part in caption.lower().split(","))
+    head, *rest = (" ".join(phrase.split()) for phrase in caption.lower().split(","))
     match = _HEAD.fullmatch(head)
     if match is None:
         raise _not_understood(caption, head, "it should read '<place> at <time>'")
@@ -66,29 +66,29 @@ def parse(caption: str) -> Scene:
         "place": _known(caption, "place", match[1]),
         "time": _known(caption, "time", match[2]),
     }
-    for part in rest:
-        attribute, word = _read_part(caption, part)
+    for phrase in rest:
+        attribute, word = _read_phrase(caption, phrase)
         if attribute in found or (attribute == "weather" and "object" in found):
-            raise _not_understood(caption, part, f"one {attribute}, weather before object, is allowed")
+            raise _not_understood(caption, phrase, f"one {attribute}, weather before object, is allowed")
         found[attribute] = word
     return Scene(**found)
 
 
 def every_scene() -> list[Scene]:
-    """List all scenes that the grammar can say."""
+    """Return all scenes of the grammar."""
     return [Scene(*values) for values in itertools.product(*WORDS.values())]
 
 
 def sample(generator: "np.random.Generator") -> Scene:
-    """Draw a scene, every attribute uniform."""
+    """Draw a scene with uniform attributes."""
     return Scene(*(words[int(generator.integers(len(words)))] for words in WORDS.values()))
 
 
-def _read_part(caption: str, part: str) -> tuple[str, str]:
-    match = _OBJECT.fullmatch(part)
+def _read_phrase(caption: str, phrase: str) -> tuple[str, str]:
+    match = _OBJECT.fullmatch(phrase)
     if match is not None:
         return "object", _known(caption, "object", match[1])
-    return "weather", _known(caption, "weather", part)
+    return "weather", _known(caption, "weather", phrase)
 
 
 def _known(caption: str, attribute: str, word: str) -> str:
@@ -97,8 +97,8 @@ def _known(caption: str, attribute: str, word: str) -> str:
     return word
 
 
-def _not_understood(caption: str, part: str, why: str) -> PromptError:
+def _not_understood(caption: str, phrase: str, why: str) -> PromptError:
     return PromptError(
-        f"prompt must follow the scene grammar; got {caption!r}, where {part!r} is not understood: {why}. "
+        f"prompt must follow the scene grammar; got {caption!r}, where {phrase!r} is not understood: {why}. "
         f"Write {GRAMMAR}."
     )

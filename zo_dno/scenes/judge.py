@@ -1,4 +1,4 @@
-"""The scene judge: a small classifier that reads place, time, weather and object off a picture."""
+"""The scene judge: a small classifier of place, time, weather and object in a picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from zo_dno.scenes import JUDGE_FILE
 from zo_dno.scenes.grammar import WORDS, Scene, parse
 
 _SIZE = 64
-_BATCH = 64  # pictures read at a time
+_BATCH = 64  # pictures classified at a time
 
 
 class Judge(nn.Module):
-    """Gives the probability of every word of the grammar, one softmax an attribute."""
+    """Predicts the probability of every word of the grammar, with one softmax an attribute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Judge(nn.Module):
 
     @classmethod
     def load(cls, file: Path = JUDGE_FILE) -> Self:
-        """Read the trained judge that comes with the package."""
+        """Load the trained judge of the package."""
         from safetensors.torch import load_file
 
         if not file.exists():
@@ -44,7 +44,7 @@ class Judge(nn.Module):
         return judge.eval().requires_grad_(False)
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Give every attribute's logits for pictures (n, 3, 64, 64) in [-1, 1]."""
+        """Return every attribute's logits for pictures (n, 3, 64, 64) in [-1, 1]."""
         features = self.body(pictures)
         pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
         logits = self.head(pooled).split([len(words) for words in WORDS.values()], dim=1)
@@ -52,20 +52,20 @@ class Judge(nn.Module):
 
     @torch.no_grad()
     def probabilities(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
-        """Give (n, words) float64 probabilities of each attribute, the words in the order of `WORDS`.
+        """Return (n, words) float64 probabilities of each attribute, in the order of `WORDS`.
 
         Pictures of another size are scaled to 64 x 64 first.
         """
         device = self.head.weight.device
-        parts = [
+        blocks = [
             {name: logits.double().softmax(dim=1).cpu() for name, logits in self(_read(some).to(device)).items()}
             for some in (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
         ]
         empty = {name: torch.zeros(0, len(words), dtype=torch.float64) for name, words in WORDS.items()}
-        return {name: torch.cat([empty[name], *(part[name] for part in parts)]) for name in WORDS}
+        return {name: torch.cat([empty[name], *(block[name] for block in blocks)]) for name in WORDS}
 
     def read(self, images: Sequence[Image.Image]) -> list[Scene]:
-        """Say which scene each picture most probably shows."""
+        """Return the scene that each picture most probably shows."""
         best = [values.argmax(dim=1).tolist() for values in self.probabilities(images).values()]
         return [
             Scene(*(words[index] for words, index in zip(WORDS.values(), found, strict=True)))
@@ -73,9 +73,9 @@ class Judge(nn.Module):
         ]
 
     def prompt_match(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
-        """Score in [0, 1] how well each picture shows its prompt.
+        """Score in [0, 1] how well each picture matches its prompt.
 
-        The score is the geometric mean, over the four attributes, of the probability of the word that was asked for.
+        The score is the geometric mean, over the four attributes, of the probability of the prompt's word.
         """
         if len(images) != len(prompts):
             raise InputError(
@@ -105,7 +105,7 @@ def _block(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Se
 
 
 def _read(images: Sequence[Image.Image]) -> Tensor:
-    """Turn images into (n, 3, 64, 64) in [-1, 1]."""
+    """Convert images to (n, 3, 64, 64) in [-1, 1]."""
     size = (_SIZE, _SIZE)
     scaled = [
         image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)

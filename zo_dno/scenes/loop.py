@@ -1,4 +1,4 @@
-"""The one training loop: averaged weights, a trapezoid learning rate and exact resumption."""
+"""The training loop of all stages: averaged weights, a trapezoid learning rate and exact resumption."""
 
 import copy
 import logging
@@ -18,7 +18,7 @@ from zo_dno.errors import InputError
 from zo_dno.rng import stream
 
 Batch = tuple[Tensor, ...]
-Draw = Callable[[torch.Generator], Batch]
+MakeBatch = Callable[[torch.Generator], Batch]
 Loss = Callable[..., Tensor]
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast a stage trains."""
+    """Steps, batches and learning rate of a stage."""
 
     steps: int
     batch: int
@@ -36,28 +36,28 @@ class Plan:
     average: float = 0.998
     save_every: int = 200
     seed: int = 0
-    shards: int = 2  # parts of a batch on a CPU; 1 for models that keep batch statistics
+    shards: int = 2  # shards of a batch on a CPU; 1 for models that keep batch statistics
 
     def rate_at(self, step: int) -> float:
-        """Give the learning rate: up, flat, and down to nothing over the last `decay` of the steps."""
+        """Return the learning rate: it rises, stays, and falls to 0 over the last `decay` of the steps."""
         falling = (self.steps - step) / max(1.0, self.decay * self.steps)
         return self.rate * min(1.0, (step + 1) / max(1, self.warmup), falling)
 
 
-def train(stage: str, model: nn.Module, draw: Draw, loss: Loss, plan: Plan, folder: Path) -> nn.Module:
+def train(stage: str, model: nn.Module, make_batch: MakeBatch, loss: Loss, plan: Plan, folder: Path) -> nn.Module:
     """Train `model` in place and return a copy with the averaged weights.
 
-    Every random number of a step comes from a stream named by the step, so that a run that was killed goes on from
-    its last checkpoint exactly as if it had not been. On a CPU every batch is cut into `plan.shards` parts, one a
-    thread: one core then waits for another once a step instead of once an operation.
+    Every random number of a step comes from a stream named by the step, so that a killed run resumes from its last
+    checkpoint exactly. On a CPU every batch is cut into `plan.shards` shards, one a thread: cores then wait for each
+    other once a step instead of once an operation.
 
     Args:
-        stage: Names the checkpoint and the random streams.
-        model: What is trained, in its parameters.
-        draw: Makes a step's batch from the step's generator.
-        loss: Gives the mean loss of a batch, or of a part of it.
-        plan: Steps, batch, learning rate, seed.
-        folder: Where the checkpoint is kept.
+        stage: name of the checkpoint and of the random streams.
+        model: model to train.
+        make_batch: function from a step's random generator to its batch.
+        loss: function from a batch or a shard to its mean loss.
+        plan: steps, batch size, learning rate and seed.
+        folder: folder of the checkpoint.
     """
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01)
@@ -69,7 +69,7 @@ def train(stage: str, model: nn.Module, draw: Draw, loss: Loss, plan: Plan, fold
         for step in range(first, plan.steps):
             for group in optimiser.param_groups:
                 group["lr"] = plan.rate_at(step)
-            value = descend(draw(stream(plan.seed, "scenes", stage, step)))
+            value = descend(make_batch(stream(plan.seed, "scenes", stage, step)))
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             _follow(averaged, model, min(plan.average, (step + 1) / (step + 10)))
@@ -82,17 +82,17 @@ def train(stage: str, model: nn.Module, draw: Draw, loss: Loss, plan: Plan, fold
 
 @contextmanager
 def _gradients(model: nn.Module, loss: Loss, shards: int) -> Iterator[Callable[[Batch], float]]:
-    """Give a function that sets every parameter's gradient from a batch and returns the loss."""
+    """Yield a function that sets every parameter's gradient from a batch and returns the loss."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     shards = shards if parameters[0].device.type == "cpu" else 1
 
-    def part(batch: Batch) -> tuple[float, tuple[Tensor | None, ...]]:
+    def of_shard(batch: Batch) -> tuple[float, tuple[Tensor | None, ...]]:
         value = loss(*batch)
         return value.item(), torch.autograd.grad(value, parameters, allow_unused=True)
 
     def descend(batch: Batch) -> float:
         cut = zip(*(values.chunk(shards) for values in batch), strict=True)
-        values, slopes = zip(*pool.map(part, cut), strict=True)
+        values, slopes = zip(*pool.map(of_shard, cut), strict=True)
         for parameter, slope in zip(parameters, zip(*slopes, strict=True), strict=True):
             used = [one for one in slope if one is not None]
             parameter.grad = torch.stack(used).sum(dim=0) / len(slopes) if used else None
@@ -157,5 +157,5 @@ def _restore(file: Path, model: nn.Module, averaged: nn.Module, optimiser: torch
     model.load_state_dict(state["model"])
     averaged.load_state_dict(state["averaged"])
     optimiser.load_state_dict(state["optimiser"])
-    _log.info("goes on after step %d of %s", state["step"], file)
+    _log.info("resuming after step %d of %s", state["step"], file)
     return int(state["step"])

@@ -1,4 +1,4 @@
-"""The four objects that can stand in the foreground."""
+"""The four objects of the foreground."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ Drawer = Callable[[Canvas, Palette, np.random.Generator, float, float, float], N
 
 
 def draw_object(canvas: Canvas, palette: Palette, name: str, place: str, rng: np.random.Generator) -> None:
-    """Draw the object on ground, or on water where it is a boat."""
+    """Draw the object on the ground, or a boat on water."""
     x, y = float(rng.uniform(15, 49)), float(rng.uniform(55, 60))
     size = float(rng.uniform(0.9, 1.15))
     if name == "sailboat":

@@ -1,4 +1,4 @@
-"""The light of a scene: sky colours and how every other colour looks under them."""
+"""The light of a scene: the colours of the sky, and all other colours under it."""
 
 from dataclasses import dataclass, replace
 
@@ -26,18 +26,18 @@ class Palette:
     snow: float = 0.0
 
     def lit(self, colour: Colour, depth: float = 0.0, snow: float = 1.0) -> Colour:
-        """Show `colour` under this light, `depth` of it lost in the haze, `snow` of the snow lying on it."""
+        """Return `colour` under this light, with `depth` of it lost in haze and `snow` of it under snow."""
         covered = mix(colour, _SNOW, self.snow * snow)
         shown = (covered[0] * self.light[0], covered[1] * self.light[1], covered[2] * self.light[2])
         return mix(shown, self.sky[2], depth)
 
     def object_lit(self, colour: Colour, snow: float = 0.0) -> Colour:
-        """Show the colour of an object, which stays readable in the dark."""
+        """Return the colour of an object, which stays visible in the dark."""
         return mix(self.lit(colour, snow=snow), colour, 0.5 - 0.15 * min(1.0, self.light[0]))
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """Blend two colours; a `share` of 0 gives the first."""
+    """Blend two colours; a `share` of 0 is the first."""
     keep = 1.0 - share
     return (
         first[0] * keep + second[0] * share,
@@ -87,7 +87,7 @@ PALETTES = {
 
 
 def choose(time: str, weather: str, rng: np.random.Generator) -> Palette:
-    """Vary the palette of a time of day and let the weather dull it."""
+    """Return a random palette of a time of day, dulled by the weather."""
     palette = PALETTES[time]
     gain = rng.uniform(0.88, 1.1)
     low, middle, high = (_vary(colour, gain, rng) for colour in palette.sky)

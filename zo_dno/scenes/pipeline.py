@@ -1,4 +1,4 @@
-"""Put the trained parts together as a Stable Diffusion pipeline, on disk and in memory."""
+"""The trained networks as a Stable Diffusion pipeline, on disk and in memory."""
 
 import json
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from zo_dno.scenes.judge import Judge
 
 
 def assemble(autoencoder: Any, denoiser: Denoiser) -> Any:
-    """Make a `StableDiffusionPipeline` of the trained parts."""
+    """Make a `StableDiffusionPipeline` of the trained networks."""
     from diffusers import StableDiffusionPipeline
 
-    build: Any = StableDiffusionPipeline  # declared as if its optional parts were not
+    build: Any = StableDiffusionPipeline  # its types require what is optional
     pipeline = build(
         vae=autoencoder,
         text_encoder=denoiser.text_encoder,
@@ -35,14 +35,16 @@ def assemble(autoencoder: Any, denoiser: Denoiser) -> Any:
 
 
 def save(autoencoder: Any, denoiser: Denoiser, out: Path) -> None:
-    """Write the pipeline folder; the U-Net is stored in half precision and read in full."""
+    """Write the pipeline folder; the U-Net is stored in half precision and loaded in full precision."""
     folder = out / PIPELINE_FOLDER.name
     pipeline = assemble(autoencoder.cpu(), denoiser.cpu())
     pipeline.save_pretrained(folder)
     file = folder / "unet" / "diffusion_pytorch_model.safetensors"
     halves = {name: value.half().contiguous() for name, value in denoiser.unet.state_dict().items()}
     save_file(halves, file, metadata={"format": "pt"})
-    _forget(folder / "vae" / "config.json", "block_out_channels")  # AutoencoderTiny sets it, and warns of it when read
+    _forget(
+        folder / "vae" / "config.json", "block_out_channels"
+    )  # AutoencoderTiny writes it, and warns of it when loaded
     for file in folder.rglob("*.safetensors"):
         file.chmod(0o644)
 
@@ -70,7 +72,7 @@ def load(folder: Path = PIPELINE_FOLDER) -> Any:
     return pipeline
 
 
-def draw(
+def render_prompts(
     pipeline: Any,
     prompts: Sequence[str],
     seed: int,
@@ -78,7 +80,7 @@ def draw(
     guidance: float = DEFAULT_GUIDANCE,
     batch: int = 32,
 ) -> list[Image.Image]:
-    """Draw one image a prompt; each image's noise is a stream of its own, named by its place in `prompts`."""
+    """Render one image a prompt, with noise from a stream that is named by the prompt's place in `prompts`."""
     images: list[Image.Image] = []
     for start in range(0, len(prompts), batch):
         some = list(prompts[start : start + batch])

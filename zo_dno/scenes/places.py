@@ -1,4 +1,4 @@
-"""The six places: what stands between the sky and the foreground."""
+"""The six places, between sky and foreground."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Draw a scene: the pictures the built-in model was trained on."""
+"""The renderer of scenes, whose pictures the built-in model is trained on."""
 
 import numpy as np
 from PIL import Image
@@ -12,7 +12,7 @@ from zo_dno.scenes.sky import draw_clouds, draw_sky, draw_snowfall
 
 
 def render(scene: Scene, generator: np.random.Generator) -> Image.Image:
-    """Draw one 64 x 64 RGB picture of `scene`; what the scene leaves open comes from `generator`."""
+    """Render one 64 x 64 RGB picture of `scene`; `generator` decides everything that the scene leaves open."""
     palette = choose(scene.time, scene.weather, generator)
     canvas = Canvas(palette.sky)
     sun = draw_sky(canvas, palette, scene.time, scene.weather, generator)

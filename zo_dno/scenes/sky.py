@@ -1,4 +1,4 @@
-"""What hangs in the air: sun or moon, stars, clouds and falling snow."""
+"""The sky: sun or moon, stars, clouds and falling snow."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ _CLOUD_SHADE: Colour = (168, 176, 190)
 
 
 def draw_sky(canvas: Canvas, palette: Palette, time: str, weather: str, rng: np.random.Generator) -> float:
-    """Draw the sky's lights and return where the sun or moon stands, from the left."""
+    """Draw sun or moon and stars, and return the position of sun or moon from the left."""
     if time == "night" and weather != "snowy":
         _draw_stars(canvas, rng, count=int(rng.integers(14, 34)) if weather == "clear" else 6)
     x = float(rng.uniform(9, 55))
@@ -34,7 +34,7 @@ def draw_clouds(canvas: Canvas, palette: Palette, rng: np.random.Generator) -> N
 
 
 def draw_snowfall(canvas: Canvas, palette: Palette, rng: np.random.Generator) -> None:
-    """Let snow flakes fall over everything."""
+    """Draw snow flakes over everything."""
     flake = mix(palette.lit(WHITE), WHITE, 0.6)
     for _ in range(int(rng.integers(22, 48))):
         radius = float(rng.uniform(0.7, 1.2))
@@ -49,7 +49,7 @@ def _draw_stars(canvas: Canvas, rng: np.random.Generator, count: int) -> None:
 
 
 def _draw_crescent(canvas: Canvas, x: float, y: float, radius: float, colour: Colour, rng: np.random.Generator) -> None:
-    """Draw a waxing or a waning moon: the outer arc there, the inner arc back."""
+    """Draw a waxing or a waning moon, from its outer and its inner arc."""
     side = 1.0 if rng.random() < 0.5 else -1.0
     turns = np.linspace(-np.pi / 2, np.pi / 2, 14)
     hollow = float(rng.uniform(-0.1, 0.45))

@@ -1,4 +1,4 @@
-"""The words the denoiser hears: a tokenizer with one token a word, and a small CLIP text encoder."""
+"""The text side of the denoiser: a tokenizer with one token a word, and a small CLIP text encoder."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,10 +14,10 @@ _WORD_END = "</w>"
 
 
 def build_tokenizer() -> Any:
-    """Make the `CLIPTokenizer`: every word of the grammar is one token, any other text falls apart into bytes."""
+    """Make the `CLIPTokenizer`: every word of the grammar is one token, and other text becomes bytes."""
     from transformers import CLIPTokenizer
 
-    merges: Any = _merges()  # pairs are accepted, and wanted, though declared otherwise
+    merges: Any = _merges()  # the types declare something else than the pairs that are needed
     symbols = _byte_symbols()
     vocabulary = [*symbols, *(symbol + _WORD_END for symbol in symbols), *(a + b for a, b in merges), _START, _END]
     numbered = {token: index for index, token in enumerate(vocabulary)}
@@ -44,7 +44,7 @@ def build_encoder(tokenizer: Any) -> Any:
 
 
 def tokenize(tokenizer: Any, captions: Sequence[str]) -> Tensor:
-    """Turn captions into (n, LENGTH) token numbers, as the pipeline does."""
+    """Return the (n, LENGTH) token numbers of captions, as the pipeline computes them."""
     tokens = tokenizer(list(captions), padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
     ids = tokens.input_ids
     assert isinstance(ids, Tensor)
@@ -52,7 +52,7 @@ def tokenize(tokenizer: Any, captions: Sequence[str]) -> Tensor:
 
 
 def _merges() -> list[tuple[str, str]]:
-    """Join the letters of each known word from its start."""
+    """Return the merges that join the letters of each known word from its start."""
     words = sorted(
         ["at", "with", "a", "an", *(word for known in WORDS.values() for word in known)], key=len, reverse=True
     )
@@ -67,7 +67,7 @@ def _merges() -> list[tuple[str, str]]:
 
 
 def _byte_symbols() -> list[str]:
-    """List the printable stand-ins that byte-level tokenizers use for the 256 bytes."""
+    """Return the printable characters that byte-level tokenizers use for the 256 bytes."""
     shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     hidden = [byte for byte in range(256) if byte not in shown]
     return [chr(byte) for byte in shown] + [chr(256 + index) for index in range(len(hidden))]

@@ -1,4 +1,4 @@
-"""Train the built-in model: `python -m zo_dno.scenes.train`."""
+"""The training of the built-in model: `python -m zo_dno.scenes.train`."""
 
 import argparse
 import logging
@@ -22,18 +22,18 @@ PLANS = {
 }
 STAGES = tuple(PLANS)
 PICTURES = 40_000
-DISTILLED_PICTURES = 10_000  # the student needs places to be asked at, not new pictures
+DISTILLED_PICTURES = 10_000  # the student needs latents to train at, but no new pictures
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training of the model: what each stage needs of those before it, computed once.
+    """One training of the model, which computes once what each stage needs of the stages before.
 
     Attributes:
-        work: Where pictures and checkpoints are kept; training goes on from what it finds there.
-        plans: How each stage trains.
-        pictures_count: Number of rendered training pictures.
-        seed: Decides the pictures.
+        work: folder of pictures and checkpoints, from which training resumes.
+        plans: plan of each stage.
+        pictures_count: number of rendered training pictures.
+        seed: seed of the pictures.
     """
 
     work: Path
@@ -69,7 +69,7 @@ class Training:
         return distil.fit(self.teacher, latents, some.captions(), self.plans["distil"], self.work, self.device)
 
     def run(self, stage: str, out: Path) -> None:
-        """Train one stage, after those that it needs, and write what it makes below `out`."""
+        """Train one stage, after those that it needs, and write its result to `out`."""
         if stage == "judge":
             pipeline.save_judge(self.judge, out)
         elif stage == "denoiser":
@@ -81,14 +81,16 @@ class Training:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train what the command line asks for."""
+    """Train the stages of the command line."""
     parser = argparse.ArgumentParser(prog="python -m zo_dno.scenes.train", description=__doc__)
     parser.add_argument(
-        "--stage", choices=(*STAGES, "all"), default="all", help="this stage, after those that it needs"
+        "--stage", choices=(*STAGES, "all"), default="all", help="stage to train, after those that it needs"
     )
-    parser.add_argument("--out", type=Path, default=WEIGHTS_FOLDER, help="where the weights go")
-    parser.add_argument("--work", type=Path, default=Path(".training"), help="pictures and checkpoints, to go on from")
-    parser.add_argument("--steps", type=int, help="train the one stage for this many steps")
+    parser.add_argument("--out", type=Path, default=WEIGHTS_FOLDER, help="folder of the weights")
+    parser.add_argument(
+        "--work", type=Path, default=Path(".training"), help="folder of pictures and checkpoints, to resume from"
+    )
+    parser.add_argument("--steps", type=int, help="number of steps of the one stage")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

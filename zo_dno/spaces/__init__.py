@@ -1,4 +1,4 @@
-"""The search spaces by name; listing them imports none of them."""
+"""The table of search spaces by name; listing it imports none of them."""
 
 SPACES: dict[str, str] = {
     "all": "zo_dno.spaces.whole:Whole",

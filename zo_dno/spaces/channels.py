@@ -1,4 +1,4 @@
-"""Rotations and shifts of the channels of the noise."""
+"""The space of rotations and shifts of the noise's channels."""
 
 import torch
 from torch import Tensor
@@ -10,15 +10,15 @@ from zo_dno.spaces.space import SearchSpace
 
 
 class Channels(SearchSpace):
-    """Turn and shift the channels of the start: c (c - 1) / 2 + c coordinates (after Jajal et al. 2025).
+    """Rotations and shifts of the channels of the start: c (c - 1) / 2 + c coordinates (after Jajal et al. 2025).
 
     The c channels of every draw are multiplied by exp(scale (A - A0)), A antisymmetric, and c small numbers are added;
     the sum is put on the shell. A0 is a Gaussian draw, so that Gaussian coordinates are as good as any other. The paper
     (arXiv:2506.00299) takes the orthogonal factor of a c x c matrix, half of whose entries have no effect.
 
     Args:
-        scale: of the turn.
-        shift: of the shift.
+        scale: scale of the rotation.
+        shift: scale of the shift.
     """
 
     def __init__(

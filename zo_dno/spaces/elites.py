@@ -1,4 +1,4 @@
-"""The span of good prior draws."""
+"""The space spanned by good prior draws."""
 
 import math
 from typing import Any
@@ -17,8 +17,8 @@ class Elites(SearchSpace):
     A sum of independent Gaussians with weights of norm 1 is a Gaussian, so a search among few weights stays plausible.
 
     Args:
-        dims: how many draws span the space.
-        draws: asked about first, among which they are chosen; by default 4 times as many.
+        dims: number of draws that span the space.
+        draws: number of prior draws that are scored first to choose them; by default 4 times as many.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Elites(SearchSpace):
         self._span = torch.empty(0, noise.d)
 
     def settle(self, z: Tensor, scores: Tensor) -> None:
-        """Take the best; those without a score come last."""
+        """Choose the best draws; those without a score come last."""
         order = scores.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)[: self.sizes[0]]
         self._span = z[order].clone()
 

@@ -1,4 +1,4 @@
-"""Any strategy, in any space: it searches coordinates, and everybody else sees noise."""
+"""A strategy in a search space: it searches coordinates, and the run sees noise."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,13 +21,13 @@ class InSpace:
     """A strategy that searches the coordinates of a space.
 
     Args:
-        problem: of the noise.
-        noise: the searched draws.
-        space: makes the space.
-        build: makes the strategy for the problem of coordinates.
+        problem: problem of the noise.
+        noise: layout of the searched draws.
+        space: factory of the space.
+        build: factory of the strategy, given the problem of coordinates.
     Raises:
-        InputError: the strategy takes gradients through the generator, or the space has to know scores first and the
-            problem has a lag.
+        InputError: the strategy takes gradients through the generator, or the space needs scores first and the problem
+            has a lag.
     """
 
     def __init__(self, problem: Problem, noise: NoiseLayout, space: SearchSpaceFactory, build: Build) -> None:
@@ -57,7 +57,7 @@ class InSpace:
 
     @property
     def n_prior(self) -> int:
-        """Candidates share what is outside of the space, so none counts as a prior draw."""
+        """Number of prior draws: those of the warm-up, since later candidates share what is outside of the space."""
         return self.space.warm_up
 
     @property
@@ -87,7 +87,7 @@ class InSpace:
         return Candidates(self.space.to_noise(inner.z), ids)
 
     def tell(self, candidates: Candidates, scores: Tensor) -> None:
-        """Pass scores on."""
+        """Tell scores to the inner strategy, or keep them during the warm-up."""
         if not self._warming():
             rows = [id_ - self._first_id - self._asked.ids[0] for id_ in candidates.ids]
             known = [row for row in rows if 0 <= row < len(self._asked)]
@@ -116,13 +116,13 @@ class InSpace:
         return self._build(coordinates)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to go on."""
+        """Return the state needed to resume."""
         return {
             "inner": self.inner.state_dict(),
             "space": self.space.state_dict(),
             "warm": torch.cat(self._warm) if self._warm else torch.empty(0, self._problem.d),
             "warm_scores": torch.cat(self._warm_scores) if self._warm_scores else torch.empty(0),
-            "warm_sizes": [len(part) for part in self._warm],
+            "warm_sizes": [len(block) for block in self._warm],
             "asked": self._asked.z,
             "asked_ids": list(self._asked.ids),
             "given": self._given,
@@ -131,7 +131,7 @@ class InSpace:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take another one's state."""
+        """Load the state of another instance."""
         self.inner.load_state_dict(state["inner"])
         self.space.load_state_dict(state["space"])
         sizes = state["warm_sizes"]
@@ -143,10 +143,10 @@ class InSpace:
 
 
 class RegularizedInSpace(InSpace):
-    """The same of a strategy that takes the regulariser's gradient itself: along the coordinates."""
+    """A strategy in a space that takes the regulariser's gradient itself, along the coordinates."""
 
     def use_regularizer(self, regularizer: Regularizer) -> None:
-        """Pass the regulariser on, as a function of coordinates."""
+        """Give the inner strategy the regulariser as a function of coordinates."""
         assert isinstance(self.inner, UsesRegularizer)
         self.inner.use_regularizer(lambda y: regularizer(self.space.to_noise(y)))
 

@@ -1,4 +1,4 @@
-"""The lowest spatial frequencies of the noise."""
+"""The space of the noise's lowest spatial frequencies."""
 
 import math
 from typing import Literal
@@ -16,12 +16,12 @@ Transform = Literal["dct", "haar"]
 class LowBand(LinearSpace):
     """The lowest frequencies of every channel of every draw; the higher ones stay as they are in the start.
 
-    They decide the layout of an image. What is searched hard there can leave the spectrum's whiteness, which the tests
-    of plausibility watch.
+    They decide the layout of an image. A hard search there may make the spectrum less white, which the tests of
+    plausibility detect.
 
     Args:
-        dims: coordinates, shared out equally; what is left over is not used. 64 to 2,048 are usual.
-        transform: "dct" takes cosine modes by their frequency, "haar" means of blocks, on a grid of a power of two.
+        dims: number of coordinates, shared equally; a remainder is not used. 64 to 2,048 are usual.
+        transform: basis; "dct" has cosine modes by frequency, "haar" means of blocks on a grid of a power of two.
     """
 
     def __init__(
@@ -42,19 +42,19 @@ class LowBand(LinearSpace):
         super().__init__(noise, start, sum(n * len(basis) for n, basis in zip(self._counts, self._bases, strict=True)))
 
     def coordinates(self, z: Tensor) -> Tensor:
-        parts = [
+        blocks = [
             draw.reshape(len(z), n, -1) @ basis.T
             for draw, n, basis in zip(self._noise.split(z), self._counts, self._bases, strict=True)
         ]
-        return torch.cat([part.flatten(1) for part in parts], 1)
+        return torch.cat([block.flatten(1) for block in blocks], 1)
 
     def spread(self, y: Tensor) -> Tensor:
         sizes = [n * len(basis) for n, basis in zip(self._counts, self._bases, strict=True)]
-        parts = [
-            part.reshape(len(y), n, -1) @ basis
-            for part, n, basis in zip(y.split(sizes, 1), self._counts, self._bases, strict=True)
+        blocks = [
+            block.reshape(len(y), n, -1) @ basis
+            for block, n, basis in zip(y.split(sizes, 1), self._counts, self._bases, strict=True)
         ]
-        return torch.cat([part.flatten(1) for part in parts], 1)
+        return torch.cat([block.flatten(1) for block in blocks], 1)
 
 
 def _basis(height: int, width: int, count: int, transform: Transform) -> Tensor:

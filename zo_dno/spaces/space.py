@@ -1,4 +1,4 @@
-"""The contract of a search space: coordinates that a strategy searches -> noise."""
+"""The contract of search spaces, which map a strategy's coordinates to noise."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -14,13 +14,13 @@ class SearchSpace(ABC):
     """Coordinates y (n, k), on the N(0, I) scale, that stand for noise z (n, d). Subclasses take options beside these.
 
     Args:
-        noise: the searched draws.
-        start: (d,), the noise that the search starts from.
-        seed: of the space's own random numbers.
+        noise: layout of the searched draws.
+        start: (d,), noise that the search starts from.
+        seed: seed of the space's own random numbers.
     Attributes:
-        sizes: of the groups of coordinates that strategies keep on a shell of their own; k is their sum.
-        origin: (k,), the coordinates of `start`.
-        warm_up: candidates from the prior that are told to `settle` before there are coordinates.
+        sizes: sizes of the groups of coordinates that strategies keep on shells of their own; k is their sum.
+        origin: (k,), coordinates of `start`.
+        warm_up: number of prior draws whose scores `settle` needs before there are coordinates.
     """
 
     sizes: tuple[int, ...]
@@ -34,21 +34,21 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def to_noise(self, y: Tensor) -> Tensor:
-        """Map coordinates (n, k) to noise (n, d): of Gaussian ones Gaussian noise, of `origin` the start."""
+        """Map coordinates (n, k) to noise (n, d): Gaussian ones to Gaussian noise, and `origin` to the start."""
 
-    def settle(self, z: Tensor, scores: Tensor) -> None:  # noqa: B027, most have nothing to learn
-        """Choose the coordinates by prior draws z (n, d) and their scores (n,), NaN is missing."""
+    def settle(self, z: Tensor, scores: Tensor) -> None:  # noqa: B027, most spaces learn nothing
+        """Choose the coordinates by prior draws z (n, d) and their scores (n,); NaN is missing."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `settle` chose."""
+        """Return the choice of `settle`."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
-        """Take what another one chose."""
+        """Load the choice of another instance."""
 
 
 class LinearSpace(SearchSpace):
-    """An orthonormal basis of some of the noise; what lies outside of it stays as it is in the start."""
+    """An orthonormal basis of some directions of the noise; the other directions stay as they are in the start."""
 
     def __init__(self, noise: NoiseLayout, start: Tensor, k: int) -> None:
         if not 1 <= k <= noise.d:
@@ -64,12 +64,12 @@ class LinearSpace(SearchSpace):
 
     @abstractmethod
     def spread(self, y: Tensor) -> Tensor:
-        """Add up the basis by coordinates (n, k), (n, d)."""
+        """Return the sums (n, d) of the basis weighted by coordinates (n, k)."""
 
     def to_noise(self, y: Tensor) -> Tensor:
         z = self._rest + self.spread(y)
         same = (y == self.origin).all(1, keepdim=True)
-        return self._start.where(same, z)  # exactly, whatever is rounded
+        return self._start.where(same, z)  # exactly, in spite of rounding
 
 
 SearchSpaceFactory = Callable[[NoiseLayout, Tensor, int], SearchSpace]

@@ -1,4 +1,4 @@
-"""A random subspace."""
+"""The space of random directions."""
 
 import torch
 from torch import Tensor
@@ -12,10 +12,10 @@ _MOST = 4e9  # bytes of a basis
 
 
 class Subspace(LinearSpace):
-    """A random subspace: orthonormal directions of uniform distribution; outside of them the noise stays the start's.
+    """A random subspace of uniform distribution; the directions outside of it stay as they are in the start.
 
     Args:
-        dims: of the subspace.
+        dims: dimensions of the subspace.
     """
 
     def __init__(self, noise: NoiseLayout, start: Tensor, seed: int, *, dims: int = 256) -> None:

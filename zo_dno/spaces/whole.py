@@ -1,4 +1,4 @@
-"""All of the noise."""
+"""The space of all searched noise."""
 
 from torch import Tensor
 
