@@ -26,6 +26,7 @@ def test_curve_is_the_recorded_one(name: str) -> None:
 
 def test_turbo_gains_as_much_with_brief_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TURBO, BRIEF_FIT)
+    monkeypatch.setattr("zo_dno.strategies.turbo._POINTS", 300)
     check("turbo", curve_of("turbo"), json.loads(GOLDEN.read_text()))
 
 
