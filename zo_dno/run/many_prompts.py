@@ -17,6 +17,7 @@ from torch import Tensor
 from zo_dno.distributed.generator_actors import GeneratorPool, closed_after
 from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.policies import call_policies
 from zo_dno.results.state import RunState
 from zo_dno.run import optimize as api
@@ -104,10 +105,9 @@ def run_many(
     """
     _keep(config, prompts, out)
     reward = requiring(make_reward(config.reward, config.reward_options), config.require)
+    terms = reward.terms if isinstance(reward, Combination) else ()
     waits = (
-        config.workers
-        or config.generators
-        or any(term.is_async for term in [reward, *(one.reward for one in getattr(reward, "terms", ()))])
+        config.workers or config.generators or any(term.is_async for term in [reward, *(one.reward for one in terms)])
     )
     at_once = min(len(prompts), at_once or (_AT_ONCE if waits else 1))
     config = config.model_copy(update=_shared_out(config, at_once, len(prompts), call_policies(reward, config.policy)))
