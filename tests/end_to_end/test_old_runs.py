@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 import zo_dno
+from zo_dno.errors import InputError
+from zo_dno.results.environment import environment
 from zo_dno.results.overview import overview
 from zo_dno.run.config import with_current_names
 from zo_dno.storage.ledger import Ledger
@@ -119,5 +121,13 @@ def test_an_old_run_is_reported(copy, name):
 )
 def test_an_old_run_is_resumed(copy, name, changes, expected):
     folder = copy(name)
-    zo_dno.resume(folder, **changes)
-    assert_as_expected(folder, expected)
+    ledger = Ledger(folder / "ledger.db", read_only=True)
+    recorded, here = ledger.get("environment")["instructions"], environment()["instructions"]
+    ledger.close()
+    try:
+        zo_dno.resume(folder, **changes)
+    except InputError as refusal:  # with other instructions torch draws and rounds differently in the last bit
+        assert here != recorded
+        assert f"instructions: {recorded}, now {here}" in str(refusal)  # noqa: PT017, either outcome is right
+    else:
+        assert_as_expected(folder, expected)
