@@ -29,8 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group("ray" if _starts_ray(item) else item.path.stem))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Stop Ray after the last test that uses it."""
+    """Stop Ray after the last test that uses it and after that test's fixtures, which stop their actors."""
     if _starts_ray(item) and not (nextitem and _starts_ray(nextitem)):
         import ray
 
