@@ -1,6 +1,6 @@
-"""What a strategy itself costs: ask and tell against drawing the population, and memory in populations.
+"""The cost of a strategy itself: ask and tell against drawing the population, and memory in populations.
 
-Every strategy runs in a process of its own, whose peak of resident memory is compared with that before the first `ask`.
+Every strategy runs in its own process, whose peak of resident memory is compared with that before the first `ask`.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Killing runs at random instants and going on: is anything lost, or paid for twice?
+"""Kills of runs at random instants, and their resumption: is anything lost, or paid for twice?
 
 A toy generator, a paid reward in a server process that counts its calls, three calls in flight. A run is killed with
-SIGKILL at an instant drawn over the length of an uninterrupted one, then gone on with, and compared with it.
+SIGKILL at an instant drawn over the length of an uninterrupted one, then resumed, and compared with it.
 """
 
 import contextlib
@@ -85,7 +85,7 @@ class _Judge(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
-        with contextlib.suppress(ConnectionError):  # whoever asked may be dead
+        with contextlib.suppress(ConnectionError):  # the client may be dead
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -113,7 +113,7 @@ def serve(log: Path) -> None:
 
 
 def work(folder: Path, strategy: str, url: str) -> None:
-    """Begin a run, or go on with it."""
+    """Start a run, or resume it."""
     torch.set_num_threads(1)
     generator, reward = Toy(), Paid(url)
     if (folder / "config.yaml").exists():
@@ -169,7 +169,7 @@ EVERYTHING = ("result", "ledger", *PICTURES)
 
 
 def kill_and_go_on(strategy: str, reference: Path, folder: Path, url: str, log: Path, instant: float) -> Outcome:
-    """Kill a run so many seconds after it began, go on with it, and compare."""
+    """Kill a run so many seconds after its start, resume it, and compare."""
     log.write_text("")
     process = started(folder, strategy, url)
     process.join(instant)

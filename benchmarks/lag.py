@@ -1,7 +1,7 @@
-"""Answers that take their time: what a lag does to the time of a run, and what it costs in reward.
+"""Slow scores: what a lag does to the time of a run, and what it costs in reward.
 
-The built-in model with 2 steps; `jpeg_smaller`, said after a while that is log-normal: half of the answers come within
-0.3 s, one in fifty takes more than 2.3 s. 32 calls may be under way.
+The built-in model with 2 steps; `jpeg_smaller`, returned after a log-normal time: half of the scores come within
+0.3 s, one in fifty takes more than 2.3 s. 32 calls may be in flight.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Waiting for slow rewards: throughput of 300 ms calls with 32 under way, against the ideal 32 / 0.3 s.
+"""Slow rewards: throughput of 300 ms calls with 32 in flight, against the ideal 32 / 0.3 s.
 
-Once in this process, and once through the `http` reward with a server in a process of its own. The images are there.
-Then a search whose images take a while as well: one block is drawn while the last one is being asked about.
+Once in this process, and once through the `http` reward with a server in its own process. The images are there.
+Then a search whose images take time as well: one block is rendered while the last one is being scored.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def main() -> None:
             found = throughput(reward, options.queries)
             rows.append([name, found, ideal, f"{found / ideal:.1%}"])
     show(
-        f"{options.queries} queries of {SECONDS:g} s, {IN_FLIGHT} under way, images of {SIDE}x{SIDE}",
+        f"{options.queries} queries of {SECONDS:g} s, {IN_FLIGHT} in flight, images of {SIDE}x{SIDE}",
         ["reward", "scores/s", "ideal", "share"],
         rows,
         {row[0]: row[1] / ideal for row in rows},

@@ -1,4 +1,4 @@
-"""What remembering costs: writing rows, a whole run of 10,000 queries, replaying it, and the size of the file."""
+"""The cost of the ledger: writing rows, a whole run of 10,000 queries, replaying it, and the size of the file."""
 
 import argparse
 import resource

@@ -1,7 +1,7 @@
 """Searches of other packages as strategies, for the comparison only: their own defaults but for what the prior says.
 
 All begin with mean 0 and width 1, where prior draws lie, and have a population of 16. Every candidate is put on the
-shell, as ours are, and the package is told its own point. None of them can be stored and gone on with.
+shell, as ours are, and the package is told its own point. None of them can be stored and resumed.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Somebody who rates images on a run's real page, by what a function says of the images that the page shows."""
+"""A simulated rater on a run's real page, who follows a function of the images that the page shows."""
 
 import io
 import re
@@ -77,7 +77,7 @@ class SimulatedRater(threading.Thread):
 
 
 def knock_out(utilities: Sequence[float], together: int, *, flipped: float, seed: int) -> tuple[int, int]:
-    """Find the best of images as somebody would without a search: the winner of each group goes on.
+    """Find the best of images as a person would without a search: the winner of each group stays.
 
     Returns:
         (which image is left, clicks).

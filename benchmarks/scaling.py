@@ -1,6 +1,6 @@
 """Ray actors: how throughput grows with their number, what a query costs beyond its reward, what stays in the driver.
 
-The reward sleeps, as one that waits for a GPU or another machine; actors count as no processor.
+The reward sleeps, as a reward does that waits for a GPU or another machine; actors take no CPUs.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 Runs are independent, in any number of processes, and end as lines of one file; a run that is in it is not made again.
 Rewards are put on one scale for each reward and prompt: 0 is the mean best-of-N at the smallest budget, 1 the best that
-any entry reached. Images are drawn for every query, and nothing that one strategy was answered is known to another.
+any entry reached. Images are rendered for every query, and no strategy knows the scores of another.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What runs of the benchmark of strategies say: scores on one scale, tables, claims and the picture."""
+"""Results of the benchmark of strategies: scores on one scale, tables, claims and the picture."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""How every benchmark speaks: a table to read, and one JSON object as its last line."""
+"""Output of every benchmark: a table to read, and one JSON object as its last line."""
 
 import json
 from collections.abc import Sequence

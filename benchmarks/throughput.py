@@ -1,6 +1,6 @@
-"""What a search costs beside the images it draws: a run against a bare loop over the diffusers pipeline.
+"""The cost of a search beside its images: a run against a bare loop over the diffusers pipeline.
 
-Both draw the same number of images with the same batch size and steps in the same process, by turns; the median of the
+Both render as many images with the same batch size and steps in the same process, by turns; the median of the
 repetitions counts.
 """
 

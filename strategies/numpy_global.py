@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from zo_dno.rng import numpy_stream
 
-_SWAPPED = threading.RLock()  # one search at a time swaps its state in, whatever its thread
+_SWAPPED = threading.RLock()  # one search at a time swaps its state in, from any thread
 
 
 class OwnGlobalNumpy:

@@ -127,7 +127,7 @@ class HasStepSize(Protocol):
 
 @runtime_checkable
 class HasPriorDraws(Protocol):
-    """A strategy whose first candidates are draws from the prior, whatever it is told."""
+    """A strategy whose first candidates are draws from the prior, independent of the scores."""
 
     @property
     def n_prior(self) -> int:

@@ -6,7 +6,7 @@ from zo_dno.errors import InputError
 
 
 class Purse:
-    """Money of a run. Spent and reserved together never exceed the cap, whatever the calls in flight come to cost.
+    """Money of a run. Spent and reserved together never exceed the cap, at any cost of the calls in flight.
 
     Args:
         max_cost: Cap in the unit of the prices; None means no cap.

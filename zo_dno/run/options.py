@@ -177,7 +177,7 @@ class Budget(OptionGroup):
 
     title: ClassVar[str] = "Budget"
 
-    queries: int = option(512, "Scores to ask for in all, remembered ones included", resume=True, ge=1)
+    queries: int = option(512, "Queries in all, those answered from the cache included", resume=True, ge=1)
     horizon: int | None = option(None, "Queries that the strategy plans for", by_default="queries", ge=1)
     nfe: int | None = option(None, "Denoiser calls in all", resume=True, ge=1)
     seconds: float | None = option(

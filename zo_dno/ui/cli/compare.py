@@ -7,15 +7,22 @@ import typer
 
 
 def compare(
-    plan: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file; see docs/comparing.md.")],
-    out: Annotated[Path, typer.Option(help="New folder, or that of the same comparison to go on with.")] = Path(
+    plan: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the plan (docs/comparing.md).")],
+    out: Annotated[Path, typer.Option(help="New folder, or the folder of the same comparison to resume it.")] = Path(
         "runs/comparison"
     ),
-    at_once: Annotated[int | None, typer.Option(help="Runs under way (one a CPU).", min=1, show_default=False)] = None,
+    at_once: Annotated[
+        int | None, typer.Option(help="Runs in flight at once; one for each CPU by default.", min=1, show_default=False)
+    ] = None,
     early_stopping: Annotated[
-        bool, typer.Option("--early-stopping", help="Stop runs that are behind; never for figures to show.")
+        bool,
+        typer.Option(
+            "--early-stopping", help="Stop runs that are behind (ASHA); for a first look, not for figures to show."
+        ),
     ] = False,
-    ray: Annotated[str, typer.Option(help="local, auto or a cluster's HOST:PORT.")] = "local",
+    ray: Annotated[
+        str, typer.Option(help="Where the runs are made: local, auto, or HOST:PORT of a cluster.")
+    ] = "local",
 ) -> None:
     """Run strategies x spaces x rewards x prompts x seeds with Ray Tune, and write table and report."""
     from zo_dno.comparison.compare import TABLE, run_plan

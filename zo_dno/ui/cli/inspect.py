@@ -1,4 +1,4 @@
-"""Commands that look at runs and at what there is: show, export, report, list, render."""
+"""Commands that inspect runs and list what there is: show, export, report, list, render."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from zo_dno.errors import InputError
 
 
 def show(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")]) -> None:
-    """Show how far a run is, what failed, and what it cost; the run may be under way."""
+    """Show how far a run is, what failed, and what it cost; the run may be in progress."""
     from zo_dno.results.overview import overview
     from zo_dno.ui import display
 
@@ -31,7 +31,7 @@ def export(
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="A run, a comparison, or several runs.")],
     out: Annotated[
-        Path | None, typer.Option(help="HTML file to write (report.html in the folder).", show_default=False)
+        Path | None, typer.Option(help="HTML file to write; report.html in the folder by default.", show_default=False)
     ] = None,
 ) -> None:
     """Write a run, a comparison, or several runs side by side as one HTML file."""
@@ -63,8 +63,8 @@ def list_() -> None:
     display.listing(
         "models",
         {
-            "scenes": "Landscapes of 64x64 pixels by a small latent diffusion model that is built in.",
-            "FOLDER | HUB NAME": "Any diffusers pipeline that draws images or videos.",
+            "scenes": "Landscapes of 64x64 pixels by a small built-in latent diffusion model.",
+            "FOLDER | HUB NAME": "Any diffusers pipeline of images or videos.",
             "MODULE:NAME": "Any Python function z -> images, generator, or class of generators.",
         },
     )
@@ -72,10 +72,10 @@ def list_() -> None:
 
 def render(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
-    steps: Annotated[int | None, typer.Option(help="Draw with other steps than the run did.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write; by default RUN/render.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps, if other than the run's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; RUN/render by default.")] = None,
 ) -> None:
-    """Draw a run's winner again, and write its initial latents for plain diffusers (`latents=`)."""
+    """Render a run's winner again, and write its initial latents for plain diffusers (`latents=`)."""
     from zo_dno.ui import display
 
     if steps is not None and steps < 1:

@@ -13,12 +13,16 @@ from zo_dno.ui.cli.options import pairs_of
 
 def serve_reward(
     reward: Annotated[str, typer.Argument(help="A name from `zo-dno list`, or package.module:function.")],
-    port: Annotated[int, typer.Option(help="To listen on; 0: any that is free.", min=0, max=65535)] = 8011,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)] = 8011,
     host: Annotated[str, typer.Option(help="Address to listen on; others than loopback need a token.")] = "127.0.0.1",
     reward_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.", show_default=False)] = None,
-    in_flight: Annotated[int | None, typer.Option(help="Calls of the reward at once.", show_default=False)] = None,
-    most_images: Annotated[int, typer.Option(help="In one call.", min=1)] = 64,
-    replicas: Annotated[int, typer.Option(help="Processes of Ray Serve (0: this one, without Ray).", min=0)] = 0,
+    in_flight: Annotated[
+        int | None, typer.Option(help="Calls of the reward in flight at once.", show_default=False)
+    ] = None,
+    most_images: Annotated[int, typer.Option(help="Images in one call at most.", min=1)] = 64,
+    replicas: Annotated[
+        int, typer.Option(help="Processes of Ray Serve; 0 serves in this process, without Ray.", min=0)
+    ] = 0,
 ) -> None:
     """Serve a reward at POST /score, so that it can live in its own environment or machine.
 
@@ -52,7 +56,7 @@ def serve_reward(
 
 def rate(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with the reward human.")],
-    port: Annotated[int, typer.Option(help="To listen on; 0: any that is free.", min=0, max=65535)] = 8012,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)] = 8012,
     host: Annotated[str, typer.Option(help="Address to listen on, such as 0.0.0.0 for other machines.")] = "127.0.0.1",
 ) -> None:
     """Serve the rating page of a run, whether or not its search is running.
