@@ -19,6 +19,7 @@ from zo_dno.comparison.statistics import (
     holm,
     interquartile_mean,
     interval,
+    mean,
     mean_ranks,
     normalised,
     paired,
@@ -83,19 +84,19 @@ def test_intervals_cover_the_truth_at_their_level():
     covered = 0
     for seed in range(300):
         strata = list(np.random.default_rng(seed).normal(size=(4, 8)))
-        found = interval(strata, lambda values: float(values.mean()), seed, resamples=400)
+        found = interval(strata, mean, seed, resamples=400)
         covered += found.low <= 0 <= found.high
     assert 0.88 < covered / 300 < 0.97
 
 
 def test_cells_do_not_mix_in_an_interval():
     strata = [np.full(5, 10.0), np.full(5, -10.0)]
-    found = interval(strata, lambda values: float(values.mean()))
+    found = interval(strata, mean)
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
 def test_too_few_seeds_give_no_interval():
-    found = interval([np.array([1.0, 2.0])], lambda values: float(values.mean()))
+    found = interval([np.array([1.0, 2.0])], mean)
     assert str(found) == "1.500 (too few seeds for an interval)"
 
 

@@ -36,7 +36,7 @@ def curves_figure(found: Analysis) -> "Figure":
     for axes, ((reward, prompt), cell) in zip(panels, cells, strict=False):
         for place, entry in enumerate(found.entries):
             points = [
-                (budget, statistics.interval([reached], _mean))
+                (budget, statistics.interval([reached], statistics.mean))
                 for budget in found.budgets
                 if len(reached := _reached(cell, entry, budget))
             ]
@@ -151,7 +151,3 @@ def _plain(axes: "Axes") -> None:
 def _reached(cell: "pd.DataFrame", entry: str, budget: int) -> np.ndarray:
     rows = cell[(cell["entry"] == entry) & (cell["budget"] == budget)]
     return rows["best"].dropna().to_numpy(float)
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean())

@@ -93,35 +93,45 @@ def normalised(table: "pd.DataFrame", baseline: str) -> "pd.DataFrame":
     return found
 
 
-def interquartile_mean(values: np.ndarray) -> float:
-    """Return the mean of the middle half; a value at the edge of a quarter counts in proportion."""
-    ordered, quarter = np.sort(np.asarray(values, float)), len(values) / 4
-    lower = np.arange(len(ordered), dtype=float)
-    weights = np.clip(np.minimum(lower + 1, len(ordered) - quarter) - np.maximum(lower, quarter), 0, 1)
-    return float(ordered @ weights / weights.sum())
+def interquartile_mean(values: np.ndarray) -> np.ndarray:
+    """Return the mean of the middle half of values (..., n); a value at the edge of a quarter counts in proportion."""
+    ordered = np.sort(np.asarray(values, float))
+    n, quarter = ordered.shape[-1], ordered.shape[-1] / 4
+    lower = np.arange(n, dtype=float)
+    weights = np.clip(np.minimum(lower + 1, n - quarter) - np.maximum(lower, quarter), 0, 1)
+    middle: np.ndarray = ordered @ weights / weights.sum()
+    return middle
+
+
+def mean(values: np.ndarray) -> np.ndarray:
+    """Return the mean of values (..., n)."""
+    middle: np.ndarray = values.mean(axis=-1)
+    return middle
 
 
 def interval(
-    strata: Sequence[np.ndarray], measure: Callable[[np.ndarray], float], seed: int = 0, resamples: int = _RESAMPLES
+    strata: Sequence[np.ndarray],
+    measure: Callable[[np.ndarray], np.ndarray],
+    seed: int = 0,
+    resamples: int = _RESAMPLES,
 ) -> Interval:
     """Estimate a measure of the pooled values, with a stratified percentile bootstrap.
 
     Args:
         strata: Values of each cell, (n_i,).
-        measure: Function of the pooled values.
+        measure: Function of pooled values (..., n) that returns (...).
         seed: Seed of the resampling.
         resamples: Number of resamples.
     """
     strata = [np.asarray(values, float) for values in strata if len(values)]
-    value = measure(np.concatenate(strata))
-    if min(map(len, strata)) < FEWEST_SEEDS:
+    pooled, sizes = np.concatenate(strata), np.array([len(values) for values in strata])
+    value = float(measure(pooled))
+    if sizes.min() < FEWEST_SEEDS:
         return Interval(value, math.nan, math.nan)
     rng = np.random.default_rng(stream_seed(seed, "bootstrap"))
-    resampled = [
-        measure(np.concatenate([values[rng.integers(len(values), size=len(values))] for values in strata]))
-        for _ in range(resamples)
-    ]
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    first = np.repeat(sizes.cumsum() - sizes, sizes)  # of each value's stratum, from which it is replaced
+    places = first + rng.integers(np.repeat(sizes, sizes), size=(resamples, len(pooled)))
+    low, high = np.quantile(measure(pooled[places]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))
 
 
@@ -174,7 +184,7 @@ def claims(table: "pd.DataFrame", reference: str, budget: int) -> list[Claim]:
             continue
         pooled = np.concatenate(cells)
         wins = float((pooled > 0).mean() + (pooled == 0).mean() / 2)
-        found.append((entry, interval(cells, _mean), wins, len(pooled), sign_flip_p(pooled)))
+        found.append((entry, interval(cells, mean), wins, len(pooled), sign_flip_p(pooled)))
     corrected = holm([p for *_, p in found])
     made = [
         Claim(entry, reference, budget, difference, wins, pairs, p)
@@ -186,7 +196,7 @@ def claims(table: "pd.DataFrame", reference: str, budget: int) -> list[Claim]:
 def probability_of_improvement(table: "pd.DataFrame", entry: str, other: str, budget: int) -> Interval:
     """Estimate how often a run of `entry` beats the run of `other` with the same cell and seed; ties count half."""
     cells = paired(table, entry, other, budget)
-    return interval([np.where(cell > 0, 1.0, np.where(cell < 0, 0.0, 0.5)) for cell in cells], _mean)
+    return interval([np.where(cell > 0, 1.0, np.where(cell < 0, 0.0, 0.5)) for cell in cells], mean)
 
 
 def profile(table: "pd.DataFrame", entry: str, budget: int, levels: np.ndarray) -> np.ndarray:
@@ -217,7 +227,3 @@ def expected_best_of(rewards: np.ndarray, n: int) -> float:
         if left <= 0:
             break
     return float(ordered @ weights)
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean())
