@@ -69,8 +69,10 @@ def cluster():
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads them at import
     os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    import ray
     from ray.cluster_utils import Cluster
 
+    ray.shutdown()  # the one that other tests share
     node = {"include_dashboard": False, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1"}
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a short path, for the names of sockets
         head = {**node, "num_cpus": 1, "temp_dir": folder, "_system_config": _CHECKS}
@@ -82,8 +84,6 @@ def cluster():
 
         made.add = add
         yield made
-        import ray
-
         ray.shutdown()
         made.shutdown()
 

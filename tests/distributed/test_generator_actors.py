@@ -30,14 +30,6 @@ class Blocks(ToyGenerator):
         return super().__call__(z)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ray_stops():
-    yield
-    import ray
-
-    ray.shutdown()
-
-
 @pytest.fixture
 def pool():
     made = []

@@ -40,14 +40,6 @@ class Process(zo_dno.Reward):
         return number_and_process(images)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ray_stops():
-    yield
-    import ray
-
-    ray.shutdown()
-
-
 def queries(n):
     images = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), dtype=np.uint8)
     return [Query(i, image, image_hash(image), "p") for i, image in enumerate(images)]
