@@ -29,7 +29,7 @@ def test_what_is_under_way_is_waited_for(toy, waits, tmp_path):
     thread, found = in_thread(generator=toy, reward=reward, on_step=lambda _: stepped.set(), **options)
     assert stepped.wait(60)
     stop()
-    thread.join(20)
+    thread.join(60)
     assert found[0].status == "interrupted"
     assert all(row.completed for row in found[0].history)
 
@@ -52,7 +52,7 @@ def test_the_second_stop_does_not_wait(toy):
     thread.join(0.3)
     assert thread.is_alive()
     stop()
-    thread.join(10)
+    thread.join(60)
     assert error
 
 
@@ -76,7 +76,7 @@ def test_one_ctrl_c_ends_a_run_that_waits_for_people(tmp_path):
             assert process.poll() is None, process.stderr.read()
         process.send_signal(signal.SIGINT)
         try:
-            error = process.communicate(timeout=20)[1]
+            error = process.communicate(timeout=60)[1]
         finally:
             process.kill()
     assert "The run ended before its first query was answered" in error

@@ -1,4 +1,4 @@
-"""A generator that takes microseconds: images whose brightness and texture follow the noise smoothly."""
+"""Generators that take microseconds: images whose brightness and texture follow the noise smoothly."""
 
 import torch
 from torch import Tensor
@@ -21,3 +21,12 @@ class ToyGenerator:
 
     def __call__(self, z: Tensor) -> Tensor:
         return (torch.sigmoid(z @ self._map) * 255).round().to(torch.uint8).reshape(-1, 8, 8, 3)
+
+
+def prompted(z: Tensor, prompt: str) -> Tensor:
+    """Render the toy's images, shifted by what the prompt's letters decide."""
+    shift = torch.randn(z.shape[1], generator=stream(sum(map(ord, prompt)), "toy prompt"))
+    return ToyGenerator(z.shape[1])(z + shift)
+
+
+prompted.shape = (3, 4, 4)  # type: ignore[attr-defined]
