@@ -1,7 +1,6 @@
 """A run that was stopped anywhere ends as one that never was."""
 
 import asyncio
-import getpass
 import hashlib
 import json
 import os
@@ -490,12 +489,12 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
-def test_a_folder_that_cannot_be_written(tmp_path):
-    run(tmp_path / "run", settled, queries=24)
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.is_relative_to(Path(tempfile.gettempdir()) / f"pytest-of-{getpass.getuser()}"):
-            parent.chmod(0o755)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
-    said = limited(tmp_path / "run", "read-only")
-    assert said.startswith("InputError run must be a folder that can be written to")
-    assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+def test_a_folder_that_cannot_be_written():
+    with tempfile.TemporaryDirectory() as readable:  # pytest closes its own folders to other users
+        Path(readable).chmod(0o755)
+        folder = Path(readable) / "run"
+        run(folder, settled, queries=24)
+        before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        said = limited(folder, "read-only")
+        assert said.startswith("InputError run must be a folder that can be written to")
+        assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
