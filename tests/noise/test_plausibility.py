@@ -35,9 +35,9 @@ def test_the_projection_is_plausible_and_needs_a_min_log_prob(z):
     assert torch.allclose(PlausibilityTests(LAYOUT, min_log_prob=None).project(z), z)
 
 
-def test_rows_without_a_chance_to_win_keep_their_figures(z):
+def test_perturbed_rows_cannot_win_and_keep_their_figures(z):
     found = PlausibilityTests(LAYOUT)(z)
-    rest = found.without(torch.tensor([True, False, True, False]))
+    rest = found.with_perturbed(torch.tensor([True, False, True, False]))
     assert rest.plausible.tolist() == [False, True, False, False]
     assert rest.noise_violation[2] == 0
     assert torch.equal(rest.log_prob, found.log_prob)

@@ -37,6 +37,7 @@ def curve_of(name: str) -> list[float]:
 
 
 def check(name: str, curve: list[float], recorded: dict[str, list[float]]) -> None:
+    assert name in recorded, "UPDATE_GOLDEN=1 records the first curve"
     same = MODELLED.get(name, len(curve))
     assert recorded[name][:same] == pytest.approx(curve[:same], rel=RELATIVE), "UPDATE_GOLDEN=1 records the new curve"
     gain, recorded_gain = curve[-1] - curve[0], recorded[name][-1] - recorded[name][0]

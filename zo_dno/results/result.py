@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zo_dno.results.environment import versions
 from zo_dno.search.archive import Found
 from zo_dno.search.best_of_n import Baseline
-from zo_dno.search.budget import Limit
+from zo_dno.search.limits import Limit
 from zo_dno.search.progress import Status
 from zo_dno.search.reevaluation import Standing
 from zo_dno.storage.ledger import QueryRow

@@ -36,7 +36,7 @@ def reevaluate(run: OpenRun, search: Search) -> Reevaluation | None:
         search.status = "interrupted"
     if reevaluation.is_exact and search.status == "finished":
         search.stopped_by = None
-        search.budget = replace(search.budget, queries=search.budget.queries + budget - reevaluation.spent)
+        search.limits = replace(search.limits, queries=search.limits.queries + budget - reevaluation.spent)
         search.run()
     elif reevaluation.standings:
         first = reevaluation.standings[0]

@@ -7,8 +7,8 @@ from functools import partial
 from zo_dno.rng import stream_seed
 from zo_dno.run.open_run import OpenRun
 from zo_dno.search.archive import Archive
-from zo_dno.search.budget import Budget
 from zo_dno.search.drift import DriftError
+from zo_dno.search.limits import Limits
 from zo_dno.search.loop import Search
 from zo_dno.search.preselection import Preselection
 from zo_dno.search.reevaluation import MOST
@@ -20,9 +20,9 @@ SEARCH = "search"
 
 def main_search(run: OpenRun) -> Search:
     """Make the search of the run, with the queries that are not kept back for re-evaluation."""
-    budget = run.spec.budget
-    budget = replace(budget, queries=budget.queries - run.spec.kept_back)
-    return _prepared(run, SEARCH, run.spec.build_strategy, budget, run.spec.options.top)
+    limits = run.spec.limits
+    limits = replace(limits, queries=limits.queries - run.spec.kept_back)
+    return _prepared(run, SEARCH, run.spec.build_strategy, limits, run.spec.options.top)
 
 
 def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
@@ -31,12 +31,12 @@ def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
 
     layout, seed = run.spec.generator.layout, stream_seed(run.spec.options.seed, stage)
     build = partial(RandomSearch, Problem(layout.d, n, seed, layout.sizes))
-    return _prepared(run, stage, build, Budget(n), top=1)
+    return _prepared(run, stage, build, Limits(n), top=1)
 
 
-def _prepared(run: OpenRun, stage: str, build: Callable[[], Strategy], budget: Budget, top: int) -> Search:
+def _prepared(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, top: int) -> Search:
     """Make a search and bring it to where its ledger ends."""
-    search = _fresh(run, stage, build, budget, top)
+    search = _fresh(run, stage, build, limits, top)
     if run.spec.stop is not None:
         run.spec.stop.tell(lambda: search.interrupt())
     try:
@@ -48,18 +48,18 @@ def _prepared(run: OpenRun, stage: str, build: Callable[[], Strategy], budget: B
         path = search.snapshot
         if not run.accept_drift or path is None:
             raise
-        search = _fresh(run, stage, build, budget, top)
+        search = _fresh(run, stage, build, limits, top)
         adopt(search, path)
         run.manifest.note_drift(str(drift), adopted=True)
     return search
 
 
-def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], budget: Budget, top: int) -> Search:
+def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, top: int) -> Search:
     """Make a search at its beginning; targets, snapshots and pre-selection are for the main search alone."""
     spec, options, main = run.spec, run.spec.options, stage == SEARCH
     contenders = MOST if main and spec.kept_back else 0
     return Search(
-        *(spec.generator, run.renderer, run.oracle, build(), spec.objective(), budget),
+        *(spec.generator, run.renderer, run.oracle, build(), spec.objective(), limits),
         *(run.ledger, Archive(top, contenders=contenders), run.artifacts, run.prompt),
         target=options.target if main else None,
         stage=stage,

@@ -14,7 +14,7 @@ from zo_dno.oracle.purse import Purse
 from zo_dno.reward import Reward
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
-from zo_dno.search.budget import Budget
+from zo_dno.search.limits import Limits
 from zo_dno.search.objective import Objective
 from zo_dno.search.preselection import Preselection
 from zo_dno.search.progress import Step
@@ -40,7 +40,7 @@ class RunSpec:
         stop: Handle that ends the run from another thread.
         pools: Actors that several runs share.
         policies: Call policy of the reward, or of each term of a combination, by name.
-        budget: Limits of the search.
+        limits: Limits of the search.
         purse: Money of the run.
         kept_back: Queries kept for scoring the best again.
     """
@@ -56,13 +56,13 @@ class RunSpec:
     pools: Pools | None = None
 
     policies: dict[str, CallPolicy] = field(init=False)
-    budget: Budget = field(init=False)
+    limits: Limits = field(init=False)
     purse: Purse = field(init=False)
     kept_back: int = field(init=False)
 
     def __post_init__(self) -> None:
         options = self.options
-        self.budget = Budget(options.queries, options.seconds, options.nfe)
+        self.limits = Limits(options.queries, options.seconds, options.nfe)
         self.purse = Purse(options.max_cost)
         self.policies = call_policies(self.reward, options.policy)
         if options.max_cost is not None and not any(policy.has_price for policy in self.policies.values()):

@@ -13,8 +13,8 @@ from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.oracle.render_queue import RenderQueue
 from zo_dno.search.archive import Archive
-from zo_dno.search.budget import Budget, Limit
 from zo_dno.search.drift import DriftCheck
+from zo_dno.search.limits import Limit, Limits
 from zo_dno.search.objective import Objective
 from zo_dno.search.population import PendingPopulations, Population, reward_violations, rewards_of
 from zo_dno.search.preselection import Preselection
@@ -40,7 +40,7 @@ class Search:
         oracle: Oracle that scores the images.
         strategy: Strategy that proposes the noise.
         objective: Objective that turns rewards into the scores to tell.
-        budget: Limits of the search.
+        limits: Limits of the search.
         ledger: Ledger of the run.
         archive: Archive of the candidates worth keeping.
         artifacts: Files of the run.
@@ -67,7 +67,7 @@ class Search:
     oracle: Oracle | CombinedOracle
     strategy: Strategy
     objective: Objective
-    budget: Budget
+    limits: Limits
     ledger: Ledger
     archive: Archive
     artifacts: Artifacts
@@ -123,7 +123,7 @@ class Search:
 
     @property
     def _left(self) -> int:
-        return self.budget.left(self.counts.queries, self.stopwatch.elapsed, self._nfe_per_query)
+        return self.limits.left(self.counts.queries, self.stopwatch.elapsed, self._nfe_per_query)
 
     @property
     def _may_ask(self) -> bool:
@@ -148,7 +148,7 @@ class Search:
                     self._score_pending()
                     self._advance()
                 else:
-                    self.stopped_by = self.budget.limit(self.counts.queries, self._nfe_per_query)
+                    self.stopped_by = self.limits.limit(self.counts.queries, self._nfe_per_query)
         except KeyboardInterrupt:
             self.status = "interrupted"
         except PauseError as pause:
@@ -275,7 +275,7 @@ class Search:
         return Step(
             stage=self.stage,
             queries=self.counts.queries,
-            planned=self.budget.queries,
+            planned=self.limits.queries,
             failed=self.counts.failed,
             best=self.archive.best,
             median_log_prob=median_log_prob,

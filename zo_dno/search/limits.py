@@ -1,4 +1,4 @@
-"""The budget of a run: queries, denoiser calls and seconds."""
+"""The limits of a search: queries, denoiser calls and seconds."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,7 @@ Limit = Literal["queries", "nfe", "seconds", "cost"]
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class Limits:
     """The limits of a run, which ends at the first one that is reached.
 
     Args:
