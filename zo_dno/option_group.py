@@ -126,7 +126,7 @@ def input_error(error: ValidationError, model: type[OptionGroup]) -> InputError:
 def _reason(error: Mapping[str, Any]) -> str:
     """Say what is expected of a value."""
     context, type_ = error.get("ctx", {}), error["type"]
-    limit = next((context[name] for name in ("ge", "gt", "le", "lt") if name in context), None)
+    limit = next((f"{context[name]:g}" for name in ("ge", "gt", "le", "lt") if name in context), "")
     words = {
         "greater_than_equal": f"at least {limit}",
         "greater_than": f"above {limit}",

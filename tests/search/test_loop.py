@@ -222,8 +222,8 @@ def test_images_of_the_wrong_type_are_named(images, message):
     ("options", "message"),
     [
         ({"queries": 0}, "queries must be at least 1; got 0"),
-        ({"seconds": 0}, "seconds must be more than 0; got 0"),
-        ({"gamma": -1}, "gamma must be a finite number of at least 0, or .auto.; got -1"),
+        ({"seconds": 0}, "seconds must be above 0; got 0"),
+        ({"gamma": -1}, "gamma must be at least 0 or .auto.; got -1"),
         ({"min_log_prob": 1.0}, "min_log_prob must be .*got 1.0"),
         ({"min_log_prob": "3.3%"}, "3.3%"),
         ({"strategy": "snez"}, "strategy 'snez' is unknown. Did you mean 'snes'"),
