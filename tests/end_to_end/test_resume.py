@@ -489,6 +489,7 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written():
     with tempfile.TemporaryDirectory() as readable:  # pytest closes its own folders to other users
         Path(readable).chmod(0o755)

@@ -139,10 +139,12 @@ def builtin(**options):
     return DiffusersGenerator.builtin(PROMPT, **{"steps": 2, "batch_size": 4, **options})
 
 
-def test_dno_climbs_and_every_image_of_it_may_win():
-    result = zo_dno.optimize(builtin(batch_size=1), "brightness", "dno", queries=12, strategy_options={"lr": 0.2})
+@pytest.mark.parametrize(("queries", "gain"), [(4, 0.0), pytest.param(12, 0.03, marks=pytest.mark.slow)])
+def test_dno_climbs_and_every_image_of_it_is_plausible(queries, gain):
+    options = {"queries": queries, "strategy_options": {"lr": 0.2}}
+    result = zo_dno.optimize(builtin(batch_size=1), "brightness", "dno", **options)
     values = [query.value for query in result.history]
-    assert values[-1] > values[0] + 0.03
+    assert values[-1] > values[0] + gain
     assert all(query.plausible for query in result.history)
     assert result.best.reward == max(values)
 
@@ -177,10 +179,10 @@ def test_the_built_in_model_in_half_precision_is_climbed_through_as_well(name):
 def test_a_run_resumes_to_the_same_end(name, tmp_path):
     options = {"strategy_options": {"population": 4}, "seed": 2}
     generator = tiny(batch_size=4)
-    whole = zo_dno.optimize(generator, "jpeg_smaller", name, queries=24, **options)
-    first = zo_dno.optimize(generator, "jpeg_smaller", name, queries=10, horizon=24, out=tmp_path / "run", **options)
-    rest = zo_dno.resume(tmp_path / "run", queries=24, generator=tiny(batch_size=4))
-    assert first.queries == 10
+    whole = zo_dno.optimize(generator, "jpeg_smaller", name, queries=12, **options)
+    first = zo_dno.optimize(generator, "jpeg_smaller", name, queries=6, horizon=12, out=tmp_path / "run", **options)
+    rest = zo_dno.resume(tmp_path / "run", queries=12, generator=tiny(batch_size=4))
+    assert first.queries == 6
     assert [(q.id, q.value, q.image) for q in rest.history] == [(q.id, q.value, q.image) for q in whole.history]
 
 

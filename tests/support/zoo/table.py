@@ -69,8 +69,17 @@ FAMILIES: dict[str, Family] = {
 
 CASES = [(family, scheduler) for family, found in FAMILIES.items() for scheduler in found.schedulers]
 CORE = [
-    (family, scheduler)
-    for family, scheduler in CASES
-    if family == "SD 1.5" or scheduler == FAMILIES[family].schedulers[0] or scheduler == FLOW[1]
+    *(
+        ("SD 1.5", name)
+        for name in ("DDIM", "DDIM eta=0.5", "DDIM eta=1", "DDPM", "Euler ancestral", "DPM++ SDE", "TCD")
+    ),
+    ("SDXL", "Euler"),
+    ("LCM", "LCM"),
+    ("SD3", "flow-match Euler stochastic"),
+    ("FLUX.1", "flow-match Euler"),
+    ("PixArt-Sigma", "DPM++"),
+    ("SANA", "DPM++ flow"),
+    ("SANA-Sprint", "SCM"),
+    ("SD inpainting", "DDIM"),
 ]
-"""What is checked in every run of the tests: each family with its own scheduler, each scheduler with one family."""
+"""The cases of the fast tests: every scheduler with one family, the kinds of latents, one pipeline with a mask."""
