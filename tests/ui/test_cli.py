@@ -94,6 +94,7 @@ def test_a_runs_config_runs_again_to_the_same_result(zo, tiny):
     assert three["best"]["image"] != one["best"]["image"]
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_result(zo, tiny):
     assert zo("run", *tiny, "--out", "one")[0] == 0
     command = [sys.executable, "-m", "zo_dno.ui.cli.main", "run", *map(str, tiny), "--out", "two"]
@@ -104,6 +105,7 @@ def test_another_process_gives_the_same_result(zo, tiny):
     assert one == two
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_real_process_keeps_everything(zo, tiny):
     options = ("--reward", "my_rewards:slow", "--queries", 10_000, "--out", "here")
     command = [sys.executable, "-m", "zo_dno.ui.cli.main", "run", *map(str, (*tiny, *options))]
@@ -179,7 +181,7 @@ def test_a_bad_key_pauses_the_run_in_one_line(zo, tiny):
     assert code == 1
     (line,) = errors.strip().splitlines()
     assert line.startswith("Error: Paused after 0 answered queries: the last 4 queries all failed, at last with:")
-    assert line.endswith("Nothing more was asked. Mend it, then: zo-dno resume here")
+    assert line.endswith("No more queries were sent. Fix it, then: zo-dno resume here")
     assert "no route to the judge" in line
     shown = zo("show", "here")[1]
     assert "4" in shown
