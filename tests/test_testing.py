@@ -201,14 +201,14 @@ class Grey(zo_dno.Reward):
 class Awaited(Grey):
     is_async = True
 
-    async def __call__(self, images, prompts):
+    async def __call__(self, images, prompts):  # pyright: ignore[reportIncompatibleMethodOverride]
         return [zo_dno.Score(value) for value in grey(images)]
 
 
 class Keyed(Grey):
     takes_keys = True
 
-    def __call__(self, images, prompts, keys):
+    def __call__(self, images, prompts, keys):  # pyright: ignore[reportIncompatibleMethodOverride]
         assert len(set(keys)) == len(images)
         return grey(images)
 

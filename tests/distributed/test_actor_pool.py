@@ -228,11 +228,13 @@ def test_one_deadly_image_does_not_end_the_pool(start):
 
 def test_actors_that_die_at_every_query_end_the_pool(start):
     pool, _ = start(1)
+    errors = []
     for image in range(4):
         with pytest.raises(ActorError) as error:
             use(pool, fails_with(RayError("gone")), key=image).result()
-    assert (error.value.kind, error.value.hopeless) == ("kills workers", True)
-    assert str(error.value) == "workers die at every query; the last died of RayError: gone"
+        errors.append(error.value)
+    assert (errors[-1].kind, errors[-1].hopeless) == ("kills workers", True)
+    assert str(errors[-1]) == "workers die at every query; the last died of RayError: gone"
     with pytest.raises(ActorError, match="at every query"):
         use(pool, number).result()
 

@@ -10,18 +10,22 @@ class Figures(Protocol):
     @property
     def what(self) -> str:
         """Name of the actors."""
+        ...
 
     @property
     def alive(self) -> int:
         """Number of actors that take calls."""
+        ...
 
     @property
     def in_flight(self) -> int:
         """Number of calls in flight."""
+        ...
 
     @property
     def utilisation(self) -> float:
         """Share of the actors' time that calls took, from 0 to 1."""
+        ...
 
 
 class Gauges:

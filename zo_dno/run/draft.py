@@ -182,7 +182,9 @@ def _compared(draft: Result, full: Result, chosen: list[Found]) -> Drafted:
     ]
     if len(pairs) < 3:
         return Drafted(draft, full, float("nan"), (-1.0, 1.0))
-    agreement = float(stats.spearmanr(*zip(*pairs, strict=True)).statistic)
+    drafted, scored = zip(*pairs, strict=True)
+    correlation: Any = stats.spearmanr(drafted, scored)
+    agreement = float(correlation.statistic)
     error = float(np.sqrt((1 + agreement**2 / 2) / max(1, len(pairs) - 3)))
     middle = float(np.arctanh(np.clip(agreement, -0.999999, 0.999999)))
     low, high = np.tanh([middle - 1.96 * error, middle + 1.96 * error])
