@@ -44,6 +44,11 @@ class Auto:
         self.inner = SNES(problem, population=size)
 
     @property
+    def start(self) -> Tensor:
+        """Noise (d,) that the chosen strategy starts from."""
+        return self.inner.start
+
+    @property
     def lag(self) -> int:
         """Lag of the chosen strategy."""
         return self.inner.lag
