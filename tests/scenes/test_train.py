@@ -43,9 +43,12 @@ def test_weights_of_a_training_load_and_render(whole):
     assert len(Judge.load(whole.work / "weights" / "judge.safetensors").read(images)) == 2
 
 
-def test_killed_and_resumed_equals_uninterrupted(whole, tmp_path):
-    """Every stage stops after one step, and a new process's worth of objects goes on from the checkpoint."""
+@pytest.mark.parametrize("stages", [("judge",), pytest.param(tuple(STAGE_MODELS), marks=pytest.mark.slow)])
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, stages):
+    """Every stage stops after one step, and a new process's worth of objects resumes from the checkpoint."""
     for stage, model in STAGE_MODELS.items():
+        if stage not in stages:
+            continue
         short = {**TINY, stage: replace(TINY[stage], steps=1, decay=0.0)}
         full = {**TINY, stage: replace(TINY[stage], decay=0.0)}
         getattr(train.Training(tmp_path / "a", short, pictures_count=12), model)
