@@ -36,6 +36,13 @@ def test_functions_replace_names(tmp_path):
     assert len(completed(plan.trials[1].folder(tmp_path))) == 16
 
 
+def test_the_model_has_one_seed_in_all_runs_of_a_plan():
+    plan = Plan(["snes"], ["sea at dusk", "forest at day"], seeds=2, queries=8, settings={"model": "scenes"})
+    assert {trial.config.generator_seed for trial in plan.trials} == {0}
+    assert {trial.config.seed for trial in plan.trials} == {0, 1}
+
+
+@pytest.mark.slow
 def test_runs_of_all_seeds_share_the_model_and_its_own_seed(tmp_path):
     """An actor that made other runs first renders the same images, and a run resumes in any actor."""
     settings = {"model": "scenes", "steps": 1, "threads": 1, "generator_options": {"eta": 1.0}}
