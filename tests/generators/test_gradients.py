@@ -232,6 +232,7 @@ def test_what_no_gradient_passes_through_is_refused(name, generator, reward, mes
         zo_dno.optimize(generator, reward, name, queries=8)
 
 
+@pytest.mark.ray
 def test_generators_in_actors_are_refused():
     pool = GeneratorPool(ToyGenerator, 1)
     try:
