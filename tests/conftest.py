@@ -39,7 +39,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _starts_ray(item: pytest.Item) -> bool:
-    return item.get_closest_marker("ray") is not None
+    shared = "found" in getattr(item, "fixturenames", ())  # the comparison that tests/comparison shares
+    return shared or item.get_closest_marker("ray") is not None
 
 
 @pytest.fixture(scope="session")
