@@ -14,7 +14,7 @@ from zo_dno.errors import InputError
         ({"timeout": 0}, "timeout must be above 0; got 0"),
         ({"deadline": -1}, "deadline must be above 0; got -1"),
         ({"price": -0.1}, "price must be at least 0; got -0.1"),
-        ({"price": math.nan}, "price must be at least 0; got nan"),
+        ({"price": math.nan}, "price must be a finite number; got nan"),
         ({"token_price": 1.0}, "max_tokens must be given with token_price"),
         ({"tokens_per_minute": 10.0}, "max_tokens must be given with token_price or tokens_per_minute"),
     ],
