@@ -20,7 +20,7 @@ class NormalES(PopulationStrategy):
     evolution strategies"): a bad candidate tells as much about where not to go as a good one about where to go.
     Candidates are the mean plus noise of width 1, put on the shell. Nothing else adapts: as the mean grows, candidates
     turn by ever smaller angles. In many dimensions the noise of different candidates is nearly orthogonal, so the
-    mean's norm is known in advance, whatever the reward, and the step length follows from the planned number of
+    mean's norm is known in advance for any reward, and the step length follows from the planned number of
     queries.
 
     Args:

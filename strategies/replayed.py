@@ -17,7 +17,7 @@ class ReplayedStrategy(PopulationStrategy):
 
     The state is the scores of every population. A restored instance asks and is told again, under its own numpy
     generator. This is exact with the same version of the library; with another one, the current candidates are the
-    stored ones, whatever the replay proposes.
+    stored ones, independent of the replay.
     """
 
     def __init__(

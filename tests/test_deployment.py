@@ -112,7 +112,7 @@ def test_pages_of_another_name_and_large_requests_are_refused(served):
 
 
 def test_everything_listens_on_loopback_but_a_port_that_asks_for_the_token_of_ray(served):
-    """Serve's replicas listen to each other on all addresses, in version 2.60, whatever the settings."""
+    """Serve's replicas listen to each other on all addresses, in version 2.60, under any settings."""
     grpc = importlib.import_module("grpc")  # which has no types
     open_to_all = [one for one in listening() if not one.loopback]
     names = {one.process.partition(".")[0] for one in open_to_all}  # a title may end with the method that it is in

@@ -36,9 +36,9 @@ class Draw:
 
     Attributes:
         shape: shape of one candidate's noise; of the whole draw where it is shared.
-        in_step: whether a scheduler's step draws it.
+        in_step: True for a draw of a scheduler's step.
         rows: number of rows that belong to one candidate, such as the frames of a video; above 1 it leads the shape.
-        shared: whether it is drawn once for all candidates of a call, such as the noise of an encoded input image.
+        shared: True for a draw that all candidates of a call share, such as the noise of an encoded input image.
     """
 
     shape: tuple[int, ...]
