@@ -18,15 +18,19 @@ import torch
 from tests.support.pipelines import tiny_stable_diffusion
 from tests.support.toys import ToyGenerator
 
-pytest_plugins = ["tests.support.cost"]
+pytest_plugins = ["tests.support.cost", "tests.support.figures"]
 torch.set_num_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests that start Ray come last, in one process; the others stay with their file's fixtures."""
-    items.sort(key=_starts_ray)
+    """Let the tests that start Ray share one process and come first; the others stay with their file's fixtures.
+
+    They are a large part of the work: where they came last, the other process would wait for them.
+    """
+    items.sort(key=_starts_ray, reverse=True)
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if _starts_ray(item) else item.path.stem))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 @pytest.hookimpl(trylast=True)
@@ -38,9 +42,16 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         ray.shutdown()
 
 
+def _group(item: pytest.Item) -> str:
+    if _starts_ray(item):
+        return "ray"
+    if "found" in getattr(item, "fixturenames", ()):
+        return "comparison"  # which the tests of a folder share
+    return str(item.path.relative_to(item.config.rootpath))
+
+
 def _starts_ray(item: pytest.Item) -> bool:
-    shared = "found" in getattr(item, "fixturenames", ())  # the comparison that tests/comparison shares
-    return shared or item.get_closest_marker("ray") is not None
+    return item.get_closest_marker("ray") is not None
 
 
 @pytest.fixture(scope="session")

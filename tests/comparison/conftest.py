@@ -1,27 +1,24 @@
 """The comparison that the tests share."""
 
-import signal
-
 import pytest
 
 import zo_dno
 from tests.comparison.plans import PLAN, SETTINGS
+from zo_dno.comparison.trials import Trials
 
 
 @pytest.fixture(scope="session")
 def found(tmp_path_factory):
-    """Run a comparison with Ray Tune."""
+    """Run the comparison in this process, without the processes of Ray Tune."""
+
+    def run_trials(plan, out, **_):
+        trials = Trials(plan, out)
+        for trial in plan.trials:
+            trials.advance(trial.number, plan.queries)
+
     folder = tmp_path_factory.mktemp("comparison") / "out"
-    over = []
-    made = zo_dno.compare(
-        folder,
-        PLAN["strategies"],
-        PLAN["prompts"],
-        at_once=2,
-        on_trial=lambda done, of: over.append((done, of)),
-        **SETTINGS,
-    )
-    assert over == [(i, 36) for i in range(1, 37)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zo_dno.comparison.compare.run_trials", run_trials)
+        made = zo_dno.compare(folder, PLAN["strategies"], PLAN["prompts"], **SETTINGS)
     assert made.unfinished == 0
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # Ray Tune's own stays in place
     return made

@@ -17,6 +17,8 @@ from zo_dno import InputError
 from zo_dno.comparison.report import comparison_report
 from zo_dno.comparison.table import COLUMNS
 
+TIMED = ["seconds", "strategy_seconds", "folder"]  # columns that differ from run to run
+
 
 def test_every_combination_is_a_row_for_each_budget(found):
     table = found.table
@@ -26,6 +28,24 @@ def test_every_combination_is_a_row_for_each_budget(found):
     assert [name for name in table.columns if not name.startswith("held_out")] == list(COLUMNS)
     assert table["over"].all()
     assert (table["queries"] == table["budget"]).all()
+
+
+@pytest.mark.ray
+def test_ray_tune_makes_the_same_runs(found, tmp_path):
+    over = []
+    some = {**SETTINGS, "rewards": ["brightness"], "seeds": 1}
+    made = zo_dno.compare(
+        *(tmp_path / "out", PLAN["strategies"], ["one"]),
+        at_once=2,
+        on_trial=lambda done, of: over.append((done, of)),
+        **some,
+    )
+    assert over == [(i, 3) for i in range(1, 4)]
+    assert made.unfinished == 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # Ray Tune's own stays in place
+    own = found.table[(found.table["prompt"] == "one") & (found.table["reward"] == "brightness")]
+    own = own[own["seed"] == 0].reset_index(drop=True)
+    pd.testing.assert_frame_equal(made.table.drop(columns=TIMED), own.drop(columns=TIMED))
 
 
 def test_runs_equal_those_of_optimize(found):
@@ -71,8 +91,7 @@ def test_a_killed_comparison_resumes_to_the_same_table(found, tmp_path):
     assert f"{36 - done} runs are not finished. Resume: zo-dno compare" in cut.what_is_left
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     table = zo_dno.Comparison.load(tmp_path / "out").table
-    timed = ["seconds", "strategy_seconds", "folder"]
-    pd.testing.assert_frame_equal(table.drop(columns=timed), found.table.drop(columns=timed))
+    pd.testing.assert_frame_equal(table.drop(columns=TIMED), found.table.drop(columns=TIMED))
 
 
 @pytest.mark.slow

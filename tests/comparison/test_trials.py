@@ -14,6 +14,7 @@ def redness(images, prompts):
     return [sum(pixel[0] for pixel in image.getdata()) for image in images]
 
 
+@pytest.mark.ray
 def test_more_gpus_than_there_are_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"generator_gpus must be at most \d+, as many as there are here; got 1000"):
         zo_dno.compare(tmp_path / "out", ["snes"], ["one"], seeds=1, queries=16, generator_gpus=1000, **TOY)

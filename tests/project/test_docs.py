@@ -20,6 +20,25 @@ def site(tmp_path_factory):
     return out
 
 
+def test_every_page_is_in_the_contents():
+    contents = re.findall(r"^(?:.* <)?([\w-]+)>?$", "\n".join(_blocks("toctree", "index.md")), re.M)
+    assert sorted(["index", *contents]) == sorted(page.stem for page in PAGES)
+
+
+def test_what_is_public_has_a_directive():
+    import zo_dno
+
+    directives = "\n".join(_blocks("eval-rst", "api*.md"))
+    named = set(re.findall(r"^\.\. auto\w+:: zo_dno\.(\w+)$", directives, re.M))
+    assert named >= set(zo_dno.__all__)
+
+
+def _blocks(kind, pages):
+    for page in ROOT.glob(f"docs/{pages}"):
+        yield from re.findall(rf"^```{{{kind}}}\n(.*?)^```$", page.read_text(), re.M | re.S)
+
+
+@pytest.mark.slow
 def test_every_page_is_in_the_site(site):
     index = (site / "index.html").read_text()
     for page in PAGES:
@@ -27,6 +46,7 @@ def test_every_page_is_in_the_site(site):
         assert page.stem == "index" or f'href="{page.stem}.html"' in index
 
 
+@pytest.mark.slow
 def test_what_is_public_is_in_the_reference(site):
     import zo_dno
 

@@ -486,6 +486,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("text", "value"),
         [("12", 12), ("  -1.5e3 \n\n \n", -1500), ("one\n2\n3", 3), ("1\r\n0.5\r\n", 0.5), ("x" * 10**6 + "\n7", 7)],
+        ids=["alone", "before blank lines", "last of three", "carriage returns", "after a long line"],
     )
     def test_a_number_in_the_last_line(self, tmp_path, text, value):
         (tmp_path / "out").write_text(text, newline="")

@@ -97,11 +97,11 @@ class DiffusersGenerator:
         given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
         self._call = PipelineCall(self._pipeline, prompt, given, frames=frames)
         self._tape = Tape(self._pipeline)
-        self._trace = traced(self._play, self._call.settle, self.model)
+        self._trace, seen = traced(self._play, self._call.settle, self.model)
         self._searched: list[int] = []
         self.batch_size = fixed_size or best_batch_size(self._render_frozen)
         speed.compile_denoiser(self._pipeline)
-        self._searched = self._choose(search)
+        self._searched = self._choose(search, None if compile else seen)
         self._call.forget()
         self.layout = NoiseLayout(tuple(self._trace.draws[i].shape for i in self._searched))
         self._settings = {
@@ -260,12 +260,12 @@ class DiffusersGenerator:
 
         return source
 
-    def _choose(self, search: Search) -> list[int]:
+    def _choose(self, search: Search, seen: Tensor | None) -> list[int]:
         """Return the numbers of the searched draws, each of which changes the image."""
         draws = self._trace.draws
         wanted = [i for i, draw in enumerate(draws) if not draw.shared and (search == "all" or not draw.in_step)]
         with memory_named(self):
-            kept = influential(self._play, self._trace, wanted, self.batch_size, self._seed, self.model)
+            kept = influential(self._play, self._trace, wanted, self.batch_size, self._seed, self.model, seen)
         if not kept:
             what = "draws no noise" if not draws else "draws no noise that is searched and changes its image"
             remedy = "" if search == "all" or not draws else " Try search='all'."

@@ -80,25 +80,25 @@ class PipelineCall:
 
         Args:
             render: function that calls this object, always with the same noise.
-            n: number of images to render.
+            n: number of images to render at last.
         Raises:
             InputError: the pipeline does not render images.
         """
         self._output_type = "np"
+        shown = render(1)
+        self._output_type = "pt"
         try:
-            shown = render(n)
+            given = render(n)
         except InputError as error:
             self._count = None
             try:
-                shown = render(n)
+                given = render(n)
             except InputError:
                 raise error from None
-        self._output_type = "pt"
-        given = render(n)
-        if _apart(given, shown) <= _NEAR or not torch.equal(given, render(n)):
+        if _apart(given[:1], shown) <= _NEAR or not torch.equal(given, render(n)):
             return  # two calls that differ are refused when the draws are probed
         self._signed = True
-        if _apart((given / 2 + 0.5).clamp(0, 1), shown) > _NEAR:
+        if _apart(render(n)[:1], shown) > _NEAR:
             raise InputError(f"{self._name} renders other images as tensors than as arrays, so neither can be trusted.")
 
     def forget(self) -> None:
@@ -150,8 +150,8 @@ def images_of(output: Any, n: int, frames: int, name: str) -> Tensor:
     if images is None or images.ndim != 4 or len(images) != n or images.shape[1] not in (1, 3):
         got = type(output).__name__ if images is None else f"numbers of shape {tuple(images.shape)}"
         raise InputError(
-            f"{name} must give {n} images; got {got}. Wrap it in a function z -> images and give that to "
-            "FunctionGenerator, for instance one that draws a spectrogram of a sound."
+            f"{name} must give {n} {'image' if n == 1 else 'images'}; got {got}. Wrap it in a function z -> images and "
+            "give that to FunctionGenerator, for instance one that draws a spectrogram of a sound."
         )
     return images.expand(-1, 3, -1, -1)
 

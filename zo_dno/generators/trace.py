@@ -14,6 +14,9 @@ from zo_dno.rng import stream
 PlayedCall = Callable[[int, DrawSource], tuple[Tensor, Playback]]
 """Number of images, and source of draws -> images (n, 3, H, W), and the playback."""
 
+Settle = Callable[[Callable[[int], Tensor], int], None]
+"""Call of a pipeline that renders the given number of images, always with the same noise; the most it may render."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -66,54 +69,61 @@ def frozen(draw: Draw, number: int, shape: tuple[int, ...], seed: int) -> Tensor
     return noise if draw.shared else noise.expand(shape[0] // draw.rows, *draw.shape).reshape(shape)
 
 
-def traced(call: PlayedCall, settle: Callable[[Callable[[int], Tensor], int], None], name: str) -> Trace:
-    """Trace a pipeline by calling it for two images and for three.
+def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, Tensor]:
+    """Trace a pipeline by calling it for one image and for two, and return those two as well, (2, 3, H, W).
 
-    Where three do not fit into memory it is called for one, and every draw counts as the candidate's own.
+    Where two do not fit into memory it is called for one, and every draw counts as the candidate's own.
 
     Args:
         call: call of the pipeline.
-        settle: function that is given, before anything else, a call with always the same noise and the number of images
-            that it may render.
+        settle: function that is given, before anything else, a call with always the same noise, and a number of images;
+            it renders one image, and at last that number as images will be rendered from then on.
         name: name of the pipeline.
     Raises:
         InputError: the pipeline cannot be called or does not render images, or not even one fits into memory.
         TapeError: a draw does not grow with the number of images as it should.
     """
     try:
-        played = _tried(call, settle, (2, 3))
+        played = _tried(call, settle, 2)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         with memory_named(None):
-            played = _tried(call, settle, (1,))
+            played = _tried(call, settle, 1)
     except InputError:
         raise
     except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{name} cannot be called like this: {error}") from error
-    shapes = [playback.shapes for _, playback in played]
+    shapes = [playback.shapes for _, playback in played.values()]
     if len({len(one) for one in shapes}) > 1:
-        raise TapeError(f"{name} makes {len(shapes[0])} draws for two images and {len(shapes[1])} for three.")
-    n, first = played[0]
+        raise TapeError(f"{name} makes {len(shapes[0])} draws for one image and {len(shapes[1])} for two.")
+    n, (images, last) = played.popitem()
     draws = []
-    for number, in_step in enumerate(first.in_step):
-        own = _own(in_step, [(n, playback.shapes[number]) for n, playback in played])
+    for number, in_step in enumerate(last.in_step):
+        own = _own(in_step, [(count, one[number]) for count, one in enumerate(shapes, 1)])
         if own is None:
             seen = " and ".join(str(one[number]) for one in shapes)
             raise TapeError(f"{name} draws noise without a batch axis ({seen}); it cannot be searched.")
         draws.append(own)
-    return Trace(tuple(draws), first.denoiser_rows // n, first.denoiser_calls)
+    return Trace(tuple(draws), last.denoiser_rows // n, last.denoiser_calls), images
 
 
-def _tried(
-    call: PlayedCall, settle: Callable[[Callable[[int], Tensor], int], None], sizes: Sequence[int]
-) -> list[tuple[int, Playback]]:
-    def noise(number: int, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape[1:], generator=stream(0, "recording", number)).expand(shape)
+def _tried(call: PlayedCall, settle: Settle, most: int) -> dict[int, tuple[Tensor, Playback]]:
+    """Return the last call for one image and for `most`."""
+    played: dict[int, tuple[Tensor, Playback]] = {}
+
+    def render(n: int) -> Tensor:
+        played[n] = call(n, _tracing)
+        return played[n][0]
 
     with torch.no_grad():
-        settle(lambda n: call(n, noise)[0], sizes[0])
-        return [(n, call(n, noise)[1]) for n in sizes]
+        settle(render, most)
+    return played
+
+
+def _tracing(number: int, shape: tuple[int, ...]) -> Tensor:
+    """Return the noise of a draw in a traced call, the same for all candidates."""
+    return torch.randn(shape[1:], generator=stream(0, "recording", number)).expand(shape)
 
 
 def _own(in_step: bool, seen: Sequence[tuple[int, tuple[int, ...]]]) -> Draw | None:
@@ -131,45 +141,58 @@ def _own(in_step: bool, seen: Sequence[tuple[int, tuple[int, ...]]]) -> Draw | N
 
 
 def influential(
-    call: PlayedCall, trace: Trace, numbers: Sequence[int], batch_size: int, seed: int, name: str
+    call: PlayedCall, trace: Trace, numbers: Sequence[int], batch_size: int, seed: int, name: str, seen: Tensor | None
 ) -> list[int]:
     """Return the numbers of the draws that change the image.
 
-    Each row of a call has one draw replaced; the last row has none and shows that candidates do not mix.
+    Each row of a call has one draw replaced; the last row has none and shows that candidates do not mix. Rendering is
+    what it costs, so a call has no more rows than that takes, and the traced images serve again.
 
+    Args:
+        call: call of the pipeline.
+        trace: trace of the pipeline.
+        numbers: numbers of the draws in question.
+        batch_size: number of images that a call may render.
+        seed: seed of the noise that replaces a draw.
+        name: name of the pipeline.
+        seen: images of the traced call; None where the networks may give other numbers by now.
     Raises:
         TapeError: the draws do not determine the image, or candidates mix.
         InputError: the images hold NaN.
     """
+    n = min(batch_size, len(numbers) + 1)
+    if not numbers:
+        return []
     with torch.no_grad():
-        before, again = (call(batch_size, _probe(trace, (), seed))[0] for _ in range(2))
+        before = seen if seen is not None and len(seen) == n else call(n, _tracing)[0]
         if bool(before.isnan().any()):
             raise InputError(
                 f"{name} draws images that are not numbers (NaN) from plain Gaussian noise: its numbers overflow in "
                 f"{str(before.dtype).removeprefix('torch.')}. Use dtype bfloat16 or float32."
             )
-        if not torch.equal(before, again):
-            raise TapeError(
-                f"{name} gives two images for the same noise: something other than its Gaussian draws decides the "
-                "image. Use a scheduler whose noise comes from torch.randn."
-            )
         kept: list[int] = []
-        size = max(1, batch_size - 1)
+        size = max(1, n - 1)
         for start in range(0, len(numbers), size):
             some = numbers[start : start + size]
-            after = call(batch_size, _probe(trace, some, seed))[0]
-            if not torch.equal(before[len(some) :], after[len(some) :]):
-                raise TapeError(f"{name} mixes the noise of the images of a batch; use batch_size 1.")
+            after = call(n, _probe(trace, some, seed))[0]
+            # A row without a replaced draw shows both: where it differs, a repeated call tells which of them it is.
+            if n == 1 or not torch.equal(before[len(some) :], after[len(some) :]):
+                if not torch.equal(before, call(n, _tracing)[0]):
+                    raise TapeError(
+                        f"{name} gives two images for the same noise: something other than its Gaussian draws decides "
+                        "the image. Use a scheduler whose noise comes from torch.randn."
+                    )
+                if n > 1:
+                    raise TapeError(f"{name} mixes the noise of the images of a batch; use batch_size 1.")
             kept += [number for row, number in enumerate(some) if not torch.equal(before[row], after[row])]
     return kept
 
 
 def _probe(trace: Trace, numbers: Sequence[int], seed: int) -> DrawSource:
     def source(number: int, shape: tuple[int, ...]) -> Tensor:
-        draw = trace.draws[number]
-        noise = frozen(draw, number, shape, seed)
+        noise = _tracing(number, shape)
         if number in numbers:
-            noise = noise.clone()
+            draw, noise = trace.draws[number], noise.clone()
             row = slice(numbers.index(number) * draw.rows, (numbers.index(number) + 1) * draw.rows)
             other = torch.randn(draw.shape, generator=stream(seed, "probe", number))
             noise[row] = other.reshape(noise[row].shape)

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ _PACKAGES = ("torch", "diffusers", "numpy", "cma", "nevergrad", "pillow", "ray")
 def versions() -> dict[str, str]:
     """Return the versions of zo-dno, Python and the libraries that a result depends on."""
     own = {"zo-dno": __version__, "python": platform.python_version()}
-    return own | {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return own | {name: _version(name) for name in _PACKAGES}
 
 
 def environment() -> dict[str, str]:
@@ -30,6 +31,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [f"{name}: {old.get(name)}, now {new.get(name)}" for name in names if old.get(name) != new.get(name)]
 
 
+_version = cache(importlib.metadata.version)  # which reads a file each time
+
+
+@cache
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

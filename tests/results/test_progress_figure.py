@@ -1,0 +1,52 @@
+"""The figure of a run's progress shows the run's own numbers, and so does the light one that most tests have."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zo_dno
+from tests.support.figures import light_progress_figure
+from tests.support.toys import ToyGenerator
+from zo_dno.results.progress_figure import best_so_far, progress_figure
+
+pytestmark = pytest.mark.real_figure
+OPTIONS = {"queries": 32, "strategy_options": {"population": 8}}
+
+
+def result(seed=0, **options):
+    return zo_dno.optimize(ToyGenerator(), "brightness", "snes", seed=seed, **OPTIONS, **options)
+
+
+def test_it_shows_each_candidate_the_best_so_far_and_best_of_n():
+    run = result(baseline=16)
+    above, below = progress_figure(run, threshold=-3.0).axes
+    points = np.concatenate([scatter.get_offsets() for scatter in above.collections])
+    expected = [(number, query.value) for number, query in enumerate(run.history, 1)]
+    assert sorted(map(tuple, points)) == pytest.approx(expected)
+    best, best_of_n = above.lines
+    assert best.get_ydata() == pytest.approx(best_so_far(run), nan_ok=True)
+    assert best.get_ydata()[-1] == run.best.reward
+    assert best_of_n.get_ydata() == pytest.approx(run.baseline.curve, nan_ok=True)
+    log_prob, threshold = below.lines
+    assert log_prob.get_ydata() == pytest.approx([query.log_prob for query in run.history])
+    assert set(threshold.get_ydata()) == {-3.0}
+    assert above.get_ylabel() == f"brightness / {run.unit}"
+
+
+def test_a_run_leaves_it(tmp_path):
+    result(out=tmp_path / "run")
+    with Image.open(tmp_path / "run" / "progress.png") as picture:
+        assert picture.size == (8 * 130, int(5.4 * 130))
+
+
+def test_equal_runs_have_equal_light_figures_and_others_other_ones():
+    def picture(run, threshold=None):
+        file = io.BytesIO()
+        light_progress_figure(run, threshold).savefig(file, dpi=130)
+        return file.getvalue()
+
+    run = result()
+    assert picture(result()) == picture(run)
+    assert len({picture(run), picture(run, -3.0), picture(result(seed=1)), picture(result(baseline=16))}) == 4
