@@ -1,6 +1,8 @@
 """What all the tests share."""
 
+import copy
 import os
+import shutil
 import signal
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background, and processes begun here inherit it
@@ -9,6 +11,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; two cores are sha
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+_MEMORY = "/dev/shm"  # a fifth of the time of tests that store runs is waiting for the disk
+if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4e9:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
 
 from pathlib import Path
 
@@ -62,13 +67,18 @@ def stable_diffusion_folder(tmp_path_factory) -> Path:
     return folder / "pipeline"
 
 
-@pytest.fixture
-def stable_diffusion(stable_diffusion_folder):
+@pytest.fixture(scope="session")
+def loaded_stable_diffusion(stable_diffusion_folder):
     from diffusers import DiffusionPipeline
 
     pipeline = DiffusionPipeline.from_pretrained(str(stable_diffusion_folder))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+@pytest.fixture
+def stable_diffusion(loaded_stable_diffusion):
+    return copy.deepcopy(loaded_stable_diffusion)
 
 
 @pytest.fixture

@@ -79,10 +79,12 @@ def cluster():
         made = Cluster(initialize_head=True, head_node_args=head)
         made.named = defaultdict(list)
 
-        def add(name, amount):
-            made.named[name].append(made.add_node(**node, num_cpus=4, resources={name: amount}))
+        def need(name, nodes):
+            """Have at least as many nodes of a kind, each with room for the actors of a run."""
+            while len(made.named[name]) < nodes:
+                made.named[name].append(made.add_node(**node, num_cpus=4, resources={name: 3}))
 
-        made.add = add
+        made.need = need
         yield made
         ray.shutdown()
         made.shutdown()
@@ -122,6 +124,8 @@ def run(cluster, here, tmp_path):
     """Run with one actor that renders and three that score, make trouble in its middle, and compare."""
 
     def with_trouble(title, make, **policy):
+        cluster.need("rendering", 1)
+        cluster.need("scoring", 1)
         log = tmp_path / "log"
         takes = Takes(resources={"rendering": 1})
         renderer = GeneratorPool(Large, 1, takes=takes, address=cluster.address)
@@ -152,9 +156,7 @@ def pids(log):
     return sorted({int(line.split()[1]) for line in log.read_text().splitlines()})
 
 
-def test_nothing_happens(run, cluster):
-    cluster.add("rendering", 1)
-    cluster.add("scoring", 3)
+def test_nothing_happens(run):
     run("nothing", lambda: None)
 
 
@@ -176,7 +178,7 @@ def test_an_actor_hangs(run, tmp_path):
 
 
 def test_a_scoring_node_is_lost(run, cluster):
-    cluster.add("scoring", 3)
+    cluster.need("scoring", 2)
 
     def lose():
         cluster.remove_node(cluster.named["scoring"].pop(0), allow_graceful=False)
@@ -185,7 +187,7 @@ def test_a_scoring_node_is_lost(run, cluster):
 
 
 def test_the_rendering_node_that_holds_the_images_is_lost(run, cluster):
-    cluster.add("rendering", 1)
+    cluster.need("rendering", 2)
 
     def lose():
         cluster.remove_node(cluster.named["rendering"].pop(0), allow_graceful=False)

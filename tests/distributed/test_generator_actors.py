@@ -52,8 +52,9 @@ def here():
     return comparable(zo_dno.optimize(Blocks(), "jpeg_smaller", **OPTIONS))
 
 
-@pytest.mark.parametrize("actors", [1, 3])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("actors", "workers"), [(1, 0), (2, 2), *(pytest.param(*more, marks=pytest.mark.slow) for more in ((3, 0), (3, 2)))]
+)
 def test_results_do_not_depend_on_where_images_are_rendered_and_scored(pool, here, actors, workers):
     assert comparable(zo_dno.optimize(pool(Blocks, actors), "jpeg_smaller", workers=workers, **OPTIONS)) == here
 
@@ -70,7 +71,7 @@ def test_the_built_in_model_renders_the_same_in_an_actor(pool):
 def test_only_kept_images_are_fetched(pool, tmp_path, monkeypatch):
     fetched, fetch = [], generators._Remote.fetch
     monkeypatch.setattr(generators._Remote, "fetch", lambda self: fetched.append(self.reference) or fetch(self))
-    result = zo_dno.optimize(pool(Blocks), "jpeg_smaller", keep_images=16, out=tmp_path / "run", **OPTIONS)
+    result = zo_dno.optimize(pool(Blocks, 1), "jpeg_smaller", keep_images=16, out=tmp_path / "run", **OPTIONS)
     kept = len(list((tmp_path / "run" / "images").glob("*.png")))
     assert len(set(fetched)) == kept < result.queries / 2
 
@@ -84,7 +85,7 @@ def test_a_generator_that_dies_is_replaced_and_nothing_is_lost(pool, here, tmp_p
         (tmp_path / "begun").touch()
         return mark.exists() and not died
 
-    assert comparable(zo_dno.optimize(pool(partial(Blocks, once)), "jpeg_smaller", **OPTIONS)) == here
+    assert comparable(zo_dno.optimize(pool(partial(Blocks, once), 1), "jpeg_smaller", **OPTIONS)) == here
     assert (tmp_path / "died").exists()
 
 
@@ -100,12 +101,21 @@ def test_an_exception_of_a_generator_is_raised_by_the_caller(pool):
             return super().__call__(z).float()
 
     with pytest.raises(InputError, match=r"generator must return 4 images .* got torch.float32"):
-        zo_dno.optimize(pool(Wrong), "jpeg_smaller", **OPTIONS)
+        zo_dno.optimize(pool(Wrong, 1), "jpeg_smaller", **OPTIONS)
 
 
-def test_a_model_that_is_not_there_is_named():
+def refused():
+    raise InputError("model 'no/such' could not be loaded: it is not there")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [refused, pytest.param(partial(zo_dno.DiffusersGenerator, "no/such", "a prompt"), marks=pytest.mark.slow)],
+    ids=["any generator", "diffusers"],
+)
+def test_a_model_that_is_not_there_is_named(make):
     with pytest.raises(InputError, match="model 'no/such' could not be loaded"):
-        GeneratorPool(partial(zo_dno.DiffusersGenerator, "no/such", "a prompt"), 1)
+        GeneratorPool(make, 1)
 
 
 def test_bad_number_of_generators():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import zo_dno
-from tests.support.play import BRIEF_FIT, NAMES, TURBO, WHITE_BOX, load, play, same_candidates
+from tests.support.play import NAMES, WHITE_BOX, fit_briefly, load, play, same_candidates
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.noise.space import NoiseLayout
@@ -136,7 +136,7 @@ PAIRS = [
 @pytest.mark.parametrize(("space", "strategy"), PAIRS)
 def test_every_strategy_searches_every_space(space, strategy, monkeypatch):
     """The same twice, with missing scores and ties, from the same first noise; and as before after a snapshot."""
-    monkeypatch.setattr(TURBO, BRIEF_FIT)
+    fit_briefly(monkeypatch)
 
     def holes(z):
         scores = first_half(z).mul(0.5).round()

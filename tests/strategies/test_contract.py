@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.play import BRIEF_FIT, NAMES, TURBO, WHITE_BOX, load, make, play
+from tests.support.play import NAMES, WHITE_BOX, fit_briefly, load, make, play
 from zo_dno.errors import AskTellError, InputError
 from zo_dno.rng import stream
 from zo_dno.strategy import Strategy
@@ -43,7 +43,7 @@ from tests.strategies.test_contract import digest
 torch.set_num_threads(1)
 classes = [load(name) for name in NAMES]
 assert not {"cma", "nevergrad", "ray", "diffusers"} & set(sys.modules), "importing strategies must be light"
-sys.modules["zo_dno.strategies.turbo"]._FIT_STEPS = BRIEF_FIT
+vars(sys.modules["zo_dno.strategies.turbo"]).update(BRIEF_FIT)
 for name in sys.argv[1:]:
     print(name, digest(name))
 """
@@ -51,7 +51,7 @@ for name in sys.argv[1:]:
 
 @pytest.fixture(autouse=True)
 def brief_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TURBO, BRIEF_FIT)
+    fit_briefly(monkeypatch)
 
 
 def digest(name: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.play import BRIEF_FIT, NAMES, TURBO, make, play, shifted_sphere
+from tests.support.play import NAMES, fit_briefly, make, play, shifted_sphere
 
 GOLDEN = Path(__file__).parent / "golden" / "shifted_sphere.json"
 RELATIVE = 1e-3  # sums in another order (BLAS, numpy) may change the last digits and with them a rank
@@ -25,7 +25,7 @@ def test_curve_is_the_recorded_one(name: str) -> None:
 
 
 def test_turbo_gains_as_much_with_brief_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TURBO, BRIEF_FIT)
+    fit_briefly(monkeypatch)
     monkeypatch.setattr("zo_dno.strategies.turbo._POINTS", 300)
     check("turbo", curve_of("turbo"), json.loads(GOLDEN.read_text()))
 
