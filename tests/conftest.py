@@ -11,9 +11,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; two cores are sha
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-_MEMORY = "/dev/shm"  # a fifth of the time of tests that store runs is waiting for the disk
-if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4e9:
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
 
 from pathlib import Path
 
@@ -25,6 +22,9 @@ from tests.support.toys import ToyGenerator
 
 pytest_plugins = ["tests.support.cost", "tests.support.figures"]
 torch.set_num_threads(1)
+_MEMORY = "/dev/shm"  # tests that store runs wait for the disk in a fifth of their time
+if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4e9:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
