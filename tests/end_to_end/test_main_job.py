@@ -1,8 +1,5 @@
 """The main job on the built-in model, small."""
 
-import re
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -14,7 +11,6 @@ from zo_dno.scenes.grammar import parse
 from zo_dno.scenes.judge import Judge
 
 PROMPT = "mountains at day, cloudy, with a house"
-README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +67,3 @@ def test_a_negative_prompt_needs_guidance():
     few = {"steps": 2, "batch_size": 1}
     guided = zo_dno.DiffusersGenerator.builtin(PROMPT, negative_prompt="city at day", guidance_scale=1.25, **few)
     assert guided.nfe == 2 * zo_dno.DiffusersGenerator.builtin(PROMPT, **few).nfe
-
-
-@pytest.mark.slow
-def test_the_readmes_python_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(code) == 2
-    names: dict = {}
-    for block in code:
-        exec(block, names)
-    assert names["result"].best.reward > names["result"].first.reward
-    assert Path("runs/first/result.json").exists()
-    assert len(names["warm"]([names["result"].best_image], [PROMPT])) == 1

@@ -167,12 +167,11 @@ def test_a_pipeline_in_half_precision_is_climbed_through_as_well(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dno", "hybrid1", "hybrid2"])
-def test_the_built_in_model_in_half_precision_is_climbed_through_as_well(name):
-    options = {"dno": {"lr": 0.2}}.get(name, {"population": 4})
-    result = zo_dno.optimize(builtin(dtype="float16"), "brightness", name, queries=16, strategy_options=options)
-    own = [query.value for query in result.history if not query.perturbed]
-    assert max(own) > own[0]
+def test_the_built_in_model_in_half_precision_is_climbed_through_as_well():
+    """By the strategy that needs the fewest images, since each takes seconds."""
+    generator = builtin(dtype="float16", batch_size=1)
+    result = zo_dno.optimize(generator, "brightness", "dno", queries=4, strategy_options={"lr": 0.2})
+    assert result.best.reward > result.first.reward
 
 
 @pytest.mark.parametrize("name", ["hybrid1", "hybrid2"])
