@@ -6,6 +6,7 @@ import sys
 MODULES = (
     "regularizer",
     "throughput",
+    "startup",
     "ask_tell",
     "best_of_n",
     "ledger",

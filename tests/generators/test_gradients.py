@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch.overrides import _get_current_function_mode
 
 import zo_dno
@@ -121,14 +122,17 @@ def test_a_cotangent_that_is_missing_is_a_gradient_that_is():
     assert bool(generator.vjp(noise(generator), lambda x: x * torch.nan).isnan().all())
 
 
-@pytest.mark.parametrize("reward", [Brightness(), Darkness(), Contrast(), Saturation(), PromptMatch()])
-def test_a_differentiable_reward_is_the_reward_of_the_displayed_image(reward):
-    from PIL import Image
-
+@pytest.fixture(scope="module")
+def scenes():
+    """Return the same two images as floats and as displayed."""
     generator = DiffusersGenerator.builtin(PROMPT, steps=2, batch_size=2)
     z = noise(generator)
-    images = generator.render(z).detach()
-    shown = [Image.fromarray(image.numpy()) for image in generator(z)]
+    return generator.render(z).detach(), [Image.fromarray(image.numpy()) for image in generator(z)]
+
+
+@pytest.mark.parametrize("reward", [Brightness(), Darkness(), Contrast(), Saturation(), PromptMatch()])
+def test_a_differentiable_reward_is_the_reward_of_the_displayed_image(reward, scenes):
+    images, shown = scenes[0].clone(), scenes[1]
     found = reward.differentiable(images.requires_grad_(), [PROMPT] * 2)
     assert found.tolist() == pytest.approx(reward(shown, [PROMPT] * 2), abs=4e-3)
     found.sum().backward()

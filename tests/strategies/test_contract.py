@@ -20,7 +20,7 @@ from zo_dno.testing.search import holes, with_model
 from zo_dno.testing.strategy_laws import MakeStrategy
 from zo_dno.types import Candidates
 
-few = settings(max_examples=5, deadline=None, derandomize=True)
+few = settings(max_examples=3, deadline=None, derandomize=True)
 every = pytest.mark.parametrize("name", NAMES)
 AROUND_THE_START = {"zo_sgd", "openai_es", "pgpe"}  # their first candidates depend on each other
 ON_THE_SHELL = {
