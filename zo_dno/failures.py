@@ -41,6 +41,8 @@ _PERMANENT = {
     "TooManyRedirects",
 }
 _NEVER_ARRIVED = {"ConnectError", "ConnectionRefusedError", "NewConnectionError", "gaierror", "ConnectTimeout"}
+_LONGEST = 2000  # characters of a message
+LONGEST_KIND = 80
 _QUERY_OF_URL = re.compile(r"(https?://)(?:[^\s/@'\"]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?")
 
 
@@ -75,18 +77,39 @@ def failure_of(error: BaseException) -> Failure:
     """Classify an exception of a reward: by HTTP status, by kind of network error, else as permanent."""
     if isinstance(error, CallError):
         return error.failure
+    try:
+        return _classified(error)
+    except Exception:  # an exception whose own attributes raise some
+        return Failure(kind_of(error), kind_of(error), transient=False, billed=True)
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the name of an exception's class, shortened if it is very long."""
+    return one_line(type(error).__name__, LONGEST_KIND)
+
+
+def text_of(error: BaseException) -> str:
+    """Return an exception's class and its text in one line, even if the text cannot be made."""
+    try:
+        text = str(error)
+    except Exception as other:
+        text = f"its text could not be made: {kind_of(other)}"
+    return one_line(f"{kind_of(error)}: {text}" if text else kind_of(error))
+
+
+def _classified(error: BaseException) -> Failure:
     response = getattr(error, "response", None)
     status = _status(error, response)
     if status is not None:
         reason = getattr(response, "reason_phrase", None) or getattr(error, "reason", None) or ""
         return Failure(
             kind=f"HTTP {status}",
-            message=f"HTTP {status} {reason}".strip(),
+            message=one_line(f"HTTP {status} {reason}"),
             transient=status in _TRANSIENT,
             billed=status in _BILLED,
             retry_after=_retry_after(getattr(response, "headers", None) or getattr(error, "headers", None)),
         )
-    message = one_line(f"{type(error).__name__}: {error}")
+    message = text_of(error)
     names = {cls.__name__ for cls in type(error).__mro__}
     from_network = type(error).__module__.split(".")[0] in _NETWORK_LIBRARIES
     if names & _PERMANENT:
@@ -98,7 +121,7 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, ConnectionError) or "gaierror" in names or (from_network and isinstance(error, Exception)):
         kind = "unreadable response" if any("Decod" in name for name in names) else "connection"
         return Failure(kind, message, transient=True, billed=not names & _NEVER_ARRIVED)
-    return Failure(type(error).__name__, message, transient=False, billed=True)
+    return Failure(kind_of(error), message, transient=False, billed=True)
 
 
 def too_late(seconds: float | None) -> Failure:
@@ -106,9 +129,18 @@ def too_late(seconds: float | None) -> Failure:
     return Failure("timeout", f"no response within {seconds:g} s", transient=True, billed=True)
 
 
-def one_line(text: str) -> str:
-    """Join a message's lines, and remove passwords and query strings from its URLs."""
-    return _QUERY_OF_URL.sub(r"\1\2", " ".join(text.split()))
+def one_line(text: str, longest: int = _LONGEST) -> str:
+    """Make a text of others safe to store and to show.
+
+    Its lines are joined, control characters and passwords and query strings of URLs are removed, and it is cut at
+    `longest` characters.
+    """
+    beginning = text[: 4 * longest]  # what follows is not looked at: a server may send gigabytes
+    shown = " ".join("".join(c if c.isprintable() else " " for c in beginning).split())
+    shown = _QUERY_OF_URL.sub(r"\1\2", shown)
+    if len(shown) <= longest and len(text) == len(beginning):
+        return shown
+    return f"{shown[:longest]}... ({len(text)} characters)"
 
 
 def _status(error: BaseException, response: Any) -> int | None:

@@ -146,6 +146,11 @@ class RewardActors:
             return Failure(error.kind, one_line(str(error)), transient=not error.hopeless, billed=True)
         except Exception as error:
             return failure_of(error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return failure_of(error)
 
 
 class Pools:
@@ -184,7 +189,10 @@ class _RewardActor:
         """Return once the actor has started."""
 
     def call(self, prompts: Sequence[str], keys: Sequence[str], *images: "np.ndarray") -> list[Score] | Failure:
-        return call(self._reward, images, prompts, keys)
+        try:
+            return call(self._reward, images, prompts, keys)
+        except KeyboardInterrupt as error:  # the reward's own: nobody presses Ctrl-C in an actor
+            return failure_of(error)
 
 
 class _AsyncRewardActor:

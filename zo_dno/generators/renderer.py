@@ -1,9 +1,12 @@
 """Renderers: the images of blocks of noise, rendered here or in a thread."""
 
 import time
+from asyncio import CancelledError
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from zo_dno.errors import InputError
+from zo_dno.failures import text_of
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pixels import NoImageError, bytes_of, render_floats
 from zo_dno.storage.images import checked_images, image_hash
@@ -91,6 +94,8 @@ def render_images(generator: "Generator", z: "Tensor", image_noise: "Tensor | No
     except NoImageError as error:
         images, reasons = error.images, error.reasons
         images[list(reasons)] = 0
+    except (SystemExit, GeneratorExit, CancelledError) as error:  # they would end the run, or its actor, without a word
+        raise InputError(f"generator must return images or raise an Exception; it raised {text_of(error)}.") from error
     return [
         Rendered(image_hash(image), image, no_image=reasons.get(row, ""))
         for row, image in enumerate(checked_images(images, len(z)))

@@ -1,12 +1,14 @@
 """One call of a reward: images and prompts in, one score per image out, or the failure."""
 
+import asyncio
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from zo_dno.failures import CallError, Failure, failure_of, one_line
+from zo_dno.failures import LONGEST_KIND, CallError, Failure, failure_of, one_line
 from zo_dno.types import Score
 
 if TYPE_CHECKING:
@@ -15,28 +17,45 @@ if TYPE_CHECKING:
 
     from zo_dno.reward import Reward
 
+_LONGEST_RAW = 100_000  # characters of a raw response
+
 
 def call(
     reward: "Reward", images: "Sequence[np.ndarray]", prompts: Sequence[str], keys: Sequence[str] = ()
 ) -> list[Score] | Failure:
-    """Score images (H, W, 3) uint8. An exception of the reward is returned as a failure, never raised."""
+    """Score images (H, W, 3) uint8. An exception of the reward is returned as a failure, never raised.
+
+    Raises:
+        KeyboardInterrupt: raised in the main thread, where it is Ctrl-C.
+    """
     started = time.perf_counter()
     try:
         values = reward(pictures(images), prompts, *([keys] if reward.takes_keys else ()))
         return _checked(values, reward.range, len(images), started)
-    except Exception as error:  # a reward is third-party code: its failure costs these queries, never the run
+    except BaseException as error:  # a reward is third-party code: its failure costs these queries, never the run
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise
         return failure_of(error)
 
 
 async def call_async(
     reward: "Reward", images: "Sequence[np.ndarray]", prompts: Sequence[str], keys: Sequence[str] = ()
 ) -> list[Score] | Failure:
-    """Score images as `call` does, by a reward whose `__call__` is a coroutine function."""
+    """Score images as `call` does, by a reward whose `__call__` is a coroutine function.
+
+    Raises:
+        CancelledError: this task itself is being cancelled, as opposed to one that the reward waits for.
+    """
     started = time.perf_counter()
     try:
         values: Any = await reward(pictures(images), prompts, *([keys] if reward.takes_keys else ()))  # type: ignore[misc]
         return _checked(values, reward.range, len(images), started)
-    except (Exception, SystemExit) as error:  # SystemExit would end the event loop, and the run would wait for ever
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return failure_of(error)
+    except BaseException as error:  # SystemExit, for instance, would end the event loop
         return failure_of(error)
 
 
@@ -60,7 +79,7 @@ def _score(value: Any, valid: tuple[float, float]) -> Score:
     score = _with_finite_details(value) if isinstance(value, Score) else Score(float(value))
     (low, high), missing = valid, _missing_with(score)
     if score.missing:
-        return missing(score.kind or "NaN", one_line(score.error or "the reward returned NaN"))
+        return missing(one_line(score.kind or "NaN", LONGEST_KIND), one_line(score.error or "the reward returned NaN"))
     if not math.isfinite(score.value):
         return missing("not finite", f"the reward returned {score.value}, outside {low} to {high}")
     if not low <= score.value <= high:
@@ -69,14 +88,18 @@ def _score(value: Any, valid: tuple[float, float]) -> Score:
 
 
 def _with_finite_details(score: Score) -> Score:
-    """Drop components and a spread that are not finite; a detail that is no number fails the call."""
+    """Drop components and a spread that are not finite, and the end of a very long raw response.
+
+    A detail that is no number fails the call.
+    """
     components = score.components and {
         str(name): float(value) for name, value in score.components.items() if math.isfinite(value)
     }
     spread = None if score.spread is None or not math.isfinite(score.spread) else float(score.spread)
     if not 0 <= score.reward_violation < math.inf:
         raise ValueError(f"reward_violation must be at least 0 and finite; got {score.reward_violation}")
-    return replace(score, components=components, spread=spread)
+    raw = score.raw and str(score.raw)[:_LONGEST_RAW]
+    return replace(score, components=components, spread=spread, raw=raw)
 
 
 def _missing_with(score: Score) -> Callable[[str, str], Score]:

@@ -7,22 +7,33 @@ clean-up of coroutines as well.
 import asyncio
 import concurrent.futures
 import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from zo_dno.failures import text_of
+
+log = logging.getLogger(__name__)
 T = TypeVar("T")
+_RESPONDS = 30.0  # seconds within which the loop must run a callback, or somebody's code blocks it
+_ENDS = 5.0  # seconds for cancelled coroutines to end; those that go on are abandoned
 
 
 class EventLoopThread(Generic[T]):
-    """Runs coroutines and collects what they return, in the order in which they finish."""
+    """Runs coroutines and collects what they return, in the order in which they finish.
 
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+    Args:
+        on_silence: Function that is called with the seconds for which nothing has finished, now and then.
+    """
+
+    def __init__(self, on_silence: Callable[[float], None] = lambda seconds: None) -> None:
+        self._loop, self._on_silence = asyncio.new_event_loop(), on_silence
         self._done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="zo-dno event loop", daemon=True)
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, name="zo-dno event loop", daemon=True)
         self._thread.start()
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> None:
@@ -37,7 +48,7 @@ class EventLoopThread(Generic[T]):
         """Wait until at least one coroutine has finished, and return what all that have finished returned."""
         found: list[T] = []
         while not found or not self._done.empty():
-            one = self._done.get()
+            one = self._next()
             if isinstance(one, BaseException):
                 for other in found:  # returned by the next call
                     self._done.put(other)
@@ -53,13 +64,53 @@ class EventLoopThread(Generic[T]):
         """Run a coroutine, and return what it returns."""
         return self.submit(coroutine).result()
 
-    def close(self) -> None:
-        """Cancel the coroutines in flight and end the thread."""
+    def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
+        """Cancel the coroutines in flight and end the thread.
+
+        Args:
+            last: Coroutine to run before that. Neither it nor a coroutine that ignores its cancellation, nor one that
+                blocks the loop, is waited for longer than some seconds.
+        """
+        for coroutine in (*([last] if last is not None else ()), self._cancel()):
+            try:
+                self.submit(coroutine).result(timeout=2 * _ENDS)
+            except Exception as error:
+                log.warning("calls did not end in order: %s", text_of(error))
+        self._closing = True
         with contextlib.suppress(RuntimeError):
-            self.run(self._cancel())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=_ENDS)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    def _serve(self) -> None:
+        """Run the loop until it is closed, whatever the code of others that runs on it does to it."""
+        while not self._closing:
+            try:
+                self._loop.run_forever()
+            except BaseException as error:  # of a task that a reward began on its own
+                log.warning("a task of the reward's own ended with %s", text_of(error))
+
+    def _next(self) -> T | BaseException:
+        """Wait for the next value, and say what is wrong if none comes because the loop is blocked."""
+        asked, warned, silent = threading.Event(), False, 0.0
+        asked.set()
+        while True:
+            try:
+                return self._done.get(timeout=_RESPONDS)
+            except queue.Empty:
+                silent += _RESPONDS
+            if asked.is_set():
+                asked.clear()
+                self._loop.call_soon_threadsafe(asked.set)
+                self._on_silence(silent)
+            elif not warned:
+                warned = True
+                log.warning(
+                    "a reward's coroutine has blocked its event loop for %.0f s, so no timeout can work: it must await "
+                    "what takes long. A plain function may block, as it is called in a thread.",
+                    _RESPONDS,
+                )
 
     def _begin(self, coroutine: Coroutine[Any, Any, T]) -> None:
         task = self._loop.create_task(self._collect(coroutine))
@@ -69,14 +120,17 @@ class EventLoopThread(Generic[T]):
     async def _collect(self, coroutine: Coroutine[Any, Any, T]) -> None:
         try:
             self._done.put(await coroutine)
-        except Exception as error:
+        except BaseException as error:  # whatever it is, somebody waits for it
             self._done.put(error)
 
     async def _cancel(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        if others:
+            _, going_on = await asyncio.wait(others, timeout=_ENDS)
+            if going_on:
+                log.warning("%d calls ignore that they were cancelled; they are abandoned", len(going_on))
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
@@ -93,7 +147,7 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
         try:
             result = function(*arguments)
         except BaseException as raised:  # SystemExit too, or the future would never be settled
-            error = RuntimeError(f"{type(raised).__name__}: {raised}")
+            error = RuntimeError(text_of(raised))
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(settle, result, error)
 

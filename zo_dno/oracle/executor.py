@@ -1,6 +1,7 @@
 """The executor of requests: retries, deadlines and rate limits of calls, in this thread, on an event loop or remote."""
 
 import asyncio
+import logging
 import random
 import signal
 import threading
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zo_dno.reward import Reward
+
+log = logging.getLogger(__name__)
+_SAYS_SO = 300.0  # seconds between two notes that calls do not return
 
 
 class RemoteReward(Protocol):
@@ -89,7 +93,8 @@ class Executor:
         self._reward, self._policy, self._remote = reward, policy, remote
         self._jitter = random.Random(stream_seed(seed, "jitter"))
         plain = policy.plain and not reward.is_async and remote is None
-        self._loop: EventLoopThread[Request | None] | None = None if plain else EventLoopThread()
+        self._loop: EventLoopThread[Request | None] | None = None if plain else EventLoopThread(self._say_waiting)
+        self._in_flight, self._closing = 0, False
         self._limits = [] if plain else _limits(policy)
         self._finished: list[Request | None] = []
         self._interrupted = False
@@ -112,6 +117,7 @@ class Executor:
     def start(self, request: Request) -> None:
         """Start a request."""
         if self._loop is not None:
+            self._in_flight += 1
             self._loop.start(self._execute(request))
             return
         try:
@@ -168,6 +174,7 @@ class Executor:
         """Wait until a request finishes or `wake` is called, and return the requests that have finished."""
         if self._loop is not None:
             done = self._loop.finished()
+            self._in_flight -= sum(request is not None for request in done)
         else:
             interrupted, self._interrupted = self._interrupted, False
             if interrupted:
@@ -177,10 +184,19 @@ class Executor:
 
     def close(self) -> None:
         """Cancel the requests in flight, and close the reward and the event loop."""
+        self._closing = True
         if self._loop is not None:
-            if self._reward.is_async and self._remote is None:
-                self._loop.run(self._reward.aclose())
-            self._loop.close()
+            here = self._reward.is_async and self._remote is None
+            self._loop.close(self._reward.aclose() if here else None)
+
+    def _say_waiting(self, seconds: float) -> None:
+        """Say what the run waits for, unless it is for people."""
+        if self._in_flight and not self._reward.keeps_answers and seconds % _SAYS_SO == 0:
+            log.warning(
+                "%d calls of %r have not returned for %.0f s. %s",
+                *(self._in_flight, self._reward.name, seconds),
+                "They have no timeout; --timeout sets one." if self._policy.timeout is None else "",
+            )
 
     async def _execute(self, request: Request) -> Request:
         try:
@@ -196,6 +212,11 @@ class Executor:
         except TimeoutError:
             message = f"no response within the deadline of {self._policy.deadline:g} s"
             request.failures.append(Failure("timeout", message, transient=True, billed=True))
+        except asyncio.CancelledError:
+            if self._closing:
+                raise
+            message = "the reward cancelled the task of its own call"
+            request.failures.append(Failure("CancelledError", message, transient=False, billed=True))
         return request
 
     def _call_here(self, request: Request) -> list[Score] | Failure:
@@ -206,15 +227,23 @@ class Executor:
     async def _one_call(self, request: Request) -> list[Score] | Failure:
         if self._remote is not None:
             return await self._remote.call(request.images, request.prompts, request.keys, self._policy.timeout)
+        task = asyncio.ensure_future(self._call_there(request))  # it may cancel itself, or ignore that it is cancelled
         try:
-            async with asyncio.timeout(self._policy.timeout):
-                if self._reward.is_async:
-                    return await call_async(self._reward, await _local(request.images), request.prompts, request.keys)
-                return await in_thread(call, self._reward, await _local(request.images), request.prompts, request.keys)
-        except TimeoutError:
+            await asyncio.wait([task], timeout=self._policy.timeout)
+        finally:
+            task.cancel()
+        if not task.done():
             return too_late(self._policy.timeout)
-        except Exception as error:  # a reward that ends its thread
+        try:
+            return task.result()
+        except (Exception, asyncio.CancelledError) as error:
             return failure_of(error)
+
+    async def _call_there(self, request: Request) -> list[Score] | Failure:
+        images = await _local(request.images)
+        if self._reward.is_async:
+            return await call_async(self._reward, images, request.prompts, request.keys)
+        return await in_thread(call, self._reward, images, request.prompts, request.keys)
 
     def _attempts(self) -> Any:
         """Iterate over a request's calls, with the waits between them; works in `for` and in `async for`."""

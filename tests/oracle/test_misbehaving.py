@@ -1,0 +1,282 @@
+"""Rewards that misbehave: each costs its own queries, with a reason in one short line, and nothing ever hangs."""
+
+import _thread
+import asyncio
+import contextlib
+import math
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import zo_dno
+from zo_dno.call_policy import CallPolicy
+from zo_dno.distributed.reward_actors import RewardActors
+from zo_dno.oracle import event_loop
+from zo_dno.oracle.oracle import Oracle
+from zo_dno.storage.images import image_hash
+from zo_dno.types import Query
+
+HANGS = 120  # seconds after which a test gives up waiting, however busy the machine is
+THREADS = {"in_flight": 2, "timeout": 30, "attempts": 1}
+SHORT = {**THREADS, "timeout": 0.3}
+
+
+class OwnExit(BaseException):
+    """Neither an Exception nor one that Python knows."""
+
+
+class UnspeakableError(Exception):
+    """Cannot be turned into a text."""
+
+    def __str__(self):
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+class TrapError(Exception):
+    """Raises when it is looked at."""
+
+    @property
+    def response(self):
+        raise OSError("trap")
+
+
+class Heavy:
+    """Ends the program when it is used as a number."""
+
+    def __float__(self):
+        sys.exit(4)
+
+
+class Uncountable(list):
+    def __len__(self):
+        raise OwnExit
+
+
+def raising(make):
+    def reward(images, prompts):
+        raise make()
+
+    return reward
+
+
+def returning(make):
+    return lambda images, prompts: make(len(images))
+
+
+def deep(images, prompts):
+    return deep(images, prompts)
+
+
+def nested_loop(images, prompts):
+    return asyncio.run(asyncio.sleep(0, "no list"))
+
+
+def interrupts_the_main_thread_of_its_mind(images, prompts):
+    raise KeyboardInterrupt("mine")
+
+
+HUGE = "x" * 5_000_000
+SYNC = {
+    "base exception": (raising(OwnExit), "OwnExit"),
+    "exit": (raising(lambda: SystemExit(3)), "SystemExit"),
+    "sys.exit": (lambda images, prompts: sys.exit(3), "SystemExit"),
+    "thread exit": (lambda images, prompts: _thread.exit(), "SystemExit"),
+    "interrupt": (interrupts_the_main_thread_of_its_mind, "KeyboardInterrupt"),
+    "generator exit": (raising(GeneratorExit), "GeneratorExit"),
+    "cancelled": (raising(asyncio.CancelledError), "CancelledError"),
+    "stop iteration": (raising(StopIteration), "StopIteration"),
+    "stop asynchronous iteration": (raising(StopAsyncIteration), "StopAsyncIteration"),
+    "group": (raising(lambda: BaseExceptionGroup("many", [OwnExit(), ValueError()])), "BaseExceptionGroup"),
+    "no text": (raising(UnspeakableError), "UnspeakableError"),
+    "trap": (raising(TrapError), "TrapError"),
+    "huge text": (raising(lambda: ValueError(HUGE)), "ValueError"),
+    "huge name": (raising(lambda: type("E" * 100_000, (Exception,), {})()), "E" * 80),
+    "control characters": (raising(lambda: ValueError("\x1b]52;c;cm0=\x07\x1b[2J\r\n\x00bad\u202e")), "ValueError"),
+    "recursion": (deep, "RecursionError"),
+    "memory": (raising(MemoryError), "MemoryError"),
+    "loop inside": (nested_loop, None),
+    "none": (returning(lambda n: None), "TypeError"),
+    "a number": (returning(lambda n: 3.0), "TypeError"),
+    "a text": (returning(lambda n: "high"), "wrong count"),
+    "texts": (returning(lambda n: ["high"] * n), "ValueError"),
+    "complex": (returning(lambda n: [1j] * n), "TypeError"),
+    "dicts": (returning(lambda n: [{}] * n), "TypeError"),
+    "too many": (returning(lambda n: [1.0] * (n + 1)), "wrong count"),
+    "too few": (returning(lambda n: []), "wrong count"),
+    "an iterator": (returning(lambda n: iter([1.0] * n)), "TypeError"),
+    "not a number": (returning(lambda n: [math.nan] * n), "NaN"),
+    "infinite": (returning(lambda n: [math.inf] * n), "not finite"),
+    "huge integer": (returning(lambda n: [10**400] * n), "OverflowError"),
+    "exit as a number": (returning(lambda n: [Heavy()] * n), "SystemExit"),
+    "uncountable": (returning(lambda n: Uncountable([1.0] * n)), "OwnExit"),
+    "huge reason": (returning(lambda n: [zo_dno.Score(math.nan, error=HUGE, kind=HUGE)] * n), None),
+    "unknown violation": (
+        returning(lambda n: [zo_dno.Score(1.0, reward_violation=math.nan)] * n),
+        "ValueError",
+    ),
+}
+
+
+async def waits_for_a_cancelled_task(images, prompts):
+    inner = asyncio.ensure_future(asyncio.sleep(9))
+    inner.cancel()
+    await inner
+
+
+async def cancels_itself(images, prompts):
+    asyncio.current_task().cancel()
+    await asyncio.sleep(0)
+
+
+async def cancels_all(images, prompts):
+    for task in asyncio.all_tasks():
+        task.cancel()
+    await asyncio.sleep(0)
+
+
+async def stops_the_loop(images, prompts):
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0)
+    return [1.0] * len(images)
+
+
+async def begins_a_task_that_exits(images, prompts):
+    async def leave():
+        sys.exit(5)
+
+    task = asyncio.ensure_future(leave())
+    await asyncio.wait([task])
+    return [2.0] * len(images)
+
+
+async def exits(images, prompts):
+    sys.exit(6)
+
+
+async def interrupts(images, prompts):
+    raise KeyboardInterrupt
+
+
+async def own(images, prompts):
+    raise OwnExit
+
+
+ASYNC = {
+    "waits for a cancelled task": (waits_for_a_cancelled_task, "CancelledError"),
+    "cancels itself": (cancels_itself, "CancelledError"),
+    "cancels all": (cancels_all, "CancelledError"),
+    "stops the loop": (stops_the_loop, 1.0),
+    "begins a task that exits": (begins_a_task_that_exits, 2.0),
+    "exits": (exits, "SystemExit"),
+    "interrupts": (interrupts, "KeyboardInterrupt"),
+    "base exception": (own, "OwnExit"),
+}
+
+
+async def ignores_cancellation(images, prompts):
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+
+async def never_returns(images, prompts):
+    await asyncio.get_running_loop().create_future()
+
+
+def endless(images, prompts):
+    while True:
+        time.sleep(0.05)
+
+
+def reward_of(function):
+    """A reward of its own class, which plain functions become as well."""
+    return zo_dno.make_reward(function)
+
+
+def asked(reward, remote=None, **policy):
+    """Ask about four images in a thread, which can be given up."""
+    images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
+    queries = [Query(i, image, image_hash(image), "p") for i, image in enumerate(images)]
+    responses = []
+
+    def ask():
+        oracle = Oracle(reward, CallPolicy(**policy), remote=remote)
+        try:
+            responses.extend(oracle.ask(queries))
+        finally:
+            oracle.close()
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(HANGS)
+    assert not thread.is_alive(), "it hangs"
+    assert len(responses) == 4
+    return [response.score for response in responses]
+
+
+def check(scores, expected):
+    for score in scores:
+        if isinstance(expected, float):
+            assert score.value == expected
+            continue
+        assert score.missing
+        assert expected is None or score.kind.startswith(expected)
+        for text in (score.kind, score.error):
+            assert len(text) < 2100
+            assert text.isprintable()
+
+
+@pytest.mark.parametrize("name", SYNC)
+def test_in_this_thread(name):
+    check(asked(reward_of(SYNC[name][0]), attempts=1), SYNC[name][1])
+
+
+@pytest.mark.parametrize("name", SYNC)
+def test_in_threads(name):
+    check(asked(reward_of(SYNC[name][0]), **THREADS), SYNC[name][1])
+
+
+@pytest.mark.parametrize("name", ASYNC)
+def test_on_the_event_loop(name):
+    check(asked(reward_of(ASYNC[name][0]), **THREADS), ASYNC[name][1])
+
+
+@pytest.mark.parametrize("reward", [ignores_cancellation, never_returns, endless])
+def test_what_does_not_return_is_given_up_at_its_timeout(reward, monkeypatch):
+    monkeypatch.setattr(event_loop, "_ENDS", 0.2)
+    check(asked(reward_of(reward), **SHORT), "timeout")
+
+
+def test_ctrl_c_in_the_main_thread_is_no_failure(toy):
+    """A plain reward is called there, where its own KeyboardInterrupt cannot be told from the user's."""
+    with pytest.raises(zo_dno.ZoDnoError, match="The run ended before its first query was answered"):
+        zo_dno.optimize(toy, interrupts_the_main_thread_of_its_mind, queries=8)
+
+
+def test_a_run_ends_with_what_was_scored(toy):
+    def picky(images, prompts):
+        if float(np.asarray(images[0]).mean()) > 128:
+            sys.exit(3)
+        return [float(np.asarray(image).mean()) for image in images]
+
+    result = zo_dno.optimize(toy, picky, "random_search", queries=32, policy={"breaker": 0})
+    assert 0 < result.failed_queries < 32
+    assert {row.kind for row in result.history if row.value is None} == {"SystemExit"}
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("name", [*SYNC, *(f"async {name}" for name in ASYNC)])
+def test_in_workers(name):
+    function, expected = ASYNC[name[6:]] if name.startswith("async ") else SYNC[name]
+    reward = reward_of(function)
+    pool = RewardActors(reward, 1)
+    try:
+        check(asked(reward, pool, **THREADS), expected)
+    finally:
+        pool.close()
