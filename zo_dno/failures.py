@@ -129,6 +129,11 @@ def too_late(seconds: float | None) -> Failure:
     return Failure("timeout", f"no response within {seconds:g} s", transient=True, billed=True)
 
 
+def printable(text: str) -> str:
+    """Replace control characters, and those that turn the direction of writing, by spaces; line ends stay."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
 def one_line(text: str, longest: int = _LONGEST) -> str:
     """Make a text of others safe to store and to show.
 
@@ -136,7 +141,7 @@ def one_line(text: str, longest: int = _LONGEST) -> str:
     `longest` characters.
     """
     beginning = text[: 4 * longest]  # what follows is not looked at: a server may send gigabytes
-    shown = " ".join("".join(c if c.isprintable() else " " for c in beginning).split())
+    shown = " ".join(printable(" ".join(beginning.split())).split())
     shown = _QUERY_OF_URL.sub(r"\1\2", shown)
     if len(shown) <= longest and len(text) == len(beginning):
         return shown

@@ -11,58 +11,6 @@ import pytest
 import torch
 import yaml
 
-from zo_dno.ui.cli import main as cli
-
-REWARD = """
-import time
-
-import numpy as np
-
-
-def warm(images, prompts):
-    return [float(np.asarray(image)[..., 0].mean()) - float(np.asarray(image)[..., 2].mean()) for image in images]
-
-
-def slow(images, prompts):
-    time.sleep(0.05)
-    return warm(images, prompts)
-
-
-def broken(images, prompts):
-    raise ConnectionError("no route to the judge")
-"""
-
-
-@pytest.fixture
-def zo(monkeypatch, capsys, stable_diffusion_folder, tmp_path):
-    """Run the command line in this process, in an empty folder; returns exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    Path("my_rewards.py").write_text(REWARD)
-    sys.modules.pop("my_rewards", None)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zo-dno", *map(str, arguments)])
-        threads = torch.get_num_threads()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(bool(end.code))
-        finally:
-            torch.set_num_threads(threads)
-        return code, *capsys.readouterr()
-
-    return call
-
-
-@pytest.fixture
-def tiny(stable_diffusion_folder):
-    return (
-        *("--model", stable_diffusion_folder, "--prompt", "a cat", "--steps", 2, "--guidance", 1, "--threads", 1),
-        *("--queries", 24, "--batch-size", 8),
-    )
-
 
 def test_run_writes_everything(zo, tiny):
     code, output, _ = zo("run", *tiny, "--held-out", "brightness", "--top", 2, "--baseline", "equal", "--out", "here")
@@ -186,7 +134,9 @@ def test_a_bad_key_pauses_the_run_in_one_line(zo, tiny):
     shown = zo("show", "here")[1]
     assert "4" in shown
     Path("my_rewards.py").write_text(
-        REWARD.replace("def broken(images, prompts):", "broken = warm\n\n\ndef old(images, prompts):")
+        Path("my_rewards.py")
+        .read_text()
+        .replace("def broken(images, prompts):", "broken = warm\n\n\ndef old(images, prompts):")
     )
     sys.modules.pop("my_rewards")
     code, _, errors = zo("resume", "here")

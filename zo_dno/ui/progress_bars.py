@@ -14,7 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from zo_dno.ui.display import console
+from zo_dno.ui.terminal import console
 
 if TYPE_CHECKING:
     from zo_dno.search.progress import Step
@@ -64,8 +64,14 @@ def _actor_pools(step: "Step") -> str:
 
 
 def _columns() -> tuple[ProgressColumn, ...]:
-    text = TextColumn("{task.fields[figures]}")
-    return TextColumn("{task.description:>8}"), BarColumn(bar_width=6), MofNCompleteColumn(), text, TimeElapsedColumn()
+    text = TextColumn("{task.fields[figures]}", markup=False)
+    return (
+        TextColumn("{task.description:>8}", markup=False),
+        BarColumn(bar_width=6),
+        MofNCompleteColumn(),
+        text,
+        TimeElapsedColumn(),
+    )
 
 
 @contextmanager
@@ -107,5 +113,5 @@ def figures(step: "Step") -> str:
     if step.cost:
         texts.append(f"cost {step.cost:.3g}")
     if step.failed:
-        texts.append(f"[red]{step.failed} missing[/]")
+        texts.append(f"{step.failed} missing")
     return "  ".join(texts)

@@ -11,6 +11,7 @@ from zo_dno.ui.cli.inspect import export, list_, render, report, show
 from zo_dno.ui.cli.resume import resume
 from zo_dno.ui.cli.run import run
 from zo_dno.ui.cli.serve import rate, serve_reward
+from zo_dno.ui.terminal import accept_any_text, show_error
 
 app = typer.Typer(
     name="zo-dno",
@@ -28,10 +29,11 @@ def main() -> None:
     """Run the command line: a mistake is one line and exit code 2, a failed run one line and exit code 1."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    accept_any_text()
     try:
         app()
     except ZoDnoError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        show_error(error)
         sys.exit(2 if isinstance(error, InputError) else 1)
 
 

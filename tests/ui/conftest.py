@@ -1,0 +1,59 @@
+"""The command line in this process."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from zo_dno.ui.cli import main as cli
+
+REWARD = """
+import time
+
+import numpy as np
+
+
+def warm(images, prompts):
+    return [float(np.asarray(image)[..., 0].mean()) - float(np.asarray(image)[..., 2].mean()) for image in images]
+
+
+def slow(images, prompts):
+    time.sleep(0.05)
+    return warm(images, prompts)
+
+
+def broken(images, prompts):
+    raise ConnectionError("no route to the judge")
+"""
+
+
+@pytest.fixture
+def zo(monkeypatch, capsys, stable_diffusion_folder, tmp_path):
+    """Run the command line in this process, in an empty folder; returns exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Path("my_rewards.py").write_text(REWARD)
+    sys.modules.pop("my_rewards", None)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["zo-dno", *map(str, arguments)])
+        threads = torch.get_num_threads()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(bool(end.code))
+        finally:
+            torch.set_num_threads(threads)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def tiny(stable_diffusion_folder):
+    return (
+        *("--model", stable_diffusion_folder, "--prompt", "a cat", "--steps", 2, "--guidance", 1, "--threads", 1),
+        *("--queries", 24, "--batch-size", 8),
+    )

@@ -1,0 +1,74 @@
+"""Texts of others on the terminal: never markup, never control sequences, whatever the encoding."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zo_dno.ui.terminal import Terminal
+
+HOSTILE = "[/b] [cat] [red]x[/red] \x1b]52;c;cm0=\x07 \x1b[2J \u202e \N{CAT FACE}"
+REWARD = f"""
+import zo_dno
+
+class Hostile(zo_dno.Reward):
+    name, unit = "[/b][link=file:///x]", "[/i] of \\x1b[31m"
+
+    def __call__(self, images, prompts):
+        if len(prompts[0]) == 0:
+            raise ValueError("empty")
+        first = sum(images[0].resize((1, 1)).getpixel((0, 0)))
+        if first % 3 == 0:
+            raise RuntimeError({HOSTILE!r})
+        return [float(first)] * len(images)
+
+hostile = Hostile()
+"""
+
+
+def harmless(text):
+    return "\x1b" not in text and "\x07" not in text and "\u202e" not in text
+
+
+def test_a_run_with_hostile_texts_is_carried_out_shown_and_resumed(zo, tiny):
+    Path("their_rewards.py").write_text(REWARD)
+    folder = "runs/[/b] x"
+    words = [HOSTILE if word == "a cat" else word for word in tiny]
+    said = [zo("run", *words, "--reward", "their_rewards:hostile", "--breaker", 0, "--out", folder)]
+    said.append(zo("show", folder))
+    said.append(zo("report", folder))
+    said.append(zo("resume", folder, "--queries", 32))
+    said.append(zo("render", folder, "--out", "[/b].png"))
+    said.append(zo("export", folder, "rows.csv"))
+    for code, output, errors in said:
+        assert code == 0, output + errors
+        assert harmless(output + errors)
+    assert "[/b] [cat] [red]x[/red]" in " ".join(said[0][1].split())
+    assert "RuntimeError: [/b] [cat]" in " ".join(said[0][1].split())
+
+
+def test_a_mistake_with_a_hostile_text_is_one_harmless_line(zo):
+    code, output, errors = zo("run", "--prompt", "sea", "--reward", HOSTILE)
+    assert code == 2
+    assert harmless(output + errors)
+    assert "[/b]" in errors
+
+
+@pytest.mark.parametrize("part", ["plain [/b]", ("styled [/b]", "red")])
+def test_strings_and_styled_parts_are_shown_as_they_are(part, capsys):
+    terminal = Terminal(file=sys.stdout)
+    terminal.show(part)
+    terminal.print("[/i]")
+    shown = capsys.readouterr().out
+    assert "[/b]" in shown
+    assert "[/i]" in shown
+
+
+def test_a_terminal_that_lacks_the_characters_shows_their_numbers(tmp_path):
+    """In a process of its own, whose encoding is fixed at its start."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    code = "from zo_dno.ui.terminal import *; accept_any_text(); console.show('a \N{CAT FACE}')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "a \\U0001f431"

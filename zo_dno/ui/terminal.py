@@ -1,0 +1,52 @@
+"""The one door to the terminal: texts of others are shown as they are, never as markup or as control sequences."""
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from zo_dno.failures import printable
+
+Styled = str | tuple[str, str]
+"""A text, or a text and its style."""
+
+
+class Terminal(Console):
+    """A console to which strings are plain text; styles come with `show` alone.
+
+    A prompt, a server's reason or the name of a folder may hold "[/b]", which is rich's markup, or an escape sequence
+    that sets the clipboard.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Turn a string into text; tables, titles and progress bars call it as well."""
+        return super().render_str(printable(text), **options)
+
+    def show(self, *parts: Styled) -> None:
+        """Print one line, each part in its style; a long line is left to the terminal to wrap."""
+        self.print(Text.assemble(*map(styled, parts)), soft_wrap=True)
+
+
+def styled(part: Styled) -> Text:
+    """Return a text in a style."""
+    text, style = (part, "") if isinstance(part, str) else part
+    return Text(printable(text), style)
+
+
+def show_error(error: BaseException) -> None:
+    """Print an error in one line to the standard error."""
+    print(f"Error: {printable(str(error))}", file=sys.stderr)
+
+
+def accept_any_text() -> None:
+    """Let output go on where the terminal's encoding lacks a character, which is then shown by its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+console = Terminal()
