@@ -170,15 +170,15 @@ EVERYTHING = ("result", "ledger", *PICTURES)
 
 def kill_and_go_on(strategy: str, reference: Path, folder: Path, url: str, log: Path, instant: float) -> Outcome:
     """Kill a run so many seconds after its start, resume it, and compare."""
-    log.write_text("")
+    log.write_text("", encoding="utf-8")
     process = started(folder, strategy, url)
     process.join(instant)
     process.kill()
     process.join()
-    before = Counter(log.read_text().split())
+    before = Counter(log.read_text(encoding="utf-8").split())
     recorded = _recorded(folder)
     finished(folder, strategy, url)
-    after = Counter(log.read_text().split()) - before
+    after = Counter(log.read_text(encoding="utf-8").split()) - before
     again = {name: count for name, count in after.items() if name in before}
     return Outcome(
         strategy,

@@ -15,9 +15,9 @@ def peak() -> float:
 
 def reset_peak() -> None:
     """Begin the peak anew, at what is held now."""
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _megabytes(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024 / 1e6

@@ -144,7 +144,7 @@ def _model() -> zo_dno.DiffusersGenerator:
 
 
 def _megabytes() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 

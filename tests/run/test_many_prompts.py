@@ -145,14 +145,25 @@ def test_money_and_rates_are_shared_out(tmp_path):
         ("# only a remark\n\n", "has none"),
         ("sea at day\nsea at day\n", "has 'sea at day' twice"),
         (None, "prompts must be a text file with a prompt a line"),
+        ("sea at day\n".encode("utf-16"), "it is UTF-16; save it as UTF-8"),
+        (b"sea at d\xe4y\n", "can't decode byte 0xe4"),
     ],
 )
 def test_bad_files_of_prompts(tmp_path, text, said):
     path = tmp_path / "prompts.txt"
     if text is not None:
-        path.write_text(text)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=said):
         read_prompts(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_of_prompts_end_as_editors_end_them(tmp_path, encoding, end):
+    """And not at a next-line character or a line separator inside a prompt."""
+    prompts = ["a cat\x85 asleep", "the sea\u2028 at day", "caf\N{LATIN SMALL LETTER E WITH ACUTE} \N{CAT FACE}"]
+    (tmp_path / "prompts.txt").write_bytes((end.join(prompts) + end).encode(encoding))
+    assert read_prompts(tmp_path / "prompts.txt") == prompts
 
 
 def test_a_prompt_that_cannot_be_drawn_is_found_before_anything_runs(tmp_path):

@@ -26,7 +26,7 @@ from zo_dno.run.config import RunConfig, validated
 from zo_dno.run.make_generator import make_generator
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.search.progress import Step
-from zo_dno.storage.atomic import read_yaml, write_text
+from zo_dno.storage.atomic import read_text, read_yaml, write_text
 from zo_dno.storage.run_folder import CONFIG
 from zo_dno.types import Generator, Repromptable, capabilities_of
 
@@ -69,8 +69,9 @@ def read_prompts(path: Path) -> list[str]:
         InputError: The file cannot be read, holds no prompt, or holds one twice.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        # not splitlines, which ends lines at characters such as U+2028 and U+0085, too
+        lines = [line.strip() for line in read_text(path).split("\n")]
+    except (OSError, UnicodeError) as error:
         raise InputError(f"prompts must be a text file with a prompt a line; {path}: {error}.") from error
     prompts = [line for line in lines if line and not line.startswith("#")]
     twice = next((prompt for prompt in prompts if prompts.count(prompt) > 1), None)

@@ -39,13 +39,15 @@ def table(figures: dict[str, float]) -> str:
 def update_card(figures: dict[str, float], where: str, card: Path = CARD) -> None:
     """Replace the figures in the model card."""
     text = f"Measured with {where}.\n\n{table(figures)}\n"
-    card.write_text(_FIGURES.sub(lambda found: found[1] + text + found[2], card.read_text()))
+    card.write_text(
+        _FIGURES.sub(lambda found: found[1] + text + found[2], card.read_text(encoding="utf-8")), encoding="utf-8"
+    )
 
 
 def describe(steps: int) -> str:
     """Return a line that says how the figures were measured."""
     processors = Path("/proc/cpuinfo")
-    model = re.search(r"model name\s*: (.*)", processors.read_text()) if processors.exists() else None
+    model = re.search(r"model name\s*: (.*)", processors.read_text(encoding="utf-8")) if processors.exists() else None
     processor = model[1] if model else platform.machine()
     return (
         f"{steps} DDIM steps, guidance {DEFAULT_GUIDANCE:g}, {torch.get_num_threads()} CPU threads ({processor}), "

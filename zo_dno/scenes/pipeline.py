@@ -50,9 +50,9 @@ def save(autoencoder: Any, denoiser: Denoiser, out: Path) -> None:
 
 
 def _forget(file: Path, key: str) -> None:
-    config = json.loads(file.read_text())
+    config = json.loads(file.read_text(encoding="utf-8"))
     config.pop(key, None)
-    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def save_judge(judge: Judge, out: Path) -> None:

@@ -1,11 +1,13 @@
 """Files that are written whole or not at all, and YAML files that are read."""
 
+import codecs
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from zo_dno.errors import InputError, StorageError
+from zo_dno.failures import one_line
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
@@ -40,6 +42,19 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda unfinished: unfinished.write_text(text))
 
 
+def read_text(path: Path) -> str:
+    """Read a text file that somebody wrote: UTF-8, with or without the mark that some editors put first.
+
+    Raises:
+        OSError: The file cannot be read.
+        UnicodeError: It is not UTF-8; the message says so where it is UTF-16.
+    """
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UnicodeError("it is UTF-16; save it as UTF-8")
+    return data.decode("utf-8-sig")
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a config file.
 
@@ -49,10 +64,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"config file {path} could not be read: {reason}") from error
+        values = yaml.safe_load(read_text(path))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise InputError(f"config file {path} could not be read: {one_line(str(error))}") from error
     if not isinstance(values, dict):
         raise InputError(f"config file {path} must hold lines of `key: value`; got {type(values).__name__}.")
     return values
