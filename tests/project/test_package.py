@@ -1,6 +1,7 @@
 """The wheel holds everything and runs from anywhere; importing is light; the tables agree with what is there."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -135,3 +136,15 @@ print(sorted({{"torch", "diffusers", "ray", "pandas", "matplotlib"}} & set(sys.m
 """
     done = python(code, ROOT, cwd=tmp_path)
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("method", ["read_text", "write_text"])
+def test_text_files_are_read_and_written_as_utf8(method):
+    """The linter sees this only where it knows the type of the path."""
+    calls = [
+        (path, call)
+        for path in ROOT.glob("zo_dno/**/*.py")
+        for call in re.findall(rf"\.{method}\((?:[^()]|\([^()]*\))*\)", path.read_text())
+    ]
+    assert calls
+    assert not [(path, call) for path, call in calls if not re.search(r"encoding=(['\"])utf-8\1", call)]

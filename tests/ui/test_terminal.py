@@ -1,5 +1,6 @@
 """Texts of others on the terminal: never markup, never control sequences, whatever the encoding."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from zo_dno.run.config import validated
 from zo_dno.ui.terminal import Terminal
 
 HOSTILE = "[/b] [cat] [red]x[/red] \x1b]52;c;cm0=\x07 \x1b[2J \u202e \N{CAT FACE}"
@@ -72,3 +74,26 @@ def test_a_terminal_that_lacks_the_characters_shows_their_numbers(tmp_path):
     code = "from zo_dno.ui.terminal import *; accept_any_text(); console.show('a \N{CAT FACE}')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == "a \\U0001f431"
+
+
+CAT = "a \N{CAT FACE}"
+
+
+def test_words_of_a_command_line_in_the_c_locale_are_utf8():
+    as_python_reads_them = CAT.encode().decode("ascii", "surrogateescape")
+    assert validated({"prompt": as_python_reads_them}).prompt == CAT
+
+
+@pytest.mark.slow
+def test_a_run_in_the_c_locale(stable_diffusion_folder, tmp_path):
+    """Every file is UTF-8, and what the terminal's encoding lacks is shown by its number."""
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "200"}
+    run = ["run", "--model", str(stable_diffusion_folder), "--prompt", CAT, "--steps", "2", "--queries", "8"]
+    said = ""
+    for words in ([*run, "--out", "here"], ["show", "here"], ["resume", "here", "--queries", "12"], ["report", "here"]):
+        command = [sys.executable, "-m", "zo_dno", *words]
+        done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, check=False)
+        assert done.returncode == 0, done.stderr
+        said += done.stdout.decode("ascii")
+    assert "\\U0001f431: finished" in said
+    assert json.loads((tmp_path / "here" / "result.json").read_bytes())["prompt"] == CAT

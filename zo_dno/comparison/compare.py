@@ -35,12 +35,12 @@ class Comparison(Analysis):
         folder = Path(folder)
         if not (folder / PLAN).is_file():
             raise InputError(f"comparison must be a folder that `zo-dno compare` wrote; {folder} has no {PLAN}.")
-        kept = json.loads((folder / RUNS).read_text())
+        kept = json.loads((folder / RUNS).read_text(encoding="utf-8"))
         rows, failures, unfinished = [], {}, 0
         for one in kept["runs"]:
             run = folder / one["folder"]
             if (run / FAILED).exists():
-                failures[run.name] = (run / FAILED).read_text().strip()
+                failures[run.name] = (run / FAILED).read_text(encoding="utf-8").strip()
                 continue
             own = []
             if (run / CONFIG).exists():

@@ -165,7 +165,7 @@ def _pictures(found: Analysis, budget: int) -> list[tuple[str, list[dict[str, st
 def _recipe(found: Analysis) -> str:
     if found.folder is None:
         return "zo-dno report " + " ".join(dict.fromkeys(found.table["folder"]))
-    return f"zo-dno compare {PLAN} --out again\n\n# {PLAN}\n{(found.folder / PLAN).read_text()}"
+    return f"zo-dno compare {PLAN} --out again\n\n# {PLAN}\n{(found.folder / PLAN).read_text(encoding='utf-8')}"
 
 
 def _thumbnail(path: Path) -> str:

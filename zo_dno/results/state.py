@@ -61,7 +61,7 @@ def result_of(folder: Path) -> dict[str, Any]:
         InputError: The run has no result yet, or the file is damaged.
     """
     try:
-        result: dict[str, Any] = json.loads((folder / RESULT).read_text())
+        result: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"run {folder} has no result yet ({error}). Finish it: zo-dno resume {folder}") from error
     return result

@@ -139,7 +139,7 @@ def resume_many(out: Path, on_step: Callable[[str, Step], None] | None = None, *
     Raises:
         InputError: The folder holds no such runs.
     """
-    kept = json.loads((out / PROMPTS).read_text())
+    kept = json.loads((out / PROMPTS).read_text(encoding="utf-8"))
     config = validated(
         {**read_yaml(out / CONFIG), **{name: value for name, value in changes.items() if value is not None}}
     )
@@ -196,7 +196,7 @@ def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
 
     text = json.dumps(list(prompts), indent=1, ensure_ascii=False) + "\n"
     path = out / PROMPTS
-    if path.exists() and path.read_text() != text:
+    if path.exists() and path.read_text(encoding="utf-8") != text:
         raise InputError(f"out must be a new folder, or hold the same prompts; {out} has others. Name another.")
     if not path.exists() and out.exists() and any(out.iterdir()):
         raise InputError(f"out must be a new folder; {out} exists. Name another, or remove it.")

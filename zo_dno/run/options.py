@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from zo_dno.call_policy import CallPolicy
 from zo_dno.option_group import OptionGroup, option
@@ -39,7 +39,17 @@ def _policy_changes(policy: Any) -> Any:
     return policy.given if isinstance(policy, CallPolicy) else policy
 
 
+def _in_utf8(text: str) -> str:
+    """Read the command line's words as UTF-8 also where the locale is C, for which Python makes surrogates of them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode()
+    return text
+
+
 FilePath = Annotated[str, BeforeValidator(_as_text)]
+Words = Annotated[str, AfterValidator(_in_utf8)]
 Names = Annotated[list[str], BeforeValidator(_as_list)]
 Level = Annotated[float | str, BeforeValidator(_as_level)]
 
@@ -80,7 +90,7 @@ class PipelineOptions(SpeedOptions, GradientOptions):
 
     title: ClassVar[str] = "Model"
 
-    negative_prompt: str | None = option(None, "What the image must not show")
+    negative_prompt: Words | None = option(None, "What the image must not show")
     steps: int | None = option(None, "Denoising steps", by_default="the pipeline's own", ge=1)
     guidance: float | None = option(None, "Scale of classifier-free guidance", by_default="the pipeline's own")
     size: str | None = option(
@@ -101,7 +111,7 @@ class ModelOptions(PipelineOptions):
 
     title: ClassVar[str] = "Model"
 
-    prompt: str = option(..., "What the image shows")
+    prompt: Words = option(..., "What the image shows")
     model: str = option(
         "scenes", "scenes (built in), a diffusers folder, a name on the hub, or package.module:name of your own"
     )

@@ -39,7 +39,7 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole."""
-    write_whole(path, lambda unfinished: unfinished.write_text(text))
+    write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
 
 def read_text(path: Path) -> str:

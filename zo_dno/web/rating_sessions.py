@@ -30,7 +30,7 @@ def page_token(folder: Path | None) -> str:
             file.write(secrets.token_urlsafe(24))
     except FileExistsError:
         pass
-    return path.read_text().strip()
+    return path.read_text(encoding="utf-8").strip()
 
 
 class Guard:
