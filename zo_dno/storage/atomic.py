@@ -2,12 +2,15 @@
 
 import codecs
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from zo_dno.errors import InputError, StorageError
 from zo_dno.failures import one_line
+
+_UNFINISHED = re.compile(r"\..+\.\d+(\.\w+)?")  # .NAME.PROCESS.SUFFIX
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
@@ -29,12 +32,21 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
         unfinished.replace(path)
         if durable:
             _flush(path.parent)
-    except OSError as error:
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise StorageError(
             f"file {path} could not be written: {error.strerror or error}. Make room or set the permissions, then try "
             "again; a run is resumed with: zo-dno resume"
         ) from error
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files that `write_whole` had not finished in a folder, or one in it, when its process was killed."""
+    for path in (*folder.glob(".*.*"), *folder.glob("*/.*.*")):
+        if _UNFINISHED.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

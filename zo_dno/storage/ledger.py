@@ -25,6 +25,7 @@ COLUMNS = {
     "components": "parts",
 }
 """Fields of a `QueryRow` -> the earlier names that their columns keep, in the file and in exports."""
+_NO_SHARED_MEMORY = ("SQLITE_PROTOCOL", "SQLITE_IOERR", "SQLITE_CANTOPEN")  # of network file systems, for a log
 _WAIT = 30.0  # seconds for a reader to release the file
 
 
@@ -167,9 +168,7 @@ class Ledger:
             if read_only and path is not None:
                 self._connection = _copied(path)
             else:
-                self._connection = sqlite3.connect(path or ":memory:", timeout=_WAIT)
-                _check(self._connection)
-                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection = _opened(path)
                 self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             migrate(self._connection)
         except sqlite3.DatabaseError as error:
@@ -269,6 +268,23 @@ class Ledger:
         return InputError(
             f"ledger {self._path} is damaged or no ledger ({error}). `sqlite3 {self._path} .recover` may save its rows."
         )
+
+
+def _opened(path: Path | None) -> sqlite3.Connection:
+    """Open a ledger with a write-ahead log, or with a rollback journal where the file system cannot share memory."""
+    for journal in ("WAL", "DELETE"):
+        connection = sqlite3.connect(path or ":memory:", timeout=_WAIT)
+        try:
+            _check(connection)
+            connection.execute(f"PRAGMA journal_mode = {journal}")
+            connection.execute("SELECT COUNT(*) FROM sqlite_master")
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if journal == "DELETE" or not str(error.sqlite_errorname).startswith(_NO_SHARED_MEMORY):
+                raise
+        else:
+            break
+    return connection
 
 
 def _copied(path: Path) -> sqlite3.Connection:

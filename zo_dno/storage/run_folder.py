@@ -1,12 +1,11 @@
 """The folder of a run: the names of its files, the lock of its one process, and its noise files."""
 
-import fcntl
-import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError
-from zo_dno.storage.atomic import write_text, write_whole
+from zo_dno.storage.atomic import remove_unfinished, write_text, write_whole
+from zo_dno.storage.folder_lock import FolderLock
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +16,6 @@ RESULT = "result.json"
 SNAPSHOT = "strategy.safetensors"
 INIT_FILE = "init.safetensors"
 NOISE_FILE = "best.safetensors"
-_LOCK = ".lock"
 
 
 class RunFolder:
@@ -37,7 +35,7 @@ class RunFolder:
         if not new:
             check_is_run(path)
         self.path = path
-        self._lock: IO[str] | None = None
+        self._lock = FolderLock(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             (path / ".writable").touch()
@@ -62,35 +60,16 @@ class RunFolder:
     @staticmethod
     def is_held(path: Path) -> bool:
         """Whether a process is working on a run."""
-        try:
-            with (path / _LOCK).open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return False
+        return FolderLock.is_held(path)
 
     def __enter__(self) -> "RunFolder":
-        lock = (self.path / _LOCK).open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-            lock.close()
-            raise InputError(
-                f"run {self.path} is being worked on by {holder}. Wait for it, or stop it with Ctrl-C."
-            ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}\n")
-        lock.flush()
-        self._lock = lock
+        self._lock.__enter__()
+        if self._lock.certain:
+            remove_unfinished(self.path)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            self._lock.close()
+        self._lock.__exit__()
 
     @property
     def is_new(self) -> bool:

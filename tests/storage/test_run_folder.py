@@ -1,0 +1,101 @@
+"""The folder of a run: its lock, also on file systems without any, and what a killed process leaves in it."""
+
+import errno
+import fcntl
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+import zo_dno
+from tests.support.toys import ToyGenerator
+from zo_dno.errors import InputError
+from zo_dno.storage import ledger as ledgers
+from zo_dno.storage.ledger import Ledger
+from zo_dno.storage.run_folder import RunFolder
+
+HOLD = """
+import sys
+from pathlib import Path
+from zo_dno.storage.run_folder import RunFolder
+with RunFolder(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_that_another_process_works_on_is_refused(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        other.stdout.readline()
+        assert RunFolder.is_held(tmp_path)
+        with pytest.raises(InputError, match=rf"is being worked on by process {other.pid}"), RunFolder(tmp_path):
+            pass
+        other.stdin.close()
+    assert not RunFolder.is_held(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_without_locks_is_warned_of_and_used(tmp_path, monkeypatch, caplog, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    folder = tmp_path / "run"
+    zo_dno.optimize(ToyGenerator(), "brightness", "snes", queries=16, out=folder)
+    assert "has no locks" in caplog.text
+    assert not RunFolder.is_held(folder)
+    assert zo_dno.resume(folder, generator=ToyGenerator(), queries=24).queries == 24
+
+
+class NoSharedMemory(sqlite3.Connection):
+    """What SQLite does on a file system that cannot share memory between processes."""
+
+    def execute(self, sql, *parameters):
+        if "WAL" in sql:
+            error = sqlite3.OperationalError("locking protocol")
+            error.sqlite_errorname = "SQLITE_PROTOCOL"
+            raise error
+        return super().execute(sql, *parameters)
+
+
+def test_a_ledger_without_shared_memory_has_a_rollback_journal(tmp_path, monkeypatch):
+    connect = sqlite3.connect
+
+    def without(path, **options):
+        return connect(path, **options, factory=NoSharedMemory)
+
+    monkeypatch.setattr(ledgers.sqlite3, "connect", without)
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.set("fact", 1)
+    ledger.close()
+    with connect(tmp_path / "ledger.db") as file:
+        assert file.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert Ledger(tmp_path / "ledger.db", read_only=True).get("fact") == 1
+
+
+def test_what_a_killed_process_had_not_finished_is_removed(tmp_path):
+    folder = tmp_path / "run"
+    zo_dno.optimize(ToyGenerator(), "brightness", "snes", queries=16, out=folder)
+    left = [folder / ".best.4711.png", folder / "images" / ".000003.4711.png", folder / ".result.12.json"]
+    others = [folder / ".notes", folder / "notes.1.txt"]
+    for path in (*left, *others):
+        path.touch()
+    zo_dno.resume(folder, generator=ToyGenerator(), queries=24)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in others)
+
+
+def test_a_file_whose_writing_is_interrupted_leaves_nothing(tmp_path):
+    from zo_dno.storage.atomic import write_whole
+
+    def interrupted(path):
+        path.touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "file.txt", interrupted)
+    assert not list(tmp_path.iterdir())
