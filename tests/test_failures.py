@@ -58,6 +58,12 @@ def test_retry_after_in_seconds_or_as_a_date():
     assert failure_of(http_error(503, {"retry-after": past})).retry_after == 0
     assert failure_of(http_error(429, {"Retry-After": "soon"})).retry_after is None
     assert failure_of(http_error(429)).retry_after is None
+    assert failure_of(http_error(429, {"Retry-After": "9", "Retry-After-Ms": "1500"})).retry_after == 1.5
+
+
+@pytest.mark.parametrize("text", ["-5", "inf", "nan", "", "Thu, 99 Foo", "1e999", "Fri, 31 Dec 99999 23:59:59 GMT"])
+def test_a_retry_after_without_sense_is_ignored(text):
+    assert failure_of(http_error(429, {"Retry-After": text})).retry_after is None
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ class CallPolicy(OptionGroup):
         ge=0,
     )
     longest_wait: float = option(60.0, "Longest wait between two calls", unit="s", ge=0)
+    longest_retry_after: float = option(
+        600.0, "Longest Retry-After of a server that is waited for; a longer one pauses the run", unit="s", ge=0
+    )
     requests_per_minute: float | None = option(None, "Calls started per minute at most", gt=0)
     tokens_per_minute: float | None = option(
         None, "Tokens requested per minute at most, `max_tokens` counted for each call", gt=0
@@ -75,6 +78,10 @@ class CallPolicy(OptionGroup):
         """One call after the other, for as long as each takes: needs neither threads nor an event loop."""
         limits = (self.timeout, self.deadline, self.requests_per_minute, self.tokens_per_minute)
         return self.in_flight == 1 and all(limit is None for limit in limits)
+
+    def pauses_for(self, retry_after: float | None) -> bool:
+        """Whether a server asks for so long a wait that the run pauses."""
+        return retry_after is not None and retry_after > self.longest_retry_after
 
     def cost_of_call(self, images: int, tokens: int | None = None) -> float:
         """Return the price of one call for so many images; without its tokens, the most that it can cost."""

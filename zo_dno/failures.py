@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -157,15 +158,26 @@ def _status(error: BaseException, response: Any) -> int | None:
 
 
 def _retry_after(headers: Any) -> float | None:
-    """Read Retry-After: seconds or a date (RFC 9110, section 10.2.3)."""
-    text = headers.get("retry-after") if hasattr(headers, "get") else None
-    if text is None:
+    """Read Retry-After: seconds or a date (RFC 9110, section 10.2.3); some providers add one in milliseconds.
+
+    Returns:
+        Seconds; None if there is no such header or it says nothing sensible.
+    """
+    if not hasattr(headers, "get"):
         return None
+    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        seconds = _seconds(headers.get(name))
+        if seconds is not None and math.isfinite(seconds * unit) and seconds >= 0:
+            return seconds * unit
+    return None
+
+
+def _seconds(text: Any) -> float | None:
     try:
-        return max(0.0, float(text))
-    except ValueError:
+        return float(text)
+    except (TypeError, ValueError):
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         return None

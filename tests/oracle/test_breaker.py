@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.oracles import Batched, Flaky, ask, queries, value
 from zo_dno.call_policy import CallPolicy
+from zo_dno.failures import CallError, Failure
 from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.function_reward import FunctionReward
 from zo_dno.oracle.oracle import Oracle
@@ -36,6 +37,19 @@ def test_it_counts_across_batches_and_starts_again_after_a_score():
     with pytest.raises(PauseError) as caught:
         oracle.ask(queries([6, 7]))
     assert [one.prompt for one in caught.value.unscored] == ["prompt 6"]  # the others are of earlier batches
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+@pytest.mark.parametrize(("seconds", "until"), [(86_400, r", until \d{4}-\d\d-\d\d \d\d:\d\d"), (1e300, "")])
+def test_a_long_retry_after_opens_it_at_once_and_says_until_when(in_flight, seconds, until):
+    """A daily quota: nobody wants a run that sleeps for a day without a word."""
+    busy = CallError(Failure("HTTP 429", "HTTP 429", True, billed=False, retry_after=seconds))
+    oracle = Oracle(FunctionReward(Flaky({0: 1}, busy)), CallPolicy(in_flight=in_flight, breaker=0))
+    with pytest.raises(PauseError, match=rf"HTTP 429; the server asks to wait {seconds:.0f} s{until}$") as caught:
+        oracle.ask(queries(range(9)))
+    assert [one.prompt for one in caught.value.unscored][:1] == ["prompt 0"]
+    assert all(not response.score.missing for response in oracle.ask(queries(range(1, 9))))  # closed by the next batch
+    oracle.close()
 
 
 def test_all_calls_of_a_failed_query_count():

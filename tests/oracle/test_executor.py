@@ -104,7 +104,7 @@ def test_waits_double_and_retry_after_is_respected(waits):
 
 @pytest.mark.parametrize("in_flight", [1, 2])
 def test_a_wait_beyond_the_deadline_is_not_started(waits, in_flight):
-    flaky = Flaky({0: 1}, error=CallError(Failure("HTTP 429", "busy", True, False, retry_after=3600)))
+    flaky = Flaky({0: 1}, error=CallError(Failure("HTTP 429", "busy", True, False, retry_after=300)))
     (response,) = ask(flaky, [0], deadline=60, in_flight=in_flight)
     assert (response.score.kind, response.attempts, waits) == ("HTTP 429", 1, [])
 

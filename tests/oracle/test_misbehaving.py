@@ -52,7 +52,7 @@ class Heavy:
         sys.exit(4)
 
 
-class Uncountable(list):
+class Uncountable(list[float]):
     def __len__(self):
         raise OwnExit
 

@@ -1,6 +1,12 @@
 """The circuit breaker: pauses a run whose calls keep failing."""
 
+import time
+from datetime import datetime
+
+from zo_dno.failures import Failure
 from zo_dno.types import Query, Response
+
+_YEAR = 365 * 24 * 3600.0  # seconds; nobody means a later date
 
 
 class PauseError(Exception):
@@ -32,17 +38,25 @@ class Breaker:
     def __init__(self, limit: int) -> None:
         self._limit, self._calls, self._queries, self._reason = limit, 0, 0, ""
         self._failed: list[Query] = []
+        self._told_to_wait: list[Query] = []  # their scores do not count, whatever others' calls return
 
     @property
     def open(self) -> bool:
-        """Whether the limit is reached."""
-        return 0 < self._limit <= self._calls
+        """Whether the limit is reached, or a server asked for a long wait."""
+        return bool(self._told_to_wait) or 0 < self._limit <= self._calls
+
+    def trip(self, queries: list[Query], failure: Failure) -> None:
+        """Open it because a server asks to wait long, whose queries have just been noted."""
+        self._told_to_wait += queries
+        seconds = failure.retry_after or 0.0
+        until = f", until {datetime.fromtimestamp(time.time() + seconds):%Y-%m-%d %H:%M}" if seconds < _YEAR else ""
+        self._reason = f"{failure.message}; the server asks to wait {seconds:.0f} s{until}"
 
     def begin(self) -> None:
         """Begin a batch; an open breaker is closed again."""
         self._failed = []
         if self.open:
-            self._calls = self._queries = 0
+            self._calls, self._queries, self._told_to_wait = 0, 0, []
 
     def note(self, queries: list[Query], response: Response) -> None:
         """Count the queries of one request, given the response to one of them."""
@@ -57,4 +71,5 @@ class Breaker:
     def check(self) -> None:
         """Raise PauseError if the breaker is open."""
         if self.open:
-            raise PauseError(self._queries, self._reason, self._failed)
+            failed = {query.id: query for query in (*self._failed, *self._told_to_wait)}
+            raise PauseError(max(self._queries, len(self._told_to_wait)), self._reason, list(failed.values()))

@@ -251,7 +251,7 @@ class Executor:
 
         def wait(error: Exception) -> bool | float:
             failure = error.failure if isinstance(error, CallError) else None
-            if failure is None or not failure.transient:
+            if failure is None or not failure.transient or policy.pauses_for(failure.retry_after):
                 return False
             seconds = min(policy.longest_wait, policy.first_wait * 2 ** next(waits))
             seconds *= 1 - self._jitter.random() / 2  # half of it is random, so that many requests do not retry at once

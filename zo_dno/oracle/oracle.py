@@ -185,7 +185,10 @@ class Oracle:
             response = Response(score, request.attempts, kinds, cost)
             responses.append((query, response))
             responses += [(duplicate, cached_copy(response)) for duplicate in queue.take_duplicates(query)]
-        self._breaker.note([query for query, _ in responses], responses[0][1])
+        asked = [query for query, _ in responses]
+        self._breaker.note(asked, responses[0][1])
+        if request.scores is None and self.policy.pauses_for(request.failures[-1].retry_after):
+            self._breaker.trip(asked, request.failures[-1])
         self.purse.settle(self.policy.worst_case(n), sum(response.cost for _, response in responses))
         return responses
 

@@ -30,8 +30,8 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._file, self.certain = folder, None, False
-        self._file: IO[str] | None
+        self._folder, self.certain = folder, False
+        self._file: IO[str] | None = None
 
     @staticmethod
     def is_held(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """The one door to the terminal: texts of others are shown as they are, never as markup or as control sequences."""
 
+import io
 import sys
 from typing import Any
 
@@ -45,7 +46,7 @@ def show_error(error: BaseException) -> None:
 def accept_any_text() -> None:
     """Let output go on where the terminal's encoding lacks a character, which is then shown by its number."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
