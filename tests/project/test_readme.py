@@ -15,6 +15,7 @@ import pytest
 
 import zo_dno
 from tests.support.answering import Answer, answering
+from tests.support.command_line import exit_code
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -55,7 +56,7 @@ def smaller(words):
             made[place + 1] = "local"
     if words[1] == "run":
         made += [word for name in ("--queries", "--steps") if name not in words for word in (name, SMALLER[name])]
-    return [sys.executable, "-m", "zo_dno", *made[1:]]
+    return made[1:]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,12 @@ def waits_for(process, text):
 
 def begun(words, folder, text):
     process = subprocess.Popen(
-        smaller(words), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
+        [sys.executable, "-m", "zo_dno", *smaller(words)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
     )
     waits_for(process, text)
     return process
@@ -108,11 +114,14 @@ def ended(process):
 
 
 @pytest.mark.slow
-def test_commands_run_in_their_order(folder):
+@pytest.mark.ray
+def test_commands_run_in_their_order(folder, monkeypatch, capsys):
     """Those that wait for people or serve are ended once they do; the judge is a stand-in."""
     said = {"explanation": "It is a sea.", "score": 7}
     choice = {"index": 0, "message": {"role": "assistant", "content": json.dumps(said)}, "finish_reason": "stop"}
     judge = Answer(json.dumps({"choices": [choice]}).encode(), headers={"Content-Type": "application/json"})
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
     serving, ran = [], 0
     with answering(lambda asked: judge) as (address, _):
         for number, words in enumerate(commands()):
@@ -128,16 +137,7 @@ def test_commands_run_in_their_order(folder):
             elif words[1] == "serve-reward":
                 serving.append(begun(words, folder, "http://"))
             else:
-                done = subprocess.run(
-                    smaller(words),
-                    cwd=folder,
-                    capture_output=True,
-                    text=True,
-                    env=environment(),
-                    timeout=300,
-                    check=False,
-                )
-                assert done.returncode == 0, (words, done.stdout, done.stderr)
+                assert exit_code(smaller(words)) == 0, (words, capsys.readouterr())
             ran += 1
     for process in serving:
         ended(process)

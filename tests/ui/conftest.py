@@ -4,9 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from zo_dno.ui.cli import main as cli
+from tests.support.command_line import exit_code
 
 REWARD = """
 import time
@@ -37,16 +36,7 @@ def zo(monkeypatch, capsys, stable_diffusion_folder, tmp_path):
     sys.modules.pop("my_rewards", None)
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zo-dno", *map(str, arguments)])
-        threads = torch.get_num_threads()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(bool(end.code))
-        finally:
-            torch.set_num_threads(threads)
-        return code, *capsys.readouterr()
+        return exit_code(arguments), *capsys.readouterr()
 
     return call
 
