@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from zo_dno.oracle.ctrl_c import kept
 from zo_dno.ui.cli import main as cli
 
 
 def exit_code(arguments: Sequence[object]) -> int:
     """Carry out a command in the current folder."""
     threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, kept():
         patch.setattr(sys, "argv", ["zo-dno", *map(str, arguments)])
         try:
             cli.main()

@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import yaml
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_run_writes_everything(zo, tiny):
@@ -53,23 +56,58 @@ def test_another_process_gives_the_same_result(zo, tiny):
     assert one == two
 
 
-@pytest.mark.slow
-def test_ctrl_c_in_a_real_process_keeps_everything(zo, tiny):
-    options = ("--reward", "my_rewards:slow", "--queries", 10_000, "--out", "here")
-    command = [sys.executable, "-m", "zo_dno.ui.cli.main", "run", *map(str, (*tiny, *options))]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+SLEEPER = "import sys, time; time.sleep(float(sys.argv[1])); print(len(sys.argv[2]))"
+
+
+def begun(words, enough):
+    """Start a command in a process of its own, with a temporary folder as long as a scheduler's, and wait."""
+    Path("temporary").mkdir()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(Path("temporary").resolve())}
+    command = [sys.executable, "-m", "zo_dno", "run", *map(str, words), "--out", "here"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 60
-    while rows(Path("here", "ledger.db")) < 16 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    while not enough() and process.poll() is None:
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("more", [(), pytest.param(("--workers", 1), marks=pytest.mark.ray)], ids=["here", "workers"])
+def test_a_signal_to_a_real_process_keeps_everything(zo, tiny, number, more):
+    words = (*tiny, "--reward", "my_rewards:slow", "--queries", 10_000, *more)
+    process = begun(words, lambda: rows(Path("here", "ledger.db")) >= 16)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     result = json.loads(Path("here", "result.json").read_text())
     assert result["status"] == "interrupted"
     assert result["queries"] == rows(Path("here", "ledger.db")) >= 16
     assert Path("here", "best.png").exists()
     assert "Traceback" not in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "signals"), [(1, 1), (600, 2)], ids=["short calls", "twice"])
+def test_sigterm_leaves_no_program_and_no_temporary_file(zo, tiny, seconds, signals):
+    """Calls in flight are waited for, paid as they are; a second signal kills their programs."""
+    Path("sleeper.py").write_text(SLEEPER)
+    command = f"{sys.executable} {Path('sleeper.py').resolve()} {seconds} {{image}}"
+    words = (*tiny, "--reward", "command", "--reward-option", f"command={command}", "--timeout", 1000)
+    process = begun(words, lambda: len(programs("sleeper.py")) > 0)
+    for _ in range(signals):
+        process.terminate()
+        time.sleep(0.5)  # the first one is at work
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode not in (0, -signal.SIGTERM), output
+    assert "Traceback" not in output
+    assert not programs("sleeper.py")
+    assert not list(Path("temporary").glob("zo-dno-*"))
+
+
+def programs(word):
+    """Return the processes whose command line holds a file of this folder."""
+    path = str(Path(word).resolve())
+    return [one for one in psutil.process_iter(["cmdline"]) if path in (one.info["cmdline"] or [])]
 
 
 def rows(ledger):

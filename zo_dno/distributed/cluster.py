@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 from zo_dno.distributed.ray_private import listen_on_loopback
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
+from zo_dno.oracle.ctrl_c import kept
 
 LOCAL, RUNNING = "local", "auto"
 PACKAGE = Path(__file__).parents[1]
 _ANSWER_WITHIN = 5.0  # seconds for a machine to accept a connection
 _OBJECT_STORE = 256 * 2**20  # bytes for a Ray of the run's own, which holds images in transit and little else
 _SETTINGS = 4  # type of HTTP/2's settings frame
+_LONGEST_FOLDER = 40  # bytes of a temporary folder, below which Ray puts paths of 65 more
 _CPUS = 10_000  # for a Ray of the run's own: the caller decides how many actors share the machine
 _CLUSTER_FLAG = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0" lets everything listen on 127.0.0.1
 _TOKEN_FILE = Path(".ray") / "auth_token"  # where Ray looks for one, in the home folder
@@ -39,6 +42,11 @@ def connect(address: str = LOCAL, *, runtime_env: Mapping[str, Any] | None = Non
     else:
         _use_token()
         _check_answers(address)
+    with kept():  # Ray takes SIGTERM for itself
+        return _connected(address, runtime_env)
+
+
+def _connected(address: str, runtime_env: Mapping[str, Any] | None) -> Any:
     import ray
     import ray.exceptions
 
@@ -49,14 +57,22 @@ def connect(address: str = LOCAL, *, runtime_env: Mapping[str, Any] | None = Non
     if address == LOCAL:
         if os.environ[_CLUSTER_FLAG] == "0":
             listen_on_loopback()
-        ray.init(
-            address="local",
-            num_cpus=_CPUS,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE,
-            runtime_env=dict(runtime_env) if runtime_env else None,
-            **quiet,
-        )
+        try:
+            ray.init(
+                address="local",
+                num_cpus=_CPUS,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE,
+                runtime_env=dict(runtime_env) if runtime_env else None,
+                _temp_dir=_short_folder(),
+                **quiet,
+            )
+        except Exception as error:  # of Ray's own processes, of which there are several
+            ray.shutdown()
+            raise InputError(
+                f"Ray could not be started on this machine: {one_line(str(error))}. Wait until the machine is less "
+                "busy, or join a cluster that runs: --ray."
+            ) from error
         return ray
     brought = {"py_modules": [str(PACKAGE)], **(runtime_env or {})}
     try:
@@ -64,6 +80,25 @@ def connect(address: str = LOCAL, *, runtime_env: Mapping[str, Any] | None = Non
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise InputError(_reason(address, error)) from error
     return ray
+
+
+def _short_folder() -> str | None:
+    """Return a folder for Ray's sockets, whose paths have at most 107 bytes; None where Ray's own choice is short."""
+    if "RAY_TMPDIR" in os.environ or len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_FOLDER:
+        return None
+    folder = Path("/tmp") / f"zo-dno-{os.getuid()}"  # a scheduler's TMPDIR is often far longer
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"TMPDIR must have at most {_LONGEST_FOLDER} bytes for Ray's sockets; got {tempfile.gettempdir()}, and "
+            f"{folder} cannot be made: {error.strerror}. Set RAY_TMPDIR to a short folder."
+        ) from error
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise InputError(
+            f"{folder} must be a folder of yours; it is somebody else's. Set RAY_TMPDIR to a short folder."
+        )
+    return str(folder / "ray")  # which Ray opens to everybody, unlike the folder around it
 
 
 def max_starting(address: str) -> int:

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import random
-import signal
-import threading
 import time
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from aiolimiter import AsyncLimiter
 from zo_dno.call_policy import CallPolicy
 from zo_dno.failures import CallError, Failure, failure_of, too_late
 from zo_dno.oracle.call import call, call_async
+from zo_dno.oracle.ctrl_c import deferred
 from zo_dno.oracle.event_loop import EventLoopThread, in_thread
 from zo_dno.rng import stream_seed
 from zo_dno.types import AnyImage, Query, RemoteImage, Score, array_of
@@ -149,26 +148,13 @@ class Executor:
         It is raised at the end if `finished` is not called any more. A second Ctrl-C is raised at once, and so is every
         one if calls are made in this thread or the signal has another handler.
         """
-        ours = threading.current_thread() is threading.main_thread()
-        if not (ours and self.waits and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
+        if not self.waits:
             yield
             return
-
-        pressed = False
-
-        def press(signum: int, frame: object) -> None:
-            nonlocal pressed
-            pressed = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self.interrupt()
-
-        signal.signal(signal.SIGINT, press)
-        try:
+        with deferred(self.interrupt) as pressed:
             yield
-            if pressed:
+            if pressed():
                 self.finished()
-        finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def finished(self) -> list[Request]:
         """Wait until a request finishes or `wake` is called, and return the requests that have finished."""

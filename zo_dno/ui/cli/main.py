@@ -6,6 +6,7 @@ import sys
 import typer
 
 from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.oracle.ctrl_c import take_as_ctrl_c
 from zo_dno.ui.cli.compare import compare
 from zo_dno.ui.cli.inspect import export, list_, render, report, show
 from zo_dno.ui.cli.resume import resume
@@ -30,6 +31,7 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     accept_any_text()
+    take_as_ctrl_c()
     try:
         app()
     except ZoDnoError as error:

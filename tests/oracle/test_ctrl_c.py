@@ -1,0 +1,73 @@
+"""Signals that end a process count as Ctrl-C: put off while answers are written, raised at once the second time."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from zo_dno.oracle import ctrl_c
+
+every = pytest.mark.parametrize("number", ctrl_c.SIGNALS, ids=lambda number: number.name)
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """Put the handlers back, and take the signals as the command line does."""
+    with ctrl_c.kept():
+        ctrl_c.take_as_ctrl_c()
+        yield
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@every
+def test_a_signal_raises_keyboard_interrupt(number):
+    with pytest.raises(KeyboardInterrupt):
+        send(number)
+
+
+@every
+def test_the_first_is_put_off_and_the_second_is_not(number):
+    presses = []
+    with ctrl_c.deferred(lambda: presses.append(1)) as pressed:
+        assert not pressed()
+        send(number)
+        assert pressed()
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGTERM)
+    assert presses == [1]
+    with pytest.raises(KeyboardInterrupt):
+        send(number)
+
+
+@every
+def test_an_ignored_signal_stays_ignored(number):
+    signal.signal(number, signal.SIG_IGN)
+    ctrl_c.take_as_ctrl_c()
+    with ctrl_c.deferred(lambda: None) as pressed:
+        send(number)
+        assert not pressed()
+
+
+def test_handlers_that_a_library_replaces_are_put_back():
+    with ctrl_c.kept():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+
+
+def test_another_thread_defers_nothing():
+    """Python runs handlers in the main thread alone."""
+    seen = []
+
+    def work():
+        with ctrl_c.deferred(lambda: None) as pressed:
+            seen.append(pressed())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

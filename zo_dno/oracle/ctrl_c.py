@@ -1,0 +1,63 @@
+"""Ctrl-C, and the signals by which a scheduler or a closed terminal ends a process, which count as Ctrl-C."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def take_as_ctrl_c() -> None:
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt; one that is ignored, as `nohup` does, stays so."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+@contextmanager
+def deferred(on_press: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Call `on_press` at the first signal instead of raising KeyboardInterrupt; a second one raises it at once.
+
+    Only signals that would raise it are deferred, and only in the main thread.
+
+    Yields:
+        Function that returns whether there was a signal.
+    """
+    ours = _raising() if threading.current_thread() is threading.main_thread() else []
+    pressed = False
+
+    def press(number: int, frame: object) -> None:
+        nonlocal pressed
+        pressed = True
+        _set(ours, signal.default_int_handler)
+        on_press()
+
+    _set(ours, press)
+    try:
+        yield lambda: pressed
+    finally:
+        _set(ours, signal.default_int_handler)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Put the handlers back that a library replaces inside the block."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                if handler is not None and signal.getsignal(number) is not handler:
+                    signal.signal(number, handler)
+
+
+def _raising() -> list[signal.Signals]:
+    return [number for number in SIGNALS if signal.getsignal(number) is signal.default_int_handler]
+
+
+def _set(numbers: list[signal.Signals], handler: Any) -> None:
+    for number in numbers:
+        signal.signal(number, handler)
