@@ -52,6 +52,8 @@ def _group(item: pytest.Item) -> str:
         return "ray"
     if "found" in getattr(item, "fixturenames", ()):
         return "comparison"  # which the tests of a folder share
+    if item.get_closest_marker("notebook") is not None:
+        return item.nodeid
     return str(item.path.relative_to(item.config.rootpath))
 
 

@@ -4,11 +4,12 @@ import asyncio
 import hashlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -433,6 +434,20 @@ def test_a_ledger_that_keeps_no_fingerprints_cannot_go_on(tmp_path):
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(InputError, match=r"run must be the folder of a run; .* has no config.yaml"):
         resume(tmp_path)
+
+
+@pytest.mark.parametrize("known", [(), ("config",), ("config", "reward")])
+def test_a_process_killed_between_the_first_facts_of_a_run(tmp_path, known):
+    """Ledgers of earlier versions may hold some of them: a missing one was not recorded."""
+    run(tmp_path / "whole", settled)
+    run(tmp_path / "parts", settled)
+    with closing(sqlite3.connect(tmp_path / "parts" / "ledger.db")) as ledger, ledger:
+        for table in ("query", "population", "artefact"):
+            ledger.execute(f"DELETE FROM {table}")
+        ledger.execute(f"DELETE FROM run WHERE key NOT IN ({', '.join('?' * len(known))})", known)
+    (tmp_path / "parts" / "result.json").unlink()
+    resume(tmp_path / "parts", settled)
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 
 def test_what_a_config_cannot_name_is_asked_for(tmp_path):

@@ -91,7 +91,7 @@ def test_populations_artefacts_and_facts(tmp_path):
     ledger = Ledger(tmp_path / "ledger.db")
     ledger.put((), [population], [artifact])
     ledger.put((), [replace(population, seconds=2.5)])
-    ledger.set("config", {"queries": 5, "none": None})
+    ledger.set({"config": {"queries": 5, "none": None}})
     ledger.close()
     ledger = Ledger(tmp_path / "ledger.db")
     assert ledger.populations() == [replace(population, seconds=2.5)]

@@ -70,7 +70,7 @@ def test_a_ledger_without_shared_memory_has_a_rollback_journal(tmp_path, monkeyp
 
     monkeypatch.setattr(ledgers.sqlite3, "connect", without)
     ledger = Ledger(tmp_path / "ledger.db")
-    ledger.set("fact", 1)
+    ledger.set({"fact": 1})
     ledger.close()
     with connect(tmp_path / "ledger.db") as file:
         assert file.execute("PRAGMA journal_mode").fetchone() == ("delete",)

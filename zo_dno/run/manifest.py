@@ -41,9 +41,7 @@ class Manifest:
         if completed > spec.options.queries:
             raise InputError(f"queries must be at least the {completed} scored already; got {spec.options.queries}.")
         self._recorded_environment = recorded["environment"] or self._environment
-        for name, fact in facts.items():
-            if name != "environment" or recorded[name] is None:
-                ledger.set(name, fact)
+        ledger.set({name: fact for name, fact in facts.items() if name != "environment" or recorded[name] is None})
         self._settle_lost_calls(spec)
 
     @property
@@ -62,8 +60,7 @@ class Manifest:
         notes = self._ledger.get("drift") or {"notes": [], "adopted": False}
         notes["notes"] = list(dict.fromkeys([*notes["notes"], note, *self._changes()]))
         notes["adopted"] = notes["adopted"] or adopted
-        self._ledger.set("drift", notes)
-        self._ledger.set("environment", self._environment)
+        self._ledger.set({"drift": notes, "environment": self._environment})
 
     def refusal(self, reasons: list[str]) -> InputError:
         """Build the error for a run that cannot be resumed as it was."""
@@ -78,13 +75,14 @@ class Manifest:
         return differences(self._recorded_environment, self._environment)
 
     def _compare(self, recorded: dict[str, Any], facts: dict[str, Any], accept_drift: bool) -> None:
-        self._recorded_environment = recorded["environment"]
+        self._recorded_environment = recorded["environment"] or self._environment
         old, new = (
             {k: v for k, v in with_current_names(one["config"]).items() if k not in CHANGEABLE}
             for one in (recorded, facts)
         )
         reasons = differences(old, new)
-        reasons += [f"reward {line}" for line in differences(recorded["reward"], facts["reward"])]
+        if recorded["reward"] is not None:  # else the process was killed between its first facts
+            reasons += [f"reward {line}" for line in differences(recorded["reward"], facts["reward"])]
         if reasons and not accept_drift:
             raise self.refusal(reasons)
         for reason in reasons:

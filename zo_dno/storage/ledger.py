@@ -218,11 +218,13 @@ class Ledger:
         """Read the names of the run's files."""
         return [Artifact(*row) for row in self._read("SELECT * FROM artefact ORDER BY stage, id, path")]
 
-    def set(self, key: str, value: Any) -> None:
-        """Write a fact of the run, anything that JSON can hold."""
+    def set(self, facts: Mapping[str, Any]) -> None:
+        """Write facts of the run, anything that JSON can hold, in one transaction."""
         with self._writing():
-            row = (key, json.dumps(value, sort_keys=True, ensure_ascii=False, default=str))
-            self._connection.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", row)
+            rows = [
+                (key, json.dumps(fact, sort_keys=True, ensure_ascii=False, default=str)) for key, fact in facts.items()
+            ]
+            self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
 
     def get(self, key: str) -> Any:
         """Read a fact of the run; None if there is none."""
