@@ -11,7 +11,12 @@ SHORT = {"queries": 12, "strategy_options": {"population": 4}, "keep_images": 3}
 KINDS = {
     "free": {},
     "priced": {"policy": {"price": 0.01, "attempts": 1}},
-    "screened": {"policy": {"price": 0.01, "attempts": 1}, "screen": 2},
+    "screened": {
+        "policy": {"price": 0.01, "attempts": 1},
+        "screen": 4,
+        "queries": 34,  # of which the first 24 are scored before anything is predicted
+        "strategy_options": {"population": 8},
+    },
     "lagging": {"policy": {"price": 0.01, "attempts": 1}, "lag": 1},
     "baseline": {"policy": {"price": 0.01, "attempts": 1}, "baseline": 4},
 }
@@ -43,7 +48,7 @@ def dying(monkeypatch, at, when):
 
 def number_of_writes(tmp_path, monkeypatch, options):
     with dying(monkeypatch, 0, "never") as writes:
-        run(tmp_path / "whole", settled, **SHORT, **options)
+        run(tmp_path / "whole", settled, **{**SHORT, **options})
     return len(writes)
 
 
@@ -58,7 +63,7 @@ def check(tmp_path, monkeypatch, at, when, options):
     counted.__name__ = counted.__qualname__ = "settled"
     vars(counted).update(version="1")
     with dying(monkeypatch, at, when), pytest.raises(KilledError):
-        run(folder, counted, **SHORT, **options)
+        run(folder, counted, **{**SHORT, **options})
     result = resume(folder, counted)
     assert content(folder) == content(tmp_path / "whole"), (when, at)
     if options:  # a price: no answer that was written is paid for again; the one in flight may be

@@ -117,6 +117,12 @@ def test_ctrl_c_and_resume(tmp_path, at, policy):
     check_ctrl_c(run, tmp_path, at, gamma=0.5, policy=policy)
 
 
+@pytest.mark.parametrize("at", [8, 24, 30])
+def test_ctrl_c_and_resume_with_preselection(tmp_path, at):
+    """At the last answer of a population, too, which is then answered but not told."""
+    check_ctrl_c(run, tmp_path, at, screen=4, queries=34, policy=PAID)
+
+
 @pytest.mark.parametrize("policy", [{}, {"price": 0.01}], ids=["free", "paid"])
 def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path, policy):
     policy = {"breaker": 3, "attempts": 1, **policy}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from zo_dno.generators.renderer import Renderer
+from zo_dno.generators.renderer import Renderer, render_images
 from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.oracle import Oracle
@@ -27,7 +27,7 @@ from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.images import noise_hash
 from zo_dno.storage.ledger import Ledger, PopulationRow, QueryRow
 from zo_dno.strategy import Asynchronous, HasStepSize, Strategy, UsesRegularizer, WhiteBox
-from zo_dno.types import Candidates, Generator
+from zo_dno.types import Candidates, Generator, array_of
 
 
 @dataclass(slots=True)
@@ -141,6 +141,9 @@ class Search:
         try:
             self._look_for_target()
             self._advance()
+            if self.preselection is not None and self.pending and self.pending[0].rows and not self._left:
+                self._score_pending()  # asks nothing: its last answers came, but who was left out was not recorded
+                self._advance()
             while self.status == "finished" and self.stopped_by is None:
                 if self._interrupted:
                     raise KeyboardInterrupt
@@ -251,6 +254,9 @@ class Search:
             reward_violation=reward_violations([population.rows[id_] for id_ in population.candidates.ids]),
         )
         if self.preselection is not None:
+            if population.features is None:  # all of it was answered in an earlier session, which did not tell it
+                images = render_images(self.generator, population.candidates.z)
+                self.preselection.see(population, [array_of(one.image) for one in images])
             self.preselection.learn_from(population, self.ledger)
         self.stopwatch.lap()
         self._recorder.told(population, told)

@@ -65,15 +65,19 @@ class Preselection:
             images: Images of all candidates, (H, W, 3) uint8 each.
         """
         assert population.plausibility is not None
-        population.features = np.stack([image_features(image) for image in images])
+        self.see(population, images)
+        assert population.features is not None
         selection = self.choose(population.row.number, population.features, population.plausibility.plausible.numpy())
         population.predictions = selection.predictions
         return {population.candidates.ids[place] for place in selection.places}
 
+    def see(self, population: Population, images: Sequence[np.ndarray]) -> None:
+        """Keep the features of all images (H, W, 3) uint8 of a population with it."""
+        population.features = np.stack([image_features(image) for image in images])
+
     def learn_from(self, population: Population, ledger: Ledger) -> None:
-        """Learn the scores of a complete population, and record the features of its images."""
-        if population.features is None:
-            return
+        """Learn the scores of a complete population whose images were seen, and record their features."""
+        assert population.features is not None
         vectors = dict(zip(population.candidates.ids, population.features, strict=True))
         scored = {id_: row.value for id_, row in sorted(population.rows.items()) if row.value is not None}
         ledger.put_features(population.row.stage, {id_: vectors[id_] for id_ in scored})
