@@ -17,6 +17,12 @@ KINDS = {
         "queries": 34,  # of which the first 24 are scored before anything is predicted
         "strategy_options": {"population": 8},
     },
+    "repeated": {  # by an exact judge, so that the search goes on after the repeats
+        "policy": {"price": 0.01, "attempts": 1},
+        "repeats": 8,
+        "queries": 28,
+        "strategy_options": {"population": 8},
+    },
     "lagging": {"policy": {"price": 0.01, "attempts": 1}, "lag": 1},
     "baseline": {"policy": {"price": 0.01, "attempts": 1}, "baseline": 4},
 }

@@ -116,6 +116,18 @@ def test_an_exact_judge_costs_little_and_the_rest_is_searched(toy):
     assert result.best.reward == max(query.value for query in result.history if query.plausible)
 
 
+def test_a_finished_run_of_an_exact_judge_resumes_to_itself_and_asks_nothing(toy, tmp_path):
+    """The contenders are those of the moment of the re-evaluation, not of the end of the search."""
+    judge = MoodyJudge(noise=0.0)
+    first = zo_dno.optimize(toy, judge, queries=80, repeats="auto", threads=1, out=tmp_path / "run")
+    asked = judge.queries
+    again = zo_dno.resume(tmp_path / "run", generator=toy, reward=judge)
+    assert judge.queries == asked == again.queries == 80
+    assert again.repeats == first.repeats
+    assert len(again.history) == len(first.history) == 72
+    assert again.best.id == first.best.id
+
+
 def test_a_run_interrupted_in_its_reevaluation_resumes_without_repeated_queries(toy, tmp_path):
     stopped = MoodyJudge()
 

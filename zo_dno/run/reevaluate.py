@@ -11,16 +11,21 @@ from zo_dno.run.open_run import OpenRun
 from zo_dno.search.archive import Found
 from zo_dno.search.loop import Search
 from zo_dno.search.reevaluation import Reevaluation
+from zo_dno.search.replay import Replay
 from zo_dno.storage.ledger import REPEAT
 from zo_dno.storage.rows import query_row
 from zo_dno.types import Query, Response
 
 
-def reevaluate(run: OpenRun, search: Search) -> Reevaluation | None:
+def reevaluate(run: OpenRun, search: Search, rest: Replay | None) -> Reevaluation | None:
     """Score the best candidates again, and let the one with the best mean win.
 
     A reward that proves to be exact needs no re-evaluation: the search then gets the queries that were kept back.
 
+    Args:
+        run: The run.
+        search: Search that has spent the other queries.
+        rest: Replay of what an earlier session searched after its own re-evaluation.
     Returns:
         The re-evaluation; None where the search did not come to it.
     """
@@ -36,6 +41,8 @@ def reevaluate(run: OpenRun, search: Search) -> Reevaluation | None:
         search.status = "interrupted"
     if reevaluation.is_exact and search.status == "finished":
         search.stopped_by = None
+        if rest is not None:
+            rest.advance()
         search.limits = replace(search.limits, queries=search.limits.queries + budget - reevaluation.spent)
         search.run()
     elif reevaluation.standings:

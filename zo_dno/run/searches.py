@@ -12,17 +12,22 @@ from zo_dno.search.limits import Limits
 from zo_dno.search.loop import Search
 from zo_dno.search.preselection import Preselection
 from zo_dno.search.reevaluation import MOST
-from zo_dno.search.replay import adopt, replay
+from zo_dno.search.replay import Replay, adopt
 from zo_dno.strategy import Problem, Strategy
 
 SEARCH = "search"
 
 
-def main_search(run: OpenRun) -> Search:
-    """Make the search of the run, with the queries that are not kept back for re-evaluation."""
+def main_search(run: OpenRun) -> tuple[Search, Replay | None]:
+    """Make the search of the run, with the queries that are not kept back for re-evaluation.
+
+    Returns:
+        The search, and the replay that brings it from the re-evaluation to where its ledger ends; None without it.
+    """
     limits = run.spec.limits
     limits = replace(limits, queries=limits.queries - run.spec.kept_back)
-    return _prepared(run, SEARCH, run.spec.build_strategy, limits, run.spec.options.top)
+    paused = limits.queries if run.spec.kept_back else None
+    return _prepared(run, SEARCH, run.spec.build_strategy, limits, run.spec.options.top, paused)
 
 
 def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
@@ -31,11 +36,13 @@ def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
 
     layout, seed = run.spec.generator.layout, stream_seed(run.spec.options.seed, stage)
     build = partial(RandomSearch, Problem(layout.d, n, seed, layout.sizes))
-    return _prepared(run, stage, build, Limits(n), top=1)
+    return _prepared(run, stage, build, Limits(n), 1)[0]
 
 
-def _prepared(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, top: int) -> Search:
-    """Make a search and bring it to where its ledger ends."""
+def _prepared(
+    run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, top: int, paused: int | None = None
+) -> tuple[Search, Replay | None]:
+    """Make a search and bring it to where its ledger ends, or to `paused` queries."""
     search = _fresh(run, stage, build, limits, top)
     if run.spec.stop is not None:
         run.spec.stop.tell(lambda: search.interrupt())
@@ -43,7 +50,9 @@ def _prepared(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: L
         if run.manifest.adopted and search.snapshot is not None:
             adopt(search, search.snapshot)
         else:
-            replay(search)
+            replay = Replay(search)
+            replay.advance(paused)
+            return search, replay
     except DriftError as drift:
         path = search.snapshot
         if not run.accept_drift or path is None:
@@ -51,7 +60,7 @@ def _prepared(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: L
         search = _fresh(run, stage, build, limits, top)
         adopt(search, path)
         run.manifest.note_drift(str(drift), adopted=True)
-    return search
+    return search, None
 
 
 def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, top: int) -> Search:

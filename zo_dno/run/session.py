@@ -42,9 +42,9 @@ def carry_out(spec: RunSpec, folder: RunFolder | None = None, *, accept_drift: b
 
 def _stages(run: OpenRun) -> Result:
     warm_up(run)
-    search = main_search(run)
+    search, rest = main_search(run)
     search.run()
-    reevaluation = reevaluate(run, search)
+    reevaluation = reevaluate(run, search, rest)
     if search.drift.found:
         run.manifest.note_drift(search.drift.found)
     if search.archive.best is None:

@@ -177,10 +177,16 @@ class Search:
         for query in rows:
             self.counts.add(query)
         population = Population(row, candidates, {query.id: query for query in rows}, known=known)
-        if all(query.told_seq is not None for query in rows) and len(rows) == row.size:
-            told = [math.nan if row.told is None else row.told for row in rows]
-            population.told = torch.tensor(told, dtype=torch.float64)
+        population.told = _told_before(population)
         self.pending.append(population)
+
+    def recall_more(self, rows: list[QueryRow]) -> None:
+        """Add rows of an earlier session to the last pending population, of which only the first were recalled."""
+        population = self.pending[-1]
+        for query in rows:
+            self.counts.add(query)
+            population.rows[query.id] = query
+        population.told = _told_before(population)
 
     def settle(self) -> None:
         """Decide and record the scores of the first pending population, which is complete, and tell the strategy."""
@@ -290,3 +296,11 @@ class Search:
             cost=self.oracle.purse.spent,
             actor_pools=self.actor_pools,
         )
+
+
+def _told_before(population: Population) -> torch.Tensor | None:
+    """Return the scores (n,) that an earlier session told the strategy; None where it did not come to that."""
+    rows = [population.rows.get(id_) for id_ in population.candidates.ids]
+    if any(row is None or row.told_seq is None for row in rows):
+        return None
+    return torch.tensor([math.nan if row.told is None else row.told for row in rows if row], dtype=torch.float64)

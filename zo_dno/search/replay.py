@@ -1,5 +1,6 @@
 """Resuming a recorded search: the strategy proposes and is told again, in the order of the ledger."""
 
+from collections import deque
 from itertools import groupby
 from pathlib import Path
 
@@ -16,23 +17,56 @@ from zo_dno.storage.ledger import PopulationRow, QueryRow
 from zo_dno.types import Candidates
 
 
-def replay(search: Search) -> None:
-    """Bring a fresh search to the end of its ledger.
+class Replay:
+    """Brings a fresh search to where its ledger ends, or first to where it paused for a re-evaluation.
 
-    Raises:
-        DriftError: the strategy proposes other noise than it did, or the model renders the last population otherwise.
+    Args:
+        search: Search that has not begun.
     """
-    rows = _by_population(search)
-    for population in search.ledger.populations(search.stage):
-        _settle(search, search.lag)
-        candidates = search.strategy.ask()
-        if candidates.ids[0] != population.first_id or noise_hash(candidates.z) != population.noise:
-            raise DriftError(f"the strategy proposes other noise from query {population.first_id + 1} on")
-        search.recall(population, candidates, rows.get(population.number, []))
-    if search.pending and search.pending[-1].complete:  # others are rendered and compared later
-        last = search.pending[-1]
-        images = render_images(search.generator, last.candidates.z, image_noise_of(search.strategy))
-        search.drift.compare(last.candidates.ids, images, last.rows)
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._populations = deque(search.ledger.populations(search.stage))
+        self._rows = _by_population(search)
+        self._held: list[QueryRow] = []
+
+    def advance(self, queries: int | None = None) -> None:
+        """Replay the ledger.
+
+        Args:
+            queries: Number of completed queries after which to stop; None goes to the end.
+        Raises:
+            DriftError: the strategy proposes other noise than it did, or the model renders the last population
+                otherwise.
+        """
+        search = self._search
+        if self._held:
+            search.recall_more(self._held)
+            self._held = []
+        while self._populations and not self._held and (queries is None or search.counts.queries < queries):
+            _settle(search, search.lag)
+            population = self._populations.popleft()
+            candidates = search.strategy.ask()
+            if candidates.ids[0] != population.first_id or noise_hash(candidates.z) != population.noise:
+                raise DriftError(f"the strategy proposes other noise from query {population.first_id + 1} on")
+            rows = self._rows.get(population.number, [])
+            if queries is not None:
+                rows, self._held = _first_completed(rows, queries - search.counts.queries)
+            search.recall(population, candidates, rows)
+        if search.pending and search.pending[-1].complete:  # others are rendered and compared later
+            last = search.pending[-1]
+            images = render_images(search.generator, last.candidates.z, image_noise_of(search.strategy))
+            search.drift.compare(last.candidates.ids, images, last.rows)
+
+
+def _first_completed(rows: list[QueryRow], most: int) -> tuple[list[QueryRow], list[QueryRow]]:
+    """Split rows after `most` completed queries; those that pre-selection skipped were known with the first."""
+    first: list[QueryRow] = []
+    held: list[QueryRow] = []
+    for row in sorted(rows, key=lambda row: row.id):
+        fits = row.status == "screened" or sum(one.completed for one in first) < most
+        (first if fits else held).append(row)
+    return first, held
 
 
 def adopt(search: Search, path: Path) -> None:
