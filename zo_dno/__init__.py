@@ -4,9 +4,13 @@ What is named here is imported when it is first used: torch, diffusers and Ray t
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.version import __version__ as __version__
+
+if os.name == "nt":
+    raise ImportError("zo-dno needs Linux or macOS: it locks folders and sends signals as only these do. Use WSL.")
 
 if TYPE_CHECKING:
     from zo_dno.call_policy import CallPolicy as CallPolicy

@@ -138,6 +138,11 @@ print(sorted({{"torch", "diffusers", "ray", "pandas", "matplotlib"}} & set(sys.m
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
 
 
+def test_windows_is_refused_in_one_line(tmp_path):
+    code = "import os; os.name = 'nt'\ntry:\n    import zo_dno\nexcept ImportError as error:\n    print(error)"
+    assert "zo-dno needs Linux or macOS" in python(code, ROOT, cwd=tmp_path).stdout
+
+
 @pytest.mark.parametrize("method", ["read_text", "write_text"])
 def test_text_files_are_read_and_written_as_utf8(method):
     """The linter sees this only where it knows the type of the path."""
