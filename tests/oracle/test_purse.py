@@ -1,3 +1,5 @@
+from dataclasses import fields, replace
+
 import pytest
 
 from tests.support.oracles import Flaky, ask, queries, value
@@ -5,6 +7,7 @@ from zo_dno.call_policy import CallPolicy
 from zo_dno.oracle.function_reward import FunctionReward
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.oracle.purse import Purse
+from zo_dno.storage.ledger import QueryRow
 from zo_dno.types import Score
 
 
@@ -53,3 +56,31 @@ def test_tokens_are_priced():
     (response,) = ask(lambda images: [1.0], [0], **policy)  # an unknown number of tokens counts as the most
     assert response.cost == pytest.approx(1000 * 2 / 1e6)
     assert CallPolicy(**policy, attempts=4).worst_case(1) == pytest.approx(4 * 1000 * 2 / 1e6)
+
+
+def test_a_server_that_charges_more_than_its_price_is_named_and_reserved_for(caplog):
+    """What was in flight may exceed the cap, which nobody could know; nothing after it does."""
+    calls = []
+
+    def dear(images, prompts):
+        calls.append(1)
+        return [Score(1.0, cost=0.3)]
+
+    purse = Purse(1.0)
+    policy = CallPolicy(price=0.01, attempts=1, in_flight=2)
+    oracle = Oracle(FunctionReward(dear), policy, purse=purse)
+    responses = oracle.ask(queries(range(20)))
+    assert len(calls) == 3  # two in flight, then one more for which 0.3 were left
+    assert purse.spent == pytest.approx(0.9)
+    assert sum(response is None for response in responses) == 17
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "charged 0.3 for an image, where 0.01 was expected" in warning
+
+
+def test_what_a_server_charged_in_an_earlier_session_is_reserved_for():
+    row = QueryRow(**{field.name: None for field in fields(QueryRow)} | {"value": 1.0, "cost": 0.6, "attempts": 1})
+    row = replace(row, image="x", prompt="p", repeat=0, rater="", tokens=0)
+    purse = Purse(1.0)
+    oracle = Oracle(FunctionReward(value), CallPolicy(price=0.01, attempts=2), purse=purse)
+    oracle.recall([row])
+    assert oracle.ask(queries([1])) == [None]  # two attempts may cost 1.2

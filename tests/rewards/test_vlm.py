@@ -402,7 +402,9 @@ class TestMoney:
         with answering(lambda _: chat("7", used=(5000, 10))) as (url, _):
             first, _ = ask(VLM(f"{url}/v1", "judge", **PRICES), grey(0.2), grey(0.3))
         assert first.cost == pytest.approx((5000 * 10 + 10 * 100) / 1e6)
-        assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [
+        judge, charge = [one.message for one in caplog.records if one.levelname == "WARNING"]
+        assert "vlm charged 0.051 for an image, where 0.004 was expected" in charge
+        assert [judge] == [
             "A judge counted 5000 tokens of question and 10 of answer, more than max_question 200 or max_answer 20: "
             "max_cost is too low a bound. Raise them."
         ]

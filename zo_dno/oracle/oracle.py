@@ -1,5 +1,6 @@
 """The oracle of a reward: every query gets a score or the reason why it has none."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from zo_dno.oracle.query_queue import QueryQueue, Responses, cached_copy
 from zo_dno.oracle.render_queue import RenderQueue
 from zo_dno.storage.rows import score_of
 from zo_dno.types import Query, Response, Score
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from zo_dno.reward import Reward
@@ -45,6 +48,8 @@ class Oracle:
         self.cache, self.purse = cache or Cache(), purse or Purse()
         self._identity = reward.identity
         self._breaker = Breaker(self.policy.breaker)
+        self._reserved: dict[int, float] = {}  # money by the id of a batch's first query
+        self._dearest = 0.0  # most that a call charged for an image, where that is more than was expected
         self._executor = Executor(reward, self.policy, remote, seed)
 
     def key(self, query: Query) -> str:
@@ -53,6 +58,10 @@ class Oracle:
 
     def recall(self, rows: "Iterable[QueryRow]") -> None:
         """Cache the scores of a ledger's rows."""
+        rows = list(rows)
+        dearest = max((row.cost / max(1, row.attempts) for row in rows), default=0.0)
+        if dearest > self.policy.cost_of_call(1) * (1 + 1e-9):
+            self._dearest = dearest
         scored = [row for row in rows if row.value is not None]
         keys = (cache_key(self._identity, row.image, row.prompt, row.repeat, row.rater) for row in scored)
         self.cache.remember((key, score_of(row)) for key, row in zip(keys, scored, strict=True))
@@ -159,8 +168,10 @@ class Oracle:
         """Take batches from the queue, at most `places` of them, and reserve their worst case."""
         batches: list[list[Query]] = []
         while len(batches) < places and (batch := queue.next_batch(self.reward.batch, last=last)):
-            if not self.purse.reserve(self.policy.worst_case(len(batch))):
+            amount = max(self.policy.worst_case(len(batch)), self.policy.attempts * self._dearest * len(batch))
+            if not self.purse.reserve(amount):
                 break
+            self._reserved[batch[0].id] = amount
             queue.drop(len(batch))
             batches.append(batch)
         return batches
@@ -189,8 +200,21 @@ class Oracle:
         self._breaker.note(asked, responses[0][1])
         if request.scores is None and self.policy.pauses_for(request.failures[-1].retry_after):
             self._breaker.trip(asked, request.failures[-1])
-        self.purse.settle(self.policy.worst_case(n), sum(response.cost for _, response in responses))
+        charged = sum(response.cost for _, response in responses)
+        self.purse.settle(self._reserved.pop(request.queries[0].id), charged)
+        self._note_charge(charged / n / max(1, request.attempts))
         return responses
+
+    def _note_charge(self, charged: float) -> None:
+        """Reserve as much for the next queries as was charged for an image, and say so where that is unexpected."""
+        if charged > max(self._dearest, self.policy.cost_of_call(1)) * (1 + 1e-9):
+            first, self._dearest = self._dearest == 0, charged
+            log.log(
+                logging.WARNING if first else logging.DEBUG,
+                "%s charged %.4g for an image, where %.4g was expected. From now on that much is reserved for every "
+                "attempt; the calls in flight may exceed max_cost.",
+                *(self.reward.name, charged, self.policy.cost_of_call(1)),
+            )
 
 
 def _first_call(batch: Sequence[Query]) -> list[Score] | Failure | None:
