@@ -10,6 +10,7 @@ from pathlib import Path
 
 from zo_dno.errors import InputError
 from zo_dno.judges.rating_tasks import Mode, Progress, Rating, RatingError, RatingTask, decode_rating, encode_rating
+from zo_dno.storage.journal import write_ahead
 
 RATINGS = "ratings.db"  # in a run's folder
 _LEASE = 90.0  # seconds for which a task shown to one rater is not given to another
@@ -59,7 +60,7 @@ class RatingStore:
             self._file = sqlite3.connect(
                 path or ":memory:", timeout=_WAIT, isolation_level=None, check_same_thread=False
             )
-            self._file.execute("PRAGMA journal_mode = WAL")
+            write_ahead(self._file, _WAIT)
             self._file.execute("PRAGMA synchronous = FULL")
             self._file.executescript(_TABLES)
         except sqlite3.Error as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zo_dno.errors import InputError
+from zo_dno.storage.journal import write_ahead
 from zo_dno.types import Score
 
 _FIELDS = {"parts": "components", "shortfall": "reward_violation"}  # names in the file -> fields of a Score
@@ -31,7 +32,7 @@ class Cache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(path, timeout=_WAIT)
-            self._file.execute("PRAGMA journal_mode=WAL")
+            write_ahead(self._file, _WAIT)
             with self._file:
                 for table, columns in (("answer", "value REAL NOT NULL, raw TEXT"), ("detail", "json TEXT NOT NULL")):
                     self._file.execute(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from zo_dno.errors import InputError, StorageError
+from zo_dno.storage.journal import write_ahead
 from zo_dno.storage.schema import migrate
 
 if TYPE_CHECKING:
@@ -278,7 +279,10 @@ def _opened(path: Path | None) -> sqlite3.Connection:
         connection = sqlite3.connect(path or ":memory:", timeout=_WAIT)
         try:
             _check(connection)
-            connection.execute(f"PRAGMA journal_mode = {journal}")
+            if journal == "WAL":
+                write_ahead(connection, _WAIT)
+            else:
+                connection.execute("PRAGMA journal_mode = DELETE")
             connection.execute("SELECT COUNT(*) FROM sqlite_master")
         except sqlite3.OperationalError as error:
             connection.close()
