@@ -271,9 +271,9 @@ def test_a_run_ends_with_what_was_scored(toy):
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize("name", [*SYNC, *(f"async {name}" for name in ASYNC)])
+@pytest.mark.parametrize("name", SYNC)
 def test_in_workers(name):
-    function, expected = ASYNC[name[6:]] if name.startswith("async ") else SYNC[name]
+    function, expected = SYNC[name]
     reward = reward_of(function)
     pool = RewardActors(reward, 1)
     try:
