@@ -27,7 +27,7 @@ def test_a_scheduler_s_long_one_is_replaced_by_one_of_the_users_own(monkeypatch)
     assert (private.st_uid, private.st_mode & 0o777) == (os.getuid(), 0o700)
 
 
-def test_what_somebody_chose_for_ray_is_kept(monkeypatch):
+def test_a_folder_set_for_ray_is_kept(monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", "/elsewhere")
     monkeypatch.setattr(tempfile, "gettempdir", lambda: "/scratch/" + 91 * "x")
     assert cluster._short_folder() is None

@@ -59,7 +59,7 @@ def test_tokens_are_priced():
 
 
 def test_a_server_that_charges_more_than_its_price_is_named_and_reserved_for(caplog):
-    """What was in flight may exceed the cap, which nobody could know; nothing after it does."""
+    """Calls in flight may exceed the cap, as their charge is not known before; no later call does."""
     calls = []
 
     def dear(images, prompts):

@@ -96,7 +96,7 @@ def test_sigterm_leaves_no_program_and_no_temporary_file(zo, tiny, seconds, sign
     process = begun(words, lambda: len(programs("sleeper.py")) > 0)
     for _ in range(signals):
         process.terminate()
-        time.sleep(0.5)  # the first one is at work
+        time.sleep(0.5)  # signals of one kind that come together count as one
     output, _ = process.communicate(timeout=120)
     assert process.returncode not in (0, -signal.SIGTERM), output
     assert "Traceback" not in output

@@ -95,9 +95,7 @@ def _short_folder() -> str | None:
             f"{folder} cannot be made: {error.strerror}. Set RAY_TMPDIR to a short folder."
         ) from error
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise InputError(
-            f"{folder} must be a folder of yours; it is somebody else's. Set RAY_TMPDIR to a short folder."
-        )
+        raise InputError(f"{folder} must belong to you; it belongs to another user. Set RAY_TMPDIR to a short folder.")
     return str(folder / "ray")  # which Ray opens to everybody, unlike the folder around it
 
 

@@ -191,7 +191,7 @@ class _RewardActor:
     def call(self, prompts: Sequence[str], keys: Sequence[str], *images: "np.ndarray") -> list[Score] | Failure:
         try:
             return call(self._reward, images, prompts, keys)
-        except KeyboardInterrupt as error:  # the reward's own: nobody presses Ctrl-C in an actor
+        except KeyboardInterrupt as error:  # the reward's own, as no terminal sends Ctrl-C to an actor
             return failure_of(error)
 
 

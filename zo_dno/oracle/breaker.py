@@ -6,7 +6,7 @@ from datetime import datetime
 from zo_dno.failures import Failure
 from zo_dno.types import Query, Response
 
-_YEAR = 365 * 24 * 3600.0  # seconds; nobody means a later date
+_YEAR = 365 * 24 * 3600.0  # seconds; a later time is no date that a server means
 
 
 class PauseError(Exception):

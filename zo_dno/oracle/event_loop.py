@@ -17,7 +17,7 @@ from zo_dno.failures import text_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_RESPONDS = 30.0  # seconds within which the loop must run a callback, or somebody's code blocks it
+_RESPONDS = 30.0  # seconds within which the loop must run a callback, or a reward's coroutine blocks it
 _ENDS = 5.0  # seconds for cancelled coroutines to end; those that go on are abandoned
 
 
@@ -120,7 +120,7 @@ class EventLoopThread(Generic[T]):
     async def _collect(self, coroutine: Coroutine[Any, Any, T]) -> None:
         try:
             self._done.put(await coroutine)
-        except BaseException as error:  # whatever it is, somebody waits for it
+        except BaseException as error:  # whatever it is, the caller waits for it
             self._done.put(error)
 
     async def _cancel(self) -> None:

@@ -55,7 +55,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file that somebody wrote: UTF-8, with or without the mark that some editors put first.
+    """Read a user's text file: UTF-8, with or without the mark that some editors put first.
 
     Raises:
         OSError: The file cannot be read.
