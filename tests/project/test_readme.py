@@ -117,11 +117,14 @@ def ended(process):
 @pytest.mark.ray
 def test_commands_run_in_their_order(folder, monkeypatch, capsys):
     """Those that wait for people or serve are ended once they do; the judge is a stand-in."""
+    import ray
+
     said = {"explanation": "It is a sea.", "score": 7}
     choice = {"index": 0, "message": {"role": "assistant", "content": json.dumps(said)}, "finish_reason": "stop"}
     judge = Answer(json.dumps({"choices": [choice]}).encode(), headers={"Content-Type": "application/json"})
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
+    ray.shutdown()  # the cluster that other tests share knows nothing of this folder
     serving, ran = [], 0
     with answering(lambda asked: judge) as (address, _):
         for number, words in enumerate(commands()):
