@@ -1,5 +1,6 @@
 """The types that rooms exchange: candidates, queries, responses, scores, and the generator's protocols."""
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -201,11 +202,11 @@ class Described(Protocol):
 
 @runtime_checkable
 class Batched(Protocol):
-    """A generator with a batch size of its own."""
+    """A generator that renders a limited number of images at once."""
 
     @property
     def batch_size(self) -> int | None:
-        """Number of images rendered at once; None renders all of a call at once."""
+        """Largest number of images rendered at once; None renders all of a call at once."""
         ...
 
 
@@ -262,3 +263,10 @@ def array_of(image: AnyImage) -> "np.ndarray":
 def slices(total: int, size: int) -> Sequence[slice]:
     """Split range(total) into consecutive slices of at most `size`."""
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
+
+
+def balanced_slices(total: int, most: int) -> Sequence[slice]:
+    """Split range(total) into as few consecutive slices of at most `most` as possible, of nearly equal length."""
+    count = -(-total // most)
+    edges = [total * place // count for place in range(count + 1)] if count else []
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]

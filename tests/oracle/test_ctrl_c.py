@@ -15,6 +15,8 @@ every = pytest.mark.parametrize("number", ctrl_c.SIGNALS, ids=lambda number: num
 def handlers():
     """Put the handlers back, and take the signals as the command line does."""
     with ctrl_c.kept():
+        for number in ctrl_c.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)  # `nohup` has SIGHUP ignored
         ctrl_c.take_as_ctrl_c()
         yield
 

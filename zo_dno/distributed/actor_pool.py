@@ -16,7 +16,8 @@ from zo_dno.oracle.event_loop import EventLoopThread
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-PATIENCE = 25.0  # seconds without any actor before a call fails
+PATIENCE = 25.0  # seconds without any actor before a call fails, and before a slow start is warned of
+_START = 5  # times as long the first actor may take, since a busy machine loads libraries slowly
 _GRACE = 5.0  # seconds in which another actor should have started, or it waits for resources
 _SHORT = 0.5  # seconds of a mean call below which the next call waits at the actor, which then has no pause
 _DEATHS = 4  # deaths in a row in one slot before the work is to blame
@@ -188,7 +189,10 @@ class ActorPool:
         """Start one actor, and then the others; slow ones join later."""
         self._fill(self._slots[0])
         if not await self._have_started(1, PATIENCE):
-            raise InputError(f"{self.what} could not be started within {PATIENCE:.0f} s. {self._resources()}")
+            log.warning("none of %d %s has started after %.0f s. %s", self.size, self.what, PATIENCE, self._resources())
+            if not await self._have_started(1, (_START - 1) * PATIENCE):
+                waited = _START * PATIENCE
+                raise InputError(f"{self.what} could not be started within {waited:.0f} s. {self._resources()}")
         for slot in self._slots[1:]:
             self._fill(slot)
         before = 0

@@ -124,6 +124,8 @@ def _keep_private() -> None:
     if os.environ.get("RAY_AUTH_MODE", "token") == "token":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault(_CLUSTER_FLAG, "0")
+    # Ray kills a process that has not reported after 60 s and starts another, on a busy machine for ever
+    os.environ.setdefault("RAY_worker_register_timeout_seconds", "600")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 

@@ -27,10 +27,10 @@ from zo_dno.types import (
     Rendered,
     Repromptable,
     array_of,
+    balanced_slices,
     batch_size_of,
     model_of,
     prompt_of,
-    slices,
 )
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class GeneratorPool:
 
     def __call__(self, z: Tensor) -> Tensor:
         """Render the images of `z` (n, d) as (n, H, W, 3) uint8."""
-        blocks = [self.begin(z[rows]) for rows in slices(len(z), self.batch_size or len(z))]
+        blocks = [self.begin(z[rows]) for rows in balanced_slices(len(z), self.batch_size or len(z))]
         images = [one.image for block in blocks for one in block.result()]
         return torch.stack([torch.from_numpy(array_of(image).copy()) for image in images])
 

@@ -19,7 +19,7 @@ from zo_dno.generators.pixels import NOT_NUMBERS, joined
 from zo_dno.generators.tape import Around, DrawSource, Playback, Tape, TapeError
 from zo_dno.generators.trace import frozen, influential, traced
 from zo_dno.noise.space import NoiseLayout
-from zo_dno.types import slices
+from zo_dno.types import balanced_slices
 
 Search = Literal["initial", "all"]
 
@@ -36,8 +36,9 @@ class DiffusersGenerator:
         guidance_scale: scale of classifier-free guidance; by default the pipeline's.
         search: draws to search; "initial" searches those outside of scheduler steps, "all" the noise of every step as
             well. Other draws are fixed by `seed`, the same for all candidates.
-        batch_size: number of images rendered at once; "auto" finds the one that renders most images a second and fits
-            into memory. Every call is padded to it, so that an image does not depend on how many are rendered.
+        batch_size: largest number of images rendered at once; "auto" finds the one that renders most images a second
+            and fits into memory. More are rendered in blocks of nearly equal size. By rounding, an image may depend on
+            the size of its block.
         seed: seed of the draws that are not searched.
         frames: number of frames of a video that are put side by side as one image.
         dtype: type to load the pipeline with, such as "float16".
@@ -187,7 +188,7 @@ class DiffusersGenerator:
         wrong: list[Tensor] = []
         dtype, device = torch.float32, torch.device("cpu")
         with torch.no_grad():
-            for rows in slices(len(z), self.batch_size):
+            for rows in balanced_slices(len(z), self.batch_size):
                 block = self._render_block(z[rows])
                 dtype, device = block.dtype, block.device
                 wrong.append(_to_cpu(block.isnan().flatten(1).any(1)))
@@ -201,7 +202,7 @@ class DiffusersGenerator:
     def render(self, z: Tensor) -> Tensor:
         """Render `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where autograd can pass."""
         self.layout.check(z)
-        return torch.cat([self._render_block(z[rows]) for rows in slices(len(z), self.batch_size)])
+        return torch.cat([self._render_block(z[rows]) for rows in balanced_slices(len(z), self.batch_size)])
 
     def vjp(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
         """Return J(z)^T h, the gradient (n, d) of <h, images> for a constant h, on the CPU.
@@ -230,13 +231,11 @@ class DiffusersGenerator:
         return self.layout.split(z)
 
     def _render_block(self, z: Tensor) -> Tensor:
-        n = len(z)
-        padded = torch.cat([z, z[-1:].expand(self.batch_size - n, -1)])
-        rows = dict(zip(self._searched, self.layout.split(padded), strict=True))
+        rows = dict(zip(self._searched, self.layout.split(z), strict=True))
         with memory_named(self):
-            images, playback = self._play(self.batch_size, self._source(rows, self.batch_size))
+            images, playback = self._play(len(z), self._source(rows, len(z)))
         self._trace.check_count(len(playback.shapes))
-        return images[:n]
+        return images
 
     def _play(self, n: int, source: DrawSource, around: Around | None = None) -> tuple[Tensor, Playback]:
         """Call the pipeline once with its draws taken from `source`."""

@@ -12,7 +12,7 @@ from zo_dno.generators.pixels import NoImageError, bytes_of, joined
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.registry import n_positional
 from zo_dno.storage.images import checked_images
-from zo_dno.types import slices
+from zo_dno.types import balanced_slices
 
 Shape = Sequence[int]
 _ROOM = 1e-3  # outside of [0, 1], for rounding in half precision
@@ -29,8 +29,7 @@ class FunctionGenerator:
             z. The tests of plausibility use these shapes.
         nfe: number of network calls per image.
         prompt: prompt to render, which rewards are told as well.
-        batch_size: number of candidates in every call, the last one padded, so that an image does not depend on how
-            many are rendered. By default a call has all of them.
+        batch_size: largest number of candidates in a call. By default a call has all of a population.
     Raises:
         InputError: a shape or a number is out of range.
     """
@@ -85,8 +84,8 @@ class FunctionGenerator:
                 except NoImageError as error:
                     block = error.images
                     reasons |= {row + rows.start: reason for row, reason in error.reasons.items()}
-                images.append(block[: rows.stop - rows.start])
-        return joined(images, {row: reason for row, reason in reasons.items() if row < len(z)})
+                images.append(block)
+        return joined(images, reasons)
 
     def render(self, z: Tensor) -> Tensor:
         """Render `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where the function is.
@@ -100,19 +99,17 @@ class FunctionGenerator:
             block = self._render(z[rows])
             if not block.is_floating_point():
                 raise InputError(f"{self.model} must give floats for its gradient; got {block.dtype}.")
-            images.append(self._checked(block)[: rows.stop - rows.start])
+            images.append(self._checked(block))
         return torch.cat(images)
 
     def _blocks(self, n: int) -> Sequence[slice]:
-        return slices(n, self.batch_size or n)
+        return balanced_slices(n, self.batch_size or n)
 
     def _render(self, z: Tensor) -> Tensor:
-        size = self.batch_size or len(z)
-        padded = torch.cat([z, z[-1:].expand(size - len(z), -1)])
         with memory_named(self):
-            images = self._function(padded, self.prompt) if self._takes_prompt else self._function(padded)
-        if isinstance(images, Tensor) and len(images) != size:
-            raise InputError(f"{self.model} must give an image for each of {size} rows; got {tuple(images.shape)}.")
+            images = self._function(z, self.prompt) if self._takes_prompt else self._function(z)
+        if isinstance(images, Tensor) and len(images) != len(z):
+            raise InputError(f"{self.model} must give an image for each of {len(z)} rows; got {tuple(images.shape)}.")
         return images
 
     def _checked(self, images: Tensor) -> Tensor:

@@ -43,7 +43,8 @@ class Result:
         scales: Term of a combination -> mean and standard deviation that standardise it.
         repeats: Re-evaluated candidates, the winner first.
         noise: Standard deviation of a single score, where candidates were re-evaluated.
-        images: Images rendered in the search, more than queries where a surrogate pre-selects.
+        images: Images of the search that were used, more than queries where a surrogate pre-selects.
+        unused_images: Images that were rendered with those, in blocks, and not used.
         chosen: Choice of `auto`, and its reason.
     """
 
@@ -79,6 +80,7 @@ class Result:
     repeats: tuple[Standing, ...] = ()
     noise: float | None = None
     images: int = 0
+    unused_images: int = 0
     chosen: str | None = None
 
     @property
@@ -90,6 +92,11 @@ class Result:
     def best_image(self) -> "Image.Image":
         """Image of the best candidate."""
         return _pil(self.best)
+
+    @property
+    def unused_share(self) -> float:
+        """Share of unused images among all that were rendered, from 0 to 1."""
+        return self.unused_images / max(1, self.images + self.unused_images)
 
     def _repr_html_(self) -> str:
         """Show the first and the best image and the progress of the search in a notebook."""
@@ -111,6 +118,8 @@ class Result:
             "seed": self.seed,
             "queries": self.queries,
             "images": self.images,
+            "unused_images": self.unused_images,
+            "unused_share": round(self.unused_share, 4),
             "nfe": self.nfe,
             "failed_queries": self.failed_queries,
             "cached_queries": self.cached_queries,

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from zo_dno.run.spec import RunSpec
 
 
+_PADDED = "padded"  # a fact that older runs lack, whose blocks of images were all filled up
+
+
 class Manifest:
     """The facts of a run in its ledger, written when it starts and compared when it is resumed.
 
@@ -20,6 +23,8 @@ class Manifest:
         ledger: Ledger of the run; it may be empty.
         spec: Specification that starts or resumes the run.
         accept_drift: Resume although something differs, and record it.
+    Attributes:
+        padded: Whether every block of images is filled up to the batch size.
     Raises:
         InputError: Something differs, or the ledger is too old to resume from.
     """
@@ -29,7 +34,7 @@ class Manifest:
         facts = {"config": spec.config, "reward": spec.reward.identity, "environment": environment()}
         facts = json.loads(json.dumps(facts, default=str))
         self._environment = facts["environment"]
-        recorded = {name: ledger.get(name) for name in facts}
+        recorded = {name: ledger.get(name) for name in (*facts, _PADDED)}
         if recorded["config"] is not None:
             self._compare(recorded, facts, accept_drift)
         elif ledger.all_queries():
@@ -41,7 +46,9 @@ class Manifest:
         if completed > spec.options.queries:
             raise InputError(f"queries must be at least the {completed} scored already; got {spec.options.queries}.")
         self._recorded_environment = recorded["environment"] or self._environment
-        ledger.set({name: fact for name, fact in facts.items() if name != "environment" or recorded[name] is None})
+        self.padded: bool = recorded["config"] is not None and recorded[_PADDED] is not False
+        written = {name: fact for name, fact in facts.items() if name != "environment" or recorded[name] is None}
+        ledger.set({**written, _PADDED: self.padded})
         self._settle_lost_calls(spec)
 
     @property

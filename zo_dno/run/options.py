@@ -116,7 +116,9 @@ class ModelOptions(PipelineOptions):
         "scenes", "scenes (built in), a diffusers folder, a name on the hub, or package.module:name of your own"
     )
     search: Literal["initial", "all"] = option("initial", "Noise that is searched: initial, or all steps'")
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = option(8, "Images rendered at once, or auto")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = option(
+        8, "Largest number of images rendered at once, or auto"
+    )
     generator_options: dict[str, Any] = option(
         {}, "Further argument of the pipeline's call, such as eta=1", flags=("--generator-option",), form="yaml pairs"
     )

@@ -7,6 +7,7 @@ from functools import partial
 from zo_dno.rng import stream_seed
 from zo_dno.run.open_run import OpenRun
 from zo_dno.search.archive import Archive
+from zo_dno.search.blocks import Blocks
 from zo_dno.search.drift import DriftError
 from zo_dno.search.limits import Limits
 from zo_dno.search.loop import Search
@@ -14,6 +15,7 @@ from zo_dno.search.preselection import Preselection
 from zo_dno.search.reevaluation import MOST
 from zo_dno.search.replay import Replay, adopt
 from zo_dno.strategy import Problem, Strategy
+from zo_dno.types import batch_size_of
 
 SEARCH = "search"
 
@@ -27,7 +29,8 @@ def main_search(run: OpenRun) -> tuple[Search, Replay | None]:
     limits = run.spec.limits
     limits = replace(limits, queries=limits.queries - run.spec.kept_back)
     paused = limits.queries if run.spec.kept_back else None
-    return _prepared(run, SEARCH, run.spec.build_strategy, limits, run.spec.options.top, paused)
+    ends = () if run.spec.options.screen else run.spec.ends  # with pre-selection whole populations are rendered
+    return _prepared(run, SEARCH, run.spec.build_strategy, limits, ends, run.spec.options.top, paused)
 
 
 def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
@@ -36,14 +39,20 @@ def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
 
     layout, seed = run.spec.generator.layout, stream_seed(run.spec.options.seed, stage)
     build = partial(RandomSearch, Problem(layout.d, n, seed, layout.sizes))
-    return _prepared(run, stage, build, Limits(n), 1)[0]
+    return _prepared(run, stage, build, Limits(n), (n,), 1)[0]
 
 
 def _prepared(
-    run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, top: int, paused: int | None = None
+    run: OpenRun,
+    stage: str,
+    build: Callable[[], Strategy],
+    limits: Limits,
+    ends: tuple[int, ...],
+    top: int,
+    paused: int | None = None,
 ) -> tuple[Search, Replay | None]:
     """Make a search and bring it to where its ledger ends, or to `paused` queries."""
-    search = _fresh(run, stage, build, limits, top)
+    search = _fresh(run, stage, build, limits, ends, top)
     if run.spec.stop is not None:
         run.spec.stop.tell(lambda: search.interrupt())
     try:
@@ -57,13 +66,15 @@ def _prepared(
         path = search.snapshot
         if not run.accept_drift or path is None:
             raise
-        search = _fresh(run, stage, build, limits, top)
+        search = _fresh(run, stage, build, limits, ends, top)
         adopt(search, path)
         run.manifest.note_drift(str(drift), adopted=True)
     return search, None
 
 
-def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, top: int) -> Search:
+def _fresh(
+    run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, ends: tuple[int, ...], top: int
+) -> Search:
     """Make a search at its beginning; targets, snapshots and pre-selection are for the main search alone."""
     spec, options, main = run.spec, run.spec.options, stage == SEARCH
     contenders = MOST if main and spec.kept_back else 0
@@ -77,4 +88,5 @@ def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limi
         on_step=spec.on_step,
         actor_pools=run.actor_pools,
         preselection=Preselection(options.screen, options.seed) if main and options.screen else None,
+        blocks=Blocks(batch_size_of(spec.generator), ends, run.manifest.padded),
     )

@@ -116,6 +116,7 @@ def _result(
         repeats=tuple(reevaluation.standings) if reevaluation else (),
         noise=reevaluation.noise if reevaluation else None,
         images=search.counts.images,
+        unused_images=search.unused_images,
         chosen=chosen_by_auto(reason, options.screen, options.max_cost) if reason else None,
     )
 

@@ -18,7 +18,7 @@ from zo_dno.search.limits import Limits
 from zo_dno.search.objective import Objective
 from zo_dno.search.preselection import Preselection
 from zo_dno.search.progress import Step
-from zo_dno.search.reevaluation import kept_back
+from zo_dno.search.reevaluation import Repeats, kept_back, planned_ends
 from zo_dno.search.white_box import check_white_box
 from zo_dno.storage.ledger import QueryRow
 from zo_dno.strategy import Strategy, WhiteBox
@@ -73,7 +73,7 @@ class RunSpec:
         for other in self.held_out:
             if isinstance(other, Combination):
                 raise InputError(f"held_out must be single rewards; got {other.name!r}. Name its terms instead.")
-        self.kept_back = self._kept_back()
+        self.kept_back = kept_back(self._repeats(), options.queries)
         self.objective()
         strategy = self.build_strategy()
         check_white_box(strategy, self.generator, self.reward)
@@ -84,15 +84,21 @@ class RunSpec:
             if isinstance(strategy, WhiteBox):
                 raise InputError(f"screen must be 0 with {options.strategy}, which needs scores; got {options.screen}.")
 
-    def _kept_back(self) -> int:
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Numbers of queries after which the search is planned to stop."""
+        planned, repeats = self.options.horizon or self.options.queries, self._repeats()
+        return planned_ends(kept_back(repeats, planned) if repeats == "auto" else repeats, planned)
+
+    def _repeats(self) -> Repeats:
         repeats, combined = self.options.repeats, isinstance(self.reward, Combination)
         if repeats and combined:
             raise InputError(
                 f"repeats must be 0 with a combination, whose terms cannot be scored again; got {repeats}."
             )
         if repeats is None:
-            repeats = "auto" if self.reward.noisy and not combined else 0
-        return kept_back(repeats, self.options.queries)
+            return "auto" if self.reward.noisy and not combined else 0
+        return repeats
 
     @property
     def config(self) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from zo_dno.generators.renderer import Renderer, render_images
+from zo_dno.generators.renderer import Renderer
 from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.oracle.render_queue import RenderQueue
 from zo_dno.search.archive import Archive
+from zo_dno.search.blocks import Blocks
 from zo_dno.search.drift import DriftCheck
 from zo_dno.search.limits import Limit, Limits
 from zo_dno.search.objective import Objective
@@ -52,6 +53,7 @@ class Search:
         on_step: Callback after every population.
         actor_pools: Pools of the actors that render and score.
         preselection: Selection of the candidates to query, of several images per query.
+        blocks: Blocks in which populations are rendered.
     Attributes:
         status: How the search ended.
         stopped_by: Limit that ended it.
@@ -79,6 +81,7 @@ class Search:
     on_step: Callable[[Step], None] | None = None
     actor_pools: tuple[ActorPoolStatus, ...] = ()
     preselection: Preselection | None = None
+    blocks: Blocks = field(default_factory=Blocks)
 
     status: Status = field(default="finished", init=False)
     stopped_by: Limit | None = field(default=None, init=False)
@@ -95,22 +98,28 @@ class Search:
     def __post_init__(self) -> None:
         self.stopwatch, self.drift = Stopwatch(self.renderer), DriftCheck(accept=self.accept_drift)
         self._recorder = Recorder(
-            *(self.stage, self.oracle.reward, self.ledger, self.artifacts, self.archive, self.generator, self.pending),
-            *(self.counts, self.stopwatch, self.snapshot, self.objective.constrained),
+            *(self.stage, self.oracle.reward, self.ledger, self.artifacts, self.archive, self.generator, self.blocks),
+            *(self.pending, self.counts, self.stopwatch, self.snapshot, self.objective.constrained),
         )
         self._queries = QueryMaker(
-            *(self.generator, self.strategy, self.objective, self._recorder, self.drift, self.preselection),
+            *(self.blocks, self.strategy, self.objective, self._recorder, self.drift, self.preselection),
             self.prompt,
         )
         if isinstance(self.strategy, UsesRegularizer) and (self.objective.gamma > 0 or self.objective.adapts):
             self.strategy.use_regularizer(self.objective.regularizer)
         if isinstance(self.strategy, WhiteBox):
-            self.strategy.use_model(Opened(self.generator, self.oracle.reward, self.objective))
+            self.strategy.use_model(Opened(self.generator, self.oracle.reward, self.objective, self.blocks))
 
     @property
     def nfe(self) -> int:
         """Denoiser calls for the images of all settled candidates."""
         return self.counts.images * self.generator.nfe
+
+    @property
+    def unused_images(self) -> int:
+        """Images that were rendered in blocks with others, but not scored."""
+        used = {row.id for row in self.ledger.queries(self.stage) if row.settled}
+        return self.blocks.unused(self.ledger.populations(self.stage), used)
 
     @property
     def lag(self) -> int:
@@ -261,7 +270,7 @@ class Search:
         )
         if self.preselection is not None:
             if population.features is None:  # all of it was answered in an earlier session, which did not tell it
-                images = render_images(self.generator, population.candidates.z)
+                images = self.blocks.render(self.generator, population.candidates)
                 self.preselection.see(population, [array_of(one.image) for one in images])
             self.preselection.learn_from(population, self.ledger)
         self.stopwatch.lap()

@@ -22,7 +22,7 @@ class Population:
         row: Row of the population in the ledger.
         candidates: Noise and ids.
         rows: Rows of the queries in the ledger, by id.
-        rendered: Images, in the order of the candidates; as many as are rendered in this session.
+        rendered: Images that were rendered in this session, by id.
         plausibility: Plausibility of the noise.
         image_noise: Noise that the strategy adds to the images, (n, 3, H, W).
         features: Features of the images for pre-selection, (n, m).
@@ -35,7 +35,7 @@ class Population:
     row: PopulationRow
     candidates: Candidates
     rows: dict[int, QueryRow] = field(default_factory=dict)
-    rendered: list[Rendered] = field(default_factory=list)
+    rendered: dict[int, Rendered] = field(default_factory=dict)
     plausibility: Plausibility | None = None
     image_noise: Tensor | None = None
     features: np.ndarray | None = None

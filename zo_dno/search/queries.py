@@ -1,10 +1,12 @@
 """The queries about a population: its noise is tested and rendered, and its images become queries."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from zo_dno.noise.plausibility import Plausibility
 from zo_dno.oracle.render_queue import RenderQueue
+from zo_dno.search.blocks import Blocks
 from zo_dno.search.drift import DriftCheck
 from zo_dno.search.objective import Objective
 from zo_dno.search.population import Population
@@ -12,7 +14,7 @@ from zo_dno.search.preselection import Preselection
 from zo_dno.search.recorder import Recorder
 from zo_dno.search.white_box import image_noise_of
 from zo_dno.strategy import Strategy
-from zo_dno.types import Generator, Query, Rendered, array_of, batch_size_of, slices
+from zo_dno.types import Query, Rendered, array_of
 
 
 @dataclass(slots=True)
@@ -20,7 +22,7 @@ class QueryMaker:
     """Makes queries from populations, block by block of rendered images.
 
     Args:
-        generator: Generator of the images.
+        blocks: Blocks in which populations are rendered.
         strategy: Strategy that proposes the populations; it may add noise to the images.
         objective: Objective whose tests decide what is plausible.
         recorder: Recorder of the candidates that pre-selection skips.
@@ -29,7 +31,7 @@ class QueryMaker:
         prompt: Prompt of the images.
     """
 
-    generator: Generator
+    blocks: Blocks
     strategy: Strategy
     objective: Objective
     recorder: Recorder
@@ -59,31 +61,47 @@ class QueryMaker:
         if not waiting:
             return
         population.image_noise, population.queried = image_noise_of(self.strategy), tuple(waiting)
-        population.plausibility, population.rendered = self.plausibility(population), []
-        if self.preselection is None:
-            n, noise = max(*waiting, *population.rows, 0) + 1 - candidates.ids[0], population.image_noise
-            make = partial(self._queries, population, set(waiting))
-        else:
-            n, noise = len(candidates), None
-            make = partial(self._preselected, population, self.preselection, most)
-        size = batch_size_of(self.generator) or n
-        blocks = [(candidates.z[rows], None if noise is None else noise[rows]) for rows in slices(n, size)]
-        rendering.add(blocks, make)
+        population.plausibility = self.plausibility(population)
+        if self.preselection is not None:
+            population.rendered = {}
+        for rows in self.blocks.of(len(candidates), candidates.ids[0]):
+            ids = candidates.ids[rows]
+            if not self._is_needed(ids, population):
+                continue
+            make = partial(self._queries, population, ids)
+            if self.preselection is not None:
+                make = partial(self._preselected, population, self.preselection, most, ids)
+            noise = population.image_noise
+            block = (self.blocks.filled(candidates.z[rows]), None if noise is None else self.blocks.filled(noise[rows]))
+            rendering.add([block], make)
 
-    def _queries(self, population: Population, ids: set[int], rendered: list[Rendered]) -> list[Query]:
-        """Return the queries about those images of the next block whose ids are given."""
-        new = self._take(population, rendered)
-        return [self._query(id_, image) for id_, image in zip(new, rendered, strict=False) if id_ in ids]
+    def _is_needed(self, ids: Sequence[int], population: Population) -> bool:
+        """Return whether a block is asked about, or was in an earlier session, to which it is compared."""
+        if self.preselection is not None:
+            return True
+        return any(
+            id_ in population.queried or (id_ in population.rows and id_ not in population.rendered) for id_ in ids
+        )
+
+    def _queries(self, population: Population, ids: Sequence[int], rendered: list[Rendered]) -> list[Query]:
+        """Return the queries about the images of a block, as far as the budget covers them."""
+        self._take(population, ids, rendered)
+        return [self._query(id_, population.rendered[id_]) for id_ in ids if id_ in population.queried]
 
     def _preselected(
-        self, population: Population, preselection: Preselection, most: int, rendered: list[Rendered]
+        self,
+        population: Population,
+        preselection: Preselection,
+        most: int,
+        ids: Sequence[int],
+        rendered: list[Rendered],
     ) -> list[Query]:
         """Return the queries of a population once its last block is rendered."""
-        self._take(population, rendered)
+        self._take(population, ids, rendered)
         candidates = population.candidates
         if len(population.rendered) < len(candidates):
             return []
-        queries = [self._query(id_, image) for id_, image in zip(candidates.ids, population.rendered, strict=True)]
+        queries = [self._query(id_, population.rendered[id_]) for id_ in candidates.ids]
         chosen = preselection.select(population, [array_of(query.image) for query in queries])
         chosen |= {query.id for query in queries if query.no_image}
         for query in queries:
@@ -91,16 +109,15 @@ class QueryMaker:
                 self.recorder.skip(population, query)
         return [query for query in queries if query.id in chosen and not population.is_settled(query.id)][:most]
 
-    def _take(self, population: Population, rendered: list[Rendered]) -> tuple[int, ...]:
-        """Add the next block of images to a population, and return the ids from there on.
+    def _take(self, population: Population, ids: Sequence[int], rendered: list[Rendered]) -> None:
+        """Add the images of a block to its population.
 
         Raises:
             DriftError: an image differs from the recorded one.
         """
-        ids = population.candidates.ids[len(population.rendered) :]
-        population.rendered += rendered
-        self.drift.compare(ids, rendered, population.rows)
-        return ids
+        images = rendered[: len(ids)]  # a block that is filled up has more
+        population.rendered |= zip(ids, images, strict=True)
+        self.drift.compare(ids, images, population.rows)
 
     def _query(self, id_: int, image: Rendered) -> Query:
         return Query(id_, image.image, image.sha256, self.prompt, first_call=image.first_call, no_image=image.no_image)

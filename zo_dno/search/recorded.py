@@ -7,8 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from zo_dno.errors import RunError
-from zo_dno.generators.renderer import render_images
 from zo_dno.search.archive import Found
+from zo_dno.search.blocks import Blocks
 from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.images import image_hash
 from zo_dno.storage.ledger import QueryRow
@@ -45,7 +45,7 @@ def found_of(row: QueryRow, z: Tensor, load_image: Callable[[], np.ndarray], *, 
 
 
 def recorded_image(
-    row: QueryRow, candidates: Candidates, place: int, artifacts: Artifacts, generator: Generator
+    row: QueryRow, candidates: Candidates, place: int, artifacts: Artifacts, generator: Generator, blocks: Blocks
 ) -> np.ndarray:
     """Read the image of a recorded candidate from its file, or render it again with its whole population.
 
@@ -55,7 +55,7 @@ def recorded_image(
     kept = artifacts.image(row.image)
     if kept is not None:
         return kept
-    rendered = array_of(render_images(generator, candidates.z)[place].image)
+    rendered = array_of(blocks.render(generator, candidates)[place].image)
     if image_hash(rendered) != row.image:
         raise RunError(
             f"images/{row.image}.png, the image of candidate {row.id}, is gone or damaged, and the model now renders "

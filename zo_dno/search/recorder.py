@@ -12,6 +12,7 @@ import torch
 from zo_dno.oracle.combination.oracle import TermOracle
 from zo_dno.oracle.query_queue import Responses
 from zo_dno.search.archive import Archive
+from zo_dno.search.blocks import Blocks
 from zo_dno.search.population import PendingPopulations, Population
 from zo_dno.search.progress import Counts
 from zo_dno.search.recorded import found_of, recorded_image
@@ -37,6 +38,7 @@ class Recorder:
         artifacts: Files of the run.
         archive: Archive that takes the scored candidates.
         generator: Generator that renders lost images again.
+        blocks: Blocks in which it renders.
         pending: Populations that are not told yet.
         counts: Numbers of queries, images and failures.
         stopwatch: Times for the populations' rows.
@@ -50,6 +52,7 @@ class Recorder:
     artifacts: Artifacts
     archive: Archive
     generator: Generator
+    blocks: Blocks
     pending: PendingPopulations
     counts: Counts
     stopwatch: Stopwatch
@@ -144,9 +147,12 @@ class Recorder:
             row = population.rows.get(id_)
             if row is None or not row.completed or row.perturbed:
                 continue
-            load = partial(recorded_image, row, population.candidates, place, self.artifacts, self.generator)
-            if place < len(population.rendered) and population.rendered[place].sha256 == row.image:
-                load = partial(_copied, population.rendered[place].image)
+            load = partial(
+                recorded_image, row, population.candidates, place, self.artifacts, self.generator, self.blocks
+            )
+            rendered = population.rendered.get(id_)
+            if rendered is not None and rendered.sha256 == row.image:
+                load = partial(_copied, rendered.image)
             found = found_of(row, population.candidates.z[place], load, constrained=self.constrained)
             matters = self.archive.offer(found)
             if (matters or id_ % self.artifacts.every == 0) and not self.artifacts.has_image(row.image):

@@ -54,8 +54,7 @@ class Reevaluation:
     _rungs: int = field(default=1, init=False)
 
     def __post_init__(self) -> None:
-        fits = min(MOST, self.budget // (2 * FIRST_SCORES))  # half of the budget is for those that stay
-        self._left = list(self.contenders)[:fits]
+        self._left = list(self.contenders)[: _n_contenders(self.budget)]
         self._rungs = max(1, math.ceil(math.log2(max(2, len(self._left)))))
         self._scores = {id_: [] for id_ in self._left}
 
@@ -118,6 +117,23 @@ class Reevaluation:
             share = (self.budget - self.spent) // self._rungs
             self._goal += max(1, share // len(self._left))
             self._rungs = max(1, self._rungs - 1)
+
+
+def planned_ends(kept: int, queries: int) -> tuple[int, ...]:
+    """Return after how many queries a search is planned to stop.
+
+    Args:
+        kept: Queries that are kept back for the re-evaluation.
+        queries: Queries of the run.
+    Returns:
+        For the re-evaluation; at the end, if that shows an exact reward and the rest goes to the search; and at the
+        end without a re-evaluation.
+    """
+    return queries - kept, queries - FIRST_SCORES * _n_contenders(kept), queries
+
+
+def _n_contenders(budget: int) -> int:
+    return min(MOST, budget // (2 * FIRST_SCORES))  # half of the budget is for those that stay
 
 
 def kept_back(repeats: Repeats, queries: int) -> int:

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from zo_dno.errors import InputError
-from zo_dno.generators.renderer import render_images
 from zo_dno.search.drift import DriftError
 from zo_dno.search.loop import Search
 from zo_dno.search.white_box import image_noise_of
@@ -55,7 +54,7 @@ class Replay:
             search.recall(population, candidates, rows)
         if search.pending and search.pending[-1].complete:  # others are rendered and compared later
             last = search.pending[-1]
-            images = render_images(search.generator, last.candidates.z, image_noise_of(search.strategy))
+            images = search.blocks.render(search.generator, last.candidates, image_noise_of(search.strategy))
             search.drift.compare(last.candidates.ids, images, last.rows)
 
 

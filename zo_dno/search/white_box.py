@@ -10,9 +10,10 @@ from zo_dno.errors import InputError
 from zo_dno.generators.pixels import render_floats
 from zo_dno.generators.renderer import Renderer
 from zo_dno.reward import Reward
+from zo_dno.search.blocks import Blocks
 from zo_dno.search.objective import Objective
 from zo_dno.strategy import PerturbsImages, Strategy, WhiteBox
-from zo_dno.types import Differentiable, Generator, HasVjp, prompt_of
+from zo_dno.types import Differentiable, Generator, HasVjp, batch_size_of, prompt_of
 
 
 @runtime_checkable
@@ -31,10 +32,14 @@ class Opened:
         generator: Generator with `render`.
         reward: Reward whose gradient a strategy may take.
         objective: Objective that decides what is plausible.
+        blocks: Blocks in which candidates are rendered.
     """
 
-    def __init__(self, generator: Generator, reward: Reward, objective: Objective) -> None:
+    def __init__(
+        self, generator: Generator, reward: Reward, objective: Objective, blocks: Blocks | None = None
+    ) -> None:
         self._generator, self._reward, self._objective = generator, reward, objective
+        self._blocks = blocks or Blocks(batch_size_of(generator))
         self._shape: tuple[int, int, int] | None = None
 
     @property
@@ -47,8 +52,13 @@ class Opened:
 
     def render(self, z: Tensor) -> Tensor:
         """Render z (n, d) as (n, 3, H, W) float32 in [0, 1], without a graph."""
-        assert isinstance(self._generator, Differentiable)
-        return render_floats(self._generator, z).float()
+        generator = self._generator
+        assert isinstance(generator, Differentiable)
+        blocks = [
+            render_floats(generator, self._blocks.filled(z[rows]))[: rows.stop - rows.start]
+            for rows in self._blocks.of(len(z))
+        ]
+        return torch.cat(blocks).float()
 
     def vjp(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
         """Return J(z)^T h, (n, d) on the CPU; `cotangent` gives h for the float32 images of z."""

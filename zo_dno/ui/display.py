@@ -96,7 +96,7 @@ def summary(result: "Result") -> None:
         console.show(f"{result.strategy} chose {result.chosen}")
     seconds = result.seconds
     remembered = f" ({result.cached_queries} remembered)" if result.cached_queries else ""
-    rendered = f", {result.images} images" if result.images > result.queries else ""
+    rendered = f", {result.images + result.unused_images} images ({result.unused_share:.1%} unused)"
     console.print(
         f"{result.queries} queries{remembered}{rendered}, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
         f"(images {seconds['generate']:.1f}, reward {seconds['score']:.1f}, strategy {seconds['strategy']:.1f})"
