@@ -1,4 +1,6 @@
-"""Images a second of pipelines as large as SD 1.5 and SDXL, with random weights: a bare diffusers loop against zo-dno, its generator alone and in a search.
+"""Images a second of pipelines as large as SD 1.5 and SDXL, with random weights: diffusers against zo-dno.
+
+zo-dno is timed twice, the generator alone and a whole search with the default strategy.
 
 Nothing is downloaded: the networks are built from the public configs, and random weights take as long as trained ones.
 Without a GPU it says so and measures its small form, whose figures tell nothing of a GPU's.

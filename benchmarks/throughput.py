@@ -59,8 +59,8 @@ def main() -> None:
             rows.append([f"batches of {batch_size}", *(found[name] for name in COLUMNS)])
             print(json.dumps(rows[-1]), flush=True)
     show(
-        f"{options.images} images, default strategy, JPEG reward, median of {options.repetitions}, 2 threads; the ratio "
-        f"should be at most {ALLOWED}",
+        f"{options.images} images, default strategy, JPEG reward, median of {options.repetitions}, 2 threads; "
+        f"the ratio should be at most {ALLOWED}",
         ["", *(name.replace("_", " ") for name in COLUMNS)],
         rows,
         figures | {"holds": all(found["ratio"] <= ALLOWED for found in figures.values())},

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 import zo_dno
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
-from zo_dno.run.draft import optimize_draft, resume_draft
+from zo_dno.run.config import validated
+from zo_dno.run.draft import optimize_draft, resume_draft, run_draft
 from zo_dno.storage.atomic import write_whole
 from zo_dno.strategies.listed import Listed
 from zo_dno.strategy import Problem
@@ -54,7 +55,7 @@ def test_every_new_best_and_the_best_different_ones_are_asked_about_again_once()
 
 def test_agreement_is_spearmans_rank_correlation_of_both_rewards():
     found = drafted()
-    chosen = list({one.id: one for one in (found.draft.first, *found.draft.improvements, *found.draft.top)}.values())
+    chosen = list({one.id: one for one in (found.draft.first, *found.draft.top, *found.draft.improvements)}.values())
     full = [query.value for query in found.full.history]
     wanted = stats.spearmanr([one.reward for one in chosen], full).statistic
     assert found.agreement == pytest.approx(wanted)
@@ -114,6 +115,62 @@ def test_the_command_searches_with_few_steps_and_can_be_gone_on_with(tmp_path):
     assert again.full.best.reward == whole["best"]["reward"]
     assert again.draft.queries == 24
     assert again.full.best.sha256 == whole["best"]["image"]
+
+
+class Priced(zo_dno.Reward):
+    """The brightness of an image at a price, which counts its calls."""
+
+    name, unit, policy = "priced", "grey levels", zo_dno.CallPolicy(price=1.0, in_flight=1)
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, images, prompts):
+        self.calls += len(images)
+        return [float(np.asarray(image).mean()) for image in images]
+
+
+@pytest.mark.parametrize("cap", [40.0, 70.0])
+def test_the_cap_holds_for_both_runs_together(cap):
+    reward = Priced()
+    found = optimize_draft(Blurred(0.03), ToyGenerator(), reward, "snes", queries=96, seed=1, redraw=8, max_cost=cap)
+    assert reward.calls == found.draft.cost + found.full.cost <= cap
+    assert found.draft.stopped_by == "cost"
+    assert found.full.queries >= 8
+    with pytest.raises(InputError, match=r"max_cost must be more than 9, which scoring 9 candidates again costs"):
+        optimize_draft(Blurred(0.03), ToyGenerator(), Priced(), "snes", queries=96, redraw=8, max_cost=9.0)
+
+
+def test_an_interrupted_draft_asks_nothing_at_full_steps(tmp_path):
+    stop, reward = zo_dno.Stop(), Priced()
+    found = optimize_draft(
+        *(Blurred(0.03), ToyGenerator(), reward, "snes"), queries=96, stop=stop, on_step=lambda step: stop(), seed=1
+    )
+    assert found.full is None
+    assert found.result.status == "interrupted"
+    assert reward.calls == found.draft.queries < 96
+    assert "its best are scored at full steps at its end" in str(found)
+
+
+@pytest.mark.slow
+def test_changes_of_a_resumed_draft_are_carried_out_or_refused(tmp_path):
+    out = tmp_path / "run"
+    config = validated({"prompt": "sea at dusk", "steps": 4, "threads": 1, "reward": "brightness", "queries": 16})
+    with pytest.raises(RuntimeError, match="stop here"):
+        run_draft(config, 2, out, _stopping)
+    found = resume_draft(out, queries=24)
+    assert (found.draft.queries, found.draft.status) == (24, "finished")
+    with pytest.raises(
+        InputError, match="queries must stay 24 once the best of the draft are scored at full steps; got"
+    ):
+        resume_draft(out, queries=32)
+    with pytest.raises(InputError, match="seed must stay as it was"):
+        resume_draft(out, seed=3)
+    assert resume_draft(out, ray="local").full.queries == found.full.queries
+
+
+def _stopping(step):
+    raise RuntimeError("stop here")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -81,6 +82,50 @@ def test_one_that_fails_keeps_no_other_from_its_end(tmp_path):
     lines = run_many(config(reward="tests.support.light_reward:of_the_sea"), PROMPTS, tmp_path / "out", at_once=2)
     assert [line.result is None for line in lines] == [True, False, True]
     assert "None of 24 queries got a score" in lines[0].error
+
+
+def painted(z, prompt):
+    """The toy's colours as floats with a gradient; two calls at the same moment are an error."""
+    assert not _inside.locked()
+    with _inside:
+        time.sleep(0.002)
+        return (z[:, :48].reshape(-1, 3, 4, 4) * 0.1 + 0.5 + 0.001 * len(prompt)).clamp(0, 1)
+
+
+painted.shape = (3, 4, 4)
+_inside = threading.Lock()
+
+
+@pytest.mark.parametrize("strategy", ["hybrid2", "dno"])
+def test_a_model_is_entered_by_one_search_at_a_time_for_gradients_too(strategy, tmp_path):
+    found = run_many(
+        config({"model": f"{__name__}:painted"}, strategy=strategy, strategy_options={}, reward="brightness"),
+        *(PROMPTS, tmp_path / "out"),
+        at_once=3,
+    )
+    assert [line.error for line in found] == [None] * 3
+    assert [line.result["queries"] for line in found] == [24] * 3
+
+
+def test_changes_of_resumed_prompts_reach_every_run_or_are_refused(tmp_path):
+    run_many(config(nfe=8), PROMPTS[:2], tmp_path / "out")
+    found = resume_many(tmp_path / "out", nfe=16, at_once=1)
+    assert [(line.result["nfe"], line.result["stopped_by"]) for line in found] == [(16, "nfe")] * 2
+    found = resume_many(tmp_path / "out", nfe=1000, queries=24, seconds=1000.0, workers=0)
+    assert [(line.result["queries"], line.result["stopped_by"]) for line in found] == [(24, "queries")] * 2
+    with pytest.raises(InputError, match="seed must stay as it was"):
+        resume_many(tmp_path / "out", seed=4)
+
+
+def test_drift_is_accepted_for_every_run(tmp_path):
+    run_many(config(queries=16, reward_options={"quality": 90}), PROMPTS[:2], tmp_path / "out")
+    for path in (tmp_path / "out").rglob("config.yaml"):
+        path.write_text(path.read_text().replace("quality: 90", "quality: 91"))
+    refused = resume_many(tmp_path / "out", queries=24)
+    assert all("cannot be resumed as it began" in line.error for line in refused)
+    accepted = resume_many(tmp_path / "out", queries=24, accept_drift=True)
+    assert [line.error for line in accepted] == [None] * 2
+    assert all("quality" in line.result["drift"] for line in accepted)
 
 
 @pytest.mark.slow

@@ -56,6 +56,50 @@ def test_another_process_gives_the_same_result(zo, tiny):
     assert one == two
 
 
+@pytest.fixture
+def own(zo, monkeypatch):
+    """Options of a model and a reward that are files of the current folder, which nothing has put on the path."""
+    Path("my_models.py").write_text("from tests.support.toys import prompted as paint\n")
+    Path("prompts.txt").write_text("sea\nhills\n")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(Path.cwd())])
+    for name in ("my_models", "my_rewards"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    few = ("--queries", 16, "--threads", 1, "--strategy-option", "population=8")
+    return ("--model", "my_models:paint", "--reward", "my_rewards:warm", *few)
+
+
+def test_files_of_the_current_folder_are_found_by_every_command(zo, own, tiny, monkeypatch):
+    for words in (
+        ("run", *own, "--prompt", "sea", "--out", "one"),
+        ("resume", "one", "--queries", 24),
+        ("render", "one"),
+        ("run", *own, "--prompts", "prompts.txt", "--out", "many"),
+        ("resume", "many", "--queries", 24, "--seconds", 1000, "--nfe", 10**6),
+        ("run", *tiny, "--reward", "my_rewards:warm", "--steps", 4, "--draft", 2, "--out", "draft"),
+        ("resume", "draft"),
+    ):
+        with monkeypatch.context() as fresh:
+            fresh.setattr(sys, "path", [path for path in sys.path if path != str(Path.cwd())])
+            for name in ("my_models", "my_rewards"):
+                fresh.delitem(sys.modules, name, raising=False)
+            code, output, errors = zo(*words)
+        assert code == 0, (words, output, errors)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--prompts", "prompts.txt", "--draft", 2), "draft must be left out with prompts; got both"),
+        (("--prompt", "sea", "--at-once", 2), "at-once must come with prompts; got 2 without them"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(zo, own, words, said):
+    code, _, errors = zo("run", *own, *words, "--out", "here")
+    assert code == 2
+    assert said in " ".join(errors.split())
+    assert not Path("here").exists()
+
+
 SLEEPER = "import sys, time; time.sleep(float(sys.argv[1])); print(len(sys.argv[2]))"
 
 

@@ -1,6 +1,6 @@
 """Rendered numbers as bytes, and the error of a generator some of whose candidates have no image."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from zo_dno.errors import ZoDnoError
@@ -8,7 +8,7 @@ from zo_dno.errors import ZoDnoError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zo_dno.types import Differentiable
+    from zo_dno.types import Differentiable, HasVjp
 
 NOT_NUMBERS = "it is not made of numbers (NaN)"
 
@@ -33,6 +33,21 @@ def render_floats(generator: "Differentiable", z: "Tensor") -> "Tensor":
 
     with torch.no_grad():
         return generator.render(z)
+
+
+def vjp_of(generator: "Differentiable | HasVjp", z: "Tensor", cotangent: "Callable[[Tensor], Tensor]") -> "Tensor":
+    """Return J(z)^T h, (n, d) on the CPU; `cotangent` gives h for the float32 images of z."""
+    import torch
+
+    from zo_dno.types import HasVjp
+
+    if isinstance(generator, HasVjp):
+        return generator.vjp(z, cotangent)
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        images = generator.render(z)
+        (gradient,) = torch.autograd.grad(images, z, cotangent(images.detach().float()).to(images))
+    return gradient
 
 
 def bytes_of(images: "Tensor") -> "Tensor":

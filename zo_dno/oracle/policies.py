@@ -20,6 +20,20 @@ def policy_for(reward: Reward, changes: Mapping[str, Any]) -> CallPolicy:
     return reward.policy.changed(**changes)
 
 
+def worst_case(reward: Reward, changes: Mapping[str, Any], *, attempts: int | None = None) -> float:
+    """Return the most that one query can cost, with all attempts of all terms, or as many as given."""
+    policies = call_policies(reward, changes)
+    terms = (
+        {term.name: term.reward for term in reward.terms} if isinstance(reward, Combination) else {reward.name: reward}
+    )
+    return sum(
+        policies[name].worst_case(term.batch)
+        if attempts is None
+        else attempts * policies[name].cost_of_call(term.batch)
+        for name, term in terms.items()
+    )
+
+
 def call_policies(reward: Reward, changes: Mapping[str, Any]) -> dict[str, CallPolicy]:
     """Return the call policies of a reward by name: its own, or those of a combination's terms.
 

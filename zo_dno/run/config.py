@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, unknown_name
 from zo_dno.option_group import OptionGroup, input_error, marked
 from zo_dno.run.options import (
     GENERATOR_ACTORS,
@@ -85,3 +85,18 @@ def with_current_names(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config, or a part of one, with the present names of keys that had others."""
     named = {_RENAMED.get(key, key): value for key, value in config.items()}
     return {key: with_current_names(value) if isinstance(value, dict) else value for key, value in named.items()}
+
+
+def checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a resumed run that have other values than it had; those that are None stay as they were.
+
+    Raises:
+        InputError: An option is unknown, or may not change.
+    """
+    flat = with_current_names(flattened({name: value for name, value in changes.items() if value is not None}))
+    for name in flat:
+        if name not in RunConfig.model_fields:
+            raise unknown_name("option", name, RunConfig.model_fields)
+        if name not in CHANGEABLE:
+            raise InputError(f"{name} must stay as it was when a run is resumed; got {flat[name]!r}. Start a new run.")
+    return flat

@@ -13,14 +13,17 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from zo_dno.call_policy import CallPolicy
 from zo_dno.distributed.generator_actors import closed_after
 from zo_dno.errors import InputError
 from zo_dno.generators.diffusers_generator import DiffusersGenerator
 from zo_dno.option_group import marked
+from zo_dno.oracle.policies import worst_case
 from zo_dno.results.result import Result
 from zo_dno.run import optimize as api
-from zo_dno.run.config import RunConfig, validated
+from zo_dno.run.config import RunConfig, checked_changes, flattened, validated
 from zo_dno.run.make_generator import load_model, make_generator
+from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.options import RunOptions
 from zo_dno.search.archive import Found
 from zo_dno.search.progress import Step
@@ -43,22 +46,30 @@ class Drafted:
 
     Attributes:
         draft: Result of the search with few steps.
-        full: Result of its best candidates at full steps; its best is the winner.
+        full: Result of its best candidates at full steps, whose best is the winner; None where the draft was
+            interrupted or is paused.
         agreement: Spearman's rank correlation of the candidates' two rewards; NaN for fewer than three.
         interval: 95 % interval of the agreement, by Fisher's transformation (Bonett and Wright 2000).
     """
 
     draft: Result
-    full: Result
-    agreement: float
-    interval: tuple[float, float]
+    full: Result | None = None
+    agreement: float = float("nan")
+    interval: tuple[float, float] = (-1.0, 1.0)
 
     @property
     def redrawn(self) -> int:
         """Number of candidates that were rendered again."""
-        return self.full.queries
+        return self.full.queries if self.full else 0
+
+    @property
+    def result(self) -> Result:
+        """Result of the last search: at full steps, or of the draft where it did not come to that."""
+        return self.full or self.draft
 
     def __str__(self) -> str:
+        if self.full is None:
+            return f"the draft has {self.draft.queries} queries so far; its best are scored at full steps at its end"
         low, high = self.interval
         return (
             f"{self.redrawn} of {self.draft.queries} candidates of the draft were scored again at full steps; "
@@ -85,10 +96,12 @@ def optimize_draft(
         strategy: Strategy, as `zo_dno.optimize` takes it.
         out: New folder for both runs, in its folders `draft` and `full`.
         redraw: Number of different candidates among the best that are scored again, beside every new best on the way.
-        search: Further arguments of `zo_dno.optimize`, for the draft.
+        search: Further arguments of `zo_dno.optimize`, for the draft. `max_cost` is that of both runs together: as much
+            is kept for the second as `redraw` candidates and the first can cost.
     Raises:
         InputError: The generators have different noise, or an argument does not fit.
     """
+    search = flattened(search)
     if draft.layout.shapes != full.layout.shapes:
         raise InputError(
             f"draft must have the noise of full, {full.layout.shapes}; got {draft.layout.shapes}. Search the initial "
@@ -98,9 +111,9 @@ def optimize_draft(
     found = api.optimize(
         *(draft, reward, strategy),
         out=None if folder is None else folder / DRAFT,
-        **{**search, "top": max(redraw, search.get("top", 1))},
+        **{**search, "top": max(redraw, search.get("top", 1)), "max_cost": _cap_of_draft(reward, redraw, search)},
     )
-    return _rescored(full, found, reward, folder, {name: search[name] for name in _KEPT if name in search})
+    return _rescored(full, found, reward, folder, search)
 
 
 def run_draft(config: RunConfig, steps: int, out: Path, on_step: Callable[[Step], None] | None = None) -> Drafted:
@@ -112,25 +125,71 @@ def run_draft(config: RunConfig, steps: int, out: Path, on_step: Callable[[Step]
     _check(config, steps)
     RunFolder.check(out)
     out.mkdir(parents=True, exist_ok=True)
-    import yaml
-
-    values = config.model_dump(exclude_defaults=True) | {"draft": steps}
-    write_text(out / SETTINGS, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    _keep_settings(out, config, steps)
     with closed_after(make_generator(config)) as full, _drafting(config, steps, full) as draft:
         return optimize_draft(draft, full, out=out, on_step=on_step, **config.search_arguments)
 
 
-def resume_draft(out: Path, on_step: Callable[[Step], None] | None = None) -> Drafted:
-    """Resume a draft that was stopped or killed, and score its best candidates at full steps."""
+def resume_draft(
+    out: Path, on_step: Callable[[Step], None] | None = None, *, accept_drift: bool = False, **changes: Any
+) -> Drafted:
+    """Resume a draft that was stopped or killed, and score its best candidates at full steps.
+
+    Args:
+        out: Folder of both runs.
+        on_step: Called with the progress after every population.
+        accept_drift: Whether to resume although the recorded beginning cannot be repeated exactly.
+        changes: Changes that `zo_dno.resume` takes.
+    Raises:
+        InputError: A change does not fit, or is to the draft's budget after its best candidates were chosen.
+    """
     values = read_yaml(out / SETTINGS)
-    steps = int(values.pop("draft"))
-    config = validated(values)
+    steps, before = int(values.pop("draft")), validated(values)
+    changed = checked_changes(changes)
+    config = validated(values | changed)
+    if (out / FULL / CONFIG).exists():
+        for name in ("queries", "nfe", "seconds"):
+            if getattr(config, name) != getattr(before, name):
+                raise InputError(
+                    f"{name} must stay {getattr(before, name)} once the best of the draft are scored at full steps; "
+                    f"got {getattr(config, name)}. Start a new run."
+                )
+    _keep_settings(out, config, steps)
     search = config.search_arguments
     with closed_after(make_generator(config)) as full, _drafting(config, steps, full) as draft:
         if not (out / DRAFT / CONFIG).exists():
             return optimize_draft(draft, full, out=out, on_step=on_step, **search)
-        found = api.resume(out / DRAFT, generator=draft, on_step=on_step)
-        return _rescored(full, found, config.reward, out, {name: search[name] for name in _KEPT})
+        resumed = {name: search[name] for name in marked(RunOptions, "resume") if name in search}
+        resumed["max_cost"] = _cap_of_draft(config.reward, REDRAWN, search)
+        found = api.resume(out / DRAFT, accept_drift=accept_drift, generator=draft, on_step=on_step, **resumed)
+        return _rescored(full, found, config.reward, out, search)
+
+
+def _keep_settings(out: Path, config: RunConfig, steps: int) -> None:
+    import yaml
+
+    values = config.model_dump(exclude_defaults=True) | {"draft": steps}
+    write_text(out / SETTINGS, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def _cap_of_draft(reward: api.AnyReward, redraw: int, search: Mapping[str, Any]) -> float | None:
+    """Return the money that a draft may spend: all but what scoring the best again can cost.
+
+    Raises:
+        InputError: Nothing is left.
+    """
+    cap = search.get("max_cost")
+    if cap is None:
+        return None
+    scorer = requiring(make_reward(reward, search.get("reward_options")), search.get("require"))
+    policy = search.get("policy") or {}
+    changes = policy.given if isinstance(policy, CallPolicy) else policy
+    kept = (redraw + 1) * worst_case(scorer, changes, attempts=1)
+    if kept >= cap:
+        raise InputError(
+            f"max_cost must be more than {kept:g}, which scoring {redraw + 1} candidates again costs; got {cap:g}."
+        )
+    return float(cap - kept)
 
 
 def _drafting(config: RunConfig, steps: int, full: Generator) -> AbstractContextManager[Generator]:
@@ -149,22 +208,31 @@ def _check(config: RunConfig, steps: int) -> None:
 
 
 def _rescored(
-    full: Generator, found: Result, reward: api.AnyReward, folder: Path | None, options: Mapping[str, Any]
+    full: Generator, found: Result, reward: api.AnyReward, folder: Path | None, search: Mapping[str, Any]
 ) -> Drafted:
-    chosen = list({one.id: one for one in (found.first, *found.improvements, *found.top)}.values())
+    """Score the best of a draft at full steps, within the money that it left."""
+    if found.status in ("interrupted", "paused"):
+        return Drafted(found)
+    cap = search.get("max_cost")
+    left = None if cap is None else cap - found.cost
+    chosen = list({one.id: one for one in (found.first, *found.top, *found.improvements)}.values())
     z = torch.stack([one.z for one in chosen])
     noise: Any = z
     if folder is not None:
         noise = str((folder / NOISE).absolute())
         _write(folder / NOISE, z)
     if folder is not None and (folder / FULL / CONFIG).exists():
-        result = api.resume(folder / FULL, generator=full)
+        resumed = {name: search[name] for name in ("workers", "ray") if name in search}
+        result = api.resume(folder / FULL, generator=full, max_cost=left, **resumed)
     else:
         strategy = "zo_dno.strategies.listed:Listed"
-        given = {**options, "queries": len(z), "strategy_options": {"noise": noise}}
+        options = {name: search[name] for name in _KEPT if name in search}
+        given = {**options, "queries": len(z), "max_cost": left, "strategy_options": {"noise": noise}}
         given["out"] = None if folder is None else folder / FULL
         result = api.optimize(full, reward, strategy, **given)
     drafted = _compared(found, result, chosen)
+    if result.status in ("interrupted", "paused"):
+        return drafted
     if folder is not None:
         figures = {"redrawn": drafted.redrawn, "agreement": drafted.agreement, "interval": drafted.interval}
         write_text(folder / FIGURES, json.dumps(figures) + "\n")
@@ -181,7 +249,7 @@ def _compared(draft: Result, full: Result, chosen: list[Found]) -> Drafted:
         if one.reward is not None and (value := values.get(place)) is not None
     ]
     if len(pairs) < 3:
-        return Drafted(draft, full, float("nan"), (-1.0, 1.0))
+        return Drafted(draft, full)
     drafted, scored = zip(*pairs, strict=True)
     correlation: Any = stats.spearmanr(drafted, scored)
     agreement = float(correlation.statistic)

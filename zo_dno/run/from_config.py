@@ -74,6 +74,7 @@ def render(folder: Path, *, steps: int | None = None) -> tuple[torch.Tensor, tor
     Raises:
         InputError: The folder is not a run's.
     """
+    import_from_here()
     check_is_run(folder)
     config = validated(read_yaml(folder / CONFIG))
     torch.set_num_threads(config.threads or 1)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,24 @@ from torch import Tensor
 from zo_dno.distributed.generator_actors import GeneratorPool, closed_after
 from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.generators.pixels import vjp_of
+from zo_dno.option_group import marked
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.policies import call_policies
 from zo_dno.results.state import RunState
 from zo_dno.run import optimize as api
 from zo_dno.run.cancellation import Stop
-from zo_dno.run.config import RunConfig, validated
+from zo_dno.run.config import RunConfig, checked_changes, validated
 from zo_dno.run.make_generator import make_generator
 from zo_dno.run.make_reward import make_reward, requiring
+from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_text, read_yaml, write_text
 from zo_dno.storage.run_folder import CONFIG
-from zo_dno.types import Generator, Repromptable, capabilities_of
+from zo_dno.types import Differentiable, Generator, Repromptable, capabilities_of
 
 PROMPTS, SUMMARY = "prompts.json", "summary.csv"
+_RESUMED = tuple(name for name in marked(RunOptions, "resume") if name not in GENERATOR_ACTORS)
 _AT_ONCE = 4  # searches, where rewards or images are waited for
 _COLUMNS = ("prompt", "status", "queries", "first", "best", "unit", "log P", "cost", "folder")
 
@@ -88,6 +93,7 @@ def run_many(
     on_step: Callable[[str, Step], None] | None = None,
     *,
     at_once: int | None = None,
+    accept_drift: bool = False,
 ) -> list[Line]:
     """Run a config for many prompts, or resume them. A run that fails stops no other.
 
@@ -101,6 +107,7 @@ def run_many(
         out: Folder for the folders of the runs.
         on_step: Called with a prompt and the progress of its run after every population.
         at_once: Number of searches in flight; by default 4 where rewards or images are waited for, else 1.
+        accept_drift: Whether to resume runs although their beginning cannot be repeated exactly.
     Raises:
         InputError: Something does not fit any prompt, or one of them.
     """
@@ -118,7 +125,7 @@ def run_many(
         generators = [_renderer_of(generator, prompt, queue) for prompt in prompts]  # every prompt is checked first
         folders = [out / _name(number, prompt) for number, prompt in enumerate(prompts, 1)]
         runs = [
-            threads.submit(_run, config, prompt, one, folder, on_step, stop, pools)
+            threads.submit(_run, config, prompt, one, folder, on_step, stop, pools, accept_drift=accept_drift)
             for prompt, one, folder in zip(prompts, generators, folders, strict=True)
         ]
         try:
@@ -133,17 +140,22 @@ def run_many(
     return lines
 
 
-def resume_many(out: Path, on_step: Callable[[str, Step], None] | None = None, **changes: Any) -> list[Line]:
-    """Resume the runs of a folder that `run_many` wrote, with changes to their config.
+def resume_many(
+    out: Path,
+    on_step: Callable[[str, Step], None] | None = None,
+    *,
+    at_once: int | None = None,
+    accept_drift: bool = False,
+    **changes: Any,
+) -> list[Line]:
+    """Resume the runs of a folder that `run_many` wrote, with the changes that `zo_dno.resume` takes.
 
     Raises:
-        InputError: The folder holds no such runs.
+        InputError: The folder holds no such runs, or a change does not fit.
     """
     kept = json.loads((out / PROMPTS).read_text(encoding="utf-8"))
-    config = validated(
-        {**read_yaml(out / CONFIG), **{name: value for name, value in changes.items() if value is not None}}
-    )
-    return run_many(config, kept, out, on_step)
+    config = validated({**read_yaml(out / CONFIG), **checked_changes(changes)})
+    return run_many(config, kept, out, on_step, at_once=at_once, accept_drift=accept_drift)
 
 
 def _run(
@@ -154,6 +166,8 @@ def _run(
     on_step: Callable[[str, Step], None] | None,
     stop: Stop,
     pools: Pools,
+    *,
+    accept_drift: bool,
 ) -> Line:
     def tell(step: Step) -> None:
         if on_step is not None:
@@ -167,9 +181,8 @@ def _run(
             state = RunState.of(folder)
             if state.ended and state.answered(config.queries):
                 return Line(prompt, folder, state.result)
-            budget = {"queries": config.queries, "max_cost": config.max_cost}
-            shared |= {**budget, "workers": config.workers, "ray": config.ray}
-            found = api.resume(folder, generator=generator, **shared)
+            changes = {name: getattr(config, name) for name in _RESUMED}
+            found = api.resume(folder, accept_drift=accept_drift, generator=generator, **shared, **changes)
         else:
             found = api.optimize(generator, out=folder, **config.search_arguments, **shared)
     except ZoDnoError as error:
@@ -217,30 +230,41 @@ def _shared_out(config: RunConfig, at_once: int, n: int, policies: dict[str, Any
 
 
 class _Queue:
-    """A lock that threads get in the order in which they asked for it."""
+    """A lock that threads get in the order in which they asked for it; its owner may take it again."""
 
     def __init__(self) -> None:
         self._changed, self._next, self._serving = threading.Condition(), 0, 0
+        self._owner, self._depth = 0, 0
 
     def __enter__(self) -> None:
-        with self._changed:
-            mine, self._next = self._next, self._next + 1
-            self._changed.wait_for(lambda: self._serving == mine)
+        if self._owner != threading.get_ident():
+            with self._changed:
+                mine, self._next = self._next, self._next + 1
+                self._changed.wait_for(lambda: self._serving == mine)
+                self._owner = threading.get_ident()
+        self._depth += 1
 
     def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._serving += 1
-            self._changed.notify_all()
+        self._depth -= 1
+        if not self._depth:
+            with self._changed:
+                self._owner, self._serving = 0, self._serving + 1
+                self._changed.notify_all()
 
 
 class _InTurn:
-    """A generator that shares its model with others; one of them renders at a time."""
+    """A generator that shares its model with others; one of them renders or takes gradients at a time.
+
+    Gradients are in turn as well: while a pipeline plays given noise, calls of its networks are replaced.
+    """
 
     def __init__(self, generator: Generator, queue: _Queue) -> None:
         self._generator, self._queue = generator, queue
         self.layout, self.nfe = generator.layout, generator.nfe
         known = capabilities_of(generator)
-        vars(self).update(known | {name: self._in_turn(known[name]) for name in ("render", "vjp") if name in known})
+        if isinstance(generator, Differentiable):
+            known |= {"render": self._in_turn(generator.render), "vjp": self._in_turn(partial(vjp_of, generator))}
+        vars(self).update(known)
 
     def __call__(self, z: Tensor) -> Tensor:
         with self._queue:

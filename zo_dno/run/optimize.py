@@ -12,13 +12,13 @@ from torch import Tensor
 from zo_dno.call_policy import CallPolicy
 from zo_dno.distributed.generator_actors import closed_after
 from zo_dno.distributed.reward_actors import Pools
-from zo_dno.errors import InputError, unknown_name
+from zo_dno.errors import InputError
 from zo_dno.ipython import in_notebook
 from zo_dno.results.progress_cell import ProgressCell
 from zo_dno.results.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run.cancellation import Stop
-from zo_dno.run.config import CHANGEABLE, RunConfig, flattened, with_current_names
+from zo_dno.run.config import checked_changes, flattened, with_current_names
 from zo_dno.run.make_generator import generator_from
 from zo_dno.run.make_reward import make_reward, name_of, options_for_config, requiring
 from zo_dno.run.make_strategy import make_strategy
@@ -159,7 +159,7 @@ def resume(
     """
     path = Path(run)
     check_is_run(path)
-    config = with_current_names(read_yaml(path / CONFIG)) | _changed(changes)
+    config = with_current_names(read_yaml(path / CONFIG)) | checked_changes(changes)
     options = RunOptions(**{name: value for name, value in config.items() if name in RunOptions.model_fields})
     torch.set_num_threads(options.threads or torch.get_num_threads())
     scorer = make_reward(options.reward if reward is None else reward, options.reward_options if reward is None else {})
@@ -170,21 +170,6 @@ def resume(
         spec = _spec(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop, pools)
         folder = stack.enter_context(RunFolder(path, new=False))
         return carry_out(spec, folder, accept_drift=accept_drift)
-
-
-def _changed(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the changes of a resumed run.
-
-    Raises:
-        InputError: An option is unknown, or may not change.
-    """
-    flat = with_current_names(flattened({name: value for name, value in changes.items() if value is not None}))
-    for name in flat:
-        if name not in RunConfig.model_fields:
-            raise unknown_name("option", name, RunConfig.model_fields)
-        if name not in CHANGEABLE:
-            raise InputError(f"{name} must stay as it was when a run is resumed; got {flat[name]!r}. Start a new run.")
-    return flat
 
 
 def _spec(

@@ -9,7 +9,7 @@ from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import InputError
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.combination.threshold import Threshold
-from zo_dno.oracle.policies import call_policies
+from zo_dno.oracle.policies import call_policies, worst_case
 from zo_dno.oracle.purse import Purse
 from zo_dno.reward import Reward
 from zo_dno.run.cancellation import Stop
@@ -113,9 +113,7 @@ class RunSpec:
     @property
     def worst_case(self) -> float:
         """The most that one query can cost, with all attempts of all terms."""
-        if not isinstance(self.reward, Combination):
-            return self.policies[self.reward.name].worst_case(self.reward.batch)
-        return sum(self.policies[term.name].worst_case(term.reward.batch) for term in self.reward.terms)
+        return worst_case(self.reward, self.options.policy)
 
     @property
     def thresholds(self) -> tuple[Threshold, ...]:

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.generators.pixels import render_floats
+from zo_dno.generators.pixels import render_floats, vjp_of
 from zo_dno.generators.renderer import Renderer
 from zo_dno.reward import Reward
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.objective import Objective
 from zo_dno.strategy import PerturbsImages, Strategy, WhiteBox
-from zo_dno.types import Differentiable, Generator, HasVjp, batch_size_of, prompt_of
+from zo_dno.types import Differentiable, Generator, batch_size_of, prompt_of
 
 
 @runtime_checkable
@@ -62,14 +62,8 @@ class Opened:
 
     def vjp(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
         """Return J(z)^T h, (n, d) on the CPU; `cotangent` gives h for the float32 images of z."""
-        if isinstance(self._generator, HasVjp):
-            return self._generator.vjp(z, cotangent)
         assert isinstance(self._generator, Differentiable)
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            images = self._generator.render(z)
-            (gradient,) = torch.autograd.grad(images, z, cotangent(images.detach().float()).to(images))
-        return gradient
+        return vjp_of(self._generator, z, cotangent)
 
     def project(self, z: Tensor) -> Tensor:
         """Move implausible noise in z (n, d) to plausible noise near it."""

@@ -22,27 +22,28 @@ def resume(
 ) -> None:
     """Resume a run that was stopped, paused or killed, or spend a larger budget on a finished one."""
     from zo_dno.generators.quiet import quiet_libraries
+    from zo_dno.registry import import_from_here
     from zo_dno.ui import display, progress_bars
 
-    changes = values_of(RunConfig, options)
+    import_from_here()
+    changes = {"accept_drift": accept_drift, **values_of(RunConfig, options)}
     if (folder / "prompts.json").exists():
         from zo_dno.run.many_prompts import resume_many
 
-        changes = {name: value for name, value in changes.items() if name not in ("nfe", "seconds")}
         with progress_bars.bar_of_many() as on_step_of, quiet_libraries():
             lines = resume_many(folder, on_step_of, **changes)
         display.many(lines, folder)
         return
-    if (folder / "draft.yaml").exists():
-        from zo_dno.run.draft import resume_draft
-
-        with progress_bars.bar_of_run() as on_step, quiet_libraries():
-            drafted = resume_draft(folder, on_step)
-        display.drafted(drafted)
-        end(drafted.full)
-        return
     with progress_bars.bar_of_run() as on_step, quiet_libraries():
-        from zo_dno.run import from_config
+        if (folder / "draft.yaml").exists():
+            from zo_dno.run.draft import resume_draft
 
-        result = from_config.resume(folder, on_step, accept_drift=accept_drift, **changes)
+            drafted = resume_draft(folder, on_step, **changes)
+        else:
+            from zo_dno.run import from_config
+
+            drafted, result = None, from_config.resume(folder, on_step, **changes)
+    if drafted is not None:
+        display.drafted(drafted)
+        result = drafted.result
     end(result)

@@ -43,6 +43,10 @@ def run(
 ) -> None:
     """Search the noise of a pipeline for an image with a high reward."""
     values = _with_file(config, options)
+    if prompts is not None and draft is not None:
+        raise InputError("draft must be left out with prompts; got both. Run the prompts one by one.")
+    if prompts is None and at_once is not None:
+        raise InputError(f"at-once must come with prompts; got {at_once} without them. Leave it out.")
     if prompts is not None:
         _run_many(values, prompts, out, at_once)
         return
@@ -87,7 +91,7 @@ def _run_draft(config: RunConfig, steps: int, out: Path) -> None:
     with progress_bars.bar_of_run() as on_step, quiet_libraries():
         drafted = run_draft(with_threads(config), steps, out, on_step)
     display.drafted(drafted)
-    end(drafted.full)
+    end(drafted.result)
 
 
 def _run_many(values: dict[str, Any], prompts: Path, out: Path, at_once: int | None) -> None:
