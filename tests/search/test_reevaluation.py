@@ -57,6 +57,48 @@ def test_a_reevaluation_stays_within_its_budget(budget, noise):
     assert sum(standing.answers for standing in found.standings) == found.spent
 
 
+@pytest.mark.parametrize("budget", [8, 9, 13, 50, 64, 200, 819])
+@pytest.mark.parametrize("contenders", [2, 3, 5, 30])
+def test_all_of_the_budget_is_asked_unless_one_is_clearly_the_best(budget, contenders):
+    unasked = []
+    for seed in range(40):
+        found, _ = reevaluation([0.0] * contenders, 1.0, budget, seed)
+        if found.spent < budget:
+            assert sum(found.standings[0].id != one.id and one.answers > 2 for one in found.standings) < contenders
+            assert found.unasked.startswith(
+                f"{budget - found.spent} of {budget} queries kept for scoring the best again"
+            )
+            assert found.unasked.endswith("one candidate is clearly the best")
+        else:
+            assert found.unasked == ""
+        unasked.append((budget - found.spent) / budget)
+    assert fmean(unasked) < 0.25
+
+
+def test_a_run_says_how_many_queries_it_did_not_need(toy):
+    said = []
+    for seed in range(8):
+        judge = MoodyJudge(noise=0.3)
+        judge.rng = np.random.default_rng(seed)
+        result = zo_dno.optimize(toy, judge, queries=64, repeats="auto", threads=1, seed=seed)
+        assert result.queries == judge.queries
+        left = 64 - result.queries
+        assert (result.unasked or "").startswith(f"{left} of " if left else "")
+        assert bool(result.unasked) == bool(left) == ("unasked" in result.to_dict())
+        said.append(left)
+    assert said.count(0) >= 4
+
+
+def test_without_contenders_the_search_gets_the_queries_back(toy, tmp_path):
+    """Only the first candidate gets a score, so there is nothing to compare."""
+    judge = MoodyJudge(fails_from=1)
+    options = {"queries": 24, "repeats": 8, "threads": 1, "policy": {"breaker": 0}}
+    result = zo_dno.optimize(toy, judge, out=tmp_path / "run", **options)
+    assert (result.queries, result.status, len(result.history)) == (24, "finished", 24)
+    again = zo_dno.resume(tmp_path / "run", generator=toy, reward=judge)
+    assert (again.queries, judge.queries) == (24, 24)
+
+
 def test_noise_is_measured_and_contenders_clearly_behind_are_eliminated():
     found, _ = reevaluation([0.0, 0.0, 10.0, 10.0], 0.2, 60, seed=1)
     assert found.noise == pytest.approx(0.2, rel=0.4)
@@ -98,7 +140,7 @@ class MoodyJudge:
 def test_the_winner_of_a_run_has_the_best_mean_with_its_error(toy, tmp_path):
     judge = MoodyJudge()
     result = zo_dno.optimize(toy, judge, queries=80, repeats="auto", threads=1, out=tmp_path / "run")
-    assert 72 < result.queries == judge.queries <= 80  # once the winner is clear, no more queries are sent
+    assert 72 < result.queries == judge.queries <= 80
     assert len(result.history) == 64
     winner = result.repeats[0]
     assert (result.best.id, result.best.reward, result.best.answers) == (winner.id, winner.mean, winner.answers)

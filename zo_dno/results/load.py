@@ -65,6 +65,7 @@ def load(run: str | Path) -> Result:
         scales={name: (mean, deviation) for name, (mean, deviation) in result.get("scales", {}).items()},
         repeats=tuple(Standing(**one) for one in result.get("repeats", ())),
         noise=result.get("noise"),
+        unasked=result.get("unasked"),
         images=result.get("images", result["queries"]),
         unused_images=result.get("unused_images", 0),
         chosen=result.get("chosen"),

@@ -43,6 +43,7 @@ class Result:
         scales: Term of a combination -> mean and standard deviation that standardise it.
         repeats: Re-evaluated candidates, the winner first.
         noise: Standard deviation of a single score, where candidates were re-evaluated.
+        unasked: Queries that were planned and not needed, and why; None where all were asked.
         images: Images of the search that were used, more than queries where a surrogate pre-selects.
         unused_images: Images that were rendered with those, in blocks, and not used.
         chosen: Choice of `auto`, and its reason.
@@ -79,6 +80,7 @@ class Result:
     scales: dict[str, tuple[float, float]] = field(default_factory=dict)
     repeats: tuple[Standing, ...] = ()
     noise: float | None = None
+    unasked: str | None = None
     images: int = 0
     unused_images: int = 0
     chosen: str | None = None
@@ -143,6 +145,7 @@ class Result:
             "held_out": {name: {"first": first, "best": best} for name, (first, best) in self.held_out.items()},
             "baseline": self.baseline and self.baseline.to_dict(),
             **{name: value for name, value in (("unmet", self.unmet), ("scales", self.scales)) if value},
+            **({"unasked": self.unasked} if self.unasked else {}),
             **({"repeats": [asdict(one) for one in self.repeats], "noise": self.noise} if self.repeats else {}),
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "versions": versions(),

@@ -29,7 +29,10 @@ def reevaluate(run: OpenRun, search: Search, rest: Replay | None) -> Reevaluatio
     Returns:
         The re-evaluation; None where the search did not come to it.
     """
-    if search.stopped_by != "queries" or len(search.archive.contenders) < 2:
+    if search.stopped_by != "queries" or not run.spec.kept_back:
+        return None
+    if len(search.archive.contenders) < 2:
+        _search_on(search, rest, run.spec.kept_back)
         return None
     budget, found = run.spec.kept_back, {one.id: one for one in search.archive.contenders}
     reevaluation = Reevaluation({one.id: one.reward for one in found.values() if one.reward is not None}, budget)
@@ -40,15 +43,20 @@ def reevaluate(run: OpenRun, search: Search, rest: Replay | None) -> Reevaluatio
     except KeyboardInterrupt:
         search.status = "interrupted"
     if reevaluation.is_exact and search.status == "finished":
-        search.stopped_by = None
-        if rest is not None:
-            rest.advance()
-        search.limits = replace(search.limits, queries=search.limits.queries + budget - reevaluation.spent)
-        search.run()
+        _search_on(search, rest, budget - reevaluation.spent)
     elif reevaluation.standings:
         first = reevaluation.standings[0]
         search.archive.promote(replace(found[first.id], reward=first.mean, answers=first.answers, error=first.error))
     return reevaluation
+
+
+def _search_on(search: Search, rest: Replay | None, queries: int) -> None:
+    """Spend queries that were kept back on the search."""
+    search.stopped_by = None
+    if rest is not None:
+        rest.advance()
+    search.limits = replace(search.limits, queries=search.limits.queries + queries)
+    search.run()
 
 
 def _score_again(run: OpenRun, search: Search, reevaluation: Reevaluation, found: dict[int, Found]) -> None:

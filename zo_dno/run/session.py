@@ -115,10 +115,17 @@ def _result(
         scales=_scales(run),
         repeats=tuple(reevaluation.standings) if reevaluation else (),
         noise=reevaluation.noise if reevaluation else None,
+        unasked=_unasked(search, reevaluation),
         images=search.counts.images,
         unused_images=search.unused_images,
         chosen=chosen_by_auto(reason, options.screen, options.max_cost) if reason else None,
     )
+
+
+def _unasked(search: Search, reevaluation: Reevaluation | None) -> str | None:
+    if reevaluation is None or search.status != "finished" or search.stopped_by != "queries":
+        return None  # the status says why
+    return None if reevaluation.is_exact else reevaluation.unasked or None
 
 
 def _scales(run: OpenRun) -> dict[str, tuple[float, float]]:

@@ -51,11 +51,9 @@ class Reevaluation:
     _scores: dict[int, list[float]] = field(default_factory=dict, init=False)
     _left: list[int] = field(default_factory=list, init=False)
     _goal: int = field(default=FIRST_SCORES, init=False)
-    _rungs: int = field(default=1, init=False)
 
     def __post_init__(self) -> None:
         self._left = list(self.contenders)[: _n_contenders(self.budget)]
-        self._rungs = max(1, math.ceil(math.log2(max(2, len(self._left)))))
         self._scores = {id_: [] for id_ in self._left}
 
     def wanted(self) -> list[int]:
@@ -91,6 +89,15 @@ class Reevaluation:
         return self.noise == 0 and all(same)
 
     @property
+    def unasked(self) -> str:
+        """How many queries of the budget are left, and why; empty where none is."""
+        left = self.budget - self.spent
+        if not left:
+            return ""
+        why = "one candidate is clearly the best" if self._left else "none of the best got another score"
+        return f"{left} of {self.budget} queries kept for scoring the best again were not needed: {why}"
+
+    @property
     def standings(self) -> list[Standing]:
         """Results of all contenders: those that are left first, and the best of them before the others."""
         noise = self.noise or 0.0
@@ -106,7 +113,7 @@ class Reevaluation:
             self._left = self._left[:1] if self.is_exact else self._left
             return
         places = {standing.id: standing for standing in self.standings}
-        ranked = sorted(self._left, key=lambda id_: places[id_].mean, reverse=True)[: -(-len(self._left) // 2)]
+        ranked = sorted(self._left, key=lambda id_: places[id_].mean, reverse=True)[: max(2, -(-len(self._left) // 2))]
         leader = places[ranked[0]]
         self._left = [
             id_
@@ -114,9 +121,9 @@ class Reevaluation:
             if leader.mean - places[id_].mean <= CLEAR * math.hypot(leader.error, places[id_].error)
         ]
         if len(self._left) > 1:
-            share = (self.budget - self.spent) // self._rungs
-            self._goal += max(1, share // len(self._left))
-            self._rungs = max(1, self._rungs - 1)
+            rungs = math.ceil(math.log2(len(self._left)))  # this one and those after it
+            share = (self.budget - self.spent) / rungs / len(self._left)
+            self._goal += max(1, math.ceil(share) if rungs == 1 else math.floor(share))
 
 
 def planned_ends(kept: int, queries: int) -> tuple[int, ...]:

@@ -105,6 +105,8 @@ def summary(result: "Result") -> None:
         console.print(_spent(result.cost, result.tokens))
     if result.stopped_by in ("cost", "nfe", "seconds"):
         console.print(f"stopped: {_LIMITS[result.stopped_by]}")
+    if result.unasked:
+        console.print(result.unasked)
     if result.infeasible is not None:
         console.show(("infeasible:", "red"), f" {result.infeasible}")
     else:
