@@ -66,6 +66,7 @@ def load(run: str | Path) -> Result:
         repeats=tuple(Standing(**one) for one in result.get("repeats", ())),
         noise=result.get("noise"),
         unasked=result.get("unasked"),
+        spent=result.get("spent"),
         images=result.get("images", result["queries"]),
         unused_images=result.get("unused_images", 0),
         chosen=result.get("chosen"),

@@ -36,6 +36,7 @@ class Result:
         seconds: Seconds in total, and of the phases generate, score, strategy and other.
         folder: Folder of the run; None if it was not kept.
         stopped_by: Budget that was spent first.
+        spent: Why no further query could be sent, where money ended the run.
         pause: Reason of a pause, and how to resume.
         drift: Differences that keep a resumed run from being repeated exactly.
         infeasible: Reason why no candidate is feasible, where none is.
@@ -73,6 +74,7 @@ class Result:
     folder: Path | None = None
     failures: dict[str, int] = field(default_factory=dict)
     stopped_by: Limit | None = None
+    spent: str | None = None
     pause: str | None = None
     drift: str | None = None
     infeasible: str | None = None
@@ -127,6 +129,7 @@ class Result:
             "cached_queries": self.cached_queries,
             "stopped_by": self.stopped_by,
             "cost": self.cost,
+            **({"spent": self.spent} if self.spent else {}),
             "tokens": self.tokens,
             "drift": self.drift,
             "first": {"reward": self.first.reward, **_made_of(self.first)},

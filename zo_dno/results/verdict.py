@@ -45,22 +45,34 @@ def why_paused(search: "Search", folder: Path | None) -> str:
     return f"{after} No more queries were sent. Fix it, then: zo-dno resume {folder}"
 
 
-def why_nothing_scored(search: "Search", folder: Path | None, max_cost: float | None, worst_case: float) -> str:
+def why_spent(spent: float, max_cost: float, worst_case: float, lost: str) -> str:
+    """Say why no further query is sent.
+
+    Args:
+        spent: Money that was spent.
+        max_cost: Money that the run may spend.
+        worst_case: Most that one query can cost with all its attempts.
+        lost: What is to say of calls in flight when a session was killed; empty where there were none.
+    """
+    ended = f" ({lost})" if lost else ""
+    return (
+        f"{spent:.4g} of max_cost {max_cost:g} are spent{ended}, and one query can cost {worst_case:g} with all its "
+        "attempts. Raise max_cost, or lower attempts"
+    )
+
+
+def why_nothing_scored(search: "Search", folder: Path | None, spent: str) -> str:
     """Say why a run has no score at all.
 
     Args:
         search: The search, over.
         folder: Folder of the run.
-        max_cost: Money that the run may spend.
-        worst_case: Most that one query can cost with all its attempts.
+        spent: Why no further query is sent, where money is limited.
     """
     if search.pause is not None:
         return why_paused(search, folder)
     if search.stopped_by == "cost":
-        return (
-            f"No query was sent: max_cost is {max_cost:g}, and one query can cost {worst_case:g} with all its "
-            "attempts. Raise max_cost, or lower attempts."
-        )
+        return f"No query was sent: {spent}."
     if not search.counts.queries:
         return "The run ended before its first query was answered."
     reason, count = search.counts.failures.most_common(1)[0]

@@ -1,7 +1,8 @@
 """The manifest of a run: its config, reward and environment as recorded, compared when the run is resumed."""
 
 import json
-from dataclasses import replace
+import logging
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError
@@ -13,7 +14,22 @@ if TYPE_CHECKING:
     from zo_dno.run.spec import RunSpec
 
 
+log = logging.getLogger(__name__)
 _PADDED = "padded"  # a fact that older runs lack, whose blocks of images were all filled up
+
+
+@dataclass(frozen=True, slots=True)
+class LostCalls:
+    """Calls that were in flight when a run was killed, and the most that they can have cost."""
+
+    calls: int = 0
+    cost: float = 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.calls} calls were in flight when the run was killed; what they cost is unknown, so "
+            f"{self.cost:.4g}, all of their attempts, count as spent"
+        )
 
 
 class Manifest:
@@ -95,12 +111,26 @@ class Manifest:
         for reason in reasons:
             self.note_drift(reason)
 
+    @property
+    def lost_calls(self) -> LostCalls:
+        """Calls that were in flight when a session was killed."""
+        return LostCalls(**(self._ledger.get("lost_calls") or {}))
+
     def _settle_lost_calls(self, spec: "RunSpec") -> None:
         """Count calls that were in flight when a session was killed as charged in full, since their cost is unknown."""
+        settled, cost = [], 0.0
         for row in self._ledger.all_queries():
             policies = spec.policy_of(row)
             if row.status == "asked" and row.error is None and policies is not None:
                 worst = policies.worst_case(1)
                 row = replace(row, cost=row.cost + worst, attempts=row.attempts + 1, error="the run was stopped")
-                self._ledger.put([row])
+                settled.append(row)
+                cost += worst
             spec.purse.settle(0.0, row.cost)
+        if not settled:
+            return
+        before = self.lost_calls
+        lost = LostCalls(before.calls + len(settled), before.cost + cost)
+        self._ledger.put(settled, facts={"lost_calls": asdict(lost)})
+        if cost:
+            log.warning("%s", lost)

@@ -4,7 +4,7 @@ from zo_dno.errors import RunError
 from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.results.outputs import write_outputs
 from zo_dno.results.result import Result
-from zo_dno.results.verdict import chosen_by_auto, unmet, why_infeasible, why_nothing_scored, why_paused
+from zo_dno.results.verdict import chosen_by_auto, unmet, why_infeasible, why_nothing_scored, why_paused, why_spent
 from zo_dno.run.held_out import held_out_scores
 from zo_dno.run.open_run import OpenRun, opened
 from zo_dno.run.reevaluate import reevaluate
@@ -48,7 +48,7 @@ def _stages(run: OpenRun) -> Result:
     if search.drift.found:
         run.manifest.note_drift(search.drift.found)
     if search.archive.best is None:
-        raise RunError(why_nothing_scored(search, run.path, run.spec.options.max_cost, run.spec.worst_case))
+        raise RunError(why_nothing_scored(search, run.path, _spent(run)))
     baseline = _baseline(run, search)
     held_out = {reward.name: held_out_scores(run, reward, search.archive) for reward in run.spec.held_out}
     result = _result(run, search, held_out, baseline, reevaluation)
@@ -86,6 +86,7 @@ def _result(
     return Result(
         status=search.status,
         stopped_by=search.stopped_by,
+        spent=_spent(run) if search.stopped_by == "cost" else None,
         pause=why_paused(search, run.path) if search.pause is not None else None,
         drift=run.manifest.drift,
         prompt=run.prompt,
@@ -120,6 +121,13 @@ def _result(
         unused_images=search.unused_images,
         chosen=chosen_by_auto(reason, options.screen, options.max_cost) if reason else None,
     )
+
+
+def _spent(run: OpenRun) -> str:
+    spec, lost = run.spec, run.manifest.lost_calls
+    if spec.options.max_cost is None:
+        return ""
+    return why_spent(spec.purse.spent, spec.options.max_cost, spec.worst_case, str(lost) if lost.cost else "")
 
 
 def _unasked(search: Search, reevaluation: Reevaluation | None) -> str | None:

@@ -180,9 +180,11 @@ class Ledger:
         queries: Iterable[QueryRow] = (),
         populations: Iterable[PopulationRow] = (),
         artifacts: Iterable[Artifact] = (),
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write rows in one transaction, all of them or none; a row with the key of an older one replaces it."""
+        """Write rows and facts in one transaction, all or none; a row with the key of an older one replaces it."""
         with self._writing():
+            self._put_facts(facts or {})
             for table, rows in (("artefact", artifacts), ("population", populations), ("query", queries)):
                 columns, values = _COLUMNS[table]
                 marks = ", ".join("?" * len(columns))
@@ -222,10 +224,11 @@ class Ledger:
     def set(self, facts: Mapping[str, Any]) -> None:
         """Write facts of the run, anything that JSON can hold, in one transaction."""
         with self._writing():
-            rows = [
-                (key, json.dumps(fact, sort_keys=True, ensure_ascii=False, default=str)) for key, fact in facts.items()
-            ]
-            self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
+            self._put_facts(facts)
+
+    def _put_facts(self, facts: Mapping[str, Any]) -> None:
+        rows = [(key, json.dumps(fact, sort_keys=True, ensure_ascii=False, default=str)) for key, fact in facts.items()]
+        self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
 
     def get(self, key: str) -> Any:
         """Read a fact of the run; None if there is none."""

@@ -104,7 +104,7 @@ def summary(result: "Result") -> None:
     if result.cost or result.tokens:
         console.print(_spent(result.cost, result.tokens))
     if result.stopped_by in ("cost", "nfe", "seconds"):
-        console.print(f"stopped: {_LIMITS[result.stopped_by]}")
+        console.print(f"stopped: {result.spent or _LIMITS[result.stopped_by]}")
     if result.unasked:
         console.print(result.unasked)
     if result.infeasible is not None:
