@@ -1,7 +1,6 @@
 """The similarity of an image to a reference."""
 
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from zo_dno.reward import Reward
 from zo_dno.rewards.luma import luma
 from zo_dno.rewards.perceptual import lpips_distance, lpips_network
 from zo_dno.rewards.ssim import ssim
+from zo_dno.storage.images import UnreadableImageError, decoded
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,13 @@ class Similarity(Reward):
         try:
             file = Path(self.reference).read_bytes()
             _fitted(file, (1, 1))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
+        except (OSError, UnreadableImageError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
             raise InputError(f"reference must be an image file; got {self.reference!r}: {reason}.") from error
         return file
 
 
 @lru_cache(maxsize=8)
 def _fitted(file: bytes, size: tuple[int, int]) -> Image.Image:
-    """Decode an image file, upright as its EXIF says, and bring it to a size (width, height)."""
-    with Image.open(io.BytesIO(file)) as image:
-        return ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), size, Image.Resampling.LANCZOS)
+    """Decode an image file, and bring it to a size (width, height)."""
+    return ImageOps.fit(decoded(file), size, Image.Resampling.LANCZOS)

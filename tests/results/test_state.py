@@ -5,12 +5,35 @@ import json
 import pytest
 
 from zo_dno.errors import InputError
-from zo_dno.results.state import RunState, result_of
+from zo_dno.results.state import RunState
+from zo_dno.results.stored import result_of
 from zo_dno.storage.run_folder import RunFolder
+
+WHOLE = {
+    **dict.fromkeys(("status", "prompt", "model", "reward", "unit", "strategy"), "text"),
+    **dict.fromkeys(("seed", "queries", "nfe", "failed_queries", "cached_queries", "tokens"), 0),
+    "stopped_by": None,
+    "cost": 0.0,
+    "drift": None,
+    "first": {"reward": 1.0},
+    "top": [],
+    "held_out": {},
+    "baseline": None,
+    "seconds": {"total": 1.0},
+    "best": {
+        "id": 1,
+        "reward": 2.0,
+        "log_prob": 0.0,
+        "norm_ratio": 1,
+        "whiteness": 0.5,
+        "feasible": True,
+        "image": "a",
+    },
+}
 
 
 def write(folder, **result):
-    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "result.json").write_text(json.dumps(WHOLE | result))
 
 
 @pytest.mark.parametrize("status", ["finished", "target", "interrupted", "paused", "infeasible"])
@@ -30,7 +53,7 @@ def test_a_run_without_a_whole_result_is_stopped(tmp_path, content):
     assert not state.ended
     assert not state.answered(0)
     assert not state.spent_another_budget
-    with pytest.raises(InputError, match="no result yet .* Finish it: zo-dno resume"):
+    with pytest.raises(InputError, match="(no result yet .* Finish it|is damaged .* Write it again): zo-dno resume"):
         result_of(tmp_path)
 
 
@@ -48,3 +71,24 @@ def test_another_budget_than_queries_may_end_a_run(tmp_path, stopped_by, expecte
     assert state.spent_another_budget == expected
     assert state.answered(24)
     assert not state.answered(25)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", "the whole: Input should be"),
+        ("3", "the whole: Input should be"),
+        (json.dumps(WHOLE | {"seed": "<script>alert(1)</script>"}), "seed: Input should be a valid integer"),
+        (json.dumps(WHOLE | {"queries": 2.5}), "queries: Input should be a valid integer"),
+        (json.dumps(WHOLE | {"best": None}), "best: Input should be"),
+        (json.dumps(WHOLE | {"best": WHOLE["best"] | {"log_prob": float("nan")}}), r"best\.log_prob: .* finite"),
+        (json.dumps({name: value for name, value in WHOLE.items() if name != "seconds"}), "seconds: Field required"),
+        ("[" * 100_000, "it is nested too deeply"),
+    ],
+    ids=["list", "number", "seed", "queries", "best", "NaN", "lacks", "deep"],
+)
+def test_a_result_of_another_form_is_damaged(tmp_path, content, said):
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(InputError, match=rf"result\.json is damaged \({said}") as caught:
+        result_of(tmp_path)
+    assert "script" not in str(caught.value)

@@ -200,7 +200,7 @@ def test_a_paid_run_says_what_it_cost(zo, tiny):
     code, output, _ = zo("run", *tiny, *price, "--out", "here")
     assert code == 0
     assert "cost 2.75" in output  # the twelfth could have come to 2.75 + 2 x 0.25
-    assert "stopped: its money is spent, or the next query could exceed it" in output
+    assert "are spent, and one query can cost" in output
     assert len(list(Path("here", "images").iterdir())) == 11
     assert "cost 2.75" in zo("show", "here")[1]
     assert zo("resume", "here", "--max-cost", 100)[0] == 0

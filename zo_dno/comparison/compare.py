@@ -17,7 +17,10 @@ from zo_dno.ipython import in_notebook
 from zo_dno.results.progress_cell import ProgressCell
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.storage.atomic import read_yaml, write_text, write_whole
-from zo_dno.storage.run_folder import CONFIG
+from zo_dno.storage.checked_folder import check_folder
+from zo_dno.storage.csv_cells import plain_cell
+from zo_dno.storage.plain_json import parse_json
+from zo_dno.storage.run_folder import CONFIG, check_is_run, damage_named
 
 RUNS, TABLE = "runs.json", "comparison.parquet"
 
@@ -35,7 +38,13 @@ class Comparison(Analysis):
         folder = Path(folder)
         if not (folder / PLAN).is_file():
             raise InputError(f"comparison must be a folder that `zo-dno compare` wrote; {folder} has no {PLAN}.")
-        kept = json.loads((folder / RUNS).read_text(encoding="utf-8"))
+        check_folder(folder)
+        with damage_named(folder):
+            return cls._loaded(folder)
+
+    @classmethod
+    def _loaded(cls, folder: Path) -> "Comparison":
+        kept = parse_json((folder / RUNS).read_bytes())
         rows, failures, unfinished = [], {}, 0
         for one in kept["runs"]:
             run = folder / one["folder"]
@@ -60,6 +69,8 @@ class Comparison(Analysis):
             InputError: the runs differ in the model, or in the meaning of a reward's name.
         """
         paths = [Path(folder) for folder in folders]
+        for path in paths:
+            check_is_run(path)
         check_alike(paths)
         configs = [read_yaml(path / CONFIG) for path in paths]
         own = sorted({int(config["queries"]) for config in configs})
@@ -73,7 +84,7 @@ class Comparison(Analysis):
         path = Path(out)
         if path.suffix not in (".parquet", ".csv"):
             raise InputError(f"out must end in .parquet or .csv; got {path}.")
-        write = self.table.to_parquet if path.suffix == ".parquet" else self.table.to_csv
+        write = self.table.to_parquet if path.suffix == ".parquet" else self.table.map(plain_cell).to_csv
         write_whole(path, lambda unfinished: write(unfinished, index=False))
 
     def report(self, out: str | Path | None = None) -> Path:

@@ -2,10 +2,7 @@
 
 import json
 import math
-from io import BytesIO
 from pathlib import Path
-
-from PIL import Image
 
 from zo_dno.comparison import statistics
 from zo_dno.comparison.analysis import Analysis
@@ -15,6 +12,7 @@ from zo_dno.errors import InputError
 from zo_dno.results.environment import versions
 from zo_dno.results.markup import Table, address, embedded, number, templates
 from zo_dno.storage.atomic import write_text
+from zo_dno.storage.images import decoded, png_bytes
 
 _MAX_PICTURES = 60  # in the grid: more would make the file large
 _templates = templates("zo_dno.comparison")
@@ -169,12 +167,9 @@ def _recipe(found: Analysis) -> str:
 
 
 def _thumbnail(path: Path) -> str:
-    with Image.open(path) as image:
-        small = image.convert("RGB")
-        small.thumbnail((192, 192))
-        buffer = BytesIO()
-        small.save(buffer, "PNG")
-    return address(buffer.getvalue())
+    small = decoded(path, formats=("PNG",))
+    small.thumbnail((192, 192))
+    return address(png_bytes(small))
 
 
 def _interval(value: float, low: float, high: float) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.generators.diffusers_private import ENCODERS
 from zo_dno.generators.tape import replaced
+from zo_dno.storage.images import UnreadableImageError, decoded
 
 _COUNTS = ("num_images_per_prompt", "num_videos_per_prompt", "batch_size")
 _RESERVED = {
@@ -178,10 +179,9 @@ def _opened(name: str, value: Any) -> Any:
     if str(value).startswith(_OBJECT):
         raise InputError(f"{name} was given as a Python object. Go on from Python: zo_dno.resume(run, generator=...).")
     try:
-        with Image.open(value) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise InputError(f"{name} must be an image file; {value} could not be read: {error}.") from error
+        return decoded(Path(value))
+    except UnreadableImageError as error:
+        raise InputError(f"{name} must be an image file; {value}: {error}.") from error
 
 
 def _as_tensor(output: Any) -> Tensor | None:

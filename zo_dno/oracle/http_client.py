@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError, Failure, failure_of, one_line
+from zo_dno.storage.plain_json import parse_json
 
 if TYPE_CHECKING:
     import httpx2
@@ -154,7 +155,7 @@ async def _read(response: "httpx2.Response") -> bytes:
 
 def _json(content: bytes, content_type: str, scrub: Callable[[str], str]) -> Any:
     try:
-        return json.loads(content)
+        return parse_json(content)
     except ValueError as error:
         what = f"{len(content)} bytes of {content_type.partition(';')[0]}"
         message = f"expected JSON; got {what}: {_words(content, scrub) or 'nothing'}"
@@ -165,7 +166,7 @@ def _words(content: bytes, scrub: Callable[[str], str]) -> str:
     """Quote the beginning of a response; of common error objects, their message."""
     text = content.decode(errors="replace")
     try:
-        found = json.loads(content)
+        found = parse_json(content)
         for name in ("error", "message", "detail"):
             found = found.get(name, found) if isinstance(found, dict) else found
         text = found if isinstance(found, str) else text

@@ -7,6 +7,7 @@ from typing import Any
 
 from zo_dno.errors import InputError
 from zo_dno.storage.atomic import write_whole
+from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.ledger import COLUMNS, Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run
 
@@ -37,6 +38,8 @@ def export(folder: Path, out: Path) -> int:
     columns[COLUMNS["components"]] = [
         None if row.components is None else json.dumps(row.components, ensure_ascii=False) for row in rows
     ]
+    if out.suffix == ".csv":
+        columns = {name: [plain_cell(cell) for cell in cells] for name, cells in columns.items()}
     table = pyarrow.table(columns, schema=schema)
     write = pyarrow.parquet.write_table if out.suffix == ".parquet" else pyarrow.csv.write_csv
     write_whole(out, lambda unfinished: write(table, unfinished))

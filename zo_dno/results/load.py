@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.results.result import Result
-from zo_dno.results.state import result_of
+from zo_dno.results.stored import result_of
 from zo_dno.results.verdict import why_infeasible
 from zo_dno.search import best_of_n
 from zo_dno.search.archive import Archive, Found
@@ -21,7 +21,7 @@ from zo_dno.search.reevaluation import Standing
 from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.images import read_png
 from zo_dno.storage.ledger import BASELINE, Ledger, QueryRow
-from zo_dno.storage.run_folder import LEDGER, check_is_run, load_noise
+from zo_dno.storage.run_folder import LEDGER, check_is_run, damage_named, load_noise
 
 
 def load(run: str | Path) -> Result:
@@ -38,6 +38,11 @@ def load(run: str | Path) -> Result:
     path = Path(run)
     check_is_run(path)
     result = result_of(path)
+    with damage_named(path):
+        return _loaded(path, result)
+
+
+def _loaded(path: Path, result: dict[str, Any]) -> Result:
     ledger = Ledger(path / LEDGER, read_only=True)
     rows, prior = ledger.queries("search"), ledger.queries(BASELINE)
     config, populations = ledger.get("config") or {}, ledger.populations()

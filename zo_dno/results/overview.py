@@ -9,7 +9,7 @@ from zo_dno.oracle.combination.threshold import Threshold
 from zo_dno.results.state import ENDED, IN_PROGRESS, RunState
 from zo_dno.results.verdict import unmet
 from zo_dno.storage.ledger import TERM, Ledger, QueryRow
-from zo_dno.storage.run_folder import LEDGER, check_is_run
+from zo_dno.storage.run_folder import LEDGER, check_is_run, damage_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,11 @@ def overview(folder: Path) -> Overview:
         InputError: The folder holds no run, or its ledger is damaged.
     """
     check_is_run(folder)
+    with damage_named(folder):
+        return _overview(folder)
+
+
+def _overview(folder: Path) -> Overview:
     ledger = Ledger(folder / LEDGER, read_only=True)
     rows, artifacts = ledger.all_queries(), ledger.artifacts()
     config = ledger.get("config") or {}

@@ -9,10 +9,11 @@ from PIL import Image
 
 from zo_dno.results.hacking_figure import hacking_figure
 from zo_dno.results.markup import Table, address, embedded, number, templates
-from zo_dno.results.state import result_of
+from zo_dno.results.stored import result_of
 from zo_dno.storage.atomic import read_yaml, write_text
+from zo_dno.storage.images import decoded, png_bytes
 from zo_dno.storage.ledger import Ledger, QueryRow
-from zo_dno.storage.run_folder import CONFIG, LEDGER, check_is_run
+from zo_dno.storage.run_folder import CONFIG, LEDGER, check_is_run, damage_named
 
 if TYPE_CHECKING:
     from zo_dno.results.result import Result
@@ -40,6 +41,11 @@ def run_report(folder: Path) -> str:
         InputError: it has no result yet.
     """
     result = result_of(folder)
+    with damage_named(folder):
+        return _run_report(folder, result)
+
+
+def _run_report(folder: Path, result: dict[str, Any]) -> str:
     ledger = Ledger(folder / LEDGER, read_only=True)
     rows = [row for row in ledger.queries("search") if row.completed]
     ledger.close()
@@ -132,4 +138,4 @@ def _yaml(values: dict[str, Any]) -> str:
 
 
 def _file(path: Path) -> str:
-    return address(path.read_bytes()) if path.exists() else ""
+    return address(png_bytes(decoded(path, formats=("PNG",)))) if path.exists() else ""

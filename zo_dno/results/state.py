@@ -1,12 +1,12 @@
 """The state of a run: the content of its `result.json`, and whether a process works on it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zo_dno.errors import InputError
-from zo_dno.storage.run_folder import RESULT, RunFolder
+from zo_dno.results.stored import result_of
+from zo_dno.storage.run_folder import RunFolder
 
 IN_PROGRESS, STOPPED = "in progress", "stopped"
 ENDED = ("finished", "target", "infeasible")
@@ -52,16 +52,3 @@ class RunState:
     def answered(self, queries: int) -> bool:
         """Whether the result has at least so many answered queries."""
         return bool(self.result) and self.result["queries"] >= queries
-
-
-def result_of(folder: Path) -> dict[str, Any]:
-    """Read the content of `result.json`.
-
-    Raises:
-        InputError: The run has no result yet, or the file is damaged.
-    """
-    try:
-        result: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"run {folder} has no result yet ({error}). Finish it: zo-dno resume {folder}") from error
-    return result

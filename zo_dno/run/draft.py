@@ -28,6 +28,7 @@ from zo_dno.run.options import RunOptions
 from zo_dno.search.archive import Found
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml, write_text, write_whole
+from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.run_folder import CONFIG, RunFolder
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.types import Generator
@@ -143,8 +144,12 @@ def resume_draft(
     Raises:
         InputError: A change does not fit, or is to the draft's budget after its best candidates were chosen.
     """
+    check_folder(out)
     values = read_yaml(out / SETTINGS)
-    steps, before = int(values.pop("draft")), validated(values)
+    steps = values.pop("draft", None)
+    if not isinstance(steps, int) or steps < 1:
+        raise InputError(f"{out / SETTINGS} must hold draft, a number of steps; got {steps!r}.")
+    before = validated(values)
     changed = checked_changes(changes)
     config = validated(values | changed)
     if (out / FULL / CONFIG).exists():

@@ -59,7 +59,7 @@ def _check_before_loading(config: RunConfig, out: Path) -> None:
     for name in config.held_out:
         make_reward(name)
     if config.init is not None:
-        load_noise(Path(config.init))
+        load_noise(Path(config.init), "init")
 
 
 def render(folder: Path, *, steps: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -31,6 +31,9 @@ from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_text, read_yaml, write_text
+from zo_dno.storage.checked_folder import check_folder
+from zo_dno.storage.csv_cells import plain_cell
+from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG
 from zo_dno.types import Differentiable, Generator, Repromptable, capabilities_of
 
@@ -135,7 +138,7 @@ def run_many(
     file = io.StringIO()
     table = csv.writer(file)
     table.writerow(_COLUMNS)
-    table.writerows(line.cells for line in lines)
+    table.writerows(map(plain_cell, line.cells) for line in lines)
     write_text(out / SUMMARY, file.getvalue())
     return lines
 
@@ -153,9 +156,20 @@ def resume_many(
     Raises:
         InputError: The folder holds no such runs, or a change does not fit.
     """
-    kept = json.loads((out / PROMPTS).read_text(encoding="utf-8"))
+    kept = _kept_prompts(out)
     config = validated({**read_yaml(out / CONFIG), **checked_changes(changes)})
     return run_many(config, kept, out, on_step, at_once=at_once, accept_drift=accept_drift)
+
+
+def _kept_prompts(out: Path) -> list[str]:
+    check_folder(out)
+    try:
+        kept = parse_json((out / PROMPTS).read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{out / PROMPTS} must hold a list of prompts; it cannot be read: {error}.") from error
+    if not isinstance(kept, list) or not all(isinstance(prompt, str) for prompt in kept) or not kept:
+        raise InputError(f"{out / PROMPTS} must hold a list of prompts; got {type(kept).__name__}.")
+    return kept
 
 
 def _run(

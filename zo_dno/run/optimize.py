@@ -109,7 +109,7 @@ def optimize(
         )
     settled = {"horizon": checked.horizon or checked.queries, "threads": checked.threads or torch.get_num_threads()}
     checked = with_preselection(checked.model_copy(update=settled), scorer)
-    noise = load_noise(Path(init)) if isinstance(init, str | Path) else init
+    noise = load_noise(Path(init), "init") if isinstance(init, str | Path) else init
     spec = _spec(
         checked, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop, pools
     )

@@ -1,5 +1,6 @@
 """The files of a run that its ledger names: images by their content, and the noise of the archive's candidates."""
 
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -9,9 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from zo_dno.storage.atomic import write_whole
-from zo_dno.storage.images import image_hash, noise_hash, read_png, write_png
+from zo_dno.storage.images import UnreadableImageError, image_hash, noise_hash, read_png, write_png
 from zo_dno.storage.ledger import Artifact
 
+_NAME = re.compile("[0-9a-f]{64}")
 _MOST_WAITING = 64  # images in memory that wait to be written
 
 
@@ -72,12 +74,12 @@ class Artifacts:
     def image(self, sha256: str) -> np.ndarray | None:
         """Read an image back; None if it was not kept, or the file is gone or damaged."""
         path = f"images/{sha256}.png"
-        if self._folder is None or path not in self._known:
+        if self._folder is None or path not in self._known or not _NAME.fullmatch(sha256):
             return None
         self._wait_for(path)
         try:
             image = read_png(self._folder / path)
-        except (OSError, SyntaxError):  # what Pillow raises for broken PNG
+        except UnreadableImageError:
             return None
         return image if image_hash(image) == sha256 else None
 

@@ -10,6 +10,7 @@ from typing import Any
 from zo_dno.errors import InputError, StorageError
 from zo_dno.failures import one_line
 
+_LARGEST_YAML = 2**22  # characters
 _UNFINISHED = re.compile(r"\..+\.\d+(\.\w+)?")  # .NAME.PROCESS.SUFFIX
 
 
@@ -76,8 +77,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        values = yaml.safe_load(read_text(path))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        text = read_text(path)
+        if len(text) > _LARGEST_YAML:
+            raise ValueError(f"it has {len(text)} characters, more than {_LARGEST_YAML}")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("it has an alias (*); a few of them can fill the memory. Write the value out")
+        values = yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"config file {path} could not be read: {one_line(str(error))}") from error
     if not isinstance(values, dict):
         raise InputError(f"config file {path} must hold lines of `key: value`; got {type(values).__name__}.")

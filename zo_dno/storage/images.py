@@ -2,16 +2,22 @@
 
 import hashlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.failures import one_line
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
+
+MOST_PIXELS = 2**26
+"""Pixels of an image file that is decoded, 8,192 x 8,192."""
 
 
 def checked_images(images: "Tensor", n: int) -> np.ndarray:
@@ -57,8 +63,74 @@ def png_bytes(image: "Image.Image") -> bytes:
 
 
 def read_png(path: Path) -> np.ndarray:
-    """Read an image as (H, W, 3) uint8."""
-    from PIL import Image
+    """Read an image of a run as (H, W, 3) uint8.
 
-    with Image.open(path) as image:
-        return np.array(image.convert("RGB"))
+    Raises:
+        UnreadableImageError: The file is gone, damaged, or no PNG.
+    """
+    return np.array(decoded(path, formats=("PNG",)))
+
+
+class UnreadableImageError(ZoDnoError):
+    """A file is no image that can be used; the message says why."""
+
+
+def size_of(file: Path | bytes, *, formats: tuple[str, ...] | None = None) -> tuple[int, int]:
+    """Return width and height of an image file without decoding it.
+
+    Raises:
+        UnreadableImageError: It is no image.
+    """
+    with _opened(file, formats) as image:
+        return image.size
+
+
+def decoded(
+    file: Path | bytes, *, most_pixels: int = MOST_PIXELS, formats: tuple[str, ...] | None = None
+) -> "Image.Image":
+    """Return an image file that others made as RGB: upright as its EXIF says, on white, with 8 bits a colour.
+
+    Args:
+        file: Path, or content of the file.
+        most_pixels: Largest number of pixels; an image with more is not decoded.
+        formats: Pillow's names of the formats that are allowed; by default all.
+    Raises:
+        UnreadableImageError: It is no such image.
+    """
+    with _opened(file, formats) as image:
+        if image.width * image.height > most_pixels:
+            raise UnreadableImageError(f"it has {image.width}x{image.height} pixels; at most {most_pixels} are decoded")
+        return _rgb(image)
+
+
+@contextmanager
+def _opened(file: Path | bytes, formats: tuple[str, ...] | None) -> "Iterator[Image.Image]":
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=formats) as image:
+            yield image
+    except UnreadableImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(f"it is no {' or '.join(formats or ()) or 'image'}") from error
+    except Exception as error:  # Pillow's decoders raise almost anything at damaged files
+        reason = getattr(error, "strerror", None) or one_line(f"{type(error).__name__}: {error}", 200)
+        raise UnreadableImageError(f"it cannot be read: {reason}") from error
+
+
+def _rgb(image: "Image.Image") -> "Image.Image":
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # grey with 16 bits, which Pillow would cut at 255
+        levels = np.asarray(image).astype(np.int64)
+        if levels.min() < 0 or levels.max() > 65535:
+            raise UnreadableImageError(f"its grey levels are {levels.min()} to {levels.max()}; use 8 or 16 bits")
+        return Image.fromarray((levels / 257).round().astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise UnreadableImageError("its grey levels are floats; use 8 or 16 bits")
+    if image.has_transparency_data:
+        shown = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+    return image.convert("RGB")

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from zo_dno.errors import InputError, StorageError
 from zo_dno.storage.journal import write_ahead
+from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.schema import migrate
 
 if TYPE_CHECKING:
@@ -171,9 +172,11 @@ class Ledger:
             else:
                 self._connection = _opened(path)
                 self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._connection.execute("PRAGMA trusted_schema = OFF")  # a stranger's file may bring functions of its own
             migrate(self._connection)
         except sqlite3.DatabaseError as error:
             raise self._named(error) from error
+        self._file = None if read_only else _identity(path)
 
     def put(
         self,
@@ -233,7 +236,10 @@ class Ledger:
     def get(self, key: str) -> Any:
         """Read a fact of the run; None if there is none."""
         rows = self._read("SELECT value FROM run WHERE key = ?", key)
-        return json.loads(rows[0][0]) if rows else None
+        try:
+            return parse_json(rows[0][0]) if rows else None
+        except (TypeError, ValueError) as error:
+            raise self._damaged(f"fact {key}: {error}") from error
 
     def close(self) -> None:
         """Close the file; everything is written already."""
@@ -241,6 +247,11 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
+        if self._file is not None and _identity(self._path) != self._file:
+            raise StorageError(
+                f"ledger {self._path} was removed or replaced while the run wrote to it. Put the folder back, or start "
+                "a new run."
+            )
         try:
             with self._connection:
                 yield
@@ -258,11 +269,17 @@ class Ledger:
     def _queries(self, where: str, *parameters: Any) -> Iterator[QueryRow]:
         for row in self._read(f"SELECT * FROM query {where} ORDER BY stage, id, oracle, repeat, rater", *parameters):
             values = list(row)
+            for place, kind in enumerate(_KINDS):  # SQLite keeps any type in any column
+                if values[place] is not None and not isinstance(values[place], kind):
+                    raise self._damaged(f"column {place + 1} of query {values[1]} holds {type(values[place]).__name__}")
             for place in _BOOLEANS:
                 values[place] = bool(values[place])
-            text = values[_COMPONENTS]
-            values[_COMPONENTS] = None if text is None else json.loads(text)
-            yield QueryRow(*values)
+            try:
+                text = values[_COMPONENTS]
+                values[_COMPONENTS] = None if text is None else parse_json(text)
+                yield QueryRow(*values)
+            except (TypeError, ValueError) as error:
+                raise self._damaged(str(error)) from error
 
     def _named(self, error: sqlite3.DatabaseError) -> Exception:
         """Tell a damaged file from one that cannot be written."""
@@ -271,8 +288,11 @@ class Ledger:
                 f"ledger {self._path} could not be used: {error}. What was written before is safe; make room or set "
                 "the permissions, then: zo-dno resume"
             )
+        return self._damaged(str(error))
+
+    def _damaged(self, why: str) -> InputError:
         return InputError(
-            f"ledger {self._path} is damaged or no ledger ({error}). `sqlite3 {self._path} .recover` may save its rows."
+            f"ledger {self._path} is damaged or no ledger ({why}). `sqlite3 {self._path} .recover` may save its rows."
         )
 
 
@@ -294,6 +314,15 @@ def _opened(path: Path | None) -> sqlite3.Connection:
         else:
             break
     return connection
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    """Return what tells a file from another of the same name; None where there is none."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def _copied(path: Path) -> sqlite3.Connection:
@@ -331,5 +360,9 @@ def _with_text(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 _COLUMNS = {"query": _table(QueryRow), "population": _table(PopulationRow), "artefact": _table(Artifact)}
+_KINDS = tuple(
+    int if field.type in (int, bool, int | None) else (float, int) if field.type in (float, float | None) else str
+    for field in fields(QueryRow)
+)
 _BOOLEANS = tuple(_COLUMNS["query"][0].index(name) for name in ("plausible", "cached", "perturbed", "of_term"))
 _COMPONENTS = _COLUMNS["query"][0].index("components")

@@ -1,10 +1,14 @@
 """The folder of a run: the names of its files, the lock of its one process, and its noise files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.failures import one_line
 from zo_dno.storage.atomic import remove_unfinished, write_text, write_whole
+from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.folder_lock import FolderLock
 
 if TYPE_CHECKING:
@@ -16,6 +20,9 @@ RESULT = "result.json"
 SNAPSHOT = "strategy.safetensors"
 INIT_FILE = "init.safetensors"
 NOISE_FILE = "best.safetensors"
+
+
+_LARGEST = 100.0  # of one number of noise; standard deviations that no Gaussian draws
 
 
 class RunFolder:
@@ -108,18 +115,42 @@ def _counts(file: Path) -> bool:
 
 
 def check_is_run(path: Path) -> None:
-    """Check that a folder holds a run.
+    """Check that a folder holds a run, and nothing but plain files.
 
     Raises:
         InputError: It does not.
     """
-    if not (path / CONFIG).is_file():
-        raise InputError(f"run must be the folder of a run; {path} has no {CONFIG}.")
+    try:
+        found = (path / CONFIG).is_file()
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"run must be the folder of a run; {one_line(str(path), 200)}: {error.strerror}.") from error
+    if not found:
+        raise InputError(f"run must be the folder of a run; {one_line(str(path), 200)} has no {CONFIG}.")
+    check_folder(path)
 
 
-def load_noise(path: Path) -> "Tensor":
-    """Read z (d,) from a file that a run wrote.
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Name the folder whose content does not fit together, where reading it fails inside the block.
 
+    Raises:
+        InputError: It did.
+    """
+    try:
+        yield
+    except ZoDnoError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        reason = one_line(f"{type(error).__name__}: {error}", 200)
+        raise InputError(f"run {path} is damaged, or was written by a later version ({reason}).") from error
+
+
+def load_noise(path: Path, name: str = "noise") -> "Tensor":
+    """Read z (d,) float32 from a file that a run wrote.
+
+    Args:
+        path: Path of the file, or of the folder of a run.
+        name: Name of what is read, for messages.
     Raises:
         InputError: There is no such file, or it holds no noise.
     """
@@ -130,8 +161,26 @@ def load_noise(path: Path) -> "Tensor":
     try:
         z: Tensor = load_file(path)["z"]
     except (OSError, KeyError, SafetensorError) as error:
-        raise InputError(f"init must be a {NOISE_FILE} that a run wrote; got {path} ({error}).") from error
-    return z
+        reason = one_line(str(error), 200)
+        raise InputError(f"{name} must be a {NOISE_FILE} that a run wrote; got {path} ({reason}).") from error
+    return checked_noise(z, f"{name} of {path}")
+
+
+def checked_noise(z: "Tensor", name: str) -> "Tensor":
+    """Return noise that a caller brings as (d,) float32.
+
+    Raises:
+        InputError: It has another form, or numbers that no Gaussian draws.
+    """
+    expected = f"{name} must be (d,) floats"
+    if not z.is_floating_point() or z.ndim != 1 or not len(z):
+        raise InputError(f"{expected}; got {tuple(z.shape)} of {str(z.dtype).removeprefix('torch.')}.")
+    largest = float(z.abs().max())
+    if not largest <= _LARGEST:  # NaN as well
+        raise InputError(
+            f"{expected} as a Gaussian draws them, between -{_LARGEST:g} and {_LARGEST:g}; got {largest:g}."
+        )
+    return z.detach().float()
 
 
 def write_noise(path: Path, z: "Tensor") -> None:

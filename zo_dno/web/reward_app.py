@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hmac
-import io
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -12,19 +11,21 @@ import anyio
 import anyio.to_thread
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from zo_dno.failures import Failure
+from zo_dno.failures import Failure, one_line
 from zo_dno.oracle.call import call, call_async
 from zo_dno.reward import Reward
+from zo_dno.storage.images import UnreadableImageError, decoded, size_of
 from zo_dno.types import Score
 from zo_dno.version import __version__
 from zo_dno.web.starlette_body import keep_body
 
 MAX_BODY = 64 * 2**20  # bytes of a request, decompressed
 MAX_PIXELS = 2**24  # pixels of one image: 4,096 x 4,096
+MAX_PIXELS_IN_ALL = 2**26  # pixels of all images of a request
 MAX_WAITING = 256  # requests that wait for the reward; further ones are refused
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _OPEN = ("/health", "/docs", "/openapi.json")  # paths that need no token
@@ -88,6 +89,12 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
         refusal = await _read(request)
         return refusal or await call_next(request)
 
+    @app.exception_handler(RequestValidationError)
+    async def refused(request: Request, error: RequestValidationError) -> JSONResponse:
+        """Say what is wrong without quoting it: what was sent may be no JSON, such as NaN."""
+        wrong = [{"loc": list(one["loc"]), "msg": one_line(one["msg"]), "type": one["type"]} for one in error.errors()]
+        return JSONResponse({"detail": wrong[:10]}, 422)
+
     @app.get("/health")
     async def health() -> dict[str, str]:
         """Respond as soon as the reward can score."""
@@ -113,6 +120,7 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
         waiting += 1
         try:
             async with slots:
+                await anyio.to_thread.run_sync(_check_pixels, request.images)
                 images = await anyio.to_thread.run_sync(lambda: [*map(_image, request.images)])
                 outcome = await _outcome(reward, images, request.prompts)
         finally:
@@ -182,12 +190,27 @@ async def _read(request: Request) -> JSONResponse | None:
 
 def _image(text: str) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise HTTPException(422, f"an image has {image.width}x{image.height} pixels; at most {MAX_PIXELS}")
-            return np.array(image.convert("RGB"))
-    except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return np.array(decoded(_file(text), most_pixels=MAX_PIXELS, formats=_FORMATS))
+    except UnreadableImageError as error:
+        raise HTTPException(422, f"an image is not a PNG, JPEG or WebP file in base64: {error}") from error
+
+
+def _file(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
         raise HTTPException(422, "an image is not a PNG, JPEG or WebP file in base64") from error
+
+
+def _check_pixels(images: list[str]) -> None:
+    """Refuse a request whose images, decoded, would fill the memory: blank ones are small files."""
+    try:
+        sizes = [size_of(_file(text), formats=_FORMATS) for text in images]
+    except UnreadableImageError as error:
+        raise HTTPException(422, f"an image is not a PNG, JPEG or WebP file in base64: {error}") from error
+    pixels = sum(width * height for width, height in sizes)
+    if pixels > MAX_PIXELS_IN_ALL:
+        raise HTTPException(422, f"the images have {pixels} pixels together; at most {MAX_PIXELS_IN_ALL}")
 
 
 def _plain(value: Any) -> Any:

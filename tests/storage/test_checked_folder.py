@@ -1,0 +1,83 @@
+"""Folders of others: nothing but plain files of their own."""
+
+import os
+
+import pytest
+
+from zo_dno.errors import InputError
+from zo_dno.storage.atomic import read_yaml
+from zo_dno.storage.checked_folder import check_folder
+from zo_dno.storage.csv_cells import plain_cell
+from zo_dno.storage.plain_json import parse_json
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "run"
+    (made / "images").mkdir(parents=True)
+    (made / "config.yaml").write_text("prompt: x\n")
+    (made / "images" / "one.png").write_bytes(b"1")
+    check_folder(made)
+    return made
+
+
+def test_the_folder_itself_may_be_a_link(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    check_folder(tmp_path / "link")
+
+
+@pytest.mark.parametrize("name", ["strip.png", "images/two.png", "top"])
+def test_links_are_refused(folder, name):
+    (folder / name).symlink_to("/etc/passwd")
+    with pytest.raises(InputError, match=rf"run must hold files of its own; {name} in .* is a link"):
+        check_folder(folder)
+
+
+def test_special_files_are_refused_and_not_waited_for(folder):
+    os.mkfifo(folder / "result.json")
+    with pytest.raises(InputError, match=r"run must hold plain files; result\.json in .* is none"):
+        check_folder(folder)
+
+
+def test_texts_that_would_fill_the_memory_are_refused(folder):
+    with (folder / "result.json").open("wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(InputError, match=r"text files of at most 64 MiB; result\.json in .* is larger"):
+        check_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &a [1]\nb: *a\n", "alias"),
+        ("a: " + "[" * 20_000, "RecursionError|recursion|expected|could not be read"),
+        ("a: 2024-99-99\n", "could not be read"),
+        ("a: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
+        ("# " + "x" * 2**22 + "\n", "more than 4194304"),
+        ("- a\n", "must hold lines of `key: value`; got list"),
+        ("a: [\n", "could not be read"),
+    ],
+    ids=["alias", "deep", "date", "object", "large", "list", "cut"],
+)
+def test_config_files_of_others(tmp_path, text, said):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match=said) as caught:
+        read_yaml(tmp_path / "config.yaml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "{", "nonsense", "[1" + "0" * 5000 + "]"], ids=["deep", "cut", "words", "long"]
+)
+def test_json_of_others(text):
+    with pytest.raises(ValueError):
+        parse_json(text)
+    with pytest.raises(ValueError, match="more than 2"):
+        parse_json("[1]", largest=2)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_cells_that_a_spreadsheet_would_execute_are_texts(cell):
+    assert plain_cell(cell) == f"'{cell}"
+    for plain in ("sea", "", 3, -3.0, None):
+        assert plain_cell(plain) == plain

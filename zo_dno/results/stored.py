@@ -1,0 +1,96 @@
+"""The content of a run's `result.json`, whose form is checked when it is read."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, ValidationError
+
+from zo_dno.errors import InputError
+from zo_dno.failures import one_line
+from zo_dno.storage.plain_json import parse_json
+from zo_dno.storage.run_folder import RESULT
+
+_Number = float | None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+
+class _First(_Part):
+    reward: _Number
+
+
+class _Best(_First):
+    id: StrictInt
+    log_prob: float
+    norm_ratio: float
+    whiteness: float
+    feasible: StrictBool
+    image: StrictStr
+
+
+class _Top(_First):
+    id: StrictInt
+
+
+class _HeldOut(_Part):
+    first: _Number
+    best: _Number
+
+
+class _Baseline(_First):
+    queries: StrictInt
+    measured: StrictBool
+
+
+class _Stored(_Part):
+    status: StrictStr
+    prompt: StrictStr
+    model: StrictStr
+    reward: StrictStr
+    unit: StrictStr
+    strategy: StrictStr
+    seed: StrictInt
+    queries: StrictInt
+    nfe: StrictInt
+    failed_queries: StrictInt
+    cached_queries: StrictInt
+    stopped_by: StrictStr | None
+    cost: float
+    tokens: StrictInt
+    drift: StrictStr | None
+    first: _First
+    best: _Best
+    top: list[_Top]
+    held_out: dict[str, _HeldOut]
+    baseline: _Baseline | None
+    seconds: dict[str, float]
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    """Read the content of `result.json`.
+
+    Raises:
+        InputError: The run has no result yet, or the file is damaged.
+    """
+    path = folder / RESULT
+    try:
+        content = parse_json(path.read_bytes())
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+        raise InputError(f"run {folder} has no result yet ({reason}). Finish it: zo-dno resume {folder}") from error
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    try:
+        _Stored.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise _damaged(path, f"{where}: {first['msg']}") from error
+    found: dict[str, Any] = content
+    return found
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(f"{path} is damaged ({one_line(why, 200)}). Write it again: zo-dno resume {path.parent}")
