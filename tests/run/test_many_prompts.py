@@ -96,15 +96,13 @@ painted.shape = (3, 4, 4)
 _inside = threading.Lock()
 
 
-@pytest.mark.parametrize("strategy", ["hybrid2", "dno"])
-def test_a_model_is_entered_by_one_search_at_a_time_for_gradients_too(strategy, tmp_path):
-    found = run_many(
-        config({"model": f"{__name__}:painted"}, strategy=strategy, strategy_options={}, reward="brightness"),
-        *(PROMPTS, tmp_path / "out"),
-        at_once=3,
-    )
+@pytest.mark.parametrize(("strategy", "queries"), [("hybrid2", 24), ("dno", 2)])
+def test_a_model_is_entered_by_one_search_at_a_time_for_gradients_too(strategy, queries, tmp_path):
+    options = {"strategy": strategy, "strategy_options": {}, "reward": "brightness", "queries": queries}
+    model = {"model": f"{__name__}:painted"}
+    found = run_many(config(model, **options), PROMPTS, tmp_path / "out", at_once=3)
     assert [line.error for line in found] == [None] * 3
-    assert [line.result["queries"] for line in found] == [24] * 3
+    assert [line.result["queries"] for line in found] == [queries] * 3
 
 
 def test_changes_of_resumed_prompts_reach_every_run_or_are_refused(tmp_path):

@@ -213,9 +213,14 @@ def fourth_version(path, rows):
     """Write rows as (stage, oracle, feasible, violation) into a ledger without the columns perturbed and of_term."""
     connection = sqlite3.connect(path)
     connection.executescript("".join(MIGRATIONS[:4]) + "PRAGMA user_version = 4;")
-    columns = "stage, id, oracle, repeat, rater, status, feasible, violation, cached"
-    values = [(stage, id_, oracle, feasible, lacks) for id_, (stage, oracle, feasible, lacks) in enumerate(rows)]
-    connection.executemany(f"INSERT INTO query ({columns}) VALUES (?, ?, ?, 0, '', 'scored', ?, ?, 0)", values)
+    same = {
+        **{"repeat": 0, "rater": "", "status": "scored", "cached": 0, "population": 0, "image": "a", "prompt": "sea"},
+        **{"version": "1", "value": 1.0, "log_prob": -1.0, "norm_ratio": 1.0, "whiteness": 0.5, "attempts": 1},
+        **{"failures": "", "seconds": 0.1, "tokens": 0, "cost": 0.0},
+    }
+    columns = ", ".join(("stage", "id", "oracle", "feasible", "violation", *same))
+    values = [(row[0], id_, *row[1:], *same.values()) for id_, row in enumerate(rows)]
+    connection.executemany(f"INSERT INTO query ({columns}) VALUES ({', '.join('?' * (5 + len(same)))})", values)
     connection.commit()
     connection.close()
 

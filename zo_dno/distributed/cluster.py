@@ -124,8 +124,10 @@ def _keep_private() -> None:
     if os.environ.get("RAY_AUTH_MODE", "token") == "token":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault(_CLUSTER_FLAG, "0")
-    # Ray kills a process that has not reported after 60 s and starts another, on a busy machine for ever
+    # Ray kills a process that has not reported after 60 s and starts another, on a busy machine for ever; and it lets
+    # its processes give way to all others (nice 15), which then hardly run beside other work
     os.environ.setdefault("RAY_worker_register_timeout_seconds", "600")
+    os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 

@@ -1,7 +1,7 @@
 """A run while a session carries it out: everything that is open until the session ends."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from zo_dno.run.oracles import Oracles
 from zo_dno.run.spec import RunSpec
 from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.ledger import Ledger
-from zo_dno.storage.run_folder import RunFolder
+from zo_dno.storage.run_folder import RunFolder, damage_named
 from zo_dno.types import prompt_of
 
 
@@ -81,7 +81,8 @@ def opened(spec: RunSpec, folder: RunFolder | None, *, accept_drift: bool) -> It
             folder.write_config(spec.config)  # before anything else: a folder without a config is no run
         cache = stack.enter_context(closing(Cache(Path(spec.options.cache) if spec.options.cache else None)))
         ledger = stack.enter_context(closing(Ledger(folder.ledger if folder else None, durable=durable)))
-        manifest = Manifest(ledger, spec, accept_drift=accept_drift)
+        with damage_named(folder.path) if folder else nullcontext():
+            manifest = Manifest(ledger, spec, accept_drift=accept_drift)
         if folder is not None:
             folder.write_config(spec.config)
         spec.reward.begin(path)

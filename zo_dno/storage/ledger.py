@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import quote
 
 from zo_dno.errors import InputError, StorageError
@@ -269,17 +269,26 @@ class Ledger:
     def _queries(self, where: str, *parameters: Any) -> Iterator[QueryRow]:
         for row in self._read(f"SELECT * FROM query {where} ORDER BY stage, id, oracle, repeat, rater", *parameters):
             values = list(row)
-            for place, kind in enumerate(_KINDS):  # SQLite keeps any type in any column
-                if values[place] is not None and not isinstance(values[place], kind):
+            for place, kinds in enumerate(_KINDS):  # SQLite keeps any type in any column
+                if not isinstance(values[place], kinds):
                     raise self._damaged(f"column {place + 1} of query {values[1]} holds {type(values[place]).__name__}")
             for place in _BOOLEANS:
                 values[place] = bool(values[place])
-            try:
-                text = values[_COMPONENTS]
-                values[_COMPONENTS] = None if text is None else parse_json(text)
-                yield QueryRow(*values)
-            except (TypeError, ValueError) as error:
-                raise self._damaged(str(error)) from error
+            if (text := values[_COMPONENTS]) is not None:
+                values[_COMPONENTS] = self._components(text)
+            row = QueryRow(*values)
+            if row.status == "scored" and row.value is None:
+                raise self._damaged(f"query {row.id} is scored and has no value")
+            yield row
+
+    def _components(self, text: str) -> dict[str, float]:
+        try:
+            found = parse_json(text)
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
+        if not isinstance(found, dict) or not all(isinstance(one, int | float) for one in found.values()):
+            raise self._damaged("the components of a query are no numbers by name")
+        return found
 
     def _named(self, error: sqlite3.DatabaseError) -> Exception:
         """Tell a damaged file from one that cannot be written."""
@@ -347,6 +356,10 @@ def _check(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(verdict)
 
 
+def _is_whole(type_: Any) -> bool:
+    return type_ in (int, bool, int | None)
+
+
 def _table(row: Any) -> tuple[tuple[str, ...], "attrgetter[Any]"]:
     names = tuple(field.name for field in fields(row))
     return names, attrgetter(*names)
@@ -360,8 +373,12 @@ def _with_text(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 _COLUMNS = {"query": _table(QueryRow), "population": _table(PopulationRow), "artefact": _table(Artifact)}
+_NONE = ("noise_violation", "components")  # which rows of older versions may lack
 _KINDS = tuple(
-    int if field.type in (int, bool, int | None) else (float, int) if field.type in (float, float | None) else str
+    (
+        *((float, int) if field.type in (float, float | None) else (int,) if _is_whole(field.type) else (str,)),
+        *((type(None),) if type(None) in get_args(field.type) or field.name in _NONE else ()),
+    )
     for field in fields(QueryRow)
 )
 _BOOLEANS = tuple(_COLUMNS["query"][0].index(name) for name in ("plausible", "cached", "perturbed", "of_term"))
