@@ -50,7 +50,7 @@ def test_texts_that_would_fill_the_memory_are_refused(folder):
     ("text", "said"),
     [
         ("a: &a [1]\nb: *a\n", "alias"),
-        ("a: " + "[" * 20_000, "RecursionError|recursion|expected|could not be read"),
+        ("a: " + "[" * 20_000, "nested too deeply"),
         ("a: 2024-99-99\n", "could not be read"),
         ("a: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
         ("# " + "x" * 2**22 + "\n", "more than 4194304"),

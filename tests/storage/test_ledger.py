@@ -214,9 +214,10 @@ def fourth_version(path, rows):
     connection = sqlite3.connect(path)
     connection.executescript("".join(MIGRATIONS[:4]) + "PRAGMA user_version = 4;")
     same = {
-        **{"repeat": 0, "rater": "", "status": "scored", "cached": 0, "population": 0, "image": "a", "prompt": "sea"},
-        **{"version": "1", "value": 1.0, "log_prob": -1.0, "norm_ratio": 1.0, "whiteness": 0.5, "attempts": 1},
-        **{"failures": "", "seconds": 0.1, "tokens": 0, "cost": 0.0},
+        **dict.fromkeys(("repeat", "cached", "population", "attempts", "tokens"), 0),
+        **dict.fromkeys(("value", "log_prob", "norm_ratio", "whiteness", "seconds", "cost"), 1.0),
+        **dict.fromkeys(("rater", "image", "prompt", "version", "failures"), ""),
+        "status": "scored",
     }
     columns = ", ".join(("stage", "id", "oracle", "feasible", "violation", *same))
     values = [(row[0], id_, *row[1:], *same.values()) for id_, row in enumerate(rows)]

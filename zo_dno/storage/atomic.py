@@ -4,6 +4,7 @@ import codecs
 import os
 import re
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from zo_dno.errors import InputError, StorageError
 from zo_dno.failures import one_line
 
 _LARGEST_YAML = 2**22  # characters
+_BRACKETS, _DEEPEST = re.compile(r"[\[\]{}]"), 100
 _UNFINISHED = re.compile(r"\..+\.\d+(\.\w+)?")  # .NAME.PROCESS.SUFFIX
 
 
@@ -80,6 +82,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = read_text(path)
         if len(text) > _LARGEST_YAML:
             raise ValueError(f"it has {len(text)} characters, more than {_LARGEST_YAML}")
+        depths = accumulate(1 if bracket in "[{" else -1 for bracket in _BRACKETS.findall(text))
+        if max(depths, default=0) > _DEEPEST:
+            raise ValueError("it is nested too deeply")  # its parsing would take minutes
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise ValueError("it has an alias (*); a few of them can fill the memory. Write the value out")
         values = yaml.safe_load(text)
