@@ -1,9 +1,11 @@
 """What all the tests share."""
 
+import atexit
 import copy
 import os
 import shutil
 import signal
+import tempfile
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background, and processes begun here inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -11,6 +13,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; two cores are sha
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" not in os.environ and "ZO_DNO_TEST_STATE" not in os.environ:
+    os.environ["ZO_DNO_TEST_STATE"] = os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="zo-dno-state-")
+    atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)  # not the user's own key
 
 from pathlib import Path
 

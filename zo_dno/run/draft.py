@@ -30,6 +30,7 @@ from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml, write_text, write_whole
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.run_folder import CONFIG, RunFolder
+from zo_dno.storage.signature import check_trusted, sign
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.types import Generator
 
@@ -132,7 +133,12 @@ def run_draft(config: RunConfig, steps: int, out: Path, on_step: Callable[[Step]
 
 
 def resume_draft(
-    out: Path, on_step: Callable[[Step], None] | None = None, *, accept_drift: bool = False, **changes: Any
+    out: Path,
+    on_step: Callable[[Step], None] | None = None,
+    *,
+    accept_drift: bool = False,
+    trust: bool = False,
+    **changes: Any,
 ) -> Drafted:
     """Resume a draft that was stopped or killed, and score its best candidates at full steps.
 
@@ -140,6 +146,7 @@ def resume_draft(
         out: Folder of both runs.
         on_step: Called with the progress after every population.
         accept_drift: Whether to resume although the recorded beginning cannot be repeated exactly.
+        trust: Whether to run code that the config of another user's folder names.
         changes: Changes that `zo_dno.resume` takes.
     Raises:
         InputError: A change does not fit, or is to the draft's budget after its best candidates were chosen.
@@ -149,6 +156,7 @@ def resume_draft(
     steps = values.pop("draft", None)
     if not isinstance(steps, int) or steps < 1:
         raise InputError(f"{out / SETTINGS} must hold draft, a number of steps; got {steps!r}.")
+    check_trusted(out, values, trust=trust)
     before = validated(values)
     changed = checked_changes(changes)
     config = validated(values | changed)
@@ -166,14 +174,17 @@ def resume_draft(
             return optimize_draft(draft, full, out=out, on_step=on_step, **search)
         resumed = {name: search[name] for name in marked(RunOptions, "resume") if name in search}
         resumed["max_cost"] = _cap_of_draft(config.reward, REDRAWN, search)
-        found = api.resume(out / DRAFT, accept_drift=accept_drift, generator=draft, on_step=on_step, **resumed)
-        return _rescored(full, found, config.reward, out, search)
+        found = api.resume(
+            out / DRAFT, accept_drift=accept_drift, trust=trust, generator=draft, on_step=on_step, **resumed
+        )
+        return _rescored(full, found, config.reward, out, search, trust=trust)
 
 
 def _keep_settings(out: Path, config: RunConfig, steps: int) -> None:
     import yaml
 
     values = config.model_dump(exclude_defaults=True) | {"draft": steps}
+    sign(out, values)
     write_text(out / SETTINGS, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
@@ -213,7 +224,13 @@ def _check(config: RunConfig, steps: int) -> None:
 
 
 def _rescored(
-    full: Generator, found: Result, reward: api.AnyReward, folder: Path | None, search: Mapping[str, Any]
+    full: Generator,
+    found: Result,
+    reward: api.AnyReward,
+    folder: Path | None,
+    search: Mapping[str, Any],
+    *,
+    trust: bool = False,
 ) -> Drafted:
     """Score the best of a draft at full steps, within the money that it left."""
     if found.status in ("interrupted", "paused"):
@@ -228,7 +245,7 @@ def _rescored(
         _write(folder / NOISE, z)
     if folder is not None and (folder / FULL / CONFIG).exists():
         resumed = {name: search[name] for name in ("workers", "ray") if name in search}
-        result = api.resume(folder / FULL, generator=full, max_cost=left, **resumed)
+        result = api.resume(folder / FULL, generator=full, max_cost=left, trust=trust, **resumed)
     else:
         strategy = "zo_dno.strategies.listed:Listed"
         options = {name: search[name] for name in _KEPT if name in search}

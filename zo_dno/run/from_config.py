@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,19 @@ from zo_dno.distributed.generator_actors import closed_after
 from zo_dno.oracle.policies import call_policies
 from zo_dno.registry import import_from_here
 from zo_dno.results.result import Result
+from zo_dno.results.stored import result_of
 from zo_dno.run import optimize as api
-from zo_dno.run.config import RunConfig, validated
+from zo_dno.run.config import RunConfig, validated, with_current_names
 from zo_dno.run.make_generator import load_model, make_generator
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.make_strategy import find_space, find_strategy
+from zo_dno.search.blocks import Blocks
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
-from zo_dno.storage.run_folder import CONFIG, RunFolder, check_is_run, load_noise
+from zo_dno.storage.ledger import Ledger
+from zo_dno.storage.run_folder import CONFIG, LEDGER, RunFolder, check_is_run, damage_named, load_noise
+from zo_dno.storage.signature import check_trusted
+from zo_dno.types import batch_size_of
 
 
 def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = None) -> Result:
@@ -62,12 +68,13 @@ def _check_before_loading(config: RunConfig, out: Path) -> None:
         load_noise(Path(config.init), "init")
 
 
-def render(folder: Path, *, steps: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def render(folder: Path, *, steps: int | None = None, trust: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     """Render a run's winner again.
 
     Args:
         folder: Folder of the run.
         steps: Denoising steps in place of the run's.
+        trust: Whether to run code that the config of another user's folder names.
     Returns:
         The image (H, W, 3) uint8, and the initial latents (1, ...) as plain diffusers takes them as `latents=`.
 
@@ -76,7 +83,10 @@ def render(folder: Path, *, steps: int | None = None) -> tuple[torch.Tensor, tor
     """
     import_from_here()
     check_is_run(folder)
-    config = validated(read_yaml(folder / CONFIG))
+    recorded = with_current_names(read_yaml(folder / CONFIG))
+    unused = dict.fromkeys(("reward", "strategy", "held_out", "space"), True)
+    check_trusted(folder, recorded, trust=trust, given=unused)
+    config = validated(recorded)
     torch.set_num_threads(config.threads or 1)
     z = load_noise(folder)[None]
     generator = load_model(config)
@@ -84,4 +94,17 @@ def render(folder: Path, *, steps: int | None = None) -> tuple[torch.Tensor, tor
     if steps is not None:
         generator = load_model(config, steps=steps)
         z = z[:, : generator.layout.d]
-    return generator(z)[0], latents
+    together = _rendered_together(folder, batch_size_of(generator))
+    return generator(z.expand(together, -1))[0], latents
+
+
+def _rendered_together(folder: Path, batch_size: int | None) -> int:
+    """Return with how many others the winner was rendered, on which the last bit of an image depends."""
+    with damage_named(folder), closing(Ledger(folder / LEDGER, read_only=True)) as ledger:
+        best: int = result_of(folder)["best"]["id"]
+        for row in ledger.populations():
+            if 0 <= best - row.first_id < row.size:
+                block = next(rows for rows in Blocks(batch_size).of(row.size) if rows.stop > best - row.first_id)
+                together: int = block.stop - block.start
+                return together
+    return 1

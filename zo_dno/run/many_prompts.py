@@ -35,6 +35,7 @@ from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG
+from zo_dno.storage.signature import check_trusted, sign
 from zo_dno.types import Differentiable, Generator, Repromptable, capabilities_of
 
 PROMPTS, SUMMARY = "prompts.json", "summary.csv"
@@ -97,6 +98,7 @@ def run_many(
     *,
     at_once: int | None = None,
     accept_drift: bool = False,
+    trust: bool = False,
 ) -> list[Line]:
     """Run a config for many prompts, or resume them. A run that fails stops no other.
 
@@ -111,6 +113,7 @@ def run_many(
         on_step: Called with a prompt and the progress of its run after every population.
         at_once: Number of searches in flight; by default 4 where rewards or images are waited for, else 1.
         accept_drift: Whether to resume runs although their beginning cannot be repeated exactly.
+        trust: Whether to run code that configs of runs of another user name.
     Raises:
         InputError: Something does not fit any prompt, or one of them.
     """
@@ -128,7 +131,9 @@ def run_many(
         generators = [_renderer_of(generator, prompt, queue) for prompt in prompts]  # every prompt is checked first
         folders = [out / _name(number, prompt) for number, prompt in enumerate(prompts, 1)]
         runs = [
-            threads.submit(_run, config, prompt, one, folder, on_step, stop, pools, accept_drift=accept_drift)
+            threads.submit(
+                _run, config, prompt, one, folder, on_step, stop, pools, accept_drift=accept_drift, trust=trust
+            )
             for prompt, one, folder in zip(prompts, generators, folders, strict=True)
         ]
         try:
@@ -149,6 +154,7 @@ def resume_many(
     *,
     at_once: int | None = None,
     accept_drift: bool = False,
+    trust: bool = False,
     **changes: Any,
 ) -> list[Line]:
     """Resume the runs of a folder that `run_many` wrote, with the changes that `zo_dno.resume` takes.
@@ -156,9 +162,10 @@ def resume_many(
     Raises:
         InputError: The folder holds no such runs, or a change does not fit.
     """
-    kept = _kept_prompts(out)
-    config = validated({**read_yaml(out / CONFIG), **checked_changes(changes)})
-    return run_many(config, kept, out, on_step, at_once=at_once, accept_drift=accept_drift)
+    kept, recorded = _kept_prompts(out), read_yaml(out / CONFIG)
+    check_trusted(out, recorded, trust=trust)
+    config = validated({**recorded, **checked_changes(changes)})
+    return run_many(config, kept, out, on_step, at_once=at_once, accept_drift=accept_drift, trust=trust)
 
 
 def _kept_prompts(out: Path) -> list[str]:
@@ -182,6 +189,7 @@ def _run(
     pools: Pools,
     *,
     accept_drift: bool,
+    trust: bool,
 ) -> Line:
     def tell(step: Step) -> None:
         if on_step is not None:
@@ -196,7 +204,7 @@ def _run(
             if state.ended and state.answered(config.queries):
                 return Line(prompt, folder, state.result)
             changes = {name: getattr(config, name) for name in _RESUMED}
-            found = api.resume(folder, accept_drift=accept_drift, generator=generator, **shared, **changes)
+            found = api.resume(folder, accept_drift=accept_drift, trust=trust, generator=generator, **shared, **changes)
         else:
             found = api.optimize(generator, out=folder, **config.search_arguments, **shared)
     except ZoDnoError as error:
@@ -228,7 +236,9 @@ def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
     if not path.exists() and out.exists() and any(out.iterdir()):
         raise InputError(f"out must be a new folder; {out} exists. Name another, or remove it.")
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    values = config.model_dump(mode="json")
+    sign(out, values)
+    write_text(out / CONFIG, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
     write_text(path, text)
 
 

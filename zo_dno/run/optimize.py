@@ -28,6 +28,7 @@ from zo_dno.run.spec import RunSpec
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_noise
+from zo_dno.storage.signature import check_trusted
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy
 from zo_dno.types import Described, Generator, Score
@@ -125,6 +126,7 @@ def resume(
     run: str | Path,
     *,
     accept_drift: bool = False,
+    trust: bool = False,
     generator: Generator | None = None,
     reward: AnyReward | None = None,
     strategy: Callable[..., Strategy] | None = None,
@@ -143,6 +145,7 @@ def resume(
         accept_drift: Resume although the recorded beginning cannot be repeated exactly (another version of a library,
             another processor, an edited config): as it is where the strategy proposes the same noise, else from the
             snapshot that runs with a price keep. The result says so.
+        trust: Whether to run code that the config of another user's folder names.
         generator: Generator of a run whose config cannot name it, since it was a Python object.
         reward: Reward of such a run.
         strategy: Strategy of such a run.
@@ -159,7 +162,10 @@ def resume(
     """
     path = Path(run)
     check_is_run(path)
-    config = with_current_names(read_yaml(path / CONFIG)) | checked_changes(changes)
+    recorded = with_current_names(read_yaml(path / CONFIG))
+    given = {"model": generator, "reward": reward, "strategy": strategy, "held_out": held_out}
+    check_trusted(path, recorded, trust=trust, given=given)
+    config = recorded | checked_changes(changes)
     options = RunOptions(**{name: value for name, value in config.items() if name in RunOptions.model_fields})
     torch.set_num_threads(options.threads or torch.get_num_threads())
     scorer = make_reward(options.reward if reward is None else reward, options.reward_options if reward is None else {})

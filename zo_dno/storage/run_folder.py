@@ -10,6 +10,7 @@ from zo_dno.failures import one_line
 from zo_dno.storage.atomic import remove_unfinished, write_text, write_whole
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.folder_lock import FolderLock
+from zo_dno.storage.signature import sign
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,6 +99,7 @@ class RunFolder:
         import yaml
 
         known = {key: value for key, value in config.items() if value is not None or key == "min_log_prob"}
+        sign(self.path, known)
         write_text(self.path / CONFIG, yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
 
     def write_init(self, z: "Tensor") -> None:

@@ -15,6 +15,7 @@ from zo_dno.run.cancellation import Stop
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.images import png_bytes
 from zo_dno.storage.run_folder import CONFIG, check_is_run
+from zo_dno.storage.signature import check_trusted
 from zo_dno.types import Generator
 from zo_dno.ui.rating_widget import RatingWidget
 
@@ -147,6 +148,9 @@ def _reward(folder: Path | None, mode: str | None, reward: "AnyReward | None", o
     if folder is not None and reward is None:
         check_is_run(folder)
         config = read_yaml(folder / CONFIG)
+        check_trusted(
+            folder, config, trust=False, given=dict.fromkeys(("model", "strategy", "space", "held_out"), True)
+        )
         reward, options = config["reward"], {**config.get("reward_options", {}), **options}
     return make_reward("human" if reward is None else reward, {**options, **({} if mode is None else {"mode": mode})})
 

@@ -74,6 +74,9 @@ def render(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     steps: Annotated[int | None, typer.Option(help="Denoising steps, if other than the run's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; RUN/render by default.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run code that the config names although another user wrote the folder.")
+    ] = False,
 ) -> None:
     """Render a run's winner again, and write its initial latents for plain diffusers (`latents=`)."""
     from zo_dno.ui import display
@@ -88,7 +91,7 @@ def render(
 
         from zo_dno.run import from_config as runs
 
-        image, latents = runs.render(folder, steps=steps)
+        image, latents = runs.render(folder, steps=steps, trust=trust)
         out = out or folder / "render"
         out.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image.numpy()).save(out / "image.png")

@@ -17,6 +17,9 @@ def resume(
     accept_drift: Annotated[
         bool, typer.Option("--accept-drift", help="Resume although the beginning cannot be repeated exactly.")
     ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run code that the config names although another user wrote the folder.")
+    ] = False,
     *,
     options: dict[str, Any],
 ) -> None:
@@ -26,7 +29,7 @@ def resume(
     from zo_dno.ui import display, progress_bars
 
     import_from_here()
-    changes = {"accept_drift": accept_drift, **values_of(RunConfig, options)}
+    changes = {"accept_drift": accept_drift, "trust": trust, **values_of(RunConfig, options)}
     if (folder / "prompts.json").exists():
         from zo_dno.run.many_prompts import resume_many
 
