@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _PLACEHOLDER = re.compile(r"\{(image|prompt)\}")
+_SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "ash", "busybox")
+_RUNS = re.compile(r"-[a-z]*c[a-z]*")  # the option of a shell whose argument is a script
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Command(Reward):
         unit: unit of the number.
         version: version of the numbers, to be raised when they change for a reason outside those files.
     Raises:
-        InputError: there is no such program, a file cannot be read, or {image} is missing.
+        InputError: there is no such program, a file cannot be read, {image} is missing, or {prompt} is within the
+            script of a shell.
     """
 
     name = "command"
@@ -50,6 +53,12 @@ class Command(Reward):
     version: str = "1"
 
     def __post_init__(self) -> None:
+        script = _script_of(self._words)
+        if "{prompt}" in script:
+            raise InputError(
+                "command must not put {prompt} into a shell's script, which would run what a prompt says; got "
+                f'{one_line(script, 100)!r}. Give it as an argument: sh -c \'judge "$1" "$2"\' sh {{image}} {{prompt}}.'
+            )
         if not any("{image}" in word for word in self._words):
             raise InputError(f"command must name {{image}}; got {self.command!r}. A PNG file's path takes its place.")
         _ = self._files
@@ -79,6 +88,15 @@ class Command(Reward):
     @cached_property
     def _files(self) -> dict[str, str]:
         return fingerprints(self._words)
+
+
+def _script_of(words: Sequence[str]) -> str:
+    """Return the script that a command gives to a shell, or an empty text."""
+    for place, word in enumerate(words):
+        options = words[place + 1 : -1]
+        if Path(word).name in _SHELLS and (found := [n for n, one in enumerate(options) if _RUNS.fullmatch(one)]):
+            return words[place + found[0] + 2]
+    return ""
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

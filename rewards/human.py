@@ -53,6 +53,7 @@ class Human(Reward):
         patience: seconds after the last rating of a population in which it can still be undone.
         serve: whether the search's own process serves the page; in a notebook it opens in the cell.
         port: port of the page; 0 takes any free one.
+        public_url: address by which browsers reach the page through a proxy, such as https://example.org/rate/.
         host: address that the page is served on; any but loopback admits other machines that have the link's token.
     Attributes:
         link: address of the page with its token, while it is served.
@@ -76,6 +77,7 @@ class Human(Reward):
     serve: bool = True
     port: int = 0
     host: str = "127.0.0.1"
+    public_url: str = ""
     link: str = field(default="", init=False, repr=False)
     show: "Callable[[RatingStore], Callable[[], None]] | None" = field(default=None, init=False, repr=False)
     _store: RatingStore | None = field(default=None, init=False, repr=False)
@@ -138,7 +140,7 @@ class Human(Reward):
         from zo_dno.web.rating_page import Page
 
         assert self._store is not None
-        page = Page(self._store, folder, host=self.host, port=self.port)
+        page = Page(self._store, folder, host=self.host, port=self.port, public_url=self.public_url)
         page.start()
         self.link = page.link
         if in_notebook():

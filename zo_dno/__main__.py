@@ -1,5 +1,18 @@
-"""`python -m zo_dno`, the same as `zo-dno`."""
+"""`zo-dno`, also as `python -m zo_dno`."""
 
-from zo_dno.ui.cli.main import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; Ctrl-C at any moment ends it without a traceback."""
+    try:
+        from zo_dno.ui.cli.main import main as run
+
+        run()
+    except KeyboardInterrupt:  # while the libraries load, or a second time while the first ends the command
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

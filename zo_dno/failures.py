@@ -44,7 +44,7 @@ _PERMANENT = {
 _NEVER_ARRIVED = {"ConnectError", "ConnectionRefusedError", "NewConnectionError", "gaierror", "ConnectTimeout"}
 _LONGEST = 2000  # characters of a message
 LONGEST_KIND = 80
-_QUERY_OF_URL = re.compile(r"(https?://)(?:[^\s/@'\"]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?")
+_QUERY_OF_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/@'\"]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 import base64
 import gzip
+import html
 import io
 import itertools
 import json
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 from email.parser import BytesParser
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 import httpx2
 import numpy as np
@@ -213,6 +214,10 @@ class TestBadInput:
             ({"url": "http://"}, "url must be an address such as"),
             ({"url": "http://host:x/"}, "url must be an address such as"),
             ({"url": "http://me:password@host/"}, "url must not hold a name or password"),
+            ({"url": "ftp://me:password@host/"}, "url must be an address such as"),
+            ({"url": "https://host/score?api_key=sk-1"}, "url must not hold a key, since it is written into the run's"),
+            ({"url": "https://host/score?a=1&access-token="}, "url must not hold a key"),
+            ({"url": "https://host/score?X-Amz-Signature=ab"}, "url must not hold a key"),
             ({"pointer": "scores"}, "pointer must be empty or begin with /"),
             ({"request": "{"}, "request must be JSON"),
             ({"request": "[1]"}, "request must be an object"),
@@ -226,6 +231,32 @@ class TestBadInput:
             make_reward("http", {"url": "http://127.0.0.1:1/", **options})
         assert message in str(caught.value)
         assert "password@" not in str(caught.value)
+
+    @pytest.mark.parametrize("url", ["https://host/score?keyboard=1&monkey=2", "http://h/?tokens=3", "http://h/#key=1"])
+    def test_other_parameters_of_a_url_are_no_keys(self, url):
+        make_reward("http", {"url": url})
+
+    @pytest.mark.parametrize("secret", ["sk-abc123+/=xyz", "k'ey\"<&>90!", "0123456789abcdef" * 4])
+    @pytest.mark.parametrize("before", ["", "B", "Be", "Bearer ", "user:"])
+    def test_a_key_is_removed_in_every_form_in_which_servers_repeat_it(self, monkeypatch, secret, before):
+        monkeypatch.setenv("REWARD_KEY", secret)
+        client = HTTP("http://127.0.0.1:1/", key_env="REWARD_KEY")._client
+        forms = [
+            secret,
+            json.dumps(secret),
+            repr(secret),
+            html.escape(secret),
+            quote(secret, safe=""),
+            quote_plus(secret),
+        ]
+        forms.append("".join(f"%{ord(letter):02x}" for letter in secret))
+        for after in ("", "x", "xy"):
+            forms.append(base64.b64encode(f"{before}{secret}{after}".encode()).decode())
+            forms.append(base64.urlsafe_b64encode(f"{before}{secret}{after}".encode()).decode())
+        for form in forms:
+            said = client.scrub(f"no such key: {form}, ask again")
+            assert "***" in said, form
+            assert secret not in said
 
     @pytest.mark.parametrize("bad", ["two words", "line\nbreak", "schlüssel"])
     def test_a_key_that_no_header_can_carry(self, monkeypatch, bad):
@@ -364,6 +395,27 @@ def picture(side=8, kind="PNG"):
 
 
 class TestServer:
+    @pytest.mark.parametrize("body", [b"NaN", b'{"images": [NaN], "prompts": [""]}', b"[" * 20_000, b"[]", b"\xff"])
+    def test_a_body_that_is_no_request_is_refused_in_a_line(self, body):
+        client = TestClient(reward_app(make_reward("brightness")), raise_server_exceptions=False)
+        response = client.post("/score", content=body, headers={"content-type": "application/json"})
+        assert response.status_code in (400, 422)
+        assert len(response.text) < 1000
+
+    def test_many_blank_images_do_not_fill_the_memory(self):
+        client = TestClient(reward_app(make_reward("brightness")))
+        images = [picture(4000)] * 5  # of 30 kB each, and 48 MB when decoded
+        response = client.post("/score", json={"images": images, "prompts": [""] * 5})
+        assert response.status_code == 422
+        assert "the images have 80000000 pixels together; at most 67108864" in response.text
+
+    def test_a_grey_image_of_16_bits_has_its_brightness(self):
+        grey, file = Image.fromarray(np.full((8, 8), 32768, np.uint16)), io.BytesIO()
+        grey.save(file, "PNG")
+        body = {"images": [base64.b64encode(file.getvalue()).decode()], "prompts": [""]}
+        scored = TestClient(reward_app(make_reward("brightness"))).post("/score", json=body).json()["scores"]
+        assert scored[0]["value"] == pytest.approx(0.5, abs=0.01)
+
     @pytest.mark.parametrize(
         ("body", "status", "message"),
         [

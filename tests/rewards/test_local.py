@@ -605,6 +605,9 @@ class TestCommand:
         [
             ("sh -c 'echo 1'", "command must name {image}; got \"sh -c 'echo 1'\". A PNG"),
             ("", "command must name {image}; got ''."),
+            ("sh -c 'judge {image} {prompt}'", "command must not put {prompt} into a shell's script"),
+            ("/bin/bash -xec 'judge {image} \"{prompt}\"' x", "command must not put {prompt} into a shell's script"),
+            ("env A=1 sh -e -c 'judge {image} {prompt}'", "command must not put {prompt} into a shell's script"),
             ("no-such-program {image}", "command must begin with a program; got 'no-such-program'. It is not on"),
             (
                 "./notes.txt {image}",

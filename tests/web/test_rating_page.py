@@ -12,6 +12,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.support.browser import DESKTOP, PHONE, tab
+from zo_dno.errors import InputError
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.storage.images import image_hash, png_bytes
 from zo_dno.web.rating_page import Page, page_app
@@ -42,7 +43,7 @@ def client(store):
 
 
 def signed_in(client):
-    assert client.get("/", params={"token": TOKEN}).headers["location"] == "/"
+    assert client.get("/", params={"token": TOKEN}).headers["location"] == "./"
     return client
 
 
@@ -126,6 +127,29 @@ class TestSecurity:
         form = form_of(signed_in(client).get("/").text)
         client.cookies.clear()
         assert signed_in(client).post("/answer", data=form | {"choice": NAMES[0]}).status_code == 403
+
+    def test_behind_a_proxy_the_public_address_is_a_page_of_its_own(self, store, tmp_path):
+        """The proxy has the public name, strips a path and hands the rest on; another site stays another site."""
+        store.post(FILES.items(), "", [("compare", NAMES[:2])])
+        page = Page(store, tmp_path, public_url="https://example.org/rate")
+        try:
+            assert page.link.startswith("https://example.org/rate/?token=")
+            app = page_app(store, TOKEN, public_origin="https://example.org")
+            client = signed_in(TestClient(app, follow_redirects=False, base_url="http://127.0.0.1"))
+            shown = client.get("/").text
+            assert not re.search(r'(href|src|action)="/', shown)
+            form = form_of(shown) | {"choice": NAMES[0]}
+            other = client.post("/answer", data=form, headers={"Origin": "https://example.com"})
+            assert other.status_code == 403
+            answered = client.post("/answer", data=form, headers={"Origin": "https://example.org"})
+            assert (answered.status_code, answered.headers["location"]) == (303, "./")
+        finally:
+            page.stop()
+
+    @pytest.mark.parametrize("url", ["example.org", "ftp://example.org/", "https://example.org/?x=1", "https://"])
+    def test_a_public_address_that_is_none(self, store, tmp_path, url):
+        with pytest.raises(InputError, match=r"public_url must be an address such as https://example\.org/rate/; got"):
+            Page(store, tmp_path, public_url=url)
 
     def test_a_form_from_another_site_is_refused(self, client, store):
         store.post(FILES.items(), "", [("compare", NAMES[:2])])

@@ -1,12 +1,15 @@
 """The HTTP client of rewards: no retries, no redirects, responses of limited size, and no secrets in messages."""
 
+import base64
+import html
 import json
 import os
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError, Failure, failure_of, one_line
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_RESPONSE = 4 * 2**20  # bytes
 _EXCERPT = 200  # characters of a response that a message quotes
+_SHORTEST_FORM = 8  # characters of a key in base64; shorter ones would be found in any text
+_SECRET = re.compile(r"(^|[-_.])(key|token|secret|password|passwd|signature|sig|auth|apikey)$", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -37,10 +42,12 @@ class Client:
     key_prefix: str = "Bearer "
     ca: str = ""
     _key: str = field(init=False, repr=False)
+    _forms: tuple[str, ...] = field(init=False, repr=False)
     _http: "httpx2.AsyncClient | None" = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._key = key_from(self.key_env)
+        self._forms = forms_of(self._key)
 
     def __reduce__(self) -> tuple[type["Client"], tuple[str, str, str, str]]:
         """Pickle without the key, which every process reads from its own environment."""
@@ -76,9 +83,9 @@ class Client:
             raise CallError(replace(failure, message=self.scrub(failure.message))) from None
 
     def scrub(self, text: str) -> str:
-        """Remove the key from a text, as it is and as JSON, and replace unpaired surrogates."""
-        for key in {self._key, json.dumps(self._key)[1:-1]} - {""}:
-            text = text.replace(key, "***")
+        """Remove the key from a text, in the forms in which servers repeat it, and replace unpaired surrogates."""
+        for form in self._forms:
+            text = text.replace(form, "***")
         return text.encode(errors="replace").decode()  # JSON can hold surrogates, a file cannot
 
     async def aclose(self) -> None:
@@ -106,6 +113,23 @@ class Client:
             raise CallError(Failure("redirect", message, transient=False, billed=False))
 
 
+def forms_of(key: str) -> tuple[str, ...]:
+    """Return the forms in which a server may repeat a key, the longest first.
+
+    As it is, as JSON, Python and HTML write it, percent-encoded, and in base64, alone or within a longer text.
+    """
+    if not key:
+        return ()
+    forms = {key, json.dumps(key)[1:-1], repr(key)[1:-1], html.escape(key), html.escape(key, quote=False)}
+    forms |= {quote(key, safe=""), quote(key), quote_plus(key), "".join(f"%{byte:02X}" for byte in key.encode())}
+    forms |= {form.lower() for form in forms if "%" in form}
+    for before in range(3):  # of the three places that a text can have in base64
+        whole = base64.b64encode(b"\0" * before + key.encode()).decode().rstrip("=")
+        kept = whole[-(-8 * before // 6) : len(whole) - ((before + len(key)) % 3 > 0)]
+        forms |= {kept, kept.replace("+", "-").replace("/", "_")} if len(kept) >= _SHORTEST_FORM else set()
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
 def key_from(variable: str) -> str:
     """Read a key from the environment; "" if no variable is named.
 
@@ -126,7 +150,7 @@ def checked_url(url: str) -> str:
     """Return a URL that can be called.
 
     Raises:
-        InputError: it has no scheme or host, or a password in it.
+        InputError: it has no scheme or host, or a password or key in it.
     """
     try:
         parts = urlsplit(url)
@@ -139,6 +163,12 @@ def checked_url(url: str) -> str:
         raise InputError(
             f"url must not hold a name or password, since it is written into the run's folder; got {one_line(url)!r}. "
             "Put the key into an environment variable and name it as key_env."
+        )
+    secret = next((name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if _SECRET.search(name)), None)
+    if secret is not None:
+        raise InputError(
+            f"url must not hold a key, since it is written into the run's folder; got {one_line(secret, 40)}=... in "
+            "it. Put the key into an environment variable, and name it as key_env, its header as key_header."
         )
     return url
 

@@ -57,8 +57,8 @@ document.addEventListener("keydown", (event) => {
 if ("waiting" in body.dataset) {
   const poll = async () => {
     try {
-      const response = await fetch("/state");
-      if (response.ok && (await response.text()) !== body.dataset.waiting) return location.replace("/");  // a reload would submit a form again
+      const response = await fetch("state");
+      if (response.ok && (await response.text()) !== body.dataset.waiting) return location.replace("./");  // a reload would submit a form again
     } catch { /* the server is unreachable for a moment */ }
     setTimeout(poll, 700);
   };

@@ -12,6 +12,8 @@ from fastapi import Depends, FastAPI, Form, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from zo_dno.errors import InputError
+from zo_dno.failures import one_line
 from zo_dno.judges.plackett_luce import agreement
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.judges.rating_tasks import HEADINGS, SKIPPED, RatingError
@@ -44,6 +46,7 @@ class Page:
         folder: folder of the run; None if it has none.
         host: address to listen on.
         port: port to listen on; 0 takes any free one.
+        public_url: address by which browsers reach the page through a proxy, such as https://example.org/rate/.
     Attributes:
         link: address of the page with its token.
         mark: random text that identifies this server; it is not secret.
@@ -52,17 +55,30 @@ class Page:
     """
 
     def __init__(
-        self, store: RatingStore, folder: Path | None = None, *, host: str = "127.0.0.1", port: int = 0
+        self,
+        store: RatingStore,
+        folder: Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        public_url: str = "",
     ) -> None:
         token, self.mark = page_token(folder), secrets.token_hex(8)
         is_searching = (lambda: RunFolder.is_held(folder)) if folder else (lambda: True)
-        self._server = WebServer(page_app(store, token, is_searching, self.mark), host, port)
-        self.link = f"{self._server.url}/?token={token}"
+        public = _checked_public(public_url)
+        app = page_app(store, token, is_searching, self.mark, public_origin=origin_of(public))
+        self._server = WebServer(app, host, port, names=[urlsplit(public).hostname or ""] if public else [])
+        self.link = f"{public or self._server.url + '/'}?token={token}"
         self.run, self.start, self.stop = self._server.run, self._server.start, self._server.stop
 
 
 def page_app(
-    store: RatingStore, token: str, is_searching: Callable[[], bool] = lambda: True, mark: str = ""
+    store: RatingStore,
+    token: str,
+    is_searching: Callable[[], bool] = lambda: True,
+    mark: str = "",
+    *,
+    public_origin: str = "",
 ) -> FastAPI:
     """Build the rating page as an ASGI application.
 
@@ -71,6 +87,7 @@ def page_app(
         token: token of the link.
         is_searching: function that tells whether the search runs and will use the ratings.
         mark: text by which a notebook on this machine recognises the server.
+        public_origin: origin of the page behind a proxy, such as https://example.org, whose forms are accepted, too.
     """
     app = FastAPI(openapi_url=None)
     guard = Guard(token)
@@ -78,7 +95,7 @@ def page_app(
 
     @app.middleware("http")
     async def protect(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await _refusal(request, guard) or await call_next(request)
+        response = await _refusal(request, guard, public_origin) or await call_next(request)
         response.headers.update(_HEADERS)
         return response
 
@@ -124,7 +141,7 @@ def page_app(
         session = request.cookies.get(guard.cookie)
         session = session if session and guard.rater(session) else guard.new_session()
         store.greet(guard.rater(session) or "", name[:_MAX_NAME].strip())
-        response = RedirectResponse("/", 303)  # so that the token leaves the address bar
+        response = RedirectResponse("./", 303)  # so that the token leaves the address bar
         response.set_cookie(guard.cookie, session, max_age=_A_YEAR, httponly=True, samesite="lax")
         return response
 
@@ -136,7 +153,7 @@ def page_app(
             store.rate(rater, _integer(form.get("task", "")), _rating(form), serial)
         except RatingError as error:
             return render(rater, str(error), 409)
-        return RedirectResponse("/", 303)
+        return RedirectResponse("./", 303)
 
     @app.post("/undo", response_model=None)
     def undo(rater: Annotated[str, Depends(rater_of)], proof: Annotated[str, Form()] = "") -> Response:
@@ -144,7 +161,7 @@ def page_app(
             store.undo(rater, verified(rater, proof))
         except RatingError as error:
             return render(rater, str(error), 409)
-        return RedirectResponse("/", 303)
+        return RedirectResponse("./", 303)
 
     @app.post("/name", response_model=None)
     def rename(
@@ -152,7 +169,7 @@ def page_app(
     ) -> Response:
         verified(rater, proof)
         store.greet(rater, name[:_MAX_NAME].strip())
-        return RedirectResponse("/", 303)
+        return RedirectResponse("./", 303)
 
     @app.get("/state")
     def state(rater: Annotated[str, Depends(rater_of)]) -> PlainTextResponse:
@@ -183,7 +200,7 @@ def page_app(
     return app
 
 
-async def _refusal(request: Request, guard: Guard) -> Response | None:
+async def _refusal(request: Request, guard: Guard, public_origin: str) -> Response | None:
     """Refuse forms that are too many, too large or from another site, before they are parsed."""
     if request.method != "POST":
         return None
@@ -191,7 +208,8 @@ async def _refusal(request: Request, guard: Guard) -> Response | None:
     if not guard.allows(guard.rater(request.cookies.get(guard.cookie)) or host):
         return HTMLResponse("Too many ratings; wait a moment.", 429, {"Retry-After": "1"})
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    own = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    if not own and (not public_origin or origin != public_origin):
         return HTMLResponse("This form was sent from another page.", 403)
     content = bytearray()
     async for chunk in request.stream():
@@ -200,6 +218,24 @@ async def _refusal(request: Request, guard: Guard) -> Response | None:
             return HTMLResponse(f"A form is at most {_MAX_FORM} bytes.", 413)
     keep_body(request, bytes(content))
     return None
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of a URL, as browsers send it; empty for none."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower() if url else ""
+
+
+def _checked_public(url: str) -> str:
+    """Return the public URL of a page with a slash at its end.
+
+    Raises:
+        InputError: it is none.
+    """
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise InputError(f"public_url must be an address such as https://example.org/rate/; got {one_line(url)!r}.")
+    return url and url.rstrip("/") + "/"
 
 
 def _rating(form: Mapping[str, str]) -> str | float | list[str]:

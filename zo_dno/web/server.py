@@ -4,6 +4,7 @@ import ipaddress
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from zo_dno.errors import InputError
@@ -20,18 +21,19 @@ class WebServer:
         app: ASGI application to serve.
         host: address to listen on.
         port: port to listen on; 0 takes any free one.
+        names: further host names that a server on loopback accepts, such as that of a proxy.
     Raises:
         InputError: the address cannot be listened on.
     """
 
-    def __init__(self, app: Any, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, app: Any, host: str = "127.0.0.1", port: int = 0, *, names: Sequence[str] = ()) -> None:
         import uvicorn
         from starlette.middleware.trustedhost import TrustedHostMiddleware
 
         self._socket = _listening(host, port)  # connections are queued from now on, before the server starts
         self.host, self.port = host, int(self._socket.getsockname()[1])
         if is_loopback(host):  # refuses DNS names that resolve to this machine
-            app = TrustedHostMiddleware(app, OWN_NAMES, www_redirect=False)
+            app = TrustedHostMiddleware(app, [*OWN_NAMES, *names], www_redirect=False)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False
         )

@@ -58,6 +58,9 @@ def rate(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with the reward human.")],
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)] = 8012,
     host: Annotated[str, typer.Option(help="Address to listen on, such as 0.0.0.0 for other machines.")] = "127.0.0.1",
+    public_url: Annotated[
+        str, typer.Option(help="Address of the page behind a proxy, such as https://example.org/rate/.")
+    ] = "",
 ) -> None:
     """Serve the rating page of a run, whether or not its search is running.
 
@@ -70,6 +73,6 @@ def rate(
     check_is_run(folder)
     if not (folder / RATINGS).exists():
         raise InputError(f"run must have the reward human; {folder} has no {RATINGS}.")
-    page = Page(RatingStore(folder / RATINGS), folder, host=host, port=port)
+    page = Page(RatingStore(folder / RATINGS), folder, host=host, port=port, public_url=public_url)
     print(f"Rate the images at {page.link}", flush=True)
     page.run()
