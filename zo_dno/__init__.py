@@ -11,6 +11,9 @@ from zo_dno.version import __version__ as __version__
 
 if os.name == "nt":
     raise ImportError("zo-dno needs Linux or macOS: it locks folders and sends signals as only these do. Use WSL.")
+# Threads that spin while they wait for each other stop a run wherever other work shares their processors. OpenMP reads
+# this when torch is loaded, so it has no effect on a process that has imported torch before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from zo_dno.call_policy import CallPolicy as CallPolicy

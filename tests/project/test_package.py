@@ -153,3 +153,18 @@ def test_text_files_are_read_and_written_as_utf8(method):
     ]
     assert calls
     assert not [(path, call) for path, call in calls if not re.search(r"encoding=(['\"])utf-8\1", call)]
+
+
+@pytest.mark.parametrize("own", ["", "ACTIVE"])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(own):
+    """Spinning ones took minutes for what takes seconds where others use the processors."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    asked = "import sys, os, zo_dno; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    said = subprocess.run(
+        [sys.executable, "-c", asked],
+        env=environment | ({"OMP_WAIT_POLICY": own} if own else {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.split() == ["False", own or "PASSIVE"]
