@@ -86,6 +86,25 @@ def test_files_of_the_current_folder_are_found_by_every_command(zo, own, tiny, m
         assert code == 0, (words, output, errors)
 
 
+@pytest.mark.parametrize("out", ["x" * 300, "x" * 300 + "/a", "a/" * 3000])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--prompts", "prompts.txt", "--out"),
+        ("run", "--prompt", "sea", "--out"),
+        ("show",),
+        ("resume",),
+        ("report",),
+    ],
+)
+def test_a_path_that_is_too_long_is_one_line(zo, own, words, out):
+    code, _, errors = zo(words[0], *(own if words[0] == "run" else ()), *words[1:], out)
+    assert code == 2
+    assert len(errors.strip().splitlines()) == 1
+    assert "ile name too long" in errors
+    assert len(errors) < 600
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -37,7 +37,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, *, new: bool = True) -> None:
-        if new and path.exists() and (not path.is_dir() or any(_counts(one) for one in path.iterdir())):
+        if new and _is_used(path):
             unfinished = f", or resume it: zo-dno resume {path}" if (path / CONFIG).exists() else ""
             raise InputError(f"out must be a new folder; {path} exists. Name another, or remove it{unfinished}.")
         if not new:
@@ -109,6 +109,13 @@ class RunFolder:
     @staticmethod
     def _role(new: bool) -> str:
         return "out" if new else "run"
+
+
+def _is_used(path: Path) -> bool:
+    try:
+        return path.exists() and (not path.is_dir() or any(_counts(one) for one in path.iterdir()))
+    except OSError as error:  # such as a name that is too long, or a folder that cannot be read
+        raise InputError(f"out must be a new folder; {one_line(str(path), 200)}: {error.strerror}.") from error
 
 
 def _counts(file: Path) -> bool:

@@ -1,5 +1,6 @@
 """The command line: `zo-dno` and its commands."""
 
+import errno
 import os
 import sys
 
@@ -37,6 +38,11 @@ def main() -> None:
     except ZoDnoError as error:
         show_error(error)
         sys.exit(2 if isinstance(error, InputError) else 1)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # of any path that the caller gave
+            raise
+        show_error(InputError(f"a path must be shorter; {str(error.filename)[:100]}...: {error.strerror}."))
+        sys.exit(2)
 
 
 if __name__ == "__main__":
