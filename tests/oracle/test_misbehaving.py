@@ -280,3 +280,16 @@ def test_in_workers(name):
         check(asked(reward, pool, **THREADS), expected)
     finally:
         pool.close()
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("name", ASYNC)
+def test_asynchronous_ones_in_workers(name):
+    function, expected = ASYNC[name]
+    reward = reward_of(function)
+    pool = RewardActors(reward, 1)
+    try:
+        check(asked(reward, pool, **THREADS), expected)
+    finally:
+        pool.close()

@@ -14,6 +14,7 @@ from zo_dno.distributed.slots import ActorError
 from zo_dno.errors import InputError
 from zo_dno.failures import Failure, failure_of, one_line, too_late
 from zo_dno.oracle.call import call, call_async
+from zo_dno.oracle.event_loop import EventLoopThread
 from zo_dno.types import AnyImage, RemoteImage, Score
 
 if TYPE_CHECKING:
@@ -196,14 +197,24 @@ class _RewardActor:
 
 
 class _AsyncRewardActor:
+    """Runs the reward on an event loop of its own: what it cancels or stops there is not Ray's."""
+
     def __init__(self, reward: "Reward") -> None:
-        self._reward = reward
+        self._reward, self._loop = reward, EventLoopThread[None]()
 
     async def ready(self) -> None:
         """Return once the actor has started."""
 
     async def call(self, prompts: Sequence[str], keys: Sequence[str], *images: "np.ndarray") -> list[Score] | Failure:
-        return await call_async(self._reward, images, prompts, keys)
+        called = self._loop.submit(call_async(self._reward, images, prompts, keys))
+        try:
+            scores: list[Score] | Failure = await asyncio.wrap_future(called)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # this call, and not a task of the reward's
+                raise
+            return failure_of(error)
+        return scores
 
 
 def _sent(ray: Any, reward: "Reward", *, by_value: bool) -> Any:
