@@ -37,6 +37,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m benchmarks.figures
 
 docs: $(READY)
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build

@@ -1,0 +1,70 @@
+"""Measured figures: every benchmark that a document quotes has an entry of what it measures, and its age is told."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import figures, tables
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_benchmark_that_a_document_quotes_measures_something_that_exists():
+    assert set(figures.named()) <= set(figures.MEASURED) | {"figures"}
+    for name, folders in figures.MEASURED.items():
+        assert (ROOT / "benchmarks" / f"{name}.py").is_file(), name
+        assert all((ROOT / folder).exists() for folder in folders)
+
+
+def test_committed_lines_are_whole():
+    for line in figures.latest().values():
+        assert {"benchmark", "command", "commit", "changed", "date", "hardware", "figures"} == line.keys()
+        assert line["command"].startswith(f"python -m benchmarks.{line['benchmark']}")
+        assert not line["changed"], f"{line['command']} measured code that was not committed"
+
+
+def test_changes_are_counted_in_the_folders_that_a_benchmark_measures(tmp_path, monkeypatch):
+    def git(*words):
+        return subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    git("config", "user.email", "someone@example.org")
+    git("config", "user.name", "Someone")
+    (tmp_path / "zo_dno" / "oracle").mkdir(parents=True)
+    (tmp_path / "zo_dno" / "oracle" / "a.py").write_text("1\n2\n3\n")
+    (tmp_path / "zo_dno" / "b.py").write_text("1\n")
+    git("add", "-A")
+    git("commit", "-qm", "first")
+    first = git("rev-parse", "HEAD")
+    (tmp_path / "zo_dno" / "oracle" / "a.py").write_text("1\n2\n4\n5\n")
+    (tmp_path / "zo_dno" / "b.py").write_text("2\n")
+    git("commit", "-qam", "second")
+    monkeypatch.setattr(figures, "ROOT", tmp_path)
+    monkeypatch.setattr(tables, "RECORDS", tmp_path / "figures.jsonl")
+    assert figures.changed_since(first, ("zo_dno/oracle",)) == 3
+    assert figures.changed_since(git("rev-parse", "HEAD"), ("zo_dno/oracle",)) == 0
+    assert figures.changed_since("0" * 40, ("zo_dno/oracle",)) is None
+
+
+def test_figures_are_recorded_with_command_commit_and_hardware(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tables, "RECORDS", tmp_path / "figures.jsonl")
+    monkeypatch.setattr(sys, "argv", ["benchmarks/throughput.py", "--images", "8"])
+    tables.show("title", ["a"], [["b"]], {"ratio": 1.0})
+    assert not (tmp_path / "figures.jsonl").exists()
+    monkeypatch.setenv("RECORD", "1")
+    tables.show("title", ["a"], [["b"]], {"ratio": 1.0})
+    (line,) = (tmp_path / "figures.jsonl").read_text().splitlines()
+    found = json.loads(line)
+    assert found["command"] == "python -m benchmarks.throughput --images 8"
+    assert found["figures"] == {"ratio": 1.0}
+    assert " x " in found["hardware"]
+
+
+@pytest.mark.parametrize("words", [[sys.executable, "-m", "benchmarks.figures"]])
+def test_the_check_says_which_figures_have_aged(words):
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in figures.named():
+        assert name in said
