@@ -68,13 +68,9 @@ def main() -> None:
             rows.append([name, "no line", "", where])
             continue
         changed = changed_since(line["commit"], MEASURED[name])
-        age = (
-            "its commit is not in this clone"
-            if changed is None
-            else f"{changed} lines changed since"
-            if changed
-            else "new"
-        )
+        age = f"{changed} lines changed since" if changed else "new"
+        if changed is None:
+            age = "its commit is not in this clone"
         rows.append([name, f"{line['date']}, {line['hardware']}", age, where])
     show("Figures and the code that they measure", ["benchmark", "measured", "age", "quoted in"], rows, {"rows": rows})
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -92,7 +93,7 @@ def ledger_with(folder, sql):
 
 
 KEYS = ("status", "seed", "queries", "first", "best", "top", "held_out", "baseline", "seconds", "prompt", "cost")
-VALUES = (missing, None, "<script>alert(1)</script>", -1, 1e300, [], {}, [[[]]])
+VALUES: tuple[Any, ...] = (missing, None, "<script>alert(1)</script>", -1, 1e300, [], {}, [[[]]])
 DAMAGES += [
     pytest.param(lambda folder, key=key, value=value: result_with(folder, key, value), id=f"result-{key}-{place}")
     for key in KEYS

@@ -1,6 +1,7 @@
 """The state of a run's folder."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from zo_dno.results.state import RunState
 from zo_dno.results.stored import result_of
 from zo_dno.storage.run_folder import RunFolder
 
-WHOLE = {
+WHOLE: dict[str, Any] = {
     **dict.fromkeys(("status", "prompt", "model", "reward", "unit", "strategy"), "text"),
     **dict.fromkeys(("seed", "queries", "nfe", "failed_queries", "cached_queries", "tokens"), 0),
     "stopped_by": None,

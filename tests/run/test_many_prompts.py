@@ -92,7 +92,7 @@ def painted(z, prompt):
         return (z[:, :48].reshape(-1, 3, 4, 4) * 0.1 + 0.5 + 0.001 * len(prompt)).clamp(0, 1)
 
 
-painted.shape = (3, 4, 4)
+painted.shape = (3, 4, 4)  # type: ignore[attr-defined]
 _inside = threading.Lock()
 
 

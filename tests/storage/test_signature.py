@@ -67,10 +67,10 @@ def test_what_runs_no_code_needs_none(tmp_path, config):
 
 
 def test_objects_that_the_caller_brings_need_none(tmp_path):
-    check_trusted(tmp_path, CODE[0], trust=False, given={"reward": print})
-    check_trusted(tmp_path, CODE[5], trust=False, given={"reward": print})
+    check_trusted(tmp_path, CODE[0], trust=False, without=("reward",))
+    check_trusted(tmp_path, CODE[5], trust=False, without=("reward",))
     with pytest.raises(InputError):
-        check_trusted(tmp_path, CODE[0], trust=False, given={"model": print, "reward": None})
+        check_trusted(tmp_path, CODE[0], trust=False, without=("model",))
 
 
 def test_without_a_home_every_folder_is_a_strangers(tmp_path, monkeypatch):

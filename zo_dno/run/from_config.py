@@ -84,8 +84,7 @@ def render(folder: Path, *, steps: int | None = None, trust: bool = False) -> tu
     import_from_here()
     check_is_run(folder)
     recorded = with_current_names(read_yaml(folder / CONFIG))
-    unused = dict.fromkeys(("reward", "strategy", "held_out", "space"), True)
-    check_trusted(folder, recorded, trust=trust, given=unused)
+    check_trusted(folder, recorded, trust=trust, without=("reward", "strategy", "held_out", "space"))
     config = validated(recorded)
     torch.set_num_threads(config.threads or 1)
     z = load_noise(folder)[None]

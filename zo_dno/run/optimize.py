@@ -164,7 +164,7 @@ def resume(
     check_is_run(path)
     recorded = with_current_names(read_yaml(path / CONFIG))
     given = {"model": generator, "reward": reward, "strategy": strategy, "held_out": held_out}
-    check_trusted(path, recorded, trust=trust, given=given)
+    check_trusted(path, recorded, trust=trust, without=[name for name, one in given.items() if one is not None])
     config = recorded | checked_changes(changes)
     options = RunOptions(**{name: value for name, value in config.items() if name in RunOptions.model_fields})
     torch.set_num_threads(options.threads or torch.get_num_threads())

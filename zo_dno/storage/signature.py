@@ -6,7 +6,7 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +27,19 @@ def sign(folder: Path, config: Mapping[str, Any]) -> None:
         write_text(folder / SIGNATURE, _signature(key, config) + "\n")
 
 
-def check_trusted(
-    folder: Path, config: Mapping[str, Any], *, trust: bool, given: Mapping[str, Any] | None = None
-) -> None:
+def check_trusted(folder: Path, config: Mapping[str, Any], *, trust: bool, without: Collection[str] = ()) -> None:
     """Refuse a folder that runs code and was not written by this user on this machine.
 
     Args:
         folder: Folder of the run.
         config: Its config.
         trust: Whether the caller trusts the folder.
-        given: Objects that the caller brings in place of what the config names, by option; None is not brought.
+        without: Options that the caller does not use, such as the reward where it brings one.
     Raises:
         InputError: The config runs code, and there is no signature of this user's.
     """
-    brought = {name for name, value in (given or {}).items() if value is not None}
-    code = list(
-        _code_in({name: value for name, value in config.items() if name.removesuffix("_options") not in brought})
-    )
+    used = {name: value for name, value in config.items() if name.removesuffix("_options") not in without}
+    code = list(_code_in(used))
     if trust or not code:
         return
     key = _key()

@@ -148,9 +148,7 @@ def _reward(folder: Path | None, mode: str | None, reward: "AnyReward | None", o
     if folder is not None and reward is None:
         check_is_run(folder)
         config = read_yaml(folder / CONFIG)
-        check_trusted(
-            folder, config, trust=False, given=dict.fromkeys(("model", "strategy", "space", "held_out"), True)
-        )
+        check_trusted(folder, config, trust=False, without=("model", "strategy", "space", "held_out"))
         reward, options = config["reward"], {**config.get("reward_options", {}), **options}
     return make_reward("human" if reward is None else reward, {**options, **({} if mode is None else {"mode": mode})})
 

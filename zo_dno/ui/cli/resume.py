@@ -37,16 +37,16 @@ def resume(
             lines = resume_many(folder, on_step_of, **changes)
         display.many(lines, folder)
         return
-    with progress_bars.bar_of_run() as on_step, quiet_libraries():
-        if (folder / "draft.yaml").exists():
-            from zo_dno.run.draft import resume_draft
+    if (folder / "draft.yaml").exists():
+        from zo_dno.run.draft import resume_draft
 
+        with progress_bars.bar_of_run() as on_step, quiet_libraries():
             drafted = resume_draft(folder, on_step, **changes)
-        else:
-            from zo_dno.run import from_config
-
-            drafted, result = None, from_config.resume(folder, on_step, **changes)
-    if drafted is not None:
         display.drafted(drafted)
-        result = drafted.result
+        end(drafted.result)
+        return
+    with progress_bars.bar_of_run() as on_step, quiet_libraries():
+        from zo_dno.run import from_config
+
+        result = from_config.resume(folder, on_step, **changes)
     end(result)
