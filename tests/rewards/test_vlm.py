@@ -139,7 +139,7 @@ class TestQuestions:
         [
             ({"url": "http://localhost:8000"}, "url must be the base of an API, such as http://127.0.0.1:8000/v1; got"),
             ({"url": "http://localhost:8000/v1/chat/completions"}, "Leave out /chat/completions"),
-            ({"url": "http://localhost:8000/v1?key=1"}, "without ? and #; got 'http://localhost:8000/v1'."),
+            ({"url": "http://localhost:8000/v1?x=1"}, "without ? and #; got 'http://localhost:8000/v1'."),
             ({"url": "localhost:8000/v1"}, "url must be an address such as"),
             ({"model": " ,"}, "model must name a model, or several that differ; got"),
             ({"model": "a,a"}, "model must name a model, or several that differ; got 'a,a'"),

@@ -44,7 +44,7 @@ def check_trusted(folder: Path, config: Mapping[str, Any], *, trust: bool, witho
         return
     key = _key()
     with contextlib.suppress(OSError, UnicodeError):
-        signature = (folder / SIGNATURE).read_text(encoding="ascii").strip()
+        signature = (folder / SIGNATURE).read_text(encoding="utf-8").strip()
         if key is not None and hmac.compare_digest(signature, _signature(key, config)):
             return
     raise InputError(
