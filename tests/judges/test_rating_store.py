@@ -68,7 +68,7 @@ def test_a_round_waits_for_every_vote(store):
     assert sorted(one.value for one in store.take(number)) == [4, 8.5]
 
 
-def test_a_clock_that_was_set_back_lets_nobody_wait(store, monkeypatch):
+def test_a_clock_that_was_set_back_does_not_delay_the_search(store, monkeypatch):
     number = store.post(IMAGES, "", [("rate", (A,))])
     store.rate("ada", store.next_task("ada").id, 3)
     assert store.take(number, patience=60) is None

@@ -269,24 +269,16 @@ def test_a_run_ends_with_what_was_scored(toy):
     assert {row.kind for row in result.history if row.value is None} == {"SystemExit"}
 
 
-@pytest.mark.slow
-@pytest.mark.ray
-@pytest.mark.parametrize("name", SYNC)
-def test_in_workers(name):
-    function, expected = SYNC[name]
-    reward = reward_of(function)
-    pool = RewardActors(reward, 1)
-    try:
-        check(asked(reward, pool, **THREADS), expected)
-    finally:
-        pool.close()
+WORKERS = {"plain": SYNC, "asynchronous": ASYNC}
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize("name", ASYNC)
-def test_asynchronous_ones_in_workers(name):
-    function, expected = ASYNC[name]
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [pytest.param(*what, id=f"{kind} {name}") for kind, all_ in WORKERS.items() for name, what in all_.items()],
+)
+def test_in_workers(function, expected):
     reward = reward_of(function)
     pool = RewardActors(reward, 1)
     try:

@@ -120,7 +120,7 @@ class EventLoopThread(Generic[T]):
     async def _collect(self, coroutine: Coroutine[Any, Any, T]) -> None:
         try:
             self._done.put(await coroutine)
-        except BaseException as error:  # whatever it is, the caller waits for it
+        except BaseException as error:  # of any kind: `finished` waits for it
             self._done.put(error)
 
     async def _cancel(self) -> None:

@@ -19,7 +19,7 @@ class Blocks:
     Args:
         batch_size: Largest number of candidates in a block; None puts all of a population into one.
         ends: Numbers of candidates after which the budget may end. A block ends there, too, so that no image is
-            rendered that nobody asks for.
+            rendered and not used.
         padded: Whether every block is filled up to the batch size, as it was in runs that do not say.
     """
 

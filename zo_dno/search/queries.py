@@ -76,7 +76,7 @@ class QueryMaker:
             rendering.add([block], make)
 
     def _is_needed(self, ids: Sequence[int], population: Population) -> bool:
-        """Return whether a block is asked about, or was in an earlier session, to which it is compared."""
+        """Return whether a block has candidates to query, or to compare with those of an earlier session."""
         if self.preselection is not None:
             return True
         return any(

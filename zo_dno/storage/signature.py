@@ -21,7 +21,7 @@ _CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|command")  # package.module
 
 
 def sign(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write the signature of a config into its folder, if it runs code that somebody else could put there."""
+    """Write the signature of a config into its folder, if it runs code of its own."""
     key = _key()
     if key is not None and any(_code_in(config)):
         write_text(folder / SIGNATURE, _signature(key, config) + "\n")
