@@ -7,6 +7,7 @@ import math
 import sys
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -269,7 +270,7 @@ def test_a_run_ends_with_what_was_scored(toy):
     assert {row.kind for row in result.history if row.value is None} == {"SystemExit"}
 
 
-WORKERS = {"plain": SYNC, "asynchronous": ASYNC}
+WORKERS: dict[str, dict[str, Any]] = {"plain": SYNC, "asynchronous": ASYNC}
 
 
 @pytest.mark.slow
