@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 _FIELD = re.compile(r'<input type="hidden" name="(proof|task)" value="([^"]*)"')
-_SHOWN = re.compile(r'/image/([0-9a-f]{64})\.png" alt="(?:the image to rate|image \d+)"')
+_SHOWN = re.compile(r'src="image/([0-9a-f]{64})\.png" alt="(?:the image to rate|image \d+)"')
 _LOOK = 0.02  # seconds between looks while there is nothing to rate
 
 Utility = Callable[[Sequence[Image.Image]], Sequence[float]]
@@ -26,13 +26,17 @@ class SimulatedRater(threading.Thread):
         utility: of images, higher is better.
         flipped: share of the answers that are another image instead.
         seed: of which answers are flipped.
+        patient: whether it waits for a page that is gone to come back, until it is stopped.
     Attributes:
         clicks: answers given.
     """
 
-    def __init__(self, link: str, utility: Utility, *, flipped: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, link: str, utility: Utility, *, flipped: float = 0.0, seed: int = 0, patient: bool = False
+    ) -> None:
         super().__init__(daemon=True)
         self.clicks = 0
+        self._patient = patient
         self._link, self._utility, self._flipped = link, utility, flipped
         self._rng, self._known = np.random.default_rng(seed), dict[str, float]()
         self._stopped = threading.Event()
@@ -42,12 +46,15 @@ class SimulatedRater(threading.Thread):
         parts = urlsplit(self._link)
         base = f"{parts.scheme}://{parts.netloc}"
         with httpx2.Client(base_url=base, trust_env=False, follow_redirects=True) as client:
-            page = client.get(self._link).text
+            page = ""
             while not self._stopped.is_set():
                 try:
-                    page = self._next(client, page)
+                    page = self._next(client, page) if page else client.get(self._link).text
                 except httpx2.TransportError:  # the run has ended, and its page with it
-                    return
+                    if not self._patient:
+                        return
+                    page = ""
+                    time.sleep(0.1)
 
     def stop(self) -> None:
         """Rate no more."""

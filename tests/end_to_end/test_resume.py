@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import zo_dno
-from benchmarks.kills import STRATEGIES, trials
+from benchmarks.kills.cases import STRATEGIES
 from tests.storage.test_ledger import first_version
 from tests.support.toys import ToyGenerator
 from zo_dno.call_policy import CallPolicy
@@ -78,16 +78,6 @@ def stops(at, error, after=False):
     reward.__name__ = reward.__qualname__ = "settled"
     vars(reward).update(version="1", calls=calls)
     return reward
-
-
-@pytest.mark.slow
-def test_killed_at_random_instants(tmp_path):
-    """A real process, killed eight times over six strategies; a reward server in another process counts its calls."""
-    for number, strategies in enumerate((STRATEGIES, ("snes", "cmaes"))):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        for outcome in trials(list(strategies), 1, folder, seed=number):
-            assert outcome.holds, outcome
 
 
 @pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])

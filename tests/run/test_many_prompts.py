@@ -126,6 +126,13 @@ def test_drift_is_accepted_for_every_run(tmp_path):
     assert all("quality" in line.result["drift"] for line in accepted)
 
 
+def test_a_function_whose_batch_size_is_its_own_is_resumed_as_it_began(tmp_path):
+    own = {"model": "tests.support.toys:prompted"}
+    run_many(config(own), PROMPTS[:2], tmp_path / "out")
+    lines = resume_many(tmp_path / "out", queries=32)
+    assert [(line.error, line.result["queries"]) for line in lines] == [(None, 32)] * 2
+
+
 @pytest.mark.slow
 def test_a_killed_run_of_many_goes_on_where_it_was(tmp_path):
     (tmp_path / "prompts.txt").write_text("# three\n" + "\n\n".join(PROMPTS) + "\n")

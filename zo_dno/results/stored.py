@@ -14,7 +14,7 @@ _Number = float | None
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class _First(_Part):

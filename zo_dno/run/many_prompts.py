@@ -236,7 +236,8 @@ def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
     if not path.exists() and out.exists() and any(out.iterdir()):
         raise InputError(f"out must be a new folder; {out} exists. Name another, or remove it.")
     out.mkdir(parents=True, exist_ok=True)
-    values = config.model_dump(mode="json")
+    own = {"batch_size"} - config.model_fields_set  # a function of the caller's has its own, unless it is set
+    values = config.model_dump(mode="json", exclude=own)
     sign(out, values)
     write_text(out / CONFIG, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
     write_text(path, text)

@@ -2,6 +2,7 @@
 
 from zo_dno.errors import RunError
 from zo_dno.oracle.combination.oracle import CombinedOracle
+from zo_dno.oracle.ctrl_c import deferred
 from zo_dno.results.outputs import write_outputs
 from zo_dno.results.result import Result
 from zo_dno.results.verdict import chosen_by_auto, unmet, why_infeasible, why_nothing_scored, why_paused, why_spent
@@ -43,14 +44,32 @@ def carry_out(spec: RunSpec, folder: RunFolder | None = None, *, accept_drift: b
 def _stages(run: OpenRun) -> Result:
     warm_up(run)
     search, rest = main_search(run)
-    search.run()
-    reevaluation = reevaluate(run, search, rest)
+    reevaluation = baseline = None
+    held_out: dict[str, tuple[float | None, float | None]] = {reward.name: (None, None) for reward in run.spec.held_out}
+    try:
+        search.run()
+        reevaluation = reevaluate(run, search, rest)
+        if search.archive.best is not None:
+            baseline = _baseline(run, search)
+            for reward in run.spec.held_out:
+                held_out[reward.name] = held_out_scores(run, reward, search.archive)
+    except KeyboardInterrupt:
+        search.status = "interrupted"
+    with deferred(lambda: None):  # what was found so far is written, whenever the signal came
+        return _finished(run, search, held_out, baseline, reevaluation)
+
+
+def _finished(
+    run: OpenRun,
+    search: Search,
+    held_out: dict[str, tuple[float | None, float | None]],
+    baseline: best_of_n.Baseline | None,
+    reevaluation: Reevaluation | None,
+) -> Result:
     if search.drift.found:
         run.manifest.note_drift(search.drift.found)
     if search.archive.best is None:
         raise RunError(why_nothing_scored(search, run.path, _spent(run)))
-    baseline = _baseline(run, search)
-    held_out = {reward.name: held_out_scores(run, reward, search.archive) for reward in run.spec.held_out}
     result = _result(run, search, held_out, baseline, reevaluation)
     if run.path is not None:
         write_outputs(run.path, result, search.objective.threshold if search.objective.constrained else None)
@@ -63,7 +82,10 @@ def _baseline(run: OpenRun, search: Search) -> best_of_n.Baseline | None:
     n = search.counts.queries if run.spec.options.baseline == "equal" else run.spec.options.baseline
     if n == 0 or search.status in ("interrupted", "paused"):
         return best_of_n.estimated(run.ledger.queries()[:n_prior], search.counts.queries)
-    prior_draws(run, BASELINE, n).run()
+    draws = prior_draws(run, BASELINE, n)
+    draws.run()
+    if draws.status in ("interrupted", "paused"):
+        search.status, search.pause = draws.status, draws.pause
     return best_of_n.measured(run.ledger.queries(BASELINE), constrained=search.objective.constrained)
 
 

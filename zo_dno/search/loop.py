@@ -10,6 +10,7 @@ import torch
 from zo_dno.generators.renderer import Renderer
 from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.combination.oracle import CombinedOracle
+from zo_dno.oracle.ctrl_c import deferred
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.oracle.render_queue import RenderQueue
 from zo_dno.search.archive import Archive
@@ -166,7 +167,8 @@ class Search:
         except PauseError as pause:
             self.status, self.pause = "paused", pause
             self._recorder.reopen([query.id for query in pause.unscored], pause.term)
-        self._recorder.end()
+        with deferred(self.interrupt):
+            self._recorder.end()
         best = self.archive.best
         if self.status == "finished" and best is not None and not best.feasible:
             self.status = "infeasible"

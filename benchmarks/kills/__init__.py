@@ -1,0 +1,1 @@
+"""Runs that are killed, stopped and resumed, compared with ones that nothing happened to."""

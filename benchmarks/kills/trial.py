@@ -1,0 +1,265 @@
+"""One trial: a command is stopped, once or more, then resumed to its end and compared with one that was not."""
+
+import hashlib
+import os
+import random
+import re
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from benchmarks.kills.cases import CASES, contents, has_begun, runs_in, words_of
+from benchmarks.kills.judge import count_of, name_of
+from benchmarks.kills.process import NEVER, Death, left_behind, started
+from benchmarks.kills.toys import PRICE, png_of
+from benchmarks.rater import SimulatedRater
+from zo_dno.storage.ledger import Ledger
+
+PATIENCE = 300.0  # seconds after which a command counts as hung
+_KILL, _INT = signal.SIGKILL, signal.SIGINT
+ATTACKS = {
+    "SIGKILL": (_KILL,),
+    "SIGKILL at a write": (None,),
+    "SIGKILL, and again while resuming": (_KILL, _KILL),
+    "SIGKILL, and again at a write while resuming": (_KILL, None),
+    "SIGKILL three times in a row": (_KILL, _KILL, _KILL),
+    "SIGTERM": (signal.SIGTERM,),
+    "SIGHUP": (signal.SIGHUP,),
+    "SIGINT": (_INT,),
+    "SIGINT twice": ((_INT, _INT),),
+}
+"""What strikes a command, and those that resume it: None is a kill at a write, a pair comes in quick succession."""
+
+_LINK = re.compile(rb"http://\S+token=[^\s\x1b]+")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What a command leaves that nothing happened to.
+
+    Attributes:
+        seconds: how long it took.
+        writes: how often it wrote.
+        contents: what it left.
+        calls: what it asked the server for.
+    """
+
+    seconds: float
+    writes: int
+    contents: dict[str, Any]
+    calls: Counter[str]
+
+
+@dataclass
+class Outcome:
+    """What a trial came to.
+
+    Attributes:
+        case: name of the kind of run.
+        strategy: name of the strategy.
+        attack: name of what happened to it.
+        kills: signals and deaths that struck.
+        recorded: answers in the ledgers when the last of them struck.
+        repeated: paid calls beyond those of an undisturbed run.
+        asked_again: of them, calls that no call can account for that was in flight at a blow.
+        seconds_to_exit: longest time from a signal that can be answered to the end of the process.
+        wrong: what does not hold, in words; empty where all does.
+    """
+
+    case: str
+    strategy: str
+    attack: str
+    kills: int = 0
+    recorded: int = 0
+    repeated: int = 0
+    asked_again: int = 0
+    seconds_to_exit: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+
+class Trial:
+    """A command in a folder of its own, with a server that counts its calls.
+
+    Args:
+        case: name of the kind of run.
+        strategy: name of the strategy.
+        folder: new folder of the trial; its name is its path on the server.
+        url: address of the server.
+        logs: folder of the server's logs.
+        port: port of the rating page.
+    """
+
+    def __init__(self, case: str, strategy: str, folder: Path, url: str, logs: Path, port: int) -> None:
+        folder.mkdir(parents=True)
+        self.case, self.name, self.strategy, self.folder, self.out = CASES[case], case, strategy, folder, folder / "out"
+        self._log = logs / folder.name
+        self._robot: SimulatedRater | None = None
+        self._words = words_of(case, strategy, folder, f"{url}/{folder.name}", port)
+        self._link = ""
+
+    def whole(self) -> Whole:
+        """Run to the end without a disturbance."""
+        begin = time.monotonic()
+        code = self._finish()
+        if code != 0:
+            raise RuntimeError(f"{self.name}, {self.strategy} ended with exit code {code}:\n{self.output[-2000:]}")
+        seconds = time.monotonic() - begin
+        writes = int((self.folder / "writes.txt").read_text("ascii"))
+        return Whole(seconds, writes, contents(self.out), count_of(self._log))
+
+    def attacked(self, attack: str, whole: Whole, instants: random.Random) -> Outcome:
+        """Stop the command as an attack says, resume it to its end, and compare."""
+        outcome = Outcome(self.name, self.strategy, attack)
+        try:
+            for number, blow in enumerate(ATTACKS[attack]):
+                short = attack == "SIGKILL three times in a row" and number > 0
+                self._strike(blow, whole, instants, outcome, short=short)
+            before, recorded = count_of(self._log), self._recorded()
+            code = self._finish()
+            if code != 0:
+                outcome.wrong.append(f"exit code {code} at the end: {self.output[-1500:]}")
+            self._compare(whole, outcome, before, recorded)
+        except TimeoutError:
+            outcome.wrong.append(f"it hung: {self.output[-1500:]}")
+        return outcome
+
+    def close(self, *, keep: bool = False) -> None:
+        """Stop its robot, and remove its files unless they are kept."""
+        if self._robot is not None:
+            self._robot.stop()
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def output(self) -> str:
+        """What all of its commands printed."""
+        path = self.folder / "output.txt"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def _start(self, death: Death) -> BaseProcess:
+        resumes = self.case.command == "run" and has_begun(self.out)
+        process = started(["resume", str(self.out)] if resumes else self._words, self.folder, death)
+        if self.case.rated:
+            self._rate(process)
+        return process
+
+    def _rate(self, process: BaseProcess) -> None:
+        """Let the robot join in as soon as there is a link; it stays while the page comes and goes."""
+        while self._robot is None and process.is_alive():
+            found = _LINK.search(self.output.replace("\n", "").encode())
+            if found:
+                self._robot = SimulatedRater(found[0].decode(), _taste, patient=True)
+                self._robot.start()
+            time.sleep(0.02)
+
+    def _finish(self) -> int:
+        process = self._start(NEVER)
+        _await(process)
+        return process.exitcode or 0
+
+    def _strike(self, blow: Any, whole: Whole, instants: random.Random, outcome: Outcome, *, short: bool) -> None:
+        if blow is None:
+            process = self._start(Death(instants.randint(1, whole.writes), instants.random() < 0.5))
+            _await(process)
+            outcome.kills += process.exitcode == -_KILL
+            return
+        blows: Sequence[signal.Signals] = blow if isinstance(blow, tuple) else (blow,)
+        delay = instants.uniform(0, 0.3 if short else whole.seconds)
+        process = self._start(NEVER)
+        process.join(delay)
+        gap = instants.uniform(0, 0.3)
+        begin = time.monotonic()
+        for number, one in enumerate(blows):
+            if number:
+                process.join(gap)
+            outcome.kills += process.is_alive()
+            if process.is_alive():
+                _send(process, one)
+        _await(process)
+        if blow != _KILL:
+            outcome.seconds_to_exit = max(outcome.seconds_to_exit, time.monotonic() - begin)
+            self._check_exit(process, outcome, once=len(blows) == 1)
+
+    def _check_exit(self, process: BaseProcess, outcome: Outcome, *, once: bool) -> None:
+        """A run that was asked to stop leaves its result, and nothing else: no process, no temporary file."""
+        said = []
+        if "Traceback" in self.output:
+            said.append(f"a traceback: {self.output[-1500:]}")
+        if once and self.case.command == "run" and self.name not in ("many prompts", "draft"):
+            scored = any(
+                row.status == "scored" for run in runs_in(self.out) for row in _rows(run) if row.stage == "search"
+            )
+            if scored and not (self.out / "result.json").exists():
+                said.append(f"no result.json, exit code {process.exitcode}: {self.output[-800:]}")
+        if process.exitcode not in (0, 1, 130, -signal.SIGTERM, -signal.SIGHUP):
+            said.append(f"exit code {process.exitcode}")
+        deadline = time.monotonic() + 10  # the processes of a Ray of its own end a moment later
+        while (left := left_behind(self.folder)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if left:
+            said.append(f"processes left: {left}")
+        if once and (files := [path.name for path in (self.folder / "temporary").glob("zo-dno*")]):
+            said.append(f"temporary files left: {files}")
+        outcome.wrong.extend(said)
+
+    def _recorded(self) -> Counter[str]:
+        """Count the answers that were paid for and recorded, by the server's name for their image."""
+        names = Counter[str]()
+        for run in runs_in(self.out):
+            for row in _rows(run):
+                if row.completed and row.cost > 0 and (file := run / "images" / f"{row.image}.png").is_file():
+                    names[name_of(png_of(Image.open(file)))] += 1
+        return names
+
+    def _compare(self, whole: Whole, outcome: Outcome, before: Counter[str], recorded: Counter[str]) -> None:
+        calls, lost = count_of(self._log), before - recorded
+        outcome.recorded = recorded.total()
+        if self.case.priced:
+            outcome.repeated = (calls - whole.calls).total()
+            outcome.asked_again = (calls - whole.calls - lost).total()
+            if outcome.asked_again:
+                outcome.wrong.append(f"{outcome.asked_again} recorded answers asked for again")
+            if outcome.repeated > self.case.in_flight * max(outcome.kills, 1):
+                outcome.wrong.append(f"{outcome.repeated} calls repeated")
+        if not self.case.exact and calls.total() * PRICE > (cap := self.case.options["max_cost"]) + 1e-9:
+            outcome.wrong.append(f"the server charged {calls.total() * PRICE:.2f}, the cap was {cap:.2f}")
+        if self.case.exact:
+            found = contents(self.out)
+            differing = [name for name in whole.contents.keys() | found if whole.contents.get(name) != found.get(name)]
+            outcome.wrong.extend(f"{name} differs" for name in sorted(differing))
+
+
+def _send(process: BaseProcess, number: signal.Signals) -> None:
+    """Send a signal as a terminal, a scheduler or the kernel does: Ctrl-C reaches all of the group."""
+    assert process.pid is not None
+    try:
+        if number == _INT and os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _await(process: BaseProcess) -> None:
+    process.join(PATIENCE)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise TimeoutError
+
+
+def _rows(run: Path) -> list[Any]:
+    return Ledger(run / "ledger.db", read_only=True).all_queries()
+
+
+def _taste(images: Sequence[Image.Image]) -> list[float]:
+    return [float(int(hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()[:8], 16)) for image in images]

@@ -1,0 +1,99 @@
+"""A run that is stopped at any moment leaves what it found, and goes on to the end of one that was not."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from benchmarks.kills.cases import CASES, STRATEGIES
+from benchmarks.kills.trial import ATTACKS
+from benchmarks.reliability import carried_out, planned
+from tests.end_to_end.test_resume import PAID, content, resume, run, settled
+from zo_dno.run import session
+
+HERE = [name for name, case in CASES.items() if not case.distributed]
+
+
+def pressed_at(at, name="settled"):
+    """The reward `settled`, in one of whose calls Ctrl-C is pressed."""
+    calls = []
+
+    def reward(images, prompts):
+        calls.append(1)
+        if len(calls) == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return settled(images, prompts)
+
+    reward.__name__ = reward.__qualname__ = name
+    vars(reward).update(version="1", calls=calls)
+    return reward
+
+
+@pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
+@pytest.mark.parametrize("at", [49, 55, 60])
+def test_ctrl_c_in_the_baseline(tmp_path, at, policy):
+    options = {"policy": policy, "baseline": 12}
+    run(tmp_path / "whole", settled, **options)
+    result = run(tmp_path / "parts", pressed_at(at), **options)
+    assert result.status == "interrupted"
+    assert json.loads((tmp_path / "parts" / "result.json").read_text())["status"] == "interrupted"
+    assert resume(tmp_path / "parts", settled).status == "finished"
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+
+def test_ctrl_c_in_a_held_out_reward(tmp_path):
+    run(tmp_path / "whole", settled, held_out=[pressed_at(0, "shy")])
+    result = run(tmp_path / "parts", settled, held_out=[pressed_at(1, "shy")])
+    assert result.status == "interrupted"
+    assert result.held_out == {"shy": (None, None)}
+    resume(tmp_path / "parts", settled, held_out=[pressed_at(0, "shy")])
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+
+def test_ctrl_c_while_the_result_is_written(tmp_path, monkeypatch):
+    write = session.write_outputs
+
+    def pressing(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        write(*arguments)
+
+    run(tmp_path / "whole", settled)
+    monkeypatch.setattr(session, "write_outputs", pressing)
+    assert run(tmp_path / "parts", settled).status == "finished"
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+
+def test_a_paused_baseline_is_no_finished_run(tmp_path):
+    calls = []
+
+    def dies(images, prompts):
+        calls.append(1)
+        if len(calls) > 50:
+            raise ConnectionError("no route to the judge")
+        return settled(images, prompts)
+
+    dies.__name__ = dies.__qualname__ = "settled"
+    vars(dies).update(version="1")
+    result = run(tmp_path / "parts", dies, baseline=12, policy={"breaker": 3, **PAID})
+    assert result.status == "paused"
+    assert "no route to the judge" in result.pause
+
+
+def test_trials_are_drawn_as_the_shares_say():
+    trials = planned(1000, list(CASES), STRATEGIES, seed=0)
+    assert trials == planned(1000, list(CASES), STRATEGIES, seed=0)
+    assert abs(len(trials) - 1000) <= len(CASES)
+    for case in HERE:
+        own = [trial for trial in trials if trial[0] == case]
+        assert {attack for _, _, attack in own} == set(ATTACKS)
+        assert {strategy for _, strategy, _ in own} == set(STRATEGIES)
+
+
+@pytest.mark.slow
+def test_real_processes_that_are_stopped_at_random(tmp_path):
+    """Each kind of run that needs no Ray, in one of the nine ways each; a server in another process counts calls."""
+    trials = planned(24, HERE, STRATEGIES, seed=3)
+    outcomes = carried_out(trials, tmp_path, seed=3)
+    assert len(outcomes) >= len(HERE)
+    assert not [outcome for outcome in outcomes if outcome.wrong]
