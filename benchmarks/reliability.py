@@ -66,7 +66,6 @@ class Harness:
         self._logs.mkdir()
         self._wholes: dict[tuple[str, str], Whole] = {}
         self._locks = {(case, strategy): threading.Lock() for case in CASES for strategy in STRATEGIES}
-        self._heavy = threading.Lock()  # what takes several processes is alone among its like
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -77,12 +76,11 @@ class Harness:
 
     def trial(self, number: int, case: str, strategy: str, attack: str) -> Outcome:
         """Make a trial, after its undisturbed run if that was not made yet."""
-        with self._heavy if CASES[case].distributed else nullcontext():
-            whole = self._whole(case, strategy)
-            trial = self._new(f"{number:04d}", case, strategy)
-            outcome = trial.attacked(attack, whole, random.Random(f"{self._seed} {number}"))
-            trial.close(keep=bool(outcome.wrong))
-            return outcome
+        whole = self._whole(case, strategy)
+        trial = self._new(f"{number:04d}", case, strategy)
+        outcome = trial.attacked(attack, whole, random.Random(f"{self._seed} {number}"))
+        trial.close(keep=bool(outcome.wrong))
+        return outcome
 
     def _whole(self, case: str, strategy: str) -> Whole:
         with self._locks[case, strategy]:
@@ -108,9 +106,12 @@ def carried_out(
         for line in map(json.loads, out.read_text(encoding="utf-8").splitlines()):
             outcomes[line.pop("number")] = Outcome(**line)
     harness = Harness(folder, seed)
-    with harness.running(), ThreadPoolExecutor(at_once) as pool:
+    with harness.running(), ThreadPoolExecutor(at_once) as small, ThreadPoolExecutor(1) as large:
         left = [number for number in range(len(trials)) if number not in outcomes]
-        made = {pool.submit(harness.trial, number, *trials[number]): number for number in left}
+        made = {}
+        for number in left:  # what takes several processes is alone among its like
+            pool = large if CASES[trials[number][0]].distributed else small
+            made[pool.submit(harness.trial, number, *trials[number])] = number
         for done, future in enumerate(as_completed(made), 1):
             number, outcome = made[future], future.result()
             outcomes[number] = outcome
