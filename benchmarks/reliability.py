@@ -48,7 +48,8 @@ def planned(kills: int, cases: Sequence[str], strategies: Sequence[str], seed: i
     trials: list[tuple[str, str, str]] = []
     for case in cases:
         number = max(1, round(kills * CASES[case].share / total))
-        dealt = zip(decks(strategies, rng), decks(list(ATTACKS), rng), strict=False)
+        able = [strategy for strategy in strategies if strategy in CASES[case].strategies]
+        dealt = zip(decks(able, rng), decks(list(ATTACKS), rng), strict=False)
         trials += [(case, *next(dealt)) for _ in range(number)]
     return rng.sample(trials, len(trials))
 
@@ -76,7 +77,10 @@ class Harness:
 
     def trial(self, number: int, case: str, strategy: str, attack: str) -> Outcome:
         """Make a trial, after its undisturbed run if that was not made yet."""
-        whole = self._whole(case, strategy)
+        try:
+            whole = self._whole(case, strategy)
+        except RuntimeError as error:
+            return Outcome(case, strategy, attack, wrong=[f"undisturbed: {error}"])
         trial = self._new(f"{number:04d}", case, strategy)
         outcome = trial.attacked(attack, whole, random.Random(f"{self._seed} {number}"))
         trial.close(keep=bool(outcome.wrong))

@@ -31,6 +31,7 @@ class Case:
         in_flight: calls that one kill may lose.
         distributed: whether other processes work for it.
         rated: whether a robot on its page rates.
+        strategies: names of those that can do it.
         command: `run`, or `compare`, which also resumes.
     """
 
@@ -42,6 +43,7 @@ class Case:
     in_flight: int = 3
     distributed: bool = False
     rated: bool = False
+    strategies: tuple[str, ...] = STRATEGIES
     command: str = "run"
 
 
@@ -56,7 +58,7 @@ CASES = {
     "priced": Case(),
     "free": Case({"reward": _FREE}, priced=False),
     "capped": Case({"max_cost": PRICE * QUERIES * 0.75}, exact=False),
-    "lagging": Case({"lag": 1}),
+    "lagging": Case({"lag": 1}, strategies=("random_search", "zo_sgd", "hill_climb", "snes")),
     "pre-selected": Case({"screen": 4}),
     "repeated": Case({"repeats": 12}),
     "combined": Case(

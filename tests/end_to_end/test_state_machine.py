@@ -1,0 +1,232 @@
+"""Any sequence of answers, failures, deadlines, Ctrl-C, kills and resumptions, drawn by Hypothesis."""
+
+import hashlib
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+import zo_dno
+from tests.support.toys import ToyGenerator
+from zo_dno.call_policy import CallPolicy
+from zo_dno.errors import RunError
+from zo_dno.storage.ledger import Ledger
+
+PRICE, QUERIES, ATTEMPTS = 0.01, 12, 4
+
+
+class Judge:
+    """A server that charges for every call that reaches it, whatever becomes of the answer.
+
+    Attributes:
+        charged: calls so far by image.
+        script: what happens to the next calls: "fail", "hang" or "press", which presses Ctrl-C.
+        over: set once nothing needs to hang any more.
+    """
+
+    def __init__(self):
+        self.charged, self.script, self.over = Counter(), [], threading.Event()
+        self._lock = threading.Lock()
+
+    def answer(self, image):
+        name = hashlib.sha256(image.tobytes()).hexdigest()
+        with self._lock:
+            self.charged[name] += 1
+            event = self.script.pop(0) if self.script else None
+        if event == "fail":
+            raise ConnectionResetError("try again")
+        if event == "hang":
+            self.over.wait(60)
+        if event == "press":
+            os.kill(os.getpid(), signal.SIGINT)
+        number = int(name[:8], 16)
+        return zo_dno.Score(float("nan"), error="no opinion") if number % 7 == 0 else number % 1000 / 100
+
+
+class Paid(zo_dno.Reward):
+    name, unit = "paid", "points"
+    policy = CallPolicy(price=PRICE, attempts=ATTEMPTS, first_wait=0.0001, breaker=0)
+
+    def __init__(self, judge):
+        self._judge = judge
+
+    @property
+    def settings(self):
+        return {}
+
+    def __call__(self, images, prompts):
+        return [self._judge.answer(image) for image in images]
+
+
+class KilledError(BaseException):
+    """The end of the process, which nothing handles."""
+
+
+@contextmanager
+def dying(at, after):
+    """Die at a write of any ledger, 0 for never, before or after it."""
+    writing, left = Ledger._writing, [at]
+
+    @contextmanager
+    def counted(self):
+        left[0] -= 1
+        if left[0] == 0 and not after:
+            raise KilledError
+        with writing(self):
+            yield
+        if left[0] == 0:
+            raise KilledError
+
+    Ledger._writing = counted
+    try:
+        yield
+    finally:
+        Ledger._writing = writing
+
+
+class Runs(RuleBasedStateMachine):
+    """One run in its folder, and what its judge counts."""
+
+    @initialize(
+        strategy=st.sampled_from(["snes", "hill_climb", "zo_sgd", "random_search"]),
+        lag=st.sampled_from([0, 0, 1]),
+        cap=st.sampled_from([None, None, 20 * PRICE]),
+        in_flight=st.integers(1, 3),
+    )
+    def begin(self, strategy, lag, cap, in_flight):
+        self.folder, self.judge = Path(tempfile.mkdtemp(prefix="zo-dno-machine-")), Judge()
+        self.options = {"strategy": strategy, "lag": lag, "seed": 3, "strategy_options": {"population": 4}}
+        self.options |= {"horizon": 3 * QUERIES, "max_cost": cap, "keep_images": 1}
+        self.queries, self.in_flight, self.timeout, self.lost = QUERIES, in_flight, 30.0, 0
+        self.finished = False
+
+    def teardown(self):
+        if not hasattr(self, "folder"):
+            return
+        try:
+            self.session()
+            if self.options["max_cost"] is None:
+                judge, folder = self.judge, self.folder
+                found = told(folder / "run")
+                self.judge, self.folder = Judge(), folder / "whole"
+                self.session()
+                assert found == told(self.folder / "run")
+                self.judge, self.folder = judge, folder
+        finally:
+            self.judge.over.set()
+            shutil.rmtree(self.folder)
+
+    def session(self, at=0, *, after=False):
+        """Start the run or resume it, perhaps to die at a write; returns its result, if there is one."""
+        policy = {"in_flight": self.in_flight, "timeout": self.timeout}
+        run, reward, result = self.folder / "run", Paid(self.judge), None
+        try:
+            with dying(at, after):
+                if (run / "config.yaml").exists():
+                    changes = {"policy": policy, "queries": self.queries}
+                    result = zo_dno.resume(run, generator=ToyGenerator(), reward=reward, **changes)
+                else:
+                    options = {**self.options, "policy": policy, "queries": self.queries}
+                    result = zo_dno.optimize(ToyGenerator(), reward, out=run, **options)
+        except KilledError:
+            self.lost += self.in_flight * ATTEMPTS
+        except RunError as error:  # nothing has a score yet
+            assert not any(row.status == "scored" for row in rows(run)), error
+        self.finished = result is not None and result.status == "finished"
+        return result
+
+    @rule(event=st.sampled_from(["fail", "hang"]))
+    @precondition(lambda self: len(self.judge.script) < ATTEMPTS - 1)  # so that every call succeeds in the end
+    def a_call_will(self, event):
+        self.judge.script.append(event)
+        self.timeout = 0.3 if event == "hang" else self.timeout
+
+    @rule(after=st.integers(0, 9))
+    def ctrl_c(self, after):
+        self.judge.script += [None] * after + ["press"]
+        self.session()
+        self.judge.script.clear()
+
+    @rule(at=st.integers(1, 40), after=st.booleans())
+    def kill(self, at, after):
+        self.session(at, after=after)
+        self.judge.script.clear()
+
+    @rule()
+    def go_on(self):
+        self.session()
+
+    @rule(more=st.integers(1, QUERIES), in_flight=st.integers(1, 3))
+    @precondition(lambda self: self.queries < 2 * QUERIES)
+    def go_on_with_a_larger_budget_and_others_at_work(self, more, in_flight):
+        self.queries, self.in_flight = self.queries + more, in_flight
+        self.session()
+
+    @rule()
+    @precondition(lambda self: self.finished)
+    def a_finished_run_asks_nothing(self):
+        before = self.judge.charged.total()
+        self.session()
+        assert self.judge.charged.total() == before
+
+    @invariant()
+    def nothing_is_told_twice(self):
+        if hasattr(self, "folder"):
+            order = [row.told_seq for row in rows(self.folder / "run") if row.told_seq is not None]
+            assert len(order) == len(set(order))
+
+    @invariant()
+    def no_more_is_asked_than_the_budget_says(self):
+        if hasattr(self, "folder"):
+            assert sum(row.completed for row in rows(self.folder / "run")) <= self.queries
+
+    @invariant()
+    def every_charge_is_known_or_was_in_flight_at_a_kill(self):
+        if hasattr(self, "folder"):
+            known = sum(row.attempts for row in rows(self.folder / "run"))
+            assert self.judge.charged.total() <= known + self.lost
+
+    @invariant()
+    def no_more_is_charged_than_the_cap(self):
+        if hasattr(self, "folder") and self.options["max_cost"] is not None:
+            assert self.judge.charged.total() * PRICE <= self.options["max_cost"] + 1e-9
+
+
+def rows(run):
+    return Ledger(run / "ledger.db", read_only=True).queries() if (run / "ledger.db").exists() else []
+
+
+def told(run):
+    """What must not depend on what happened to a run: every answer, and every score that was told, in order."""
+    return [replace(row, seconds=0, attempts=0, cost=0, failures="") for row in rows(run)]
+
+
+FEW = settings(
+    max_examples=4, stateful_step_count=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+
+
+def test_a_few_histories():
+    run_state_machine_as_test(Runs, settings=FEW)
+
+
+@pytest.mark.slow
+def test_many_histories():
+    run_state_machine_as_test(Runs, settings=settings(FEW, max_examples=60, stateful_step_count=10))
