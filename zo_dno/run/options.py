@@ -1,6 +1,7 @@
 """The options of a run, in groups: the one list that command line, YAML, `optimize`, help and docs derive from."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
@@ -21,7 +22,9 @@ def _as_text(path: Any) -> Any:
 
 
 def _as_list(values: Any) -> Any:
-    return [values] if isinstance(values, str) else values if values is None else list(values)
+    if isinstance(values, str):
+        return [values]
+    return list(values) if isinstance(values, Sequence) else values
 
 
 def _as_level(value: Any) -> Any:

@@ -19,7 +19,7 @@ from zo_dno.search.recorded import found_of, recorded_image
 from zo_dno.search.stopwatch import Stopwatch
 from zo_dno.storage import snapshot
 from zo_dno.storage.artifacts import Artifacts
-from zo_dno.storage.ledger import TERM, Ledger, QueryRow
+from zo_dno.storage.ledger import TERM, WARM_UP, Ledger, QueryRow
 from zo_dno.storage.rows import Named, query_row
 from zo_dno.strategy import Strategy
 from zo_dno.types import AnyImage, Generator, Query, Response, array_of
@@ -157,7 +157,7 @@ class Recorder:
             matters = self.archive.offer(found)
             if (matters or id_ % self.artifacts.every == 0) and not self.artifacts.has_image(row.image):
                 self.artifacts.keep_image(self.stage, id_, found.image, row.image)
-            if matters and self.artifacts.durable:
+            if matters and self.artifacts.durable and self.stage != WARM_UP:  # whose draws cannot win
                 self.artifacts.keep_noise(self.stage, id_, found.z)
 
     def _row(self, query: Query, response: Response | None, term: TermOracle | None = None) -> QueryRow:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import quote
 
 from zo_dno.errors import InputError, StorageError
+from zo_dno.failures import one_line
 from zo_dno.storage.journal import write_ahead
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.schema import migrate
@@ -301,7 +302,8 @@ class Ledger:
 
     def _damaged(self, why: str) -> InputError:
         return InputError(
-            f"ledger {self._path} is damaged or no ledger ({why}). `sqlite3 {self._path} .recover` may save its rows."
+            f"ledger {self._path} is damaged or no ledger ({one_line(why, 200)}). `sqlite3 {self._path} .recover` may "
+            "save its rows."
         )
 
 

@@ -29,7 +29,8 @@ from zo_dno.errors import InputError
 from zo_dno.results.overview import overview
 from zo_dno.rewards.combinations import Constrained, Min, Product, WeightedSum
 from zo_dno.run.make_reward import make_reward
-from zo_dno.storage.ledger import Ledger
+from zo_dno.search.recorder import Recorder
+from zo_dno.storage.ledger import WARM_UP, Ledger
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,22 @@ class TestResuming:
         assert content(tmp_path / "run") == whole
         repeated = [sum(count - 1 for count in Counter(log).values()) for log in logs]
         assert sum(repeated) <= 1 - after  # at most the response that was not written yet
+
+    def test_an_expensive_run_that_was_killed_at_the_end_of_its_warm_up(self, tmp_path, monkeypatch, whole):
+        """Its answers are recorded then, so that it is not made again: nothing may be left for it to write."""
+        end = Recorder.end
+
+        def dies(recorder):
+            if recorder.stage == WARM_UP:
+                raise Crash
+            end(recorder)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Recorder, "end", dies)
+            with pytest.raises(Crash):
+                optimize(expensive(([], [])), out=tmp_path / "run", queries=24)
+        resume(tmp_path / "run", expensive(([], [])))
+        assert content(tmp_path / "run") == whole
 
     def test_a_free_run_that_was_killed(self, tmp_path, monkeypatch):
         def reward():

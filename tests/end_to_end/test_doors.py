@@ -1,0 +1,343 @@
+"""Whatever others write comes in through one door each: Hypothesis throws anything at them, often slightly wrong.
+
+A door returns what it promises or raises its own error, of one line; it never fails in another way. The fast set throws
+a few things, the slow set a lot.
+"""
+
+import io
+import itertools
+import json
+import sqlite3
+import string
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from rich.table import Table
+
+import zo_dno
+from tests.support.toys import ToyGenerator
+from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.failures import one_line
+from zo_dno.judges.rating_store import RatingStore
+from zo_dno.results.overview import overview
+from zo_dno.results.report import write_run_report
+from zo_dno.results.stored import result_of
+from zo_dno.run.config import RunConfig, flattened, validated
+from zo_dno.run.make_reward import make_reward
+from zo_dno.run.many_prompts import read_prompts
+from zo_dno.storage.atomic import read_yaml
+from zo_dno.storage.csv_cells import plain_cell
+from zo_dno.storage.images import MOST_PIXELS, UnreadableImageError, decoded, image_hash, png_bytes
+from zo_dno.storage.plain_json import parse_json
+from zo_dno.storage.run_folder import load_noise
+from zo_dno.ui.terminal import Terminal
+from zo_dno.web.rating_page import page_app
+from zo_dno.web.reward_app import reward_app
+
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF")
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=200) | st.sampled_from(
+    [
+        "[/b] [red]x[/red] :smile:",
+        "\x1b]52;c;c2VjcmV0\x07\x1b[2J",
+        "</script><script>alert(1)</script>",
+        "\"'><img src=x onerror=alert(1)>",
+        "{{ 7 * 7 }} {% for x in y %}",
+        "\u202egnp.exe\u2066",
+        "=HYPERLINK(1)",
+        "a\r\nb\x00c\x85d\u2028e",
+    ]
+)
+YAML = [b"prompt: a\nqueries: 3\npolicy: {price: 1}\n", b"a: &x [1]\nb: *x\n", b"a: !!python/object:os.system x\n"]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def sizes(few, many):
+    """Parametrise a test by its number of examples: few in the fast set, many in the slow one."""
+    both = [pytest.param(few, id="few"), pytest.param(many, id="many", marks=pytest.mark.slow)]
+    return pytest.mark.parametrize("examples", both)
+
+
+def throw(examples, things, check):
+    """Call a check with so many things."""
+    quiet = settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    quiet(given(things)(check))()
+
+
+def tried(door, *arguments, error=InputError):
+    """What a door returns, or None where it refused in one line."""
+    try:
+        return door(*arguments)
+    except error as refusal:
+        said = str(refusal)
+    assert said
+    assert "\n" not in said
+    return None
+
+
+@st.composite
+def damaged(draw, contents):
+    """One of some files with bytes changed, cut out, put in or cut off."""
+    content = bytearray(draw(st.sampled_from(contents)))
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, max(0, len(content) - 1)))
+        how = draw(st.sampled_from(["change", "remove", "insert", "cut"]))
+        if how == "change" and content:
+            content[at] = draw(st.integers(0, 255))
+        elif how == "remove":
+            del content[at : at + draw(st.integers(1, 64))]
+        elif how == "insert":
+            content[at:at] = draw(st.binary(max_size=32))
+        else:
+            del content[at:]
+    return bytes(content)
+
+
+def files():
+    pixels = np.random.default_rng(0).integers(0, 255, (12, 9, 3), dtype=np.uint8)
+    made = []
+    for name in FORMATS:
+        for image in (Image.fromarray(pixels), Image.fromarray(pixels[..., 0]), Image.fromarray(pixels).convert("P")):
+            file = io.BytesIO()
+            try:
+                image.save(file, name)
+            except OSError:  # a format that cannot hold this mode
+                continue
+            made.append(file.getvalue())
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", exif=exif)
+    return [*made, file.getvalue()]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
+@sizes(40, 4000)
+def test_images(examples):
+    """Upright RGB of a bounded size, or a reason."""
+
+    def check(content):
+        image = tried(decoded, content, error=UnreadableImageError)
+        assert image is None or (image.mode == "RGB" and 0 < image.width * image.height <= MOST_PIXELS)
+
+    throw(examples, damaged(files()) | st.binary(max_size=300), check)
+
+
+def test_the_files_are_images_before_they_are_damaged():
+    assert len(files()) > 2 * len(FORMATS)
+    assert all(decoded(content).size in ((9, 12), (12, 9)) for content in files())
+
+
+@sizes(40, 2000)
+def test_json(examples):
+    """What JSON can hold, or ValueError."""
+    valid = json.dumps({"a": [1, 2.5, None, "x"]}).encode()
+
+    def check(content):
+        json.dumps(tried(parse_json, content, error=ValueError))
+
+    throw(examples, damaged([valid, b"[" * 5000, b"1" * 5000]) | st.binary(), check)
+
+
+@sizes(40, 1000)
+def test_yaml(examples, tmp_path):
+    """A config, or one line."""
+    path = tmp_path / "config.yaml"
+
+    def check(content):
+        path.write_bytes(content)
+        tried(lambda: validated(flattened(read_yaml(path))))
+
+    throw(examples, damaged(YAML) | TEXTS.map(str.encode), check)
+
+
+@sizes(40, 1500)
+def test_options(examples):
+    """A checked config, or one line."""
+    options = st.dictionaries(st.sampled_from([*RunConfig.model_fields, "nonsense"]), VALUES, max_size=6)
+
+    def check(values):
+        tried(validated, {"prompt": "a", **values})
+
+    throw(examples, options, check)
+
+
+@sizes(40, 500)
+def test_files_of_prompts(examples, tmp_path):
+    path = tmp_path / "prompts.txt"
+
+    def check(content):
+        path.write_bytes(content)
+        prompts = tried(read_prompts, path)
+        assert prompts is None or len(prompts) == len(set(prompts)) > 0
+        assert all(prompt == prompt.strip() != "" for prompt in prompts or ())
+
+    throw(examples, st.binary(max_size=400) | TEXTS.map(str.encode), check)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("doors") / "run"
+    zo_dno.optimize(ToyGenerator(), "brightness", "snes", queries=8, out=folder, strategy_options={"population": 4})
+    return folder
+
+
+@sizes(10, 300)
+def test_noise(examples, finished, tmp_path):
+    """Finite numbers (d,), or one line."""
+    path = tmp_path / "best.safetensors"
+
+    def check(content):
+        path.write_bytes(content)
+        z = tried(load_noise, path)
+        assert z is None or (z.ndim == 1 and z.dtype == torch.float32 and bool(z.isfinite().all()))
+
+    throw(examples, damaged([(finished / "best.safetensors").read_bytes()]), check)
+
+
+@sizes(20, 500)
+def test_results(examples, finished, tmp_path):
+    """A result of the form that it has, or one line."""
+    content = json.loads((finished / "result.json").read_text())
+
+    def check(change):
+        key, value = change
+        (tmp_path / "result.json").write_text(json.dumps({**content, key: value}))
+        tried(result_of, tmp_path)
+
+    throw(examples, st.tuples(st.sampled_from([*content]), VALUES), check)
+
+
+@sizes(10, 300)
+def test_ledgers(examples, finished, tmp_path):
+    """An overview, or one line."""
+    with sqlite3.connect(finished / "ledger.db") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for name in ("config.yaml", "result.json"):
+        (tmp_path / name).write_bytes((finished / name).read_bytes())
+
+    def check(content):
+        for path in tmp_path.glob("ledger.db*"):
+            path.unlink()
+        (tmp_path / "ledger.db").write_bytes(content)
+        tried(overview, tmp_path, error=ZoDnoError)
+
+    throw(examples, damaged([(finished / "ledger.db").read_bytes()]), check)
+
+
+@sizes(40, 1000)
+def test_terminal(examples):
+    """Text as it is, without anything that a terminal would carry out."""
+
+    def check(text):
+        out = io.StringIO()
+        terminal = Terminal(file=out, width=100, force_terminal=False)
+        table = Table(title=text)
+        table.add_column(text)
+        table.add_row(text)
+        terminal.print(text)
+        terminal.print(table)
+        terminal.show((text, "bold"))
+        shown = out.getvalue()
+        assert all(c.isprintable() or c == "\n" for c in shown)
+        letters = "".join(c for c in text if c in string.ascii_letters)
+        assert letters in "".join(c for c in shown if c in string.ascii_letters)
+
+    throw(examples, TEXTS, check)
+
+
+@sizes(40, 300)
+def test_one_line(examples):
+    """A short line that can be printed."""
+
+    def check(text):
+        said = one_line(text, 300)
+        assert said.isprintable()
+        assert len(said) < 340
+
+    throw(examples, TEXTS | st.text(min_size=1000, max_size=3000), check)
+
+
+@sizes(40, 1000)
+def test_cells(examples):
+    """A cell that no spreadsheet program takes for a formula."""
+
+    def check(text):
+        assert not plain_cell(text).startswith(("=", "+", "-", "@", "\t", "\r"))
+        assert text in plain_cell(text)
+
+    throw(examples, TEXTS, check)
+
+
+class Page(HTMLParser):
+    """A page, as far as a browser would act on it: its tags, and its handlers of events."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.handlers = 0, []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags += 1
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+
+
+@sizes(3, 20)
+def test_report(examples, tmp_path):
+    """A prompt adds no tag and no handler to a report."""
+    counts, numbers = set(), itertools.count()
+
+    def check(prompt):
+        generator, folder = ToyGenerator(), tmp_path / f"{next(numbers)}"
+        generator.prompt = prompt
+        zo_dno.optimize(generator, "brightness", "snes", queries=4, out=folder, strategy_options={"population": 4})
+        page = Page(write_run_report(folder).read_text(encoding="utf-8"))
+        assert not page.handlers
+        counts.add(page.tags)
+        assert len(counts) == 1
+
+    throw(examples, TEXTS.filter(str.strip), check)
+
+
+@sizes(10, 100)
+def test_rating_page(examples, tmp_path):
+    """Whatever a browser posts, and whatever the prompt is: a page or a refusal, and no rating without a proof."""
+    grey, numbers = np.full((8, 8, 3), 40, dtype=np.uint8), itertools.count()
+    name = image_hash(grey)
+
+    def check(drawn):
+        prompt, fields = drawn
+        store = RatingStore(tmp_path / f"{next(numbers)}.db")
+        store.post([(name, png_bytes(Image.fromarray(grey)))], prompt, [("rate", [name])])
+        with TestClient(page_app(store, "a-token"), base_url="http://127.0.0.1") as client:
+            page = client.get("/", params={"token": "a-token"})
+            assert page.status_code == 200
+            assert not Page(page.text).handlers
+            for path in ("/answer", "/undo", "/name"):
+                assert client.post(path, data=fields).status_code < 500
+        assert store.n_ratings() == 0
+        store.close()
+
+    keys = st.sampled_from(["task", "choice", "value", "skip", "name", "proof", "order"])
+    throw(examples, st.tuples(TEXTS, st.dictionaries(keys, TEXTS, max_size=5)), check)
+
+
+@sizes(10, 300)
+def test_served_rewards(examples):
+    """A request that is no request is refused, with a reason."""
+    with TestClient(reward_app(make_reward("brightness"))) as client:
+
+        def check(content):
+            answer = client.post("/score", content=content, headers={"content-type": "application/json"})
+            assert 400 <= answer.status_code < 500
+
+        throw(examples, st.binary(max_size=200) | VALUES.map(lambda value: json.dumps(value).encode()), check)
