@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import defaultdict
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background, and processes begun here inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -38,9 +39,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     They are a large part of the work: where they came last, the other process would wait for them.
     """
+    _leave_most_to_the_slow_set(items)
     items.sort(key=_starts_ray, reverse=True)
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _leave_most_to_the_slow_set(items: list[pytest.Item]) -> None:
+    """Keep as many cases of a test in the fast set as its mark `fast_cases` says, spread evenly."""
+    cases = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("fast_cases") is not None:
+            cases[item.path, item.cls, item.originalname].append(item)
+    for own in cases.values():
+        (number,) = own[0].get_closest_marker("fast_cases").args
+        fast = {round(place * (len(own) - 1) / max(1, number - 1)) for place in range(number)}
+        for place, item in enumerate(own):
+            if place not in fast:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(trylast=True)

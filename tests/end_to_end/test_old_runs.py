@@ -105,6 +105,7 @@ def test_the_command_line_shows_an_old_run(copy, name):
 
 
 @pytest.mark.parametrize("name", ["finished", "combined"])
+@pytest.mark.fast_cases(1)
 def test_an_old_run_is_reported(copy, name):
     copy(name)
     written = CliRunner().invoke(app, ["report", name])

@@ -82,6 +82,7 @@ def stops(at, error, after=False):
 
 @pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.fast_cases(5)
 def test_a_larger_budget_goes_on_as_if_it_had_always_been_larger(tmp_path, strategy, policy):
     run(tmp_path / "whole", strategy=strategy, horizon=21, top=3, keep_images=5, policy=policy)
     run(tmp_path / "parts", strategy=strategy, queries=21, top=3, keep_images=5, policy=policy)
@@ -103,11 +104,13 @@ def check_ctrl_c(run, tmp_path, at, **options):
 
 @pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("at", [1, 3, 8, 9, 30, 48])
+@pytest.mark.fast_cases(6)
 def test_ctrl_c_and_resume(tmp_path, at, policy):
     check_ctrl_c(run, tmp_path, at, gamma=0.5, policy=policy)
 
 
 @pytest.mark.parametrize("at", [8, 24, 30])
+@pytest.mark.fast_cases(2)
 def test_ctrl_c_and_resume_with_preselection(tmp_path, at):
     """At the last answer of a population, too, which is then answered but not told."""
     check_ctrl_c(run, tmp_path, at, screen=4, queries=34, policy=PAID)

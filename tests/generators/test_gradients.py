@@ -109,6 +109,7 @@ def test_the_last_calls_alone_can_be_passed_through():
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.fast_cases(1)
 def test_lower_precision_comes_near(dtype):
     generator = tiny()
     z = noise(generator)
@@ -161,6 +162,7 @@ HALF = {
 
 
 @pytest.mark.parametrize("name", HALF)
+@pytest.mark.fast_cases(1)
 def test_a_pipeline_in_half_precision_is_climbed_through_as_well(name):
     """Tiny, for CPUs without half-precision arithmetic take minutes for the built-in model."""
     queries, options = HALF[name]
@@ -179,6 +181,7 @@ def test_the_built_in_model_in_half_precision_is_climbed_through_as_well():
 
 
 @pytest.mark.parametrize("name", ["hybrid1", "hybrid2"])
+@pytest.mark.fast_cases(1)
 def test_a_run_resumes_to_the_same_end(name, tmp_path):
     options = {"strategy_options": {"population": 4}, "seed": 2}
     generator = tiny(batch_size=4)

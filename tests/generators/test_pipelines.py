@@ -13,6 +13,7 @@ ROWS = documented(PAGE.read_text())
 @pytest.mark.parametrize(
     ("family", "scheduler"), [pytest.param(*case, marks=() if case in CORE else pytest.mark.slow) for case in CASES]
 )
+@pytest.mark.fast_cases(5)
 def test_a_replay_is_the_pipelines_own_output_and_the_table_says_what_it_draws(family, scheduler):
     assert check(family, scheduler).row() in ROWS
 

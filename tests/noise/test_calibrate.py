@@ -9,6 +9,7 @@ from zo_dno.noise import calibrate, calibration
 
 
 @pytest.mark.parametrize(("k", "permutations"), [(4, 100), (8, 10)])
+@pytest.mark.fast_cases(1)
 def test_new_draws_agree_with_the_shipped_table(k, permutations):
     """At 5 %, 10 % and 50 % within 4 standard errors of the new draws: 1 in 5,000 by chance for the six together."""
     values = calibrate.measure(1024, 2000, k, seed=1)[permutations]

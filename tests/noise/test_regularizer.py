@@ -172,6 +172,7 @@ def plausible_otherwise(z):
 
 
 @pytest.mark.parametrize(("d", "n"), [(1024, 3000), (16_384, 250)])
+@pytest.mark.fast_cases(1)
 def test_false_alarms_on_true_draws(d, n):
     """The indicator flags 1 % and all together about 2 %; bounds at 4 standard errors, about 1 in 10,000 by chance."""
     probability = GaussianProbability(d)
@@ -193,6 +194,7 @@ POWER = {  # perturbations whose statistic lies beyond the 1 % quantile
 
 
 @pytest.mark.parametrize(("d", "row"), POWER)
+@pytest.mark.fast_cases(3)
 def test_power_at_the_1_percent_level(d, row):
     """At least 0.9; measured: 0.94 for x1.10 at d = 1,024, more for all others (docs/regularizer.md)."""
     n = 500 if d == 1024 else 60

@@ -34,6 +34,7 @@ def draws(n, shapes, *name):
 
 
 @pytest.mark.parametrize("name", SPACES)
+@pytest.mark.fast_cases(4)
 def test_whiteness_is_uniform_on_true_draws(name):
     """Kolmogorov-Smirnov distance below 0.05 + 0.03, where 0.03 is allowed for dependent statistics.
 

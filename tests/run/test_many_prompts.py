@@ -1,11 +1,8 @@
 """Many prompts at once find what each finds by itself."""
 
 import csv
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -131,40 +128,6 @@ def test_a_function_whose_batch_size_is_its_own_is_resumed_as_it_began(tmp_path)
     run_many(config(own), PROMPTS[:2], tmp_path / "out")
     lines = resume_many(tmp_path / "out", queries=32)
     assert [(line.error, line.result["queries"]) for line in lines] == [(None, 32)] * 2
-
-
-@pytest.mark.slow
-def test_a_killed_run_of_many_goes_on_where_it_was(tmp_path):
-    (tmp_path / "prompts.txt").write_text("# three\n" + "\n\n".join(PROMPTS) + "\n")
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "zo_dno.ui.cli.main",
-            "run",
-            "--prompts",
-            str(tmp_path / "prompts.txt"),
-            "--steps",
-            "1",
-        ),
-        *("--queries", "96", "--threads", "1", "--seed", "3", "--strategy-option", "population=8"),
-        *("--at-once", "3", "--out", str(tmp_path / "out")),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while not (tmp_path / "out" / "003-hills-at-night" / "ledger.db").exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-    assert not (tmp_path / "out" / "summary.csv").exists()
-    found = subprocess.run(
-        [sys.executable, "-m", "zo_dno.ui.cli.main", "resume", str(tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "3 prompts" in found.stdout
-    results = [json.loads((folder / "result.json").read_text()) for folder in sorted((tmp_path / "out").glob("00*"))]
-    assert [comparable(one) for one in results] == [alone(prompt, SCENES, queries=96) for prompt in PROMPTS]
 
 
 def test_ctrl_c_stops_all_and_keeps_what_was_answered(tmp_path):

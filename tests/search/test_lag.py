@@ -39,6 +39,7 @@ def shuffled(seed):
 
 @pytest.mark.parametrize("strategy", ["auto", "snes", "genetic"])
 @pytest.mark.parametrize("options", [{}, {"gamma": "auto"}], ids=["reward", "regularised"])
+@pytest.mark.fast_cases(2)
 def test_timing_does_not_change_the_run(tmp_path, strategy, options):
     run(tmp_path / "0", strategy=strategy, **options)
     for seed, in_flight in ((1, 3), (2, 32)):
@@ -116,6 +117,7 @@ def test_a_resumed_run_with_a_larger_budget_equals_one_that_always_had_it(tmp_pa
 
 @pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("at", [1, 8, 9, 20, 40, 64])
+@pytest.mark.fast_cases(4)
 def test_ctrl_c_and_resume(tmp_path, at, policy):
     check_ctrl_c(run, tmp_path, at, gamma=0.5, policy=policy)
 

@@ -134,6 +134,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("space", "strategy"), PAIRS)
+@pytest.mark.fast_cases(10)
 def test_every_strategy_searches_every_space(space, strategy, monkeypatch):
     """The same twice, with missing scores and ties, from the same first noise; and as before after a snapshot."""
     fit_briefly(monkeypatch)

@@ -90,6 +90,7 @@ def test_another_process_asks_the_same(names: tuple[str, ...]) -> None:
 
 @every
 @pytest.mark.parametrize("value", [torch.nan, 0.0, -7.5])
+@pytest.mark.fast_cases(22)
 def test_survives_scores_that_say_nothing(name: str, value: float) -> None:
     laws.survives(made(name), value)
 
@@ -148,6 +149,7 @@ def test_refuses_a_space_that_does_not_fit(name: str) -> None:
 @every
 @pytest.mark.parametrize("told", [0, 1, None])
 @pytest.mark.parametrize("before", [0, 3])
+@pytest.mark.fast_cases(66)
 def test_resumes_bit_for_bit(name: str, before: int, told: int | None) -> None:
     laws.resumes_from(made(name), before, told)
 

@@ -92,6 +92,7 @@ def climb(name: str, seed: int, *, populations: int = 30, reward=linear, **optio
 
 
 @pytest.mark.parametrize("name", ["hybrid1", "hybrid2"])
+@pytest.mark.fast_cases(1)
 def test_climbs_and_beats_best_of_n_at_equal_queries(name):
     """In 12 of 12 seeds; a method as good as best-of-N would do that in 0.02 % of all cases."""
     for seed in range(12):
