@@ -201,7 +201,7 @@ class Trial:
                 said.append(f"no result.json, exit code {process.exitcode}: {self.output[-800:]}")
         if process.exitcode not in (0, 1, 130, -signal.SIGTERM, -signal.SIGHUP):
             said.append(f"exit code {process.exitcode}")
-        deadline = time.monotonic() + 10  # the processes of a Ray of its own end a moment later
+        deadline = time.monotonic() + 60  # the processes of a Ray of its own end by themselves, a while later
         while (left := left_behind(self.folder)) and time.monotonic() < deadline:
             time.sleep(0.2)
         if left:

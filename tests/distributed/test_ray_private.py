@@ -23,6 +23,31 @@ def test_ray_private_ray_constants_enable_ray_cluster():
     assert found.stdout.strip() == "127.0.0.1", found.stderr
 
 
+_SIGTERM = """
+import os, signal, threading, time
+from zo_dno.oracle.ctrl_c import take_as_ctrl_c
+take_as_ctrl_c()
+from zo_dno.distributed import cluster
+import ray
+start = ray._private.node.Node.start_ray_processes
+def started_while_the_scheduler_ends_it(*arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return start(*arguments)
+ray._private.node.Node.start_ray_processes = started_while_the_scheduler_ends_it
+try:
+    cluster.connect()
+except KeyboardInterrupt:
+    print("as Ctrl-C", ray.is_initialized())
+"""
+
+
+@pytest.mark.ray
+def test_a_signal_while_ray_starts_is_taken_as_ctrl_c():
+    """Ray's own handler would end the process with exit code 15, and nothing would be said or closed."""
+    found = subprocess.run([sys.executable, "-c", _SIGTERM], capture_output=True, text=True, check=False)
+    assert found.stdout.strip() == "as Ctrl-C False", found.stderr
+
+
 @pytest.mark.parametrize("name", ["_setup_nevergrad", "_nevergrad_opt"])
 def test_nevergrad_search_has(name):
     import nevergrad

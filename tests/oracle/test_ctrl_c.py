@@ -2,10 +2,10 @@
 
 import os
 import signal
-import threading
 
 import pytest
 
+from tests.support.command_line import handlers_kept
 from zo_dno.oracle import ctrl_c
 
 every = pytest.mark.parametrize("number", ctrl_c.SIGNALS, ids=lambda number: number.name)
@@ -14,7 +14,7 @@ every = pytest.mark.parametrize("number", ctrl_c.SIGNALS, ids=lambda number: num
 @pytest.fixture(autouse=True)
 def handlers():
     """Put the handlers back, and take the signals as the command line does."""
-    with ctrl_c.kept():
+    with handlers_kept():
         for number in ctrl_c.SIGNALS:
             signal.signal(number, signal.SIG_DFL)  # `nohup` has SIGHUP ignored
         ctrl_c.take_as_ctrl_c()
@@ -52,24 +52,3 @@ def test_an_ignored_signal_stays_ignored(number):
     with ctrl_c.deferred(lambda: None) as pressed:
         send(number)
         assert not pressed()
-
-
-def test_handlers_that_a_library_replaces_are_put_back():
-    with ctrl_c.kept():
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
-
-
-def test_another_thread_defers_nothing():
-    """Python runs handlers in the main thread alone."""
-    seen = []
-
-    def work():
-        with ctrl_c.deferred(lambda: None) as pressed:
-            seen.append(pressed())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [False]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

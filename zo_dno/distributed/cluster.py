@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zo_dno.distributed.ray_private import listen_on_loopback
+from zo_dno.distributed.ray_private import listen_on_loopback, without_sigterm_handler
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
-from zo_dno.oracle.ctrl_c import kept
 
 LOCAL, RUNNING = "local", "auto"
 PACKAGE = Path(__file__).parents[1]
@@ -42,7 +41,7 @@ def connect(address: str = LOCAL, *, runtime_env: Mapping[str, Any] | None = Non
     else:
         _use_token()
         _check_answers(address)
-    with kept():  # Ray takes SIGTERM for itself
+    with without_sigterm_handler():
         return _connected(address, runtime_env)
 
 
@@ -67,6 +66,9 @@ def _connected(address: str, runtime_env: Mapping[str, Any] | None) -> Any:
                 _temp_dir=_short_folder(),
                 **quiet,
             )
+        except KeyboardInterrupt:
+            ray.shutdown()
+            raise
         except Exception as error:  # of Ray's own processes, of which there are several
             ray.shutdown()
             raise InputError(

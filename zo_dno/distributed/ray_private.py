@@ -1,5 +1,7 @@
 """Private APIs of Ray that have no public equivalent."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,19 @@ def listen_on_loopback() -> None:
     from ray._private import ray_constants
 
     ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+@contextmanager
+def without_sigterm_handler() -> Iterator[None]:
+    """Keep Ray from taking SIGTERM for itself while it starts, which ends a process with exit code 15."""
+    from ray._private import utils
+
+    taking = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = taking
 
 
 def nevergrad_search(optimizer: Any, seed: int) -> Any:

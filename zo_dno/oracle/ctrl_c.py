@@ -41,19 +41,6 @@ def deferred(on_press: Callable[[], None]) -> Iterator[Callable[[], bool]]:
         _set(ours, signal.default_int_handler)
 
 
-@contextmanager
-def kept() -> Iterator[None]:
-    """Put the handlers back that a library replaces inside the block."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                if handler is not None and signal.getsignal(number) is not handler:
-                    signal.signal(number, handler)
-
-
 def _raising() -> list[signal.Signals]:
     return [number for number in SIGNALS if signal.getsignal(number) is signal.default_int_handler]
 
