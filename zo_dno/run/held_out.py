@@ -7,9 +7,9 @@ from zo_dno.oracle.query_queue import Responses
 from zo_dno.reward import Reward
 from zo_dno.run.open_run import OpenRun
 from zo_dno.search.archive import Archive
-from zo_dno.storage.ledger import HELD_OUT
+from zo_dno.storage.ledger import HELD_OUT, QueryRow
 from zo_dno.storage.rows import query_row
-from zo_dno.types import Query
+from zo_dno.types import Query, Response
 
 log = logging.getLogger(__name__)
 
@@ -20,22 +20,26 @@ def held_out_scores(run: OpenRun, reward: Reward, archive: Archive) -> tuple[flo
     assert archive.best is not None
     both = {found.id: found for found in (archive.first, archive.best)}
     queries = [Query(found.id, found.image, found.sha256, run.prompt) for found in both.values()]
+    earlier = {(row.id, row.image): row for row in run.ledger.queries(HELD_OUT) if row.oracle == reward.name}
 
-    def write(responses: Responses) -> None:
+    def row_of(query: Query, response: Response | None) -> QueryRow:
+        before = earlier.get((query.id, query.sha256))
+        return query_row(HELD_OUT, -1, reward, both[query.id], query, response, before)
+
+    def on_sent(queries: list[Query]) -> None:
+        if reward.policy.keeps_everything:  # so that a call in flight when the process dies is known
+            run.ledger.put([row_of(query, None) for query in queries])
+
+    def on_scored(responses: Responses) -> None:
         for query, response in responses:
             if response.score.missing:
                 what = "held-out reward %s has no score for candidate %d: %s"
                 log.warning(what, reward.name, query.id, response.score.error)
-        rows = [
-            query_row(HELD_OUT, -1, reward, both[query.id], query, response)
-            for query, response in responses
-            if not response.cached
-        ]
-        run.ledger.put(rows)
+        run.ledger.put([row_of(query, response) for query, response in responses if not response.cached])
 
     reward.begin(run.path)
     with closing(run.oracles.held_out(reward)) as oracle:
-        responses = oracle.ask(queries, on_scored=write)
+        responses = oracle.ask(queries, on_sent=on_sent, on_scored=on_scored)
     if None in responses:
         log.warning("held-out reward %s was not asked: max_cost does not allow for it", reward.name)
     values = {

@@ -20,7 +20,7 @@ from zo_dno.search.preselection import Preselection
 from zo_dno.search.progress import Step
 from zo_dno.search.reevaluation import Repeats, kept_back, planned_ends
 from zo_dno.search.white_box import check_white_box
-from zo_dno.storage.ledger import QueryRow
+from zo_dno.storage.ledger import HELD_OUT, QueryRow
 from zo_dno.strategy import Strategy, WhiteBox
 from zo_dno.types import Generator
 
@@ -121,7 +121,12 @@ class RunSpec:
         return self.reward.thresholds if isinstance(self.reward, Combination) else ()
 
     def policy_of(self, row: QueryRow) -> CallPolicy | None:
-        """Return the policy of a recorded query; None for a combination, whose terms are called one by one."""
+        """Return the policy of a recorded query.
+
+        None for a combination, whose terms are called one by one, and for a held-out reward that is none any more.
+        """
+        if row.stage == HELD_OUT:
+            return next((reward.policy for reward in self.held_out if reward.name == row.oracle), None)
         if isinstance(self.reward, Combination):
             return self.policies.get(row.oracle) if row.of_term else None
         return self.policies[self.reward.name]
