@@ -19,7 +19,6 @@ MEASURED = {
     "best_of_n": (*SEARCH, "zo_dno/noise"),
     "gpu": ("zo_dno/generators", "zo_dno/search"),
     "human": ("zo_dno/judges", "zo_dno/web", "zo_dno/strategies"),
-    "kills": ("zo_dno/storage", "zo_dno/search"),
     "lag": SEARCH,
     "latency": ("zo_dno/oracle",),
     "ledger": ("zo_dno/storage", "zo_dno/search"),

@@ -49,10 +49,9 @@ def _leave_most_to_the_slow_set(items: list[pytest.Item]) -> None:
     """Keep as many cases of a test in the fast set as its mark `fast_cases` says, spread evenly."""
     cases = defaultdict(list)
     for item in items:
-        if item.get_closest_marker("fast_cases") is not None:
-            cases[item.path, item.cls, item.originalname].append(item)
-    for own in cases.values():
-        (number,) = own[0].get_closest_marker("fast_cases").args
+        for mark in item.iter_markers("fast_cases"):
+            cases[item.nodeid.partition("[")[0], mark.args[0]].append(item)
+    for (_, number), own in cases.items():
         fast = {round(place * (len(own) - 1) / max(1, number - 1)) for place in range(number)}
         for place, item in enumerate(own):
             if place not in fast:

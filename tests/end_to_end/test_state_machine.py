@@ -7,7 +7,6 @@ import signal
 import tempfile
 import threading
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +23,10 @@ from hypothesis.stateful import (
 )
 
 import zo_dno
+from tests.support.dying import KilledError, going_wrong
 from tests.support.toys import ToyGenerator
 from zo_dno.call_policy import CallPolicy
-from zo_dno.errors import RunError
+from zo_dno.errors import RunError, StorageError
 from zo_dno.storage.ledger import Ledger
 
 PRICE, QUERIES, ATTEMPTS = 0.01, 12, 4
@@ -75,32 +75,6 @@ class Paid(zo_dno.Reward):
         return [self._judge.answer(image) for image in images]
 
 
-class KilledError(BaseException):
-    """The end of the process, which nothing handles."""
-
-
-@contextmanager
-def dying(at, after):
-    """Die at a write of any ledger, 0 for never, before or after it."""
-    writing, left = Ledger._writing, [at]
-
-    @contextmanager
-    def counted(self):
-        left[0] -= 1
-        if left[0] == 0 and not after:
-            raise KilledError
-        with writing(self):
-            yield
-        if left[0] == 0:
-            raise KilledError
-
-    Ledger._writing = counted
-    try:
-        yield
-    finally:
-        Ledger._writing = writing
-
-
 class Runs(RuleBasedStateMachine):
     """One run in its folder, and what its judge counts."""
 
@@ -133,19 +107,19 @@ class Runs(RuleBasedStateMachine):
             self.judge.over.set()
             shutil.rmtree(self.folder)
 
-    def session(self, at=0, *, after=False):
+    def session(self, at=0, when="never"):
         """Start the run or resume it, perhaps to die at a write; returns its result, if there is one."""
         policy = {"in_flight": self.in_flight, "timeout": self.timeout}
         run, reward, result, said = self.folder / "run", Paid(self.judge), None, ""
         try:
-            with dying(at, after):
+            with going_wrong(at, when, files=True):
                 if (run / "config.yaml").exists():
                     changes = {"policy": policy, "queries": self.queries}
                     result = zo_dno.resume(run, generator=ToyGenerator(), reward=reward, **changes)
                 else:
                     options = {**self.options, "policy": policy, "queries": self.queries}
                     result = zo_dno.optimize(ToyGenerator(), reward, out=run, **options)
-        except KilledError:
+        except (KilledError, StorageError):
             self.lost += self.in_flight * ATTEMPTS
         except RunError as error:
             said = str(error)
@@ -165,9 +139,9 @@ class Runs(RuleBasedStateMachine):
         self.session()
         self.judge.script.clear()
 
-    @rule(at=st.integers(1, 40), after=st.booleans())
-    def kill(self, at, after):
-        self.session(at, after=after)
+    @rule(at=st.integers(1, 60), when=st.sampled_from(["before", "after", "fails"]))
+    def a_write_goes_wrong(self, at, when):
+        self.session(at, when)
         self.judge.script.clear()
 
     @rule()

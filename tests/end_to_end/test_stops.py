@@ -9,7 +9,7 @@ import pytest
 from benchmarks.kills.cases import CASES, STRATEGIES
 from benchmarks.kills.trial import ATTACKS
 from benchmarks.reliability import carried_out, planned
-from tests.end_to_end.test_resume import PAID, content, resume, run, settled
+from tests.support.resuming import PAID, content, resume, run, settled
 from zo_dno.run import session
 
 HERE = [name for name, case in CASES.items() if not case.distributed]

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import zo_dno
-from tests.rewards.test_vlm import FAST, KEY, bodies, chat
 from tests.support.answering import Answer, answering
+from tests.support.judging import FAST, KEY, bodies, chat
 from tests.support.tiny_judge import grey
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError, RunError

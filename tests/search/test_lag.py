@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import zo_dno
-from tests.end_to_end.test_resume import PAID, brightness, check_ctrl_c, content, resume, settled, stops
+from tests.support.resuming import PAID, brightness, check_ctrl_c, content, resume, settled, stops
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.oracle.function_reward import FunctionReward

@@ -47,3 +47,15 @@ def tiny(stable_diffusion_folder):
         *("--model", stable_diffusion_folder, "--prompt", "a cat", "--steps", 2, "--guidance", 1, "--threads", 1),
         *("--queries", 24, "--batch-size", 8),
     )
+
+
+@pytest.fixture
+def own(zo, monkeypatch):
+    """Options of a model and a reward that are files of the current folder, which nothing has put on the path."""
+    Path("my_models.py").write_text("from tests.support.toys import prompted as paint\n")
+    Path("prompts.txt").write_text("sea\nhills\n")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(Path.cwd())])
+    for name in ("my_models", "my_rewards"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    few = ("--queries", 16, "--threads", 1, "--strategy-option", "population=8")
+    return ("--model", "my_models:paint", "--reward", "my_rewards:warm", *few)

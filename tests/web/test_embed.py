@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from tests.support.answering import Answer, answering
 from tests.support.browser import tab
 from tests.support.kernel import kernel
-from tests.web.test_rating_page import FILES, NAMES, TOKEN, form_of
+from tests.support.rating import FILES, NAMES, TOKEN, form_of
 from zo_dno.ipython import in_notebook
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.web.embed import page_cell

@@ -1,6 +1,9 @@
 """The files that a run leaves in its folder: pictures, noise and `result.json`."""
 
 import json
+import sys
+import threading
+from importlib import import_module
 from pathlib import Path
 
 from PIL import Image
@@ -10,6 +13,12 @@ from zo_dno.results.result import Result
 from zo_dno.results.strip import strip
 from zo_dno.storage.atomic import write_text, write_whole
 from zo_dno.storage.run_folder import NOISE_FILE, RESULT, write_noise
+
+
+def import_early() -> None:
+    """Import in a thread what the figure needs, which takes a second, while images are rendered."""
+    if "matplotlib.figure" not in sys.modules:
+        threading.Thread(target=import_module, args=("matplotlib.figure",), name="import").start()
 
 
 def write_outputs(folder: Path, result: Result, threshold: float | None) -> None:

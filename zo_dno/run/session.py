@@ -3,7 +3,7 @@
 from zo_dno.errors import RunError
 from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.ctrl_c import deferred
-from zo_dno.results.outputs import write_outputs
+from zo_dno.results.outputs import import_early, write_outputs
 from zo_dno.results.result import Result
 from zo_dno.results.verdict import chosen_by_auto, unmet, why_infeasible, why_nothing_scored, why_paused, why_spent
 from zo_dno.run.held_out import held_out_scores
@@ -35,6 +35,8 @@ def carry_out(spec: RunSpec, folder: RunFolder | None = None, *, accept_drift: b
         StorageError: The folder cannot be written. What was written before is safe.
     """
     with opened(spec, folder, accept_drift=accept_drift) as run:
+        if run.path is not None:
+            import_early()
         try:
             return _stages(run)
         except DriftError as drift:

@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 import zo_dno
-from tests.end_to_end.test_resume import Crash, content, crashing
 from tests.support.combinations import (
     CHEAP,
     EXPENSIVE,
@@ -24,6 +23,7 @@ from tests.support.combinations import (
     rough,
     rows_of,
 )
+from tests.support.resuming import Crash, content, crashing
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.results.overview import overview

@@ -1,0 +1,138 @@
+"""A mistake of the user is one line and an exit code."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+
+@pytest.mark.parametrize("out", ["x" * 300, "x" * 300 + "/a", "a/" * 3000])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--prompts", "prompts.txt", "--out"),
+        ("run", "--prompt", "sea", "--out"),
+        ("show",),
+        ("resume",),
+        ("report",),
+    ],
+)
+def test_a_path_that_is_too_long_is_one_line(zo, own, words, out):
+    code, _, errors = zo(words[0], *(own if words[0] == "run" else ()), *words[1:], out)
+    assert code == 2
+    assert len(errors.strip().splitlines()) == 1
+    assert "ile name too long" in errors
+    assert len(errors) < 600
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--prompts", "prompts.txt", "--draft", 2), "draft must be left out with prompts; got both"),
+        (("--prompt", "sea", "--at-once", 2), "at-once must come with prompts; got 2 without them"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(zo, own, words, said):
+    code, _, errors = zo("run", *own, *words, "--out", "here")
+    assert code == 2
+    assert said in " ".join(errors.split())
+    assert not Path("here").exists()
+
+
+@pytest.mark.parametrize("command", [("resume",), ("show",), ("export", "t.csv")])
+def test_a_folder_without_a_run(zo, command):
+    name, *rest = command
+    code, _, errors = zo(name, "nowhere", *rest)
+    assert code == 2
+    assert errors.strip() == "Error: run must be the folder of a run; nowhere has no config.yaml."
+
+
+def test_a_used_folder_says_how_to_go_on(zo, tiny):
+    assert zo("run", *tiny, "--out", "here")[0] == 0
+    code, _, errors = zo("run", *tiny, "--out", "here")
+    assert code == 2
+    assert "or resume it: zo-dno resume here" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--reward", "jpeg_smalle"], "reward 'jpeg_smalle' is unknown. Did you mean 'jpeg_smaller'?"),
+        (["--strategy", "cma_es"], "strategy 'cma_es' is unknown. Did you mean 'cmaes'?"),
+        (["--model", "scene"], "model 'scene' is unknown. Did you mean 'scenes'?"),
+        (
+            ["--model", "sd15"],
+            "model 'sd15' is unknown. Known: FOLDER, MODULE:FUNCTION, OWNER/NAME on the hub, scenes.",
+        ),
+        (["--model", "no/such-model"], "model 'no/such-model' could not be loaded"),
+        (["--queries", "0"], "queries must be at least 1; got 0."),
+        (["--out", "full"], "out must be a new folder; full exists."),
+        (["--out", "/proc/zo-dno"], "out must be a folder that can be written to"),
+        (["--size", "big"], "size must be HEIGHTxWIDTH, such as 512x512; got 'big'."),
+        (["--size", "13x13"], "cannot be called like this: `height` and `width` have to be divisible by 8"),
+        (["--generator-option", "etta=1"], "StableDiffusionPipeline argument 'etta' is unknown. Did you mean 'eta'?"),
+        (["--reward-option", "quality"], "--reward-option must be KEY=VALUE; got 'quality'."),
+        (["--reward-option", "quality=best"], "jpeg_smaller option 'quality' does not fit"),
+        (["--strategy-option", "sigmo=1"], "auto option 'sigmo' is unknown."),
+        (["--reward", "my_rewards:cold"], "reward 'my_rewards:cold' could not be imported"),
+        (["--held-out", "nothing"], "reward 'nothing' is unknown."),
+        (["--init", "nowhere.safetensors"], "init must be a best.safetensors that a run wrote"),
+        (["--min-log-prob", "7"], "min_log_prob must be"),
+        (["--min-log-prob", "7%"], "7%"),
+        (["--search", "some"], "search must be 'initial' or 'all'; got 'some'."),
+        (["--baseline", "some"], "baseline must be"),
+        (["--dtype", "float12"], "dtype must be the name of a torch type"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(zo, tiny, arguments, message):
+    Path("full").mkdir()
+    Path("full", "notes.txt").touch()
+    out = [] if "--out" in arguments else ["--out", "here"]
+    code, _, errors = zo("run", *tiny, *arguments, *out)
+    assert code == 2, errors
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1, errors
+    assert not Path("here").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"promt": "a cat"}, "config key 'promt' is unknown. Did you mean 'prompt'?"),
+        ({"queries": 8}, "prompt is missing"),
+        ({"prompt": "a cat", "queries": "many"}, "queries must be"),
+        ("just words", "must hold lines of `key: value`; got str."),
+    ],
+)
+def test_a_config_file_with_a_mistake(zo, content, message):
+    Path("config.yaml").write_text(yaml.safe_dump(content))
+    code, _, errors = zo("run", "config.yaml", "--out", "here")
+    assert code == 2
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert not Path("here").exists()
+
+
+def test_a_config_file_that_is_not_there_or_not_yaml(zo):
+    assert "could not be read" in zo("run", "nowhere.yaml")[2]
+    Path("broken.yaml").write_text("a: [1")
+    code, _, errors = zo("run", "broken.yaml")
+    assert code == 2
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_a_run_in_which_nothing_was_scored_fails_and_keeps_its_folder(zo, tiny):
+    code, _, errors = zo(
+        "run", *tiny, "--reward", "my_rewards:broken", "--attempts", 1, "--breaker", 0, "--out", "here"
+    )
+    assert code == 1
+    assert "None of 24 queries got a score." in errors
+    assert "no route to the judge" in errors
+    assert Path("here", "ledger.db").exists()
+    assert Path("here", "config.yaml").exists()
+
+
+def test_render_of_what_is_no_run(zo):
+    code, _, errors = zo("render", "nowhere")
+    assert code == 2
+    assert "run must be the folder of a run; nowhere has no config.yaml." in errors

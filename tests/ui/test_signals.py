@@ -1,0 +1,109 @@
+"""Real processes that get a signal or are killed."""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+SLEEPER = "import sys, time; time.sleep(float(sys.argv[1])); print(len(sys.argv[2]))"
+
+
+def begun(words, enough):
+    """Start a command in a process of its own, with a temporary folder as long as a scheduler's, and wait."""
+    Path("temporary").mkdir()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(Path("temporary").resolve())}
+    command = [sys.executable, "-m", "zo_dno", "run", *map(str, words), "--out", "here"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not enough() and process.poll() is None:
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("more", [(), pytest.param(("--workers", 1), marks=pytest.mark.ray)], ids=["here", "workers"])
+def test_a_signal_to_a_real_process_keeps_everything(zo, tiny, number, more):
+    words = (*tiny, "--reward", "my_rewards:slow", "--queries", 10_000, *more)
+    process = begun(words, lambda: rows(Path("here", "ledger.db")) >= 16)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    result = json.loads(Path("here", "result.json").read_text())
+    assert result["status"] == "interrupted"
+    assert result["queries"] == rows(Path("here", "ledger.db")) >= 16
+    assert Path("here", "best.png").exists()
+    assert "Traceback" not in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "signals"), [(1, 1), (600, 2)], ids=["short calls", "twice"])
+def test_sigterm_leaves_no_program_and_no_temporary_file(zo, tiny, seconds, signals):
+    """Calls in flight are waited for, paid as they are; a second signal kills their programs."""
+    Path("sleeper.py").write_text(SLEEPER)
+    command = f"{sys.executable} {Path('sleeper.py').resolve()} {seconds} {{image}}"
+    words = (*tiny, "--reward", "command", "--reward-option", f"command={command}", "--timeout", 1000)
+    process = begun(words, lambda: len(programs("sleeper.py")) > 0)
+    for _ in range(signals):
+        process.terminate()
+        time.sleep(0.5)  # signals of one kind that come together count as one
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode not in (0, -signal.SIGTERM), output
+    assert "Traceback" not in output
+    assert not programs("sleeper.py")
+    assert not list(Path("temporary").glob("zo-dno-*"))
+
+
+def programs(word):
+    """Return the command lines of processes that hold a file of this folder."""
+    path, found = str(Path(word).resolve()).encode(), []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # the process has ended
+            found.append(line.read_bytes().split(b"\0"))
+    return [words for words in found if path in words]
+
+
+def rows(ledger):
+    if not ledger.exists():
+        return 0
+    with sqlite3.connect(ledger, timeout=10) as connection:
+        try:
+            return connection.execute("SELECT count(*) FROM query").fetchone()[0]
+        except sqlite3.OperationalError:  # the table is not there yet
+            return 0
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_shown_and_gone_on_with(zo, tiny):
+    """A real process, killed hard, of a free reward: at most the population under way is lost."""
+    options = ("--reward", "my_rewards:slow", "--queries", 48, "--seed", 5)
+    assert zo("run", *tiny, *options, "--out", "whole")[0] == 0
+    command = [sys.executable, "-m", "zo_dno.ui.cli.main", "run", *map(str, (*tiny, *options)), "--out", "here"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while rows(Path("here", "ledger.db")) < 16 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    code, output, _ = zo("show", "here")
+    assert code == 0
+    assert "in progress" in output
+    process.kill()
+    process.wait()
+    code, output, _ = zo("show", "here")
+    assert "a cat: stopped" in output
+    assert "resume with: zo-dno resume here" in output
+    assert zo("resume", "here")[0] == 0
+    one, two = (json.loads(Path(name, "result.json").read_text()) for name in ("whole", "here"))
+    del one["seconds"], two["seconds"]
+    assert one == two
+    for name in ("first.png", "best.png", "strip.png", "progress.png"):
+        assert Path("whole", name).read_bytes() == Path("here", name).read_bytes()
+    assert "a cat: finished" in zo("show", "here")[1]
