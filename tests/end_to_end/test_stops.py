@@ -42,6 +42,16 @@ def test_ctrl_c_in_the_baseline(tmp_path, at, policy):
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("at", [24, 32, 33, 34, 36])
+def test_ctrl_c_with_preselection(tmp_path, at):
+    """Also at the last answer among the chosen of a population: all of it is recorded then, but no prediction."""
+    options = {"policy": {**PAID, "in_flight": 3}, "screen": 4, "queries": 40}
+    run(tmp_path / "whole", settled, **options)
+    assert run(tmp_path / "parts", pressed_at(at), **options).status == "interrupted"
+    resume(tmp_path / "parts", settled)
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+
 def test_ctrl_c_in_a_held_out_reward(tmp_path):
     run(tmp_path / "whole", settled, held_out=[pressed_at(0, "shy")])
     result = run(tmp_path / "parts", settled, held_out=[pressed_at(1, "shy")])

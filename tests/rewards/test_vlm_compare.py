@@ -23,12 +23,6 @@ SHADES = [0.5, 0.2, 0.8, 0.35, 0.65]
 PICTURES = [grey(shade, i, side=8) for i, shade in enumerate(SHADES)]
 
 
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def pair_of(asked):
     """Brightness of the two images of a request, in its order."""
     content = json.loads(asked.body)["messages"][0]["content"]

@@ -1,5 +1,6 @@
 """Connections to Ray: one of the run's own on this machine, or a running cluster."""
 
+import atexit
 import logging
 import os
 import secrets
@@ -7,8 +8,11 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from zo_dno.distributed.ray_private import listen_on_loopback, without_sigterm_handler
 from zo_dno.errors import InputError
@@ -22,6 +26,7 @@ _SETTINGS = 4  # type of HTTP/2's settings frame
 _LONGEST_FOLDER = 40  # bytes of a temporary folder, below which Ray puts paths of 65 more
 _CPUS = 10_000  # for a Ray of the run's own: the caller decides how many actors share the machine
 _CLUSTER_FLAG = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0" lets everything listen on 127.0.0.1
+_SERVERS = ("raylet", "gcs_server")
 _TOKEN_FILE = Path(".ray") / "auth_token"  # where Ray looks for one, in the home folder
 
 
@@ -67,14 +72,15 @@ def _connected(address: str, runtime_env: Mapping[str, Any] | None) -> Any:
                 **quiet,
             )
         except KeyboardInterrupt:
-            ray.shutdown()
+            _end(ray)
             raise
         except Exception as error:  # of Ray's own processes, of which there are several
-            ray.shutdown()
+            _end(ray)
             raise InputError(
                 f"Ray could not be started on this machine: {one_line(str(error))}. Wait until the machine is less "
                 "busy, or join a cluster that runs: --ray."
             ) from error
+        atexit.register(_end, ray)
         return ray
     brought = {"py_modules": [str(PACKAGE)], **(runtime_env or {})}
     try:
@@ -82,6 +88,19 @@ def _connected(address: str, runtime_env: Mapping[str, Any] | None) -> Any:
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise InputError(_reason(address, error)) from error
     return ray
+
+
+def _end(ray: Any) -> None:
+    """Stop a Ray of this process's own, with those of its processes that would notice only minutes later."""
+    theirs: list[psutil.Process] = []
+    for process in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if process.name() in _SERVERS:
+                theirs += [*process.children(recursive=True), process]
+    ray.shutdown()
+    for process in theirs:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _short_folder() -> str | None:

@@ -128,6 +128,13 @@ class Search:
         return self.strategy.lag if isinstance(self.strategy, Asynchronous) else 0
 
     @property
+    def _progress(self) -> tuple[int, ...]:
+        """Numbers of which one changes in every round of a search that comes to an end."""
+        complete = sum(population.complete for population in self.pending)
+        rows = sum(len(population.rows) for population in self.pending)
+        return self._populations, len(self.pending), complete, rows, self.counts.queries
+
+    @property
     def _nfe_per_query(self) -> int:
         return self.generator.nfe * (self.preselection.factor if self.preselection else 1)
 
@@ -158,8 +165,11 @@ class Search:
                 if self._interrupted:
                     raise KeyboardInterrupt
                 if self._left:
+                    before = self._progress
                     self._score_pending()
                     self._advance()
+                    if self._progress == before and self.stopped_by is None:
+                        raise AssertionError("the search makes no progress; please report this")
                 else:
                     self.stopped_by = self.limits.limit(self.counts.queries, self._nfe_per_query)
         except KeyboardInterrupt:

@@ -58,8 +58,8 @@ class QueryMaker:
         waiting = [id_ for id_ in candidates.ids if not population.is_settled(id_)]
         if self.preselection is None:
             waiting = waiting[:most]
-        if not waiting:
-            return
+        if not waiting and (self.preselection is None or population.complete):
+            return  # else all was recorded but the predictions of those without a query, which are made again
         population.image_noise, population.queried = image_noise_of(self.strategy), tuple(waiting)
         population.plausibility = self.plausibility(population)
         if self.preselection is not None:
