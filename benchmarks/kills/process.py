@@ -6,12 +6,13 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from zo_dno.__main__ import main
@@ -80,14 +81,12 @@ def _context() -> Any:
 
 
 def left_behind(folder: Path) -> list[str]:
-    """Return the command lines of a trial's processes that are there still."""
-    mark, found = f"{_MARK}={folder}".encode(), []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (process / "environ").read_bytes().split(b"\0"):
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:  # it has ended, or is another user's
-            continue
+    """Return the names of a trial's processes that are there still."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # it has ended, or is another user's
+            if process.environ().get(_MARK) == str(folder):
+                found.append(process.name())
     return found
 
 
