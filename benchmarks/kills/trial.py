@@ -103,7 +103,6 @@ class Trial:
         self._log = logs / folder.name
         self._robot: SimulatedRater | None = None
         self._words = words_of(case, strategy, folder, f"{url}/{folder.name}", port)
-        self._link = ""
 
     def whole(self) -> Whole:
         """Run to the end without a disturbance."""

@@ -121,7 +121,7 @@ def files():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
-@sizes(40, 4000)
+@sizes(40, 2000)
 def test_images(examples):
     """Upright RGB of a bounded size, or a reason."""
 
@@ -137,7 +137,7 @@ def test_the_files_are_images_before_they_are_damaged():
     assert all(decoded(content).size in ((9, 12), (12, 9)) for content in files())
 
 
-@sizes(40, 2000)
+@sizes(40, 1000)
 def test_json(examples):
     """What JSON can hold, or ValueError."""
     valid = json.dumps({"a": [1, 2.5, None, "x"]}).encode()
@@ -148,7 +148,7 @@ def test_json(examples):
     throw(examples, damaged([valid, b"[" * 5000, b"1" * 5000]) | st.binary(), check)
 
 
-@sizes(40, 1000)
+@sizes(40, 500)
 def test_yaml(examples, tmp_path):
     """A config, or one line."""
     path = tmp_path / "config.yaml"
@@ -160,7 +160,7 @@ def test_yaml(examples, tmp_path):
     throw(examples, damaged(YAML) | TEXTS.map(str.encode), check)
 
 
-@sizes(40, 1500)
+@sizes(40, 600)
 def test_options(examples):
     """A checked config, or one line."""
     options = st.dictionaries(st.sampled_from([*RunConfig.model_fields, "nonsense"]), VALUES, max_size=6)
@@ -234,7 +234,7 @@ def test_ledgers(examples, finished, tmp_path):
     throw(examples, damaged([(finished / "ledger.db").read_bytes()]), check)
 
 
-@sizes(40, 1000)
+@sizes(40, 500)
 def test_terminal(examples):
     """Text as it is, without anything that a terminal would carry out."""
 
@@ -291,7 +291,7 @@ class Page(HTMLParser):
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
-@sizes(3, 20)
+@sizes(3, 12)
 def test_report(examples, tmp_path):
     """A prompt adds no tag and no handler to a report."""
     counts, numbers = set(), itertools.count()
@@ -308,7 +308,7 @@ def test_report(examples, tmp_path):
     throw(examples, TEXTS.filter(str.strip), check)
 
 
-@sizes(10, 100)
+@sizes(10, 60)
 def test_rating_page(examples, tmp_path):
     """Whatever a browser posts, and whatever the prompt is: a page or a refusal, and no rating without a proof."""
     grey, numbers = np.full((8, 8, 3), 40, dtype=np.uint8), itertools.count()

@@ -47,13 +47,13 @@ class Dear(zo_dno.Reward):
         return settled(images, prompts)
 
 
-def number_of_writes(tmp_path, monkeypatch, options, *, files=False):
+def number_of_writes(tmp_path, options, *, files=False):
     with going_wrong(0, "never", files=files) as writes:
         run(tmp_path / "whole", settled, **{**SHORT, **options})
     return len(writes)
 
 
-def check(tmp_path, monkeypatch, at, when, options, *, files=False):
+def check(tmp_path, at, when, options, *, files=False):
     folder = tmp_path / f"{when}-{at}"
     calls = []
     Dear.calls.clear()
@@ -84,29 +84,29 @@ WAYS = pytest.mark.parametrize("when", ["before", "after", "fails"])
 
 @WAYS
 @pytest.mark.parametrize("kind", ["free", "priced"])
-def test_a_few_writes(tmp_path, monkeypatch, kind, when):
-    writes = number_of_writes(tmp_path, monkeypatch, KINDS[kind], files=True)
+def test_a_few_writes(tmp_path, kind, when):
+    writes = number_of_writes(tmp_path, KINDS[kind], files=True)
     for at in (1, 2, writes // 2, writes):
-        check(tmp_path, monkeypatch, at, when, KINDS[kind], files=True)
+        check(tmp_path, at, when, KINDS[kind], files=True)
 
 
 @pytest.mark.slow
 @WAYS
-def test_every_write_of_a_short_paid_run(tmp_path, monkeypatch, when):
+def test_every_write_of_a_short_paid_run(tmp_path, when):
     """Of its ledger and of its files."""
-    writes = number_of_writes(tmp_path, monkeypatch, KINDS["priced"], files=True)
+    writes = number_of_writes(tmp_path, KINDS["priced"], files=True)
     assert writes >= 40
     print(f"\n{when}: {writes} writes")
     for at in range(1, writes + 1):
-        check(tmp_path, monkeypatch, at, when, KINDS["priced"], files=True)
+        check(tmp_path, at, when, KINDS["priced"], files=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "priced"])
-def test_every_write_of_a_ledger(tmp_path, monkeypatch, kind, when):
-    writes = number_of_writes(tmp_path, monkeypatch, KINDS[kind])
+def test_every_write_of_a_ledger(tmp_path, kind):
+    """By turns before and after it: what is after one write is before the next, but for files between them."""
+    writes = number_of_writes(tmp_path, KINDS[kind])
     assert writes >= 5
-    print(f"\n{kind}, {when}: {writes} writes")
+    print(f"\n{kind}: {writes} writes")
     for at in range(1, writes + 1):
-        check(tmp_path, monkeypatch, at, when, KINDS[kind])
+        check(tmp_path, at, ("before", "after")[at % 2], KINDS[kind])
