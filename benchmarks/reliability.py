@@ -114,7 +114,8 @@ def carried_out(
     outcomes: dict[int, Outcome] = {}
     if out is not None and out.exists():
         for line in map(json.loads, out.read_text(encoding="utf-8").splitlines()):
-            outcomes[line.pop("number")] = Outcome(**line)
+            number = line.pop("number")
+            outcomes[number] = Outcome(**line)
     harness = Harness(folder, seed)
     with harness.running(), ThreadPoolExecutor(at_once) as small, ThreadPoolExecutor(1) as large:
         left = [number for number in range(len(trials)) if number not in outcomes]

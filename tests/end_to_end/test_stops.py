@@ -103,7 +103,11 @@ def test_trials_are_drawn_as_the_shares_say():
 @pytest.mark.slow
 def test_real_processes_that_are_stopped_at_random(tmp_path):
     """Each kind of run that needs no Ray, in one of the nine ways each; a server in another process counts calls."""
-    trials = planned(24, HERE, STRATEGIES, seed=3)
-    outcomes = carried_out(trials, tmp_path, seed=3)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    trials, kept = planned(24, HERE, STRATEGIES, seed=3), tmp_path / "outcomes.jsonl"
+    outcomes = carried_out(trials, tmp_path / "first", seed=3, out=kept)
     assert len(outcomes) >= len(HERE)
     assert not [outcome for outcome in outcomes if outcome.wrong]
+    assert carried_out(trials, tmp_path / "second", seed=3, out=kept) == outcomes  # none is made again
+    assert not list((tmp_path / "second" / "logs").iterdir())
