@@ -92,6 +92,8 @@ def left_behind(folder: Path) -> list[str]:
 
 def _work(words: list[str], folder: Path, death: Death) -> None:
     os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # which a shell's background or nohup ignore
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     with (folder / "output.txt").open("ab") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
