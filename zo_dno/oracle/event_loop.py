@@ -29,12 +29,15 @@ class EventLoopThread(Generic[T]):
     """
 
     def __init__(self, on_silence: Callable[[float], None] = lambda seconds: None) -> None:
-        self._loop, self._on_silence = asyncio.new_event_loop(), on_silence
+        self._on_silence = on_silence
         self._done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._thread = threading.Thread(target=self._serve, name="zo-dno event loop", daemon=True)
+        made: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
+        # The loop is made in its thread, where no Ctrl-C can cut that off and leave half of one behind.
+        self._thread = threading.Thread(target=self._serve, args=(made,), name="zo-dno event loop", daemon=True)
         self._thread.start()
+        self._loop = made.result()
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> None:
         """Start a coroutine."""
@@ -83,11 +86,13 @@ class EventLoopThread(Generic[T]):
         if not self._thread.is_alive():
             self._loop.close()
 
-    def _serve(self) -> None:
+    def _serve(self, made: "concurrent.futures.Future[asyncio.AbstractEventLoop]") -> None:
         """Run the loop until it is closed, whatever the code of others that runs on it does to it."""
+        loop = asyncio.new_event_loop()
+        made.set_result(loop)
         while not self._closing:
             try:
-                self._loop.run_forever()
+                loop.run_forever()
             except BaseException as error:  # of a task that a reward began on its own
                 log.warning("a task of the reward's own ended with %s", text_of(error))
 
