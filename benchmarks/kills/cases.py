@@ -131,7 +131,7 @@ def _compare(config: dict[str, Any], folder: Path) -> list[str]:
 
 def has_begun(out: Path) -> bool:
     """Return whether there is something in a run's folder to resume."""
-    return any((out / name).exists() for name in ("config.yaml", "prompts.json", "draft.yaml"))
+    return any((out / name).exists() for name in ("config.yaml", "draft.yaml"))
 
 
 def runs_in(out: Path) -> list[Path]:

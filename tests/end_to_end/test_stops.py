@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from benchmarks.kills.cases import CASES, STRATEGIES
 from benchmarks.kills.trial import ATTACKS
 from benchmarks.reliability import carried_out, planned
+from tests.support.command_line import exit_code
+from tests.support.dying import KilledError, going_wrong
 from tests.support.resuming import PAID, content, resume, run, settled
 from zo_dno.run import session
 
@@ -88,6 +91,30 @@ def test_a_paused_baseline_is_no_finished_run(tmp_path):
     result = run(tmp_path / "parts", dies, baseline=12, policy={"breaker": 3, **PAID})
     assert result.status == "paused"
     assert "no route to the judge" in result.pause
+
+
+KINDS = {
+    "run": ["--prompt", "a", "--model", "tests.support.toys:prompted"],
+    "many prompts": ["--prompts", "prompts.txt", "--model", "tests.support.toys:prompted"],
+    "draft": ["--prompt", "sea at dusk", "--model", "scenes", "--steps", "2", "--draft", "1"],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_command_that_died_at_its_first_writes_can_be_given_again(tmp_path, monkeypatch, kind):
+    """What it had not finished is removed, and does not count as another run's folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.txt").write_text("a\nb\n")
+    options = ["--queries", 4, "--threads", 1, "--out", "out"]
+    words = ["run", *options, *KINDS[kind]]
+    for at in (1, 2):
+        with going_wrong(at, "before", files=True), pytest.raises(KilledError):
+            exit_code(words)
+        Path("out").mkdir(exist_ok=True)
+        Path("out", f".config.{at}.yaml").touch()  # as a real kill leaves it
+    begun = any(Path("out", name).exists() for name in ("config.yaml", "draft.yaml"))
+    assert exit_code(["resume", "out"] if begun else words) == 0
+    assert not list(Path("out").glob(".*.yaml"))
 
 
 def test_trials_are_drawn_as_the_shares_say():

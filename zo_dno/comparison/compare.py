@@ -16,11 +16,11 @@ from zo_dno.errors import InputError, RunError
 from zo_dno.ipython import in_notebook
 from zo_dno.results.progress_cell import ProgressCell
 from zo_dno.spaces import DEFAULT_SPACE
-from zo_dno.storage.atomic import read_yaml, write_text, write_whole
+from zo_dno.storage.atomic import read_yaml, remove_unfinished, write_text, write_whole
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.plain_json import parse_json
-from zo_dno.storage.run_folder import CONFIG, check_is_run, damage_named
+from zo_dno.storage.run_folder import CONFIG, check_is_run, damage_named, is_used
 
 RUNS, TABLE = "runs.json", "comparison.parquet"
 
@@ -170,12 +170,13 @@ def _keep(plan: Plan, out: Path, early_stopping: bool) -> None:
     values = plan.to_dict() | ({"early_stopping": True} if early_stopping else {})
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     path = out / PLAN
+    remove_unfinished(out, inside=False)  # its runs may be at work for another process
     if path.exists():
         if read_yaml(path) != yaml.safe_load(text):
             changed = [name for name, value in values.items() if read_yaml(path).get(name) != value]
             raise InputError(f"out must be a new folder, or hold the same comparison; {out} differs in {changed[0]}.")
         return
-    if out.exists() and any(out.iterdir()):
+    if is_used(out):
         raise InputError(f"out must be a new folder; {out} holds something else. Name another.")
     out.mkdir(parents=True, exist_ok=True)
     runs = [

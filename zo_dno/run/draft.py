@@ -27,7 +27,7 @@ from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.options import RunOptions
 from zo_dno.search.archive import Found
 from zo_dno.search.progress import Step
-from zo_dno.storage.atomic import read_yaml, write_text, write_whole
+from zo_dno.storage.atomic import read_yaml, remove_unfinished, write_text, write_whole
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.run_folder import CONFIG, RunFolder
 from zo_dno.storage.signature import check_trusted, sign
@@ -125,6 +125,7 @@ def run_draft(config: RunConfig, steps: int, out: Path, on_step: Callable[[Step]
         InputError: The config does not fit.
     """
     _check(config, steps)
+    remove_unfinished(out, inside=False)
     RunFolder.check(out)
     out.mkdir(parents=True, exist_ok=True)
     _keep_settings(out, config, steps)
@@ -183,6 +184,7 @@ def resume_draft(
 def _keep_settings(out: Path, config: RunConfig, steps: int) -> None:
     import yaml
 
+    remove_unfinished(out, inside=False)
     values = config.model_dump(exclude_defaults=True) | {"draft": steps}
     sign(out, values)
     write_text(out / SETTINGS, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))

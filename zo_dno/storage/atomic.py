@@ -45,9 +45,14 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
         ) from error
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove the files that `write_whole` had not finished in a folder, or one in it, when its process was killed."""
-    for path in (*folder.glob(".*.*"), *folder.glob("*/.*.*")):
+def remove_unfinished(folder: Path, *, inside: bool = True) -> None:
+    """Remove the files that `write_whole` had not finished when its process was killed.
+
+    Args:
+        folder: Folder of the files.
+        inside: Whether those in its folders are removed, too.
+    """
+    for path in (*folder.glob(".*.*"), *(folder.glob("*/.*.*") if inside else ())):
         if _UNFINISHED.fullmatch(path.name) and path.is_file() and not path.is_symlink():
             path.unlink(missing_ok=True)
 

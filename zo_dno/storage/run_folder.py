@@ -37,7 +37,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, *, new: bool = True) -> None:
-        if new and _is_used(path):
+        if new and is_used(path):
             unfinished = f", or resume it: zo-dno resume {path}" if (path / CONFIG).exists() else ""
             raise InputError(f"out must be a new folder; {path} exists. Name another, or remove it{unfinished}.")
         if not new:
@@ -111,7 +111,12 @@ class RunFolder:
         return "out" if new else "run"
 
 
-def _is_used(path: Path) -> bool:
+def is_used(path: Path) -> bool:
+    """Return whether a folder holds something, but for what was left by a run that was killed before its config.
+
+    Raises:
+        InputError: It is no path, or cannot be read.
+    """
     try:
         return path.exists() and (not path.is_dir() or any(_counts(one) for one in path.iterdir()))
     except OSError as error:  # such as a name that is too long, or a folder that cannot be read
