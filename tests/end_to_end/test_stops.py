@@ -77,6 +77,18 @@ def test_ctrl_c_while_the_result_is_written(tmp_path, monkeypatch):
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 
+def test_what_a_kill_may_have_cost_is_no_higher_price(tmp_path):
+    """Calls in flight count with all their attempts, and those that follow cost what they did."""
+    options = {"policy": {"price": 0.01, "attempts": 5, "in_flight": 3, "first_wait": 0.001}, "max_cost": 0.3}
+    for at in range(4, 9):  # one of these writes comes when three calls are in flight and none is answered
+        with going_wrong(at, "after"), pytest.raises(KilledError):
+            run(tmp_path / str(at), settled, **options)
+        result = resume(tmp_path / str(at), settled)
+        assert result.stopped_by == "cost"
+        assert 0.3 - 0.05 < result.cost <= 0.3
+        assert result.queries >= 10
+
+
 def test_a_paused_baseline_is_no_finished_run(tmp_path):
     calls = []
 

@@ -92,12 +92,13 @@ def _connected(address: str, runtime_env: Mapping[str, Any] | None) -> Any:
 
 def _end(ray: Any) -> None:
     """Stop a Ray of this process's own, with those of its processes that would notice only minutes later."""
-    theirs: list[psutil.Process] = []
-    for process in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):
-            if process.name() in _SERVERS:
-                theirs += [*process.children(recursive=True), process]
+    servers = [process for process in psutil.Process().children() if process.name() in _SERVERS]
+    theirs = [child for server in servers for child in server.children(recursive=True)]
     ray.shutdown()
+    for server in servers:
+        with suppress(psutil.NoSuchProcess):  # one that was still starting is not shut down, and goes on to start more
+            server.suspend()
+            theirs += [*server.children(recursive=True), server]
     for process in theirs:
         with suppress(psutil.NoSuchProcess):
             process.kill()

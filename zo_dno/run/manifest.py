@@ -123,7 +123,8 @@ class Manifest:
             policies = spec.policy_of(row)
             if row.status == "asked" and row.error is None and policies is not None:
                 worst = policies.worst_case(1)
-                row = replace(row, cost=row.cost + worst, attempts=row.attempts + 1, error="the run was stopped")
+                attempts = row.attempts + policies.attempts
+                row = replace(row, cost=row.cost + worst, attempts=attempts, error="the run was stopped")
                 settled.append(row)
                 cost += worst
             spec.purse.settle(0.0, row.cost)
