@@ -3,7 +3,10 @@
 import pytest
 
 from tests.comparison.plans import PLAN, TOY
+from tests.support.dying import KilledError, going_wrong
 from zo_dno import InputError
+from zo_dno.comparison.compare import PLAN as PLAN_FILE
+from zo_dno.comparison.compare import RUNS, _keep
 from zo_dno.comparison.plan import Plan, read_plan
 
 
@@ -31,3 +34,12 @@ def test_spaces_cross_with_strategies_that_name_none():
 def test_mistakes_are_named(changes, message):
     with pytest.raises(InputError, match=message.replace("[]", r"\[\]")):
         read_plan({**PLAN, **changes})
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_folder_whose_writing_was_cut_off_takes_the_same_comparison(tmp_path, at):
+    plan, out = Plan(["snes"], ["one"], seeds=1, queries=16, settings=TOY), tmp_path / "out"
+    with going_wrong(at, "before", files=True), pytest.raises(KilledError):
+        _keep(plan, out, early_stopping=False)
+    _keep(plan, out, early_stopping=False)
+    assert {path.name for path in out.iterdir()} == {RUNS, PLAN_FILE}

@@ -176,7 +176,8 @@ def _keep(plan: Plan, out: Path, early_stopping: bool) -> None:
             changed = [name for name, value in values.items() if read_yaml(path).get(name) != value]
             raise InputError(f"out must be a new folder, or hold the same comparison; {out} differs in {changed[0]}.")
         return
-    if is_used(out):
+    begun = out.is_dir() and [one.name for one in out.iterdir()] == [RUNS]  # by a process that died at its second write
+    if is_used(out) and not begun:
         raise InputError(f"out must be a new folder; {out} holds something else. Name another.")
     out.mkdir(parents=True, exist_ok=True)
     runs = [
