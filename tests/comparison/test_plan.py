@@ -5,8 +5,8 @@ import pytest
 from tests.comparison.plans import PLAN, TOY
 from tests.support.dying import KilledError, going_wrong
 from zo_dno import InputError
-from zo_dno.comparison.compare import PLAN as PLAN_FILE
 from zo_dno.comparison.compare import RUNS, _keep
+from zo_dno.comparison.plan import PLAN as PLAN_FILE
 from zo_dno.comparison.plan import Plan, read_plan
 
 
