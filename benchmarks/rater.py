@@ -26,7 +26,7 @@ class SimulatedRater(threading.Thread):
         utility: of images, higher is better.
         flipped: share of the answers that are another image instead.
         seed: of which answers are flipped.
-        patient: whether it waits for a page that is gone to come back, until it is stopped.
+        patient: Whether the rater waits for a page that is gone to come back, until it is stopped.
     Attributes:
         clicks: answers given.
     """

@@ -23,16 +23,16 @@ class Case:
     """A kind of run.
 
     Attributes:
-        options: changes to the config of a plain priced run.
-        words: further words of its command line, given its folder.
-        share: of the kills, beside 1 of a case that takes no time.
-        exact: whether a resumed run ends as one that was not stopped; a cap on money cuts it by what may be lost.
-        priced: whether answers are paid for, so that none that was recorded is asked for again.
-        in_flight: calls that one kill may lose.
-        distributed: whether other processes work for it.
-        rated: whether a robot on its page rates.
-        strategies: names of those that can do it.
-        command: `run`, or `compare`, which also resumes.
+        options: Changes to the config of a plain priced run.
+        words: Function that returns further words of its command line, given its folder.
+        share: Weight of this case among all when trials are drawn; quick cases have 1.
+        exact: Whether a resumed run ends as one that was not stopped; a cap on money cuts it by what may be lost.
+        priced: Whether answers are paid for, so that none that was recorded is asked for again.
+        in_flight: Number of calls that one kill may lose.
+        distributed: Whether other processes work for it.
+        rated: Whether a robot on its page rates.
+        strategies: Names of the strategies that can do it.
+        command: Command that starts it: `run`, or `compare`, which also resumes.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -49,8 +49,8 @@ class Death:
     """The write at which a process dies: a transaction of a ledger, or a file that takes its name.
 
     Attributes:
-        at: number of the write, from 1; 0 for never.
-        after: whether it dies after the write, not before it.
+        at: Number of the write, from 1; 0 for never.
+        after: Whether the process dies after the write, not before it.
     """
 
     at: int = 0

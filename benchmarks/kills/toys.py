@@ -37,7 +37,7 @@ class Free(zo_dno.Reward):
     """Asks a server for the score of an image.
 
     Args:
-        url: of the server.
+        url: Address of the server.
     """
 
     name, unit = "free", "points"

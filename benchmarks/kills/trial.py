@@ -68,8 +68,8 @@ class Outcome:
         attack: name of what happened to it.
         kills: signals and deaths that struck.
         recorded: answers in the ledgers when the last of them struck.
-        repeated: paid calls beyond those of an undisturbed run.
-        asked_again: of them, calls that no call can account for that was in flight at a blow.
+        repeated: Number of paid calls beyond those of an undisturbed run.
+        asked_again: Number of those calls that none in flight at a blow accounts for.
         seconds_to_exit: longest time from a signal that can be answered to the end of the process.
         wrong: what does not hold, in words; empty where all does.
     """

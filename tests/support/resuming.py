@@ -1,4 +1,4 @@
-"""Runs that are stopped and gone on with, and what must not depend on when they were."""
+"""Runs that are stopped and resumed, and what must not depend on when they were stopped."""
 
 import json
 from contextlib import contextmanager

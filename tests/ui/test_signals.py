@@ -83,7 +83,7 @@ def rows(ledger):
 
 @pytest.mark.slow
 def test_a_killed_run_is_shown_and_gone_on_with(zo, tiny):
-    """A real process, killed hard, of a free reward: at most the population under way is lost."""
+    """A real process of a free reward is killed: at most the population in flight is lost."""
     options = ("--reward", "my_rewards:slow", "--queries", 48, "--seed", 5)
     assert zo("run", *tiny, *options, "--out", "whole")[0] == 0
     command = [sys.executable, "-m", "zo_dno.ui.cli.main", "run", *map(str, (*tiny, *options)), "--out", "here"]
