@@ -41,6 +41,7 @@ def going_wrong(at, when, *, files=False):
             super().__exit__(*failure)
             if dies:
                 raise KilledError
+            return False
 
     def replacing(path, target):
         dies = goes_on(OSError(errno.ENOSPC, "No space left on device"))
