@@ -52,17 +52,19 @@ def test_the_reward_is_the_tutorials():
 
 @pytest.mark.slow
 def test_the_true_gradient_gets_as_far_as_the_tutorials(model):
-    """1.55 after 100 iterations; 200 points' mean has a standard error of about 0.03."""
-    assert float(ring.climb(model, "gradient", 100, particles=200)[100]) > 1.55 - TOLERANCE
+    """1.55 after 100 iterations; 100 points' mean has a standard error of about 0.04."""
+    assert float(ring.climb(model, "gradient", 100, particles=100)[100]) > 1.55 - TOLERANCE
 
 
 @pytest.mark.slow
 def test_hybrid_2_with_two_probes_gets_as_far_as_the_tutorials(model):
-    """0.83, 0.90 and 1.08 after 50, 100 and 250 iterations; every point is a run with a seed of its own."""
-    means = ring.climb(model, "hybrid2", 250, particles=60)
+    """0.83 and 0.90 after 50 and 100 iterations; `python -m benchmarks.ring` goes on to 250.
+
+    Every point is a run with a seed of its own.
+    """
+    means = ring.climb(model, "hybrid2", 100, particles=60)
     assert float(means[50]) > 0.83 - TOLERANCE
     assert float(means[100]) > 0.90 - TOLERANCE
-    assert float(means[250]) > 1.08 - TOLERANCE
 
 
 def test_the_same_seed_is_the_same_climb(brief):

@@ -289,10 +289,10 @@ def test_a_run_whose_driver_is_killed_resumes(cluster, tmp_path):
     """The search's process dies in the middle and its actors with it; another process resumes the run."""
     options = ["--steps", "1", "--threads", "1", "--strategy-option", "population=16"]
     actors = ["--ray", cluster.address, "--workers", "2", "--worker-cpus", "0", "--generators", "1"]
-    run = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "160", *options, *actors, "--generator-cpus", "0"]
+    run = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "96", *options, *actors, "--generator-cpus", "0"]
     with subprocess.Popen([*run, "--out", str(tmp_path / "run")], stdout=subprocess.DEVNULL) as process:
         ledger = tmp_path / "run" / "ledger.db"
-        while process.poll() is None and _answered(ledger) < 32:
+        while process.poll() is None and _answered(ledger) < 16:
             time.sleep(0.1)
         assert process.poll() is None
         process.kill()
@@ -300,7 +300,7 @@ def test_a_run_whose_driver_is_killed_resumes(cluster, tmp_path):
     done = subprocess.run([*_ZO_DNO, "resume", str(tmp_path / "run")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     print(f"\nthe driver killed: over {time.monotonic() - killed_at:.1f} s after it, its start included")
-    again = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "160", *options, "--out", str(tmp_path / "here")]
+    again = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "96", *options, "--out", str(tmp_path / "here")]
     subprocess.run(again, check=True, stdout=subprocess.DEVNULL)
     there, here = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("run", "here"))
     assert {**there, "seconds": None} == {**here, "seconds": None}

@@ -15,7 +15,7 @@ def test_beats_best_of_n_in_a_small_space() -> None:
     """In all of 8 seeds; a strategy that is only as good would do that in 0.4 % of all cases."""
     for seed in range(8):
         found, drawn = (
-            best(make(name, d=16, seed=seed, horizon=96, population=8), shifted_sphere, 96)
+            best(make(name, d=16, seed=seed, horizon=56, population=8), shifted_sphere, 56)
             for name in ("turbo", "random_search")
         )
         assert found > drawn

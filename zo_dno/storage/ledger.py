@@ -3,16 +3,15 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
-from urllib.parse import quote
 
 from zo_dno.errors import InputError, StorageError
 from zo_dno.failures import one_line
-from zo_dno.storage.journal import write_ahead
+from zo_dno.storage.ledger_file import copied, identity, opened
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.schema import migrate
 
@@ -28,8 +27,6 @@ COLUMNS = {
     "components": "parts",
 }
 """Fields of a `QueryRow` -> the earlier names that their columns keep, in the file and in exports."""
-_NO_SHARED_MEMORY = ("SQLITE_PROTOCOL", "SQLITE_IOERR", "SQLITE_CANTOPEN")  # of network file systems, for a log
-_WAIT = 30.0  # seconds for a reader to release the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +166,15 @@ class Ledger:
         self._path = path
         try:
             if read_only and path is not None:
-                self._connection = _copied(path)
+                self._connection = copied(path)
             else:
-                self._connection = _opened(path)
+                self._connection = opened(path)
                 self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._connection.execute("PRAGMA trusted_schema = OFF")  # a stranger's file may bring functions of its own
             migrate(self._connection)
         except sqlite3.DatabaseError as error:
             raise self._named(error) from error
-        self._file = None if read_only else _identity(path)
+        self._file = None if read_only else identity(path)
 
     def put(
         self,
@@ -248,7 +245,7 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        if self._file is not None and _identity(self._path) != self._file:
+        if self._file is not None and identity(self._path) != self._file:
             raise StorageError(
                 f"ledger {self._path} was removed or replaced while the run wrote to it. Put the folder back, or start "
                 "a new run."
@@ -305,57 +302,6 @@ class Ledger:
             f"ledger {self._path} is damaged or no ledger ({one_line(why, 200)}). `sqlite3 {self._path} .recover` may "
             "save its rows."
         )
-
-
-def _opened(path: Path | None) -> sqlite3.Connection:
-    """Open a ledger with a write-ahead log, or with a rollback journal where the file system cannot share memory."""
-    for journal in ("WAL", "DELETE"):
-        connection = sqlite3.connect(path or ":memory:", timeout=_WAIT)
-        try:
-            _check(connection)
-            if journal == "WAL":
-                write_ahead(connection, _WAIT)
-            else:
-                connection.execute("PRAGMA journal_mode = DELETE")
-            connection.execute("SELECT COUNT(*) FROM sqlite_master")
-        except sqlite3.OperationalError as error:
-            connection.close()
-            if journal == "DELETE" or not str(error.sqlite_errorname).startswith(_NO_SHARED_MEMORY):
-                raise
-        else:
-            break
-    return connection
-
-
-def _identity(path: Path | None) -> tuple[int, int] | None:
-    """Return what tells a file from another of the same name; None where there is none."""
-    try:
-        found = None if path is None else path.stat()
-    except OSError:
-        return None
-    return None if found is None else (found.st_dev, found.st_ino)
-
-
-def _copied(path: Path) -> sqlite3.Connection:
-    """Copy a ledger into memory, even while a run writes to it; no byte of its folder changes."""
-    memory = sqlite3.connect(":memory:")
-    written_to = path.with_name(f"{path.name}-wal").exists()  # else SQLite needs to make no files beside it
-    for how in ("mode=ro", "immutable=1") if written_to else ("immutable=1",):
-        try:
-            with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=_WAIT)) as file:
-                _check(file)
-                file.backup(memory)
-            return memory
-        except sqlite3.OperationalError:
-            if how == "immutable=1":
-                raise
-    return memory
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise sqlite3.DatabaseError(verdict)
 
 
 def _is_whole(type_: Any) -> bool:
