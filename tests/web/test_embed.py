@@ -32,14 +32,6 @@ def store():
     return RatingStore(None)
 
 
-@pytest.fixture
-def page(store):
-    found = Page(store)
-    found.start()
-    yield found
-    found.stop()
-
-
 @contextmanager
 def notebook(html):
     """Serve what a cell shows from another port of this machine, as a notebook does; yields the address."""

@@ -1,5 +1,7 @@
 """One session of a run: its stages in order, from the warm-up to the result."""
 
+from dataclasses import dataclass
+
 from zo_dno.errors import RunError
 from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.ctrl_c import deferred
@@ -43,36 +45,40 @@ def carry_out(spec: RunSpec, folder: RunFolder | None = None, *, accept_drift: b
             raise run.manifest.refusal([str(drift)]) from drift
 
 
+@dataclass
+class _Found:
+    """What the stages of a run have found so far."""
+
+    search: Search
+    held_out: dict[str, tuple[float | None, float | None]]
+    baseline: best_of_n.Baseline | None = None
+    reevaluation: Reevaluation | None = None
+
+
 def _stages(run: OpenRun) -> Result:
     warm_up(run)
     search, rest = main_search(run)
-    reevaluation = baseline = None
-    held_out: dict[str, tuple[float | None, float | None]] = {reward.name: (None, None) for reward in run.spec.held_out}
+    found = _Found(search, {reward.name: (None, None) for reward in run.spec.held_out})
     try:
         search.run()
-        reevaluation = reevaluate(run, search, rest)
+        found.reevaluation = reevaluate(run, search, rest)
         if search.archive.best is not None:
-            baseline = _baseline(run, search)
+            found.baseline = _baseline(run, search)
             for reward in run.spec.held_out:
-                held_out[reward.name] = held_out_scores(run, reward, search.archive)
+                found.held_out[reward.name] = held_out_scores(run, reward, search.archive)
     except KeyboardInterrupt:
         search.status = "interrupted"
     with deferred(lambda: None):  # what was found so far is written, whenever the signal came
-        return _finished(run, search, held_out, baseline, reevaluation)
+        return _finished(run, found)
 
 
-def _finished(
-    run: OpenRun,
-    search: Search,
-    held_out: dict[str, tuple[float | None, float | None]],
-    baseline: best_of_n.Baseline | None,
-    reevaluation: Reevaluation | None,
-) -> Result:
+def _finished(run: OpenRun, found: _Found) -> Result:
+    search = found.search
     if search.drift.found:
         run.manifest.note_drift(search.drift.found)
     if search.archive.best is None:
         raise RunError(why_nothing_scored(search, run.path, _spent(run)))
-    result = _result(run, search, held_out, baseline, reevaluation)
+    result = _result(run, found)
     if run.path is not None:
         write_outputs(run.path, result, search.objective.threshold if search.objective.constrained else None)
     return result
@@ -91,13 +97,8 @@ def _baseline(run: OpenRun, search: Search) -> best_of_n.Baseline | None:
     return best_of_n.measured(run.ledger.queries(BASELINE), constrained=search.objective.constrained)
 
 
-def _result(
-    run: OpenRun,
-    search: Search,
-    held_out: dict[str, tuple[float | None, float | None]],
-    baseline: best_of_n.Baseline | None,
-    reevaluation: Reevaluation | None,
-) -> Result:
+def _result(run: OpenRun, found: _Found) -> Result:
+    search, reevaluation = found.search, found.reevaluation
     spec, options = run.spec, run.spec.options
     first, best = search.archive.first, search.archive.best
     assert first is not None
@@ -131,9 +132,9 @@ def _result(
         top=tuple(search.archive.top),
         improvements=tuple(search.archive.improvements),
         history=history,
-        held_out=held_out,
+        held_out=found.held_out,
         seconds={name: seconds[name] for name in ("total", "generate", "score", "strategy", "other")},
-        baseline=baseline,
+        baseline=found.baseline,
         folder=run.path,
         infeasible=None if best.feasible else why_infeasible(history, missed, constrained=constrained),
         unmet=missed,
