@@ -92,6 +92,15 @@ def test_a_reward_needs_no_torch(tmp_path):
     assert python(code, ROOT, cwd=tmp_path).stdout.strip() == "False"
 
 
+def test_a_run_of_a_function_loads_no_pipelines_library(tmp_path):
+    """Which takes seconds; the command says what libraries may print before any of them is there."""
+    command = ["run", "--model", "tests.support.toys:ToyGenerator", "--prompt", "x", "--reward", "jpeg_smaller"]
+    command += ["--queries", "8", "--out", "out"]
+    code = f"import sys; from zo_dno.ui.cli.main import app; app({command}, standalone_mode=False); "
+    run = python(f"{code}assert not {{'diffusers', 'transformers'}} & set(sys.modules)", ROOT, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr[-1000:]
+
+
 @pytest.mark.parametrize("kind", ["rewards", "strategies"])
 def test_every_file_is_in_the_table_and_every_entry_loads(kind):
     module = __import__(f"zo_dno.{kind}", fromlist=["x"])

@@ -11,6 +11,7 @@ import torch
 
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.generators.diffusers_private import has_attention_backend
+from zo_dno.generators.quiet import without_bars
 from zo_dno.generators.tape import denoisers_of
 
 BUILTIN = "scenes"
@@ -111,6 +112,7 @@ def load_pipeline(name: str | Path, dtype: str | torch.dtype | None) -> Any:
     """
     from diffusers import DiffusionPipeline
 
+    without_bars()
     if "/" not in str(name) and not Path(name).exists():
         raise unknown_name("model", str(name), [BUILTIN, "FOLDER", "OWNER/NAME on the hub", "MODULE:FUNCTION"])
     kind = torch_dtype(dtype) or torch.float32
