@@ -24,8 +24,8 @@ class Aesthetic(LearnedReward):
     arXiv:2210.08402, and its repository improved-aesthetic-predictor). The prompt is ignored.
 
     Args:
-        model: folder or hub name of the CLIP model that the head was trained on.
-        head: file with the linear layers layers.<number>.weight and .bias, safetensors or .pth; or a folder with one
+        model: Folder or hub name of the CLIP model that the head was trained on.
+        head: File with the linear layers layers.<number>.weight and .bias, safetensors or .pth; or a folder with one
             such file; or OWNER/NAME/FILE on the hub.
     """
 
@@ -56,7 +56,7 @@ def load_head(file: Path, device: str) -> LinearHead:
     """Read the linear layers of an aesthetic predictor.
 
     Raises:
-        InputError: they cannot be read.
+        InputError: They cannot be read.
     """
     tensors = read_tensors("head", file)
     with reading("head", file):

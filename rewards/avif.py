@@ -12,9 +12,9 @@ class AVIFLarger(FileSize):
     """Size of the AVIF file in kB (1,000 bytes): images full of detail score high.
 
     Args:
-        quality: quality of the AVIF encoder (libaom), 0 to 100.
-        chroma: subsampling of the colours.
-        speed: speed of the encoder, 0 (smallest file) to 10 (fastest).
+        quality: Quality of the AVIF encoder (libaom), 0 to 100.
+        chroma: Subsampling of the colours.
+        speed: Speed of the encoder, 0 (smallest file) to 10 (fastest).
     Raises:
         InputError: `quality` or `speed` is out of range.
     """

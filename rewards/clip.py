@@ -21,8 +21,8 @@ class CLIP:
 
     Attributes:
         network: transformers' CLIPModel, which computes features.
-        tokenizer: tokenizer of the checkpoint.
-        processor: image processor of the checkpoint, which scales, crops and normalises by PIL.
+        tokenizer: Tokenizer of the checkpoint.
+        processor: Image processor of the checkpoint, which scales, crops and normalises by PIL.
         scale: exp(logit_scale) in float32; bfloat16 would change it by a percent.
     """
 
@@ -67,7 +67,7 @@ class ClipScore(LearnedReward):
     before a caption, which this reward does not.
 
     Args:
-        model: folder or hub name of any CLIP that transformers loads as CLIPModel.
+        model: Folder or hub name of any CLIP that transformers loads as CLIPModel.
     """
 
     name = "clip_score"
@@ -91,7 +91,7 @@ class PickScore(LearnedReward):
     two images' scores for one prompt is the probability that people pick one over the other.
 
     Args:
-        model: folder or hub name.
+        model: Folder or hub name.
     """
 
     name = "pick_score"
@@ -112,7 +112,7 @@ def load_clip(folder: Path, dtype: str, device: str) -> CLIP:
     """Read a CLIP model as transformers saves it.
 
     Raises:
-        InputError: it cannot be read, is another kind of model, or is not whole.
+        InputError: It cannot be read, is another kind of model, or is not whole.
     """
     from transformers import CLIPModel
 
@@ -126,7 +126,7 @@ def ready_clip(network: Any, folder: Path, dtype: str, device: str) -> CLIP:
     """Put a CLIPModel in float32 together with the tokenizer and the image processor of a folder.
 
     Raises:
-        InputError: the folder cannot be read.
+        InputError: The folder cannot be read.
     """
     import torch
     from transformers import CLIPImageProcessorPil, CLIPTokenizer

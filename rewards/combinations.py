@@ -14,7 +14,7 @@ class WeightedSum(Combination):
     """Sum of the terms' values, each times its weight and in standard deviations above its mean over prior draws.
 
     Args:
-        standardise: whether values are standardised; False sums them in their own units.
+        standardise: Whether values are standardised; False sums them in their own units.
     """
 
     name = "weighted_sum"
@@ -43,7 +43,7 @@ class Min(Combination):
     """The lowest of the terms' values, in standard deviations above their means over prior draws.
 
     Args:
-        standardise: whether values are standardised; False is for terms of one unit.
+        standardise: Whether values are standardised; False is for terms of one unit.
     """
 
     name = "min"
@@ -58,8 +58,8 @@ class Constrained(Combination):
     """The value of one reward as it is; only images that meet all thresholds of `require` may win.
 
     Args:
-        reward: reward that counts: a name, a Reward, a function, or details as for a term; it gives name and unit.
-        parts: further rewards that thresholds may name, where their own name is ambiguous.
+        reward: Reward that counts: a name, a Reward, a function, or details as for a term; it gives name and unit.
+        parts: Further rewards that thresholds may name, where their own name is ambiguous.
     """
 
     name = "constrained"

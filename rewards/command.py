@@ -35,13 +35,13 @@ class Command(Reward):
     retry; any other code but 0 is a permanent failure.
 
     Args:
-        command: program and arguments, with quotes as in a shell. {image} stands for the path of a PNG file and
+        command: Program and arguments, with quotes as in a shell. {image} stands for the path of a PNG file and
             {prompt} for its prompt, as an argument or within one. The program and arguments that are files are
             identified by their content.
-        unit: unit of the number.
-        version: version of the numbers, to be raised when they change for a reason outside those files.
+        unit: Unit of the number.
+        version: Version of the numbers, to be raised when they change for a reason outside those files.
     Raises:
-        InputError: there is no such program, a file cannot be read, {image} is missing, or {prompt} is within the
+        InputError: There is no such program, a file cannot be read, {image} is missing, or {prompt} is within the
             script of a shell.
     """
 

@@ -16,7 +16,7 @@ class FileSize(Reward):
 
     Attributes:
         format: Pillow's name of the file format.
-        limits: smallest and largest value of each option.
+        limits: Smallest and largest value of each option.
         sign: 1 where large files score high, -1 where small ones do.
     """
 

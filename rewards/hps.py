@@ -47,9 +47,9 @@ class HPS(LearnedReward):
     padded with black, as in that package, and not cropped.
 
     Args:
-        model: file in open_clip's format, such as the authors' HPS_v2.1_compressed.pt or HPS_v2_compressed.pt, locally
+        model: File in open_clip's format, such as the authors' HPS_v2.1_compressed.pt or HPS_v2_compressed.pt, locally
             or as OWNER/NAME/FILE on the hub; or folder or hub name of a model in transformers' format.
-        base: folder or hub name with the configuration, tokenizer and image processor for such a file, without weights.
+        base: Folder or hub name with the configuration, tokenizer and image processor for such a file, without weights.
     """
 
     name = "hps"
@@ -85,7 +85,7 @@ def load_open_clip(file: Path, base: Path, dtype: str, device: str) -> CLIP:
     """Read a CLIP model that open_clip saved.
 
     Raises:
-        InputError: the file or the base cannot be read, or they do not fit each other.
+        InputError: The file or the base cannot be read, or they do not fit each other.
     """
     from transformers import CLIPConfig, CLIPModel
 

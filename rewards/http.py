@@ -38,25 +38,25 @@ class HTTP(Reward):
 
     Args:
         url: URL of the server. {prompt} and {image} in it stand for the prompt and the PNG in base64, percent-encoded.
-        request: body of the request, as an object or its JSON. In its strings {image} stands for a PNG in base64 and
+        request: Body of the request, as an object or its JSON. In its strings {image} stands for a PNG in base64 and
             {prompt} for its prompt; {images} and {prompts} alone in a string stand for the lists of a call.
         pointer: JSON pointer (RFC 6901) to the number, or to the list of a call's numbers. null is a missing score;
             an object may bring `value`, `error`, `cost`, `tokens` and `raw`.
-        body: encoding of the body: "json"; "multipart", where the PNGs are files called `image` and the strings of
+        body: Encoding of the body: "json"; "multipart", where the PNGs are files called `image` and the strings of
             `request` form fields; or "none", where the URL holds everything.
         method: HTTP method.
-        batch: number of images in one request.
-        unit: unit of the numbers.
-        version: version of the server's numbers, to be raised when they change.
-        lowest: smallest plausible number.
-        highest: largest plausible number.
-        key_env: environment variable that holds the API key.
-        key_header: header that carries the key.
-        key_prefix: text before the key in the header.
-        ca: file of the authorities to trust; by default the system's. Proxies are the environment's.
-        compress: whether to compress requests with gzip, which the server must support.
+        batch: Number of images in one request.
+        unit: Unit of the numbers.
+        version: Version of the server's numbers, to be raised when they change.
+        lowest: Smallest plausible number.
+        highest: Largest plausible number.
+        key_env: Environment variable that holds the API key.
+        key_header: Header that carries the key.
+        key_prefix: Text before the key in the header.
+        ca: File of the authorities to trust; by default the system's. Proxies are the environment's.
+        compress: Whether to compress requests with gzip, which the server must support.
     Raises:
-        InputError: an option does not fit, or the key is missing.
+        InputError: An option does not fit, or the key is missing.
     """
 
     name = "http"

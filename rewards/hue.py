@@ -20,7 +20,7 @@ class Hue(Reward):
     are away from that axis. An image without any colour scores 0.
 
     Args:
-        hue: hue in degrees, 0 to 360: red 0, yellow 60, green 120, cyan 180, blue 240, magenta 300.
+        hue: Hue in degrees, 0 to 360: red 0, yellow 60, green 120, cyan 180, blue 240, magenta 300.
     Raises:
         InputError: `hue` is out of range.
     """

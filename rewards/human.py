@@ -44,22 +44,22 @@ class Human(Reward):
     first image has strength 0. Images of earlier populations are added as anchors, whose strengths stay fixed.
 
     Args:
-        mode: kind of rating: "rate" every image from 0 to 10, "compare" two, pick the "best" of several, or "rank"
+        mode: Kind of rating: "rate" every image from 0 to 10, "compare" two, pick the "best" of several, or "rank"
             several.
-        together: number of images in one task; by default 2 to compare and 4 to pick from or rank.
-        rounds: number of tasks that show an image; by default 2 to compare, else 1.
-        votes: number of ratings of each task, each by another rater.
-        anchors: number of images of earlier populations that are compared with the new ones.
-        patience: seconds after the last rating of a population in which it can still be undone.
-        serve: whether the search's own process serves the page; in a notebook it opens in the cell.
-        port: port of the page; 0 takes any free one.
-        public_url: address by which browsers reach the page through a proxy, such as https://example.org/rate/.
-        host: address that the page is served on; any but loopback admits other machines that have the link's token.
+        together: Number of images in one task; by default 2 to compare and 4 to pick from or rank.
+        rounds: Number of tasks that show an image; by default 2 to compare, else 1.
+        votes: Number of ratings of each task, each by another rater.
+        anchors: Number of images of earlier populations that are compared with the new ones.
+        patience: Seconds after the last rating of a population in which it can still be undone.
+        serve: Whether the search's own process serves the page; in a notebook it opens in the cell.
+        port: Port of the page; 0 takes any free one.
+        public_url: Address by which browsers reach the page through a proxy, such as https://example.org/rate/.
+        host: Address that the page is served on; any but loopback admits other machines that have the link's token.
     Attributes:
-        link: address of the page with its token, while it is served.
-        show: function that shows the tasks in place of a page, and returns a function that ends that.
+        link: Address of the page with its token, while it is served.
+        show: Function that shows the tasks in place of a page, and returns a function that ends that.
     Raises:
-        InputError: an option does not fit.
+        InputError: An option does not fit.
     """
 
     name = "human"

@@ -62,9 +62,9 @@ class ImageReward(LearnedReward):
     The network reads the first 35 tokens of a prompt.
 
     Args:
-        model: file of the authors' weights, ImageReward.pt or the same as safetensors, locally or as OWNER/NAME/FILE on
+        model: File of the authors' weights, ImageReward.pt or the same as safetensors, locally or as OWNER/NAME/FILE on
             the hub.
-        tokenizer: folder or hub name of BERT's uncased tokenizer.
+        tokenizer: Folder or hub name of BERT's uncased tokenizer.
     """
 
     name = "image_reward"
@@ -88,7 +88,7 @@ def load_blip(file: Path, tokenizer: Path, dtype: str, device: str) -> BLIP:
     """Read the weights that ImageReward's authors published, and shape BLIP by them.
 
     Raises:
-        InputError: the file or the tokenizer cannot be read, or weights are missing.
+        InputError: The file or the tokenizer cannot be read, or weights are missing.
     """
     from transformers import BertTokenizer, BlipTextModel, BlipVisionModel, CLIPImageProcessorPil
 

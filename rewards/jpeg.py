@@ -12,8 +12,8 @@ class JPEGLarger(FileSize):
     """Size of the JPEG file in kB (1,000 bytes): images full of detail score high.
 
     Args:
-        quality: quality of the JPEG encoder, 1 to 100.
-        chroma: subsampling of the colours.
+        quality: Quality of the JPEG encoder, 1 to 100.
+        chroma: Subsampling of the colours.
     Raises:
         InputError: `quality` is out of range.
     """

@@ -24,12 +24,12 @@ class LearnedReward(Reward):
     """A score by a trained network, whose weights are read once a process and known by their content.
 
     Args:
-        model: local path of the weights, or name on the Hugging Face hub that was downloaded before.
-        batch: number of images in one forward pass.
-        dtype: precision of the network; less than float32 changes scores slightly, and saves time and memory on a GPU.
-        device: device to compute on; by default "cuda" where there is a GPU, else "cpu".
+        model: Local path of the weights, or name on the Hugging Face hub that was downloaded before.
+        batch: Number of images in one forward pass.
+        dtype: Precision of the network; less than float32 changes scores slightly, and saves time and memory on a GPU.
+        device: Device to compute on; by default "cuda" where there is a GPU, else "cpu".
     Raises:
-        InputError: an option does not fit. Missing weights are an error when they are first needed.
+        InputError: An option does not fit. Missing weights are an error when they are first needed.
     """
 
     model: str
@@ -49,7 +49,7 @@ class LearnedReward(Reward):
         """Local path of the weights of each option that names some.
 
         Raises:
-            InputError: weights are not on this machine; the message names the command that downloads them.
+            InputError: Weights are not on this machine; the message names the command that downloads them.
         """
         ...
 

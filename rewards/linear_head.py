@@ -12,7 +12,7 @@ class LinearHead:
     """Linear layers one after the other, without activations; dropout between them matters in training alone.
 
     Attributes:
-        layers: weight (outputs, inputs) and bias (outputs,) of each layer, float32.
+        layers: Weight (outputs, inputs) and bias (outputs,) of each layer, float32.
     """
 
     layers: "tuple[tuple[Tensor, Tensor], ...]"
@@ -22,8 +22,8 @@ class LinearHead:
         """Take the layers <prefix><number>.weight and .bias in the order of their numbers.
 
         Raises:
-            ValueError: there are none, or they do not follow each other down to one number.
-            KeyError: a bias is missing.
+            ValueError: There are none, or they do not follow each other down to one number.
+            KeyError: A bias is missing.
         """
         names = (name.removeprefix(prefix) for name in tensors if name.startswith(prefix) and name.endswith(".weight"))
         keys = [

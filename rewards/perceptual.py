@@ -27,7 +27,7 @@ def lpips_network() -> Any:
     """Load the network, once a process.
 
     Raises:
-        InputError: the package is not installed, or its weights could not be downloaded.
+        InputError: The package is not installed, or its weights could not be downloaded.
     """
     import torch
 

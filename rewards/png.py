@@ -12,7 +12,7 @@ class PNGLarger(FileSize):
     """Size of the PNG file in kB (1,000 bytes): images full of detail and noise score high.
 
     Args:
-        level: compression level, 0 (none) to 9 (slowest).
+        level: Compression level, 0 (none) to 9 (slowest).
     Raises:
         InputError: `level` is out of range.
     """

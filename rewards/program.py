@@ -21,13 +21,13 @@ async def last_line_of(words: Sequence[str]) -> str:
     """Run a program without a shell and without input; cancellation kills its whole process group.
 
     Args:
-        words: program and arguments.
+        words: Program and arguments.
     Returns:
-        the last line that is not blank, or "".
+        The last line that is not blank, or "".
 
     Raises:
-        CallError: the exit code is not 0; 75 (EX_TEMPFAIL of sysexits.h) says that a retry may help.
-        OSError: the program could not be started.
+        CallError: The exit code is not 0; 75 (EX_TEMPFAIL of sysexits.h) says that a retry may help.
+        OSError: The program could not be started.
     """
     loop, nothing = asyncio.get_running_loop(), asyncio.subprocess.DEVNULL
     transport, output = await loop.subprocess_exec(_Output, *words, stdin=nothing, start_new_session=True)
@@ -56,7 +56,7 @@ def fingerprints(words: Sequence[str]) -> dict[str, str]:
         word -> sha256 of the file, in hexadecimal.
 
     Raises:
-        InputError: there is no such program, or a file cannot be read.
+        InputError: There is no such program, or a file cannot be read.
     """
     program = shutil.which(words[0])
     if program is None:
@@ -72,8 +72,8 @@ class _Output(asyncio.SubprocessProtocol):
     """The last bytes of a program's output, and its end.
 
     Attributes:
-        ended: future that is done once the program has ended.
-        closed: future that is done once no process holds the output open.
+        ended: Future that is done once the program has ended.
+        closed: Future that is done once no process holds the output open.
     """
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ def read_tensors(option: str, file: Path) -> "dict[str, Tensor]":
     """Read a file's tensors by name, from safetensors or from a pickle that is restricted to tensors.
 
     Raises:
-        InputError: the file cannot be read, or holds no tensors.
+        InputError: The file cannot be read, or holds no tensors.
     """
     import torch
     from safetensors.torch import load_file
@@ -51,7 +51,7 @@ def load_whole(kind: Any, folder: Path | None, **options: Any) -> Any:
     """Load a transformers model, and refuse one with missing weights.
 
     Raises:
-        ValueError: weights are missing.
+        ValueError: Weights are missing.
     """
     model, report = kind.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **options

@@ -26,12 +26,12 @@ class Similarity(Reward):
     identified by its content, not its path, and read once.
 
     Args:
-        reference: file of the reference image.
-        metric: measure of similarity: "ssim" compares structure in place, in images of at least 11x11 pixels (Wang et
+        reference: File of the reference image.
+        metric: Measure of similarity: "ssim" compares structure in place, in images of at least 11x11 pixels (Wang et
             al. 2004); "lpips" compares features of a network, and needs the package `lpips` (Zhang et al. 2018,
             arXiv:1801.03924).
     Raises:
-        InputError: the reference cannot be read, or LPIPS is not installed.
+        InputError: The reference cannot be read, or LPIPS is not installed.
     """
 
     name = "similarity"

@@ -18,7 +18,7 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
     Returns:
         in [-1, 1]; 1 where they are equal.
     Raises:
-        InputError: the images are smaller than the window.
+        InputError: The images are smaller than the window.
     """
     side = 2 * _RADIUS + 1
     if min(x.shape) < side:

@@ -17,7 +17,7 @@ class Symmetry(Reward):
     """One minus the mean difference between an image and its mirror image, in [0, 1]: 1 is symmetric.
 
     Args:
-        axis: sides that the mirror swaps.
+        axis: Sides that the mirror swaps.
     """
 
     name = "symmetry"

@@ -30,31 +30,31 @@ class VLM(JudgeReward):
     Several judges and samples are averaged, and their spread is kept. An unreadable response leaves the score missing.
 
     Args:
-        url: base URL of the API, such as http://127.0.0.1:8000/v1; the reward appends /chat/completions to it.
-        model: judge model, or several in a list or separated by commas; each judges, and the scores are averaged.
+        url: Base URL of the API, such as http://127.0.0.1:8000/v1; the reward appends /chat/completions to it.
+        model: Judge model, or several in a list or separated by commas; each judges, and the scores are averaged.
         mode: "rubric", an explanation and then a score; "expected", the mean of the digits that the model may respond
             with, weighted by their probabilities; "yes", the probability of Yes; "decision", the same, or with `levels`
             the expected level, by the typed questions (/v1/systemone) of `transformers serve`.
-        question: question for the judge; {prompt} in it is replaced by the image's prompt, in quotation marks.
-        lowest: lowest score, by default 0.
-        highest: highest score, by default 10, or 9 with mode expected, which takes digits only.
-        levels: names of levels for mode decision, the worst first.
-        samples: number of requests to each model for one image, in mode rubric.
-        image_size: longest side in pixels; larger images are reduced to it.
-        temperature: sampling temperature; 0 chooses the likeliest token.
-        max_answer: most tokens of one response.
-        seed: sampling seed, for servers that accept one; by default none is sent.
-        structured: whether to ask the server for a response that fits a JSON schema; some servers refuse that.
-        extra: further fields of the request, as an object or its JSON; null removes a field.
-        input_price: money for a million tokens of requests, images included; the highest among several models.
-        output_price: money for a million tokens of responses.
-        max_question: most tokens of one request, for the highest cost that a budget reserves.
-        key_env: environment variable that holds the API key.
-        key_header: header that carries the key.
-        key_prefix: text before the key in the header.
-        ca: file of trusted certificate authorities; by default the system's.
+        question: Question for the judge; {prompt} in it is replaced by the image's prompt, in quotation marks.
+        lowest: Lowest score, by default 0.
+        highest: Highest score, by default 10, or 9 with mode expected, which takes digits only.
+        levels: Names of levels for mode decision, the worst first.
+        samples: Number of requests to each model for one image, in mode rubric.
+        image_size: Longest side in pixels; larger images are reduced to it.
+        temperature: Sampling temperature; 0 chooses the likeliest token.
+        max_answer: Most tokens of one response.
+        seed: Sampling seed, for servers that accept one; by default none is sent.
+        structured: Whether to ask the server for a response that fits a JSON schema; some servers refuse that.
+        extra: Further fields of the request, as an object or its JSON; null removes a field.
+        input_price: Money for a million tokens of requests, images included; the highest among several models.
+        output_price: Money for a million tokens of responses.
+        max_question: Most tokens of one request, for the highest cost that a budget reserves.
+        key_env: Environment variable that holds the API key.
+        key_header: Header that carries the key.
+        key_prefix: Text before the key in the header.
+        ca: File of trusted certificate authorities; by default the system's.
     Raises:
-        InputError: an option does not fit, or the key is missing.
+        InputError: An option does not fit, or the key is missing.
     """
 
     name = "vlm"

@@ -43,28 +43,28 @@ class VLMCompare(JudgeReward):
     no pair is compared twice.
 
     Args:
-        url: base URL of the API, such as http://127.0.0.1:8000/v1; the reward appends /chat/completions to it.
-        model: judge model, or several in a list or separated by commas; each compares every pair, and all count.
-        question: question for the judge; {prompt} in it is replaced by the images' prompt, in quotation marks.
-        rounds: number of comparisons of every image, with other images each time as long as there are any.
-        anchors: number of images of earlier populations that are compared with the new ones.
-        at_once: most requests in flight.
-        timeout: time limit of one request, in seconds.
-        image_size: longest side in pixels; larger images are reduced to it.
-        temperature: sampling temperature; 0 chooses the likeliest token.
-        max_answer: most tokens of one response.
-        seed: sampling seed, for servers that accept one; by default none is sent.
-        structured: whether to ask the server for a response that fits a JSON schema; some servers refuse that.
-        extra: further fields of the request, as an object or its JSON; null removes a field.
-        input_price: money for a million tokens of requests, images included; the highest among several models.
-        output_price: money for a million tokens of responses.
-        max_question: most tokens of one request, for the highest cost that a budget reserves.
-        key_env: environment variable that holds the API key.
-        key_header: header that carries the key.
-        key_prefix: text before the key in the header.
-        ca: file of trusted certificate authorities; by default the system's.
+        url: Base URL of the API, such as http://127.0.0.1:8000/v1; the reward appends /chat/completions to it.
+        model: Judge model, or several in a list or separated by commas; each compares every pair, and all count.
+        question: Question for the judge; {prompt} in it is replaced by the images' prompt, in quotation marks.
+        rounds: Number of comparisons of every image, with other images each time as long as there are any.
+        anchors: Number of images of earlier populations that are compared with the new ones.
+        at_once: Most requests in flight.
+        timeout: Time limit of one request, in seconds.
+        image_size: Longest side in pixels; larger images are reduced to it.
+        temperature: Sampling temperature; 0 chooses the likeliest token.
+        max_answer: Most tokens of one response.
+        seed: Sampling seed, for servers that accept one; by default none is sent.
+        structured: Whether to ask the server for a response that fits a JSON schema; some servers refuse that.
+        extra: Further fields of the request, as an object or its JSON; null removes a field.
+        input_price: Money for a million tokens of requests, images included; the highest among several models.
+        output_price: Money for a million tokens of responses.
+        max_question: Most tokens of one request, for the highest cost that a budget reserves.
+        key_env: Environment variable that holds the API key.
+        key_header: Header that carries the key.
+        key_prefix: Text before the key in the header.
+        ca: File of trusted certificate authorities; by default the system's.
     Raises:
-        InputError: an option does not fit, or the key is missing.
+        InputError: An option does not fit, or the key is missing.
     """
 
     name = "vlm_compare"

@@ -12,9 +12,9 @@ class WebPLarger(FileSize):
     """Size of the WebP file in kB (1,000 bytes): images full of detail score high.
 
     Args:
-        quality: quality of the WebP encoder, 0 to 100; for a lossless file, effort of the compression.
-        lossless: whether every pixel is kept; otherwise WebP subsamples colours 4:2:0, the only mode that it has.
-        method: method of the encoder, 0 (fastest) to 6 (smallest file).
+        quality: Quality of the WebP encoder, 0 to 100; for a lossless file, effort of the compression.
+        lossless: Whether every pixel is kept; otherwise WebP subsamples colours 4:2:0, the only mode that it has.
+        method: Method of the encoder, 0 (fastest) to 6 (smallest file).
     Raises:
         InputError: `quality` or `method` is out of range.
     """

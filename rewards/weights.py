@@ -20,11 +20,11 @@ def model_folder(option: str, place: str, needs: Sequence[str]) -> Path:
     """Find a model's folder: a local one, or what was last downloaded of a hub name. Nothing is downloaded.
 
     Args:
-        option: name of the option in messages, such as "model of clip_score", since a run has a model as well.
-        place: folder, or OWNER/NAME on the hub.
-        needs: names of required files, with "or" between alternatives.
+        option: Name of the option in messages, such as "model of clip_score", since a run has a model as well.
+        place: Folder, or OWNER/NAME on the hub.
+        needs: Names of required files, with "or" between alternatives.
     Raises:
-        InputError: the model is not on this machine, or lacks a file; the message names the command that downloads it.
+        InputError: The model is not on this machine, or lacks a file; the message names the command that downloads it.
     """
     folder = Path(place).expanduser().absolute()
     if folder.is_dir():
@@ -47,10 +47,10 @@ def weights_file(option: str, place: str) -> Path:
     """Find a file of weights: a local one, the only one of a folder, or one that was downloaded from the hub.
 
     Args:
-        option: name of the option in messages, such as "model of clip_score", since a run has a model as well.
-        place: file, folder, or OWNER/NAME/FILE on the hub.
+        option: Name of the option in messages, such as "model of clip_score", since a run has a model as well.
+        place: File, folder, or OWNER/NAME/FILE on the hub.
     Raises:
-        InputError: the file is not on this machine, or a folder has not exactly one such file.
+        InputError: The file is not on this machine, or a folder has not exactly one such file.
     """
     path = Path(place).expanduser().absolute()
     if path.is_dir():

@@ -24,7 +24,7 @@ class Annealing(PopulationStrategy):
     `temperature` standard deviations of the first population's scores to 0, and the angle of the moves falls with it.
 
     Args:
-        move: kind of proposal; "pcn" is sqrt(1 - b^2) z + b eps, whose norm follows the prior's; "slerp" turns on the
+        move: Kind of proposal; "pcn" is sqrt(1 - b^2) z + b eps, whose norm follows the prior's; "slerp" turns on the
             sphere of z's norm.
         temperature: T at the start; NoiseSearch (Klein 2025) has 0.025 to 1 in the rewards' own units.
         first_step: b at the start; lowered to 0.5 when `init` is given.

@@ -18,10 +18,10 @@ class Auto:
     """Choose a strategy by dimensions, budget and noise; docs/strategies.md has the measurements.
 
     Args:
-        problem: search problem.
-        population: candidates per `ask`; 0 chooses a number.
+        problem: Search problem.
+        population: Candidates per `ask`; 0 chooses a number.
     Attributes:
-        reason: the chosen strategy, and why it was chosen.
+        reason: The chosen strategy, and why it was chosen.
     """
 
     def __init__(self, problem: Problem, *, population: int = 0) -> None:

@@ -22,10 +22,10 @@ class PopulationStrategy(ABC):
     """A strategy that learns from whole populations. Subclasses write `_sample` and `_update`.
 
     Args:
-        problem: search problem.
-        population: number of candidates per `ask`.
+        problem: Search problem.
+        population: Number of candidates per `ask`.
     Raises:
-        InputError: the population is below 1, or the problem has a lag and the strategy accepts none.
+        InputError: The population is below 1, or the problem has a lag and the strategy accepts none.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ()  # names of the attributes that `state_dict` stores

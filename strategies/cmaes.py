@@ -28,13 +28,13 @@ class CMAES(ReplayedStrategy):
     A population of equal scores is not told. pycma's stop criteria are not used.
 
     Args:
-        covariance: model of the covariance; "diagonal" has one variance a coordinate (Ros and Hansen 2008); "vd" one
+        covariance: Model of the covariance; "diagonal" has one variance a coordinate (Ros and Hansen 2008); "vd" one
             direction beside it (Akimoto et al. 2014), "vkd" as many as are useful (Akimoto and Hansen 2016), "full"
             all, for small spaces.
-        mean_rate: learning rate of the mean; 1 is usual, but 2 does better within 512 queries (docs/strategies.md).
-        population: number of candidates per `ask`, at least 4.
+        mean_rate: Learning rate of the mean; 1 is usual, but 2 does better within 512 queries (docs/strategies.md).
+        population: Number of candidates per `ask`, at least 4.
     Raises:
-        InputError: a full covariance of this many coordinates does not fit into memory.
+        InputError: A full covariance of this many coordinates does not fit into memory.
     """
 
     def __init__(

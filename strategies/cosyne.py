@@ -22,8 +22,8 @@ class CoSyNE(PopulationStrategy):
 
     Args:
         step: b of the mutation sqrt(1 - b^2) z + b eps; 0.1 in Jajal et al. (arXiv:2506.00299).
-        permute: probability that a coordinate is permuted.
-        population: number of candidates per `ask`, at least 4.
+        permute: Probability that a coordinate is permuted.
+        population: Number of candidates per `ask`, at least 4.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_elites", "_elite_scores")

@@ -17,7 +17,7 @@ def image_differences(offsets: Tensor, scores: Tensor, base: Tensor, mu: float) 
         offsets: (..., q, p), mu xi_i, the noise added to the image.
         scores: (..., q), rewards of the perturbed images, NaN is missing.
         base: (...), reward of x.
-        mu: standard deviation of the offsets.
+        mu: Standard deviation of the offsets.
     Returns:
         (..., p), in reward units per unit of the image; NaN if every score is missing.
     """

@@ -18,10 +18,10 @@ class CrossEntropy(PopulationStrategy):
     as it grows against the widths, candidates turn by ever smaller angles.
 
     Args:
-        elite: share of the population that the Gaussian is fitted to.
-        mean_rate: step of the mean towards the elites'; above 1 it goes beyond, which helps in high dimensions.
-        sigma_rate: step of the widths towards the elites'; small, since few elites underestimate them.
-        last_sigma: least width.
+        elite: Share of the population that the Gaussian is fitted to.
+        mean_rate: Step of the mean towards the elites'; above 1 it goes beyond, which helps in high dimensions.
+        sigma_rate: Step of the widths towards the elites'; small, since few elites underestimate them.
+        last_sigma: Least width.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_mu", "_sigma", "_noise")

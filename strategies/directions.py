@@ -45,8 +45,8 @@ def towards_past(xi: Tensor, past: Tensor, share: float, rng: torch.Generator) -
     Args:
         xi: (n, d), with second moment I.
         past: (k, d), the gradients; rows of zeros do not count.
-        share: share of a direction's energy that lies in their span.
-        rng: generator of the component in their span.
+        share: Share of a direction's energy that lies in their span.
+        rng: Generator of the component in their span.
     Returns:
         (n, d), with the same mean energy d.
     """

@@ -12,7 +12,7 @@ def keep_best(elites: Tensor, elite_scores: Tensor, z: Tensor, scores: Tensor, s
         elite_scores: (m,), their scores.
         z: (n, d), new candidates.
         scores: (n,), their scores, NaN is missing.
-        size: number to keep at most.
+        size: Number to keep at most.
     Returns:
         (k, d) noise and (k,) scores.
     """

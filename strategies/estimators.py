@@ -13,7 +13,7 @@ def forward_difference(xi: Tensor, scores: Tensor, base: Tensor, mu: float) -> T
         xi: (q, d), directions with second moment I.
         scores: (q,), rewards at z + mu xi, NaN is missing.
         base: (), reward at z.
-        mu: probe radius.
+        mu: Probe radius.
     Returns:
         (d,); NaN if every probe is missing.
     """
@@ -27,7 +27,7 @@ def central_difference(xi: Tensor, plus: Tensor, minus: Tensor, mu: float) -> Te
         xi: (q, d), directions with second moment I.
         plus: (q,), rewards at z + mu xi, NaN is missing.
         minus: (q,), rewards at z - mu xi, NaN is missing.
-        mu: probe radius.
+        mu: Probe radius.
     Returns:
         (d,); NaN if every pair is missing.
     """

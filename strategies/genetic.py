@@ -21,8 +21,8 @@ class Genetic(PopulationStrategy):
     child is put on the shell before it is mutated: sqrt(1 - b^2) child + b eps.
 
     Args:
-        elites: number of best candidates ever seen, among which parents are chosen.
-        crossover: share of the children that have two parents.
+        elites: Number of best candidates ever seen, among which parents are chosen.
+        crossover: Share of the children that have two parents.
         first_step: b of the mutation at the start; lowered to 0.5 when `init` is given.
         last_step: b at the end of the horizon and after it; EvoSearch has 0.2 throughout.
     """

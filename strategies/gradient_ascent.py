@@ -19,11 +19,11 @@ class GradientAscent(PopulationStrategy):
     """Adam on one noise, with gamma times the regulariser's gradient added; there is no weight decay.
 
     Args:
-        lr: learning rate of Adam; one step changes an entry of z by about this much.
+        lr: Learning rate of Adam; one step changes an entry of z by about this much.
         momentum: beta_1 of Adam.
-        retraction: put the noise back on the Gaussian shell after every step, and project it to plausible noise. The
+        retraction: Put the noise back on the Gaussian shell after every step, and project it to plausible noise. The
             paper does neither.
-        scale: scale of the reward's gradient at the image; "reward" leaves it in reward units per unit of the image, so
+        scale: Scale of the reward's gradient at the image; "reward" leaves it in reward units per unit of the image, so
             that gamma means what it means in reward + gamma R; "unit" divides it by its norm, as the paper's code does.
     """
 

@@ -21,7 +21,7 @@ class HillClimb(PopulationStrategy):
     Args:
         first_step: b at the start; 1 forgets the incumbent, and is lowered to 0.5 when `init` is given.
         last_step: b at the end of the horizon and after it.
-        fresh: share of every population that is drawn from the prior.
+        fresh: Share of every population that is drawn from the prior.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_best", "_best_score")

@@ -16,10 +16,10 @@ class Hybrid(GradientAscent):
     """Score the current noise and population - 1 probes near it, and take their estimate through the pipeline.
 
     Args:
-        mu: size of the probes.
-        centred: compare the probes' rewards with their mean, and not with the reward of the current noise as the paper
+        mu: Size of the probes.
+        centred: Compare the probes' rewards with their mean, and not with the reward of the current noise as the paper
             does. A loss that all probes share then does not count.
-        lr, momentum, retraction, scale: see `GradientAscent`.
+        lr, momentum, retraction, scale: See `GradientAscent`.
     """
 
     takes_reward_gradient: ClassVar[bool] = False
@@ -58,8 +58,8 @@ class Hybrid1(Hybrid):
     The scored images are noisy, and only x itself may win.
 
     Args:
-        mu: standard deviation of the noise that is added to the image; 0.05 is 13 of 255 levels.
-        population, lr, momentum, retraction, scale, centred: see `Hybrid`.
+        mu: Standard deviation of the noise that is added to the image; 0.05 is 13 of 255 levels.
+        population, lr, momentum, retraction, scale, centred: See `Hybrid`.
     """
 
     STATE: ClassVar[tuple[str, ...]] = (*Hybrid.STATE, "_image_noise")
@@ -90,8 +90,8 @@ class Hybrid2(Hybrid):
     Probes are sqrt(1 - mu^2) z + mu xi, on the shell, and can win like every candidate.
 
     Args:
-        mu: share of a probe that is new noise.
-        population, lr, momentum, retraction, scale, centred: see `Hybrid`.
+        mu: Share of a probe that is new noise.
+        population, lr, momentum, retraction, scale, centred: See `Hybrid`.
     """
 
     def _sample(self) -> Tensor:

@@ -16,7 +16,7 @@ class Listed(PopulationStrategy):
     Args:
         noise: (n, d), or a safetensors file that holds it as `z`.
     Raises:
-        InputError: the noise does not have d entries a row.
+        InputError: The noise does not have d entries a row.
     """
 
     def __init__(self, problem: Problem, *, noise: Any) -> None:

@@ -23,10 +23,10 @@ class Nevergrad(ReplayedStrategy):
     around a prior draw, with nevergrad's default width of 1, starts 41 % outside the shell.)
 
     Args:
-        optimizer: name in nevergrad's registry. Optimizers that propose one point at a time are refused: most of them
+        optimizer: Name in nevergrad's registry. Optimizers that propose one point at a time are refused: most of them
             run in a thread of their own, which cannot be replayed.
-        sigma: mutation width; 0 is the prior's, 1, or a narrower one around `init`.
-        population: number of candidates per `ask`; raised to the optimizer's own population where that is larger
+        sigma: Mutation width; 0 is the prior's, 1, or a narrower one around `init`.
+        population: Number of candidates per `ask`; raised to the optimizer's own population where that is larger
             (DiagonalCMA).
     """
 

@@ -24,7 +24,7 @@ class NormalES(PopulationStrategy):
     queries.
 
     Args:
-        reach: norm of the mean after all planned queries, in sqrt(d); the last candidates are turned by the angle whose
+        reach: Norm of the mean after all planned queries, in sqrt(d); the last candidates are turned by the angle whose
             cotangent it is, 10 degrees for 5.7. Larger values search close to what was found sooner.
     """
 

@@ -15,9 +15,9 @@ class OwnGlobalNumpy:
     """A state of numpy's global generator that is swapped in around every call of a library, and out again.
 
     Args:
-        seed: seed of the run.
+        seed: Seed of the run.
     Attributes:
-        random_state: a second generator, for libraries that accept one.
+        random_state: A second generator, for libraries that accept one.
     """
 
     def __init__(self, seed: int) -> None:

@@ -20,10 +20,10 @@ class OpenAIES(PopulationStrategy):
     Probes are sqrt(1 - mu^2) z +- mu xi. Scores are replaced by evenly spaced ranks, so that only their order counts.
 
     Args:
-        lr: learning rate of Adam.
+        lr: Learning rate of Adam.
         momentum: beta_1 of Adam.
-        mu: share of a probe that is new noise.
-        population: number of candidates per `ask`, at least 3; the first one holds the start and one probe less.
+        mu: Share of a probe that is new noise.
+        population: Number of candidates per `ask`, at least 3; the first one holds the start and one probe less.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_xi", "_moments", "_count")

@@ -24,11 +24,11 @@ class PathIntegral(PopulationStrategy):
     The average of n draws is short, so it is put on the shell before z turns towards it.
 
     Args:
-        weights: function of the scores, "tanh" or "softmax".
-        temperature: temperature of the weights, in standard deviations of the population's scores.
+        weights: Function of the scores, "tanh" or "softmax".
+        temperature: Temperature of the weights, in standard deviations of the population's scores.
         first_step: b at the start; lowered to 0.5 when `init` is given.
         last_step: b at the end of the horizon and after it.
-        turn: step of z towards the average, as a share of b.
+        turn: Step of z towards the average, as a share of b.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_eps", "_step")

@@ -18,9 +18,9 @@ class PGPE(PopulationStrategy):
     The first candidates are prior draws and their mirror images (or lie around `init`); all are put on the shell.
 
     Args:
-        mean_rate: learning rate of the mean, in widths.
-        sigma_rate: learning rate of the widths.
-        population: number of candidates per `ask`, at least 4.
+        mean_rate: Learning rate of the mean, in widths.
+        sigma_rate: Learning rate of the widths.
+        population: Number of candidates per `ask`, at least 4.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_mu", "_sigma", "_s")

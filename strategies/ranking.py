@@ -11,7 +11,7 @@ def rank_values(scores: Tensor, values: Callable[[int], Tensor]) -> Tensor:
 
     Args:
         scores: (n,), higher is better, NaN is missing.
-        values: function from m, the number of known scores, to (m,) values that sum to 0, the best score's first.
+        values: Function from m, the number of known scores, to (m,) values that sum to 0, the best score's first.
     Returns:
         (n,) values, summing to 0.
     """

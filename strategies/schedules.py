@@ -11,9 +11,9 @@ class AnnealedStep:
     """A step that falls geometrically.
 
     Args:
-        first: step at the start, at most 1.
-        last: step at the end of the horizon and after it.
-        has_init: whether the search starts around given noise; the first step is then at most 0.5.
+        first: Step at the start, at most 1.
+        last: Step at the end of the horizon and after it.
+        has_init: Whether the search starts around given noise; the first step is then at most 0.5.
     Raises:
         InputError: 0 < last <= first <= 1 does not hold.
     """

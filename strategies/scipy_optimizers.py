@@ -35,11 +35,11 @@ class SciPy(ReplayedStrategy):
     each member of the population, from a prior draw of its own (or around `init`), and restarts when it ends.
 
     Args:
-        optimizer: method, "differential_evolution", "nelder_mead", "powell", "cobyqa" or "dual_annealing". COBYQA is
+        optimizer: Method, "differential_evolution", "nelder_mead", "powell", "cobyqa" or "dual_annealing". COBYQA is
             its own package's (Ragonneau and Zhang 2024); SciPy's copy allows only one at a time in a process.
-        population: number of candidates per `ask`, at least 5 for differential evolution.
+        population: Number of candidates per `ask`, at least 5 for differential evolution.
     Raises:
-        InputError: the method has too many dimensions; search a space.
+        InputError: The method has too many dimensions; search a space.
     """
 
     def __init__(self, problem: Problem, *, population: int = 16, optimizer: str = "differential_evolution") -> None:
@@ -91,7 +91,7 @@ class Driven:
     """A thread that calls a function again and again, and waits for the values of each call.
 
     Args:
-        work: function that calls its argument.
+        work: Function that calls its argument.
     """
 
     def __init__(self, work: Callable[[Function], None]) -> None:

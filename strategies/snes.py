@@ -20,9 +20,9 @@ class SNES(PopulationStrategy):
     against the widths, candidates turn by ever smaller angles, so the search anneals by itself.
 
     Args:
-        mean_rate: learning rate of the mean; the papers have 1, but 2 does better within 2,048 queries
+        mean_rate: Learning rate of the mean; the papers have 1, but 2 does better within 2,048 queries
             (docs/strategies.md).
-        sigma_rate: learning rate of the widths; 0 takes the papers' (3 + ln d) / (5 sqrt d).
+        sigma_rate: Learning rate of the widths; 0 takes the papers' (3 + ln d) / (5 sqrt d).
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_mu", "_sigma", "_s")

@@ -23,12 +23,12 @@ class TRS(PopulationStrategy):
     The paper's candidates may leave the shell, which alone raises some rewards. Here they are put on it.
 
     Args:
-        centres: number k of best points.
-        side: side of the boxes at the start, 0.8 in the paper.
-        factor: factor by which the side grows and shrinks, 1.5 in the paper.
-        max_side, min_side: limits of the side.
-        warm_up: share of the horizon that is drawn from the prior.
-        shell: whether candidates are put on the Gaussian shell.
+        centres: Number k of best points.
+        side: Side of the boxes at the start, 0.8 in the paper.
+        factor: Factor by which the side grows and shrinks, 1.5 in the paper.
+        max_side, min_side: Limits of the side.
+        warm_up: Share of the horizon that is drawn from the prior.
+        shell: Whether candidates are put on the Gaussian shell.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_elites", "_elite_scores", "_side", "_streak")

@@ -26,9 +26,9 @@ class TuRBO(PopulationStrategy):
     too small it restarts at its first size. Candidates are put on the shell, and the model is fitted there.
 
     Args:
-        length: first side of the region, as a share of the side of the box from -4 to 4.
-        success: populations in a row that must improve on the best before the region grows.
-        failure: populations in a row that must not before it shrinks.
+        length: First side of the region, as a share of the side of the box from -4 to 4.
+        success: Populations in a row that must improve on the best before the region grows.
+        failure: Populations in a row that must not before it shrinks.
     Raises:
         InputError: BoTorch is not installed, or there are more than 1,000 dimensions.
     """

@@ -24,17 +24,17 @@ class ZOSGD(PopulationStrategy):
     the objective reward + gamma R. There is no weight decay.
 
     Args:
-        estimator: kind of differences; "forward" scores the iterate and population - 1 probes, "central" pairs of
+        estimator: Kind of differences; "forward" scores the iterate and population - 1 probes, "central" pairs of
             probes.
-        directions: distribution of the probes, a name in DIRECTIONS.
-        guided: share of a probe that lies in the span of the last gradients.
-        memory: number of last gradients.
-        optimizer: step rule; "adam" takes steps of about `lr` a coordinate in whatever unit the reward is, "sign" of
+        directions: Distribution of the probes, a name in DIRECTIONS.
+        guided: Share of a probe that lies in the span of the last gradients.
+        memory: Number of last gradients.
+        optimizer: Step rule; "adam" takes steps of about `lr` a coordinate in whatever unit the reward is, "sign" of
             exactly that; "sgd" takes lr * gradient, so `lr` depends on that unit.
-        lr: learning rate.
-        momentum: momentum of "sgd" and "sign", and beta_1 of "adam".
-        mu: probe radius, the share of a probe that is new noise.
-        retraction: whether to put the iterate back on the shell after every step.
+        lr: Learning rate.
+        momentum: Momentum of "sgd" and "sign", and beta_1 of "adam".
+        mu: Probe radius, the share of a probe that is new noise.
+        retraction: Whether to put the iterate back on the shell after every step.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_xi", "_moments", "_count", "_past")

@@ -85,7 +85,7 @@ def serve_reward(app: Any, host: str, port: int) -> str:
         host: Address to listen on.
         port: Port to listen on; 0 for any free one.
     Raises:
-        InputError: other machines can reach the address and there is no token, or the application cannot be served.
+        InputError: Other machines can reach the address and there is no token, or the application cannot be served.
     """
     token_for(host)
     port = free_port(host, port)

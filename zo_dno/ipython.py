@@ -16,7 +16,7 @@ def show_html(markup: str, text: str) -> Callable[[str, str], None]:
     """Show HTML in the cell that is running, or a text where a front end shows no HTML.
 
     Returns:
-        a function that replaces both by others.
+        A function that replaces both by others.
     """
     from IPython.display import display
 

@@ -18,7 +18,7 @@ def load(kind: str, table: Mapping[str, str], name: str) -> Any:
     """Import the class or function of a name: an entry of the table, or any "package.module:name".
 
     Raises:
-        InputError: the name is unknown; the message suggests the nearest one.
+        InputError: The name is unknown; the message suggests the nearest one.
     """
     if name not in table and ":" not in name:
         raise unknown_name(kind, name, table)
@@ -51,7 +51,7 @@ def checked_options(
     """Check options against those of a class, and convert text such as "95" to their types.
 
     Raises:
-        InputError: an option is unknown, missing, or its value does not fit.
+        InputError: An option is unknown, missing, or its value does not fit.
     """
     from pydantic import TypeAdapter, ValidationError  # takes a fifth of a second to import
 

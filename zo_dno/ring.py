@@ -25,8 +25,8 @@ class Ring(nn.Module):
     """The model: z (n, 200) -> points (n, 2), differentiable.
 
     Args:
-        seed: seed of the points, the weights and the training.
-        iterations: number of training steps.
+        seed: Seed of the points, the weights and the training.
+        iterations: Number of training steps.
     """
 
     d = 2 * STEPS
@@ -111,14 +111,14 @@ def climb(
     """Optimise the noise of many points, each by itself, as the paper's tutorial does.
 
     Args:
-        ring: model of the ring.
+        ring: Model of the ring.
         method: "gradient", through model and reward, or "hybrid2".
-        iterations: number of Adam's steps.
-        particles: number of points.
-        probes: number of Hybrid-2's probes an iteration.
-        mu: size of the probes.
-        lr: learning rate of Adam.
-        seed: seed of the noise.
+        iterations: Number of Adam's steps.
+        particles: Number of points.
+        probes: Number of Hybrid-2's probes an iteration.
+        mu: Size of the probes.
+        lr: Learning rate of Adam.
+        seed: Seed of the noise.
     Returns:
         (1 + iterations,), mean reward before every step and after the last one.
     """

@@ -29,7 +29,7 @@ class Problem:
         lag: Number of earlier populations that may be untold when the next one is asked for.
         noisy: Whether the same noise may get another score when it is scored again.
     Raises:
-        InputError: a number is below 1, the lag below 0, the sizes do not sum to d, or init is not (d,) and finite.
+        InputError: A number is below 1, the lag below 0, the sizes do not sum to d, or init is not (d,) and finite.
     """
 
     d: int
@@ -79,7 +79,7 @@ class Strategy(Protocol):
         """Propose the next population.
 
         Raises:
-            AskTellError: more than `lag` populations are not told completely.
+            AskTellError: More than `lag` populations are not told completely.
         """
         ...
 
@@ -90,7 +90,7 @@ class Strategy(Protocol):
             candidates: Rows of one `ask`, all or some of them.
             scores: Scores, (n,); higher is better, NaN is missing.
         Raises:
-            AskTellError: the scores are not (n,), or a candidate was not proposed or was told already.
+            AskTellError: The scores are not (n,), or a candidate was not proposed or was told already.
         """
         ...
 

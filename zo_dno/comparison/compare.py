@@ -33,7 +33,7 @@ class Comparison(Analysis):
         """Read the folder of a comparison, finished or not.
 
         Raises:
-            InputError: the folder is not a comparison's.
+            InputError: The folder is not a comparison's.
         """
         folder = Path(folder)
         if not (folder / PLAN).is_file():
@@ -66,7 +66,7 @@ class Comparison(Analysis):
             folders: Folders of the runs.
             budgets: Queries at which curves are read, by default powers of two and the runs' own.
         Raises:
-            InputError: the runs differ in the model, or in the meaning of a reward's name.
+            InputError: The runs differ in the model, or in the meaning of a reward's name.
         """
         paths = [Path(folder) for folder in folders]
         for path in paths:
@@ -131,8 +131,8 @@ def compare(
         on_trial: Function that is called with the number of runs that are over and the number of all runs.
         settings: Options of every run, by their names in `zo-dno run`, such as model="scenes", steps=4, cache=...
     Raises:
-        InputError: an argument does not fit, or `out` holds another comparison; nothing was run.
-        RunError: no run has an answered query.
+        InputError: An argument does not fit, or `out` holds another comparison; nothing was run.
+        RunError: No run has an answered query.
     """
     plan = Plan(strategies, prompts, rewards, seeds, spaces, queries, budgets, {"threads": 1, **settings})
     return run_plan(plan, Path(out), at_once=at_once, early_stopping=early_stopping, ray=ray, on_trial=on_trial)

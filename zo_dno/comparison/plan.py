@@ -63,7 +63,7 @@ class Plan:
         budgets: Queries at which curves are read, by default powers of two from 16, and `queries`.
         settings: Options of every run, by their names in `zo-dno run`.
     Raises:
-        InputError: an argument does not fit; nothing was run.
+        InputError: An argument does not fit; nothing was run.
     """
 
     strategies: Sequence[Named]
@@ -158,7 +158,7 @@ def read_plan(values: Mapping[str, Any]) -> Plan:
     """Turn the content of a comparison's YAML file into a plan.
 
     Raises:
-        InputError: a key or a value does not fit.
+        InputError: A key or a value does not fit.
     """
     missing = [name for name in ("strategies", "prompts") if name not in values]
     if missing:

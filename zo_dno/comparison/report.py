@@ -22,7 +22,7 @@ def write_comparison_report(found: Analysis, out: Path | None = None) -> Path:
     """Write the report; returns its path.
 
     Raises:
-        InputError: there is nothing to report yet, or no place to write it.
+        InputError: There is nothing to report yet, or no place to write it.
     """
     if out is None and found.folder is None:
         raise InputError("out must be given for runs that were put together from elsewhere.")
@@ -35,7 +35,7 @@ def comparison_report(found: Analysis) -> str:
     """Return the report as HTML.
 
     Raises:
-        InputError: no run has an answered query yet.
+        InputError: No run has an answered query yet.
     """
     if found.table.empty:
         raise InputError("comparison must have at least one answered run; it has none yet.")

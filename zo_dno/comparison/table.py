@@ -50,7 +50,7 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
         entry: Name of the entry, by default the strategy with its space.
         reward: Name of the reward, by default its own.
     Raises:
-        InputError: the folder is not a run's.
+        InputError: The folder is not a run's.
     """
     check_is_run(folder)
     ledger = Ledger(folder / LEDGER, read_only=True)
@@ -132,7 +132,7 @@ def check_alike(folders: Sequence[Path]) -> None:
     """Refuse runs that must not be compared.
 
     Raises:
-        InputError: the runs differ in the model, or in the meaning of a reward's name.
+        InputError: The runs differ in the model, or in the meaning of a reward's name.
     """
     models: dict[str, Path] = {}
     rewards: dict[str, tuple[str, Path]] = {}

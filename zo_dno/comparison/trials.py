@@ -101,7 +101,7 @@ def takes(plan: Plan, ray: Any, address: str) -> dict[str, float]:
     """Return the resources of a trial: those of its generator, unless that has actors of its own.
 
     Raises:
-        InputError: this machine has fewer GPUs.
+        InputError: This machine has fewer GPUs.
     """
     config = plan.trials[0].config
     gpus = 0 if config.generators else config.generator_gpus

@@ -75,7 +75,7 @@ def tune(
         seed: Seed of the searcher.
         settings: Options of every run, by their names in `zo-dno run`.
     Raises:
-        InputError: an argument does not fit, or no set could be run.
+        InputError: An argument does not fit, or no set could be run.
     """
     if searcher not in _SEARCHERS:
         raise InputError(f"searcher must be one of {', '.join(_SEARCHERS)}; got {searcher!r}.")

@@ -38,7 +38,7 @@ class ActorPool:
         concurrency: Number of calls that one actor takes at once.
         max_starting: Largest number of actors that start at the same time.
     Raises:
-        InputError: no actor could be started.
+        InputError: No actor could be started.
     """
 
     def __init__(
@@ -115,9 +115,9 @@ class ActorPool:
             key: Name of the work, the same at every attempt.
             timeout: Seconds from the call's turn at the actor; an actor that takes longer counts as hanging.
         Raises:
-            ActorError: the actor died, or there is none.
-            TimeoutError: the actor took too long.
-            Exception: the work itself raised it.
+            ActorError: The actor died, or there is none.
+            TimeoutError: The actor took too long.
+            Exception: The work itself raised it.
         """
         while True:
             slot, queued = await self._next()
@@ -206,7 +206,7 @@ class ActorPool:
         """Wait until n actors take calls.
 
         Raises:
-            InputError: no actor can be started.
+            InputError: No actor can be started.
         """
         until = time.monotonic() + seconds
         while self.alive < n and time.monotonic() < until:

@@ -54,7 +54,7 @@ class GeneratorPool:
         address: Address of Ray; "local" starts one.
         runtime_env: Ray's description of what actors need.
     Raises:
-        InputError: a number is out of range, no actor could be started, or the generator could not be made.
+        InputError: A number is out of range, no actor could be started, or the generator could not be made.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class GeneratorPool:
         """Begin to render the images of `z` (n, d), at most a batch.
 
         Raises:
-            InputError: noise is to be added to the images.
+            InputError: Noise is to be added to the images.
         """
         if image_noise is not None:
             raise InputError("generators must be 0 for a strategy that perturbs images; got more.")

@@ -70,7 +70,7 @@ class RewardActors:
         address: Address of Ray; "local" starts one.
         runtime_env: Ray's description of what actors need.
     Raises:
-        InputError: a number is out of range, the reward cannot be sent, or no actor could be started.
+        InputError: A number is out of range, the reward cannot be sent, or no actor could be started.
 
     Attributes:
         spare: Number of calls that can wait at the actors for their turn.
@@ -221,7 +221,7 @@ def _sent(ray: Any, reward: "Reward", *, by_value: bool) -> Any:
     """Put a reward where actors find it.
 
     Raises:
-        InputError: the reward holds something that cannot be sent to another process.
+        InputError: The reward holds something that cannot be sent to another process.
     """
     module = sys.modules.get(type(reward).__module__)
     if by_value and module is not None and _is_users_module(module):

@@ -17,7 +17,7 @@ def checked_batch_size(batch_size: int | str) -> int | None:
     """Return a batch size, or None for "auto".
 
     Raises:
-        InputError: it is neither a size nor "auto".
+        InputError: It is neither a size nor "auto".
     """
     if batch_size == "auto":
         return None
@@ -33,10 +33,10 @@ def best_batch_size(render: Callable[[int], Tensor], seconds: Callable[[], float
     rendered twice, and the second time counts, since a GPU's libraries choose their kernels at the first one.
 
     Args:
-        render: function that renders a number of images.
-        seconds: clock.
+        render: Function that renders a number of images.
+        seconds: Clock.
     Raises:
-        InputError: not even one image fits into memory.
+        InputError: Not even one image fits into memory.
     """
     with memory_named(None):
         on_gpu = render(1).device.type != "cpu"

@@ -30,33 +30,33 @@ class DiffusersGenerator:
     A safety checker is not run, and the pipeline's progress bar is switched off.
 
     Args:
-        pipeline: loaded pipeline, or the folder or hub name of one.
-        prompt: prompt to render; rewards are told it even where the pipeline takes none.
-        steps: number of denoising steps; by default the pipeline's.
-        guidance_scale: scale of classifier-free guidance; by default the pipeline's.
-        search: draws to search; "initial" searches those outside of scheduler steps, "all" the noise of every step as
+        pipeline: Loaded pipeline, or the folder or hub name of one.
+        prompt: Prompt to render; rewards are told it even where the pipeline takes none.
+        steps: Number of denoising steps; by default the pipeline's.
+        guidance_scale: Scale of classifier-free guidance; by default the pipeline's.
+        search: Draws to search; "initial" searches those outside of scheduler steps, "all" the noise of every step as
             well. Other draws are fixed by `seed`, the same for all candidates.
-        batch_size: largest number of images rendered at once; "auto" finds the one that renders most images a second
+        batch_size: Largest number of images rendered at once; "auto" finds the one that renders most images a second
             and fits into memory. More are rendered in blocks of nearly equal size. By rounding, an image may depend on
             the size of its block.
-        seed: seed of the draws that are not searched.
-        frames: number of frames of a video that are put side by side as one image.
-        dtype: type to load the pipeline with, such as "float16".
-        device: device to render on.
-        compile: whether to compile the denoiser.
-        channels_last: whether the denoiser and the autoencoder use the channels-last memory format.
-        attention: attention back end by its name in diffusers; "sdpa" or "eager" for U-Nets.
-        vae_slicing: whether to decode the images of a batch one by one.
-        vae_tiling: whether to decode large images in tiles.
-        offload: whether to keep unused weights in the CPU's memory, a "model" at a time or "sequential", by layers.
-        gradient_checkpointing: whether `vjp` keeps only the inputs of each network and recomputes the rest.
-        gradient_dtype: type that autocast computes in during `vjp`, such as "bfloat16".
-        gradient_calls: number of last denoiser calls that gradients pass through; by default all.
-        call_arguments: further arguments of the pipeline's call, such as height, width, negative_prompt, eta, image.
+        seed: Seed of the draws that are not searched.
+        frames: Number of frames of a video that are put side by side as one image.
+        dtype: Type to load the pipeline with, such as "float16".
+        device: Device to render on.
+        compile: Whether to compile the denoiser.
+        channels_last: Whether the denoiser and the autoencoder use the channels-last memory format.
+        attention: Attention back end by its name in diffusers; "sdpa" or "eager" for U-Nets.
+        vae_slicing: Whether to decode the images of a batch one by one.
+        vae_tiling: Whether to decode large images in tiles.
+        offload: Whether to keep unused weights in the CPU's memory, a "model" at a time or "sequential", by layers.
+        gradient_checkpointing: Whether `vjp` keeps only the inputs of each network and recomputes the rest.
+        gradient_dtype: Type that autocast computes in during `vjp`, such as "bfloat16".
+        gradient_calls: Number of last denoiser calls that gradients pass through; by default all.
+        call_arguments: Further arguments of the pipeline's call, such as height, width, negative_prompt, eta, image.
             Images may be given as files.
     Raises:
-        InputError: a value is out of range, or the pipeline cannot be loaded or called, or does not render images.
-        TapeError: the pipeline's Gaussian draws do not determine the image.
+        InputError: A value is out of range, or the pipeline cannot be loaded or called, or does not render images.
+        TapeError: The pipeline's Gaussian draws do not determine the image.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class DiffusersGenerator:
         """Return a generator of the model that ships with zo-dno: 64x64 landscapes, d = 1,024, on a CPU.
 
         Raises:
-            PromptError: the prompt is outside the model's small grammar.
-            InputError: a negative prompt was given without guidance.
+            PromptError: The prompt is outside the model's small grammar.
+            InputError: A negative prompt was given without guidance.
         """
         from zo_dno import scenes
         from zo_dno.scenes.grammar import parse
@@ -149,7 +149,7 @@ class DiffusersGenerator:
         """Return a generator of the same loaded pipeline for another prompt. One of them can render at a time.
 
         Raises:
-            PromptError: the prompt is outside the built-in model's small grammar.
+            PromptError: The prompt is outside the built-in model's small grammar.
         """
         if self.model == BUILTIN:
             from zo_dno.scenes.grammar import parse
@@ -180,8 +180,8 @@ class DiffusersGenerator:
         """Render `z` (n, d) as (n, H, W, 3) uint8 on the CPU.
 
         Raises:
-            NoImageError: some images hold NaN, as where half precision overflows; the error holds the others.
-            InputError: memory does not suffice.
+            NoImageError: Some images hold NaN, as where half precision overflows; the error holds the others.
+            InputError: Memory does not suffice.
         """
         self.layout.check(z)
         images: list[Tensor] = []
@@ -209,9 +209,9 @@ class DiffusersGenerator:
 
         Args:
             z: (n, d), noise.
-            cotangent: function from the images (n, 3, H, W) of z, as float32, to h of the same shape.
+            cotangent: Function from the images (n, 3, H, W) of z, as float32, to h of the same shape.
         Raises:
-            InputError: memory does not suffice, or the gradient is not finite.
+            InputError: Memory does not suffice, or the gradient is not finite.
         """
         self.layout.check(z)
         n = len(z)

@@ -22,16 +22,16 @@ class FunctionGenerator:
     """A plain function z -> images as a generator.
 
     Args:
-        function: function from (n, d) float32 to (n, H, W, 3) uint8, or to (n, 3, H, W) float in [0, 1]; the same z
+        function: Function from (n, d) float32 to (n, H, W, 3) uint8, or to (n, 3, H, W) float in [0, 1]; the same z
             must give the same images. A second parameter receives the prompt. Rows of floats with NaN have no image; a
             function of bytes raises `NoImageError` for them.
-        shape: shape of one candidate's noise, such as (512,) or (4, 64, 64), or shapes of its draws, in their order in
+        shape: Shape of one candidate's noise, such as (512,) or (4, 64, 64), or shapes of its draws, in their order in
             z. The tests of plausibility use these shapes.
-        nfe: number of network calls per image.
-        prompt: prompt to render, which rewards are told as well.
-        batch_size: largest number of candidates in a call. By default a call has all of a population.
+        nfe: Number of network calls per image.
+        prompt: Prompt to render, which rewards are told as well.
+        batch_size: Largest number of candidates in a call. By default a call has all of a population.
     Raises:
-        InputError: a shape or a number is out of range.
+        InputError: A shape or a number is out of range.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class FunctionGenerator:
         """Render `z` (n, d) as (n, H, W, 3) uint8.
 
         Raises:
-            NoImageError: some candidates have no image.
-            InputError: the function does not return images, or memory does not suffice.
+            NoImageError: Some candidates have no image.
+            InputError: The function does not return images, or memory does not suffice.
         """
         self.layout.check(z)
         images: list[Tensor] = []
@@ -91,7 +91,7 @@ class FunctionGenerator:
         """Render `z` (n, d) as (n, 3, H, W) float in [0, 1], differentiable where the function is.
 
         Raises:
-            InputError: the function returns bytes.
+            InputError: The function returns bytes.
         """
         self.layout.check(z)
         images = []
@@ -146,7 +146,7 @@ def options_from(function: Callable[..., Any], options: Mapping[str, Any]) -> di
     """Return the options of a FunctionGenerator: those given, or the function's attributes `shape` and `nfe`.
 
     Raises:
-        InputError: one is unknown, or there is no shape.
+        InputError: One is unknown, or there is no shape.
     """
     own = {name: getattr(function, name) for name in ("shape", "nfe") if hasattr(function, name)}
     for name in options:

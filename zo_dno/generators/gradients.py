@@ -21,10 +21,10 @@ class Gradients:
     """Settings of the backward pass.
 
     Args:
-        checkpointing: whether to keep only the inputs of each network and recompute the rest, which takes the memory of
+        checkpointing: Whether to keep only the inputs of each network and recompute the rest, which takes the memory of
             one call instead of all.
-        dtype: type that autocast computes in, such as "bfloat16"; by default the pipeline's.
-        calls: number of last denoiser calls that the gradient passes through; the outputs of earlier ones are
+        dtype: Type that autocast computes in, such as "bfloat16"; by default the pipeline's.
+        calls: Number of last denoiser calls that the gradient passes through; the outputs of earlier ones are
             constants. The scheduler's own arithmetic always counts. By default all.
     Raises:
         InputError: calls is below 1, or the dtype is unknown.
@@ -66,11 +66,11 @@ class Gradients:
 
         Args:
             z: (n, d), noise.
-            render: function from z to images (n, 3, H, W).
-            cotangent: function from the images, as float32, to h.
-            device: device that the pipeline computes on.
+            render: Function from z to images (n, 3, H, W).
+            cotangent: Function from the images, as float32, to h.
+            device: Device that the pipeline computes on.
         Raises:
-            InputError: the gradient is not finite at any scale.
+            InputError: The gradient is not finite at any scale.
         """
         z = z.detach().requires_grad_()
         kind = None if self.dtype is None else torch_dtype(self.dtype)

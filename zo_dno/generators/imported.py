@@ -22,11 +22,11 @@ def imported_generator(name: str, prompt: str, batch_size: int | None, options: 
 
     Args:
         name: package.module:name of a function z -> images, of a Generator, or of a class of them.
-        prompt: prompt to render.
-        batch_size: batch size for a function; by default its own.
+        prompt: Prompt to render.
+        batch_size: Batch size for a function; by default its own.
         options: `shape` and `nfe` of a function, or the options of a class.
     Raises:
-        InputError: the name is unknown, or its object cannot be a generator.
+        InputError: The name is unknown, or its object cannot be a generator.
     """
     found: Any = load("model", {}, name)
     if isinstance(found, type):
@@ -52,10 +52,10 @@ class Imported:
     """A generator together with the name that a config has for it.
 
     Args:
-        generator: generator that renders, whose capabilities are kept.
+        generator: Generator that renders, whose capabilities are kept.
         name: package.module:name.
-        prompt: prompt of the config.
-        options: options that the config has for the generator.
+        prompt: Prompt of the config.
+        options: Options that the config has for the generator.
     """
 
     prompt: str
@@ -75,7 +75,7 @@ class Imported:
         """Return the same generator for another prompt.
 
         Raises:
-            InputError: the generator has no other prompts.
+            InputError: The generator has no other prompts.
         """
         if not isinstance(self._generator, Repromptable):
             raise InputError(f"prompts must not be given for {self.model}, which has no with_prompt(prompt).")

@@ -24,16 +24,16 @@ class Speed:
     """Settings of a pipeline's speed and memory. Each may change the last bits of an image.
 
     Attributes:
-        dtype: type of the networks, such as "bfloat16".
-        device: device to render on.
-        compile: whether to compile the denoiser with torch.compile at its first call, which takes minutes for a large
+        dtype: Type of the networks, such as "bfloat16".
+        device: Device to render on.
+        compile: Whether to compile the denoiser with torch.compile at its first call, which takes minutes for a large
             one.
-        channels_last: whether convolutions use the channels-last memory format, which suits GPUs with tensor cores.
-        attention: attention back end by its name in diffusers, such as "native" or "flash"; "sdpa" or "eager" for
+        channels_last: Whether convolutions use the channels-last memory format, which suits GPUs with tensor cores.
+        attention: Attention back end by its name in diffusers, such as "native" or "flash"; "sdpa" or "eager" for
             U-Nets.
-        vae_slicing: whether to decode the images of a batch one by one.
-        vae_tiling: whether to decode large images in tiles.
-        offload: whether to keep unused weights in the CPU's memory, a network at a time ("model") or a layer at a time
+        vae_slicing: Whether to decode the images of a batch one by one.
+        vae_tiling: Whether to decode large images in tiles.
+        offload: Whether to keep unused weights in the CPU's memory, a network at a time ("model") or a layer at a time
             ("sequential"), which is slow.
     """
 
@@ -57,7 +57,7 @@ class Speed:
         """Apply all settings but compilation, which needs the batch size first.
 
         Raises:
-            InputError: the pipeline or this machine does not support one.
+            InputError: The pipeline or this machine does not support one.
         """
         if self.device is not None and self.offload is None:
             with _refused("device", self.device):
@@ -96,7 +96,7 @@ def torch_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     """Turn the name of a torch type into the type.
 
     Raises:
-        InputError: there is no type of this name.
+        InputError: There is no type of this name.
     """
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not isinstance(found, torch.dtype):
@@ -108,7 +108,7 @@ def load_pipeline(name: str | Path, dtype: str | torch.dtype | None) -> Any:
     """Load a pipeline from a folder or the hub.
 
     Raises:
-        InputError: the pipeline is missing, out of reach, or incomplete.
+        InputError: The pipeline is missing, out of reach, or incomplete.
     """
     from diffusers import DiffusionPipeline
 

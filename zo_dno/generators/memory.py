@@ -14,7 +14,7 @@ def memory_named(generator: object) -> Iterator[None]:
     """Turn an error of memory inside the block into one that names a remedy.
 
     Raises:
-        InputError: memory ran out.
+        InputError: Memory ran out.
     """
     try:
         yield

@@ -39,12 +39,12 @@ class PipelineCall:
     search can learn. Evenly spaced frames of a video are put side by side.
 
     Args:
-        pipeline: pipeline of diffusers.
-        prompt: prompt to render; not passed to pipelines that take none.
-        arguments: further arguments of the call.
-        frames: number of frames that are taken of a video.
+        pipeline: Pipeline of diffusers.
+        prompt: Prompt to render; not passed to pipelines that take none.
+        arguments: Further arguments of the call.
+        frames: Number of frames that are taken of a video.
     Raises:
-        InputError: an argument is unknown to the pipeline, or reserved.
+        InputError: An argument is unknown to the pipeline, or reserved.
     """
 
     def __init__(self, pipeline: Any, prompt: str, arguments: Mapping[str, Any], *, frames: int = 4) -> None:
@@ -69,7 +69,7 @@ class PipelineCall:
         """Render n images, (n, 3, H, W) float.
 
         Raises:
-            InputError: the output is not n images.
+            InputError: The output is not n images.
         """
         with self._prepared():
             output = self._function(self._pipeline, **self._arguments_for(n))
@@ -80,10 +80,10 @@ class PipelineCall:
         """Find out what no signature tells: some pipelines ignore the number of images, or scale tensors differently.
 
         Args:
-            render: function that calls this object, always with the same noise.
-            n: number of images to render at last.
+            render: Function that calls this object, always with the same noise.
+            n: Number of images to render at last.
         Raises:
-            InputError: the pipeline does not render images.
+            InputError: The pipeline does not render images.
         """
         self._output_type = "np"
         shown = render(1)
@@ -143,7 +143,7 @@ def images_of(output: Any, n: int, frames: int, name: str) -> Tensor:
     """Return a pipeline's output as n images, (n, 3, H, W) float; grey ones get three equal colours.
 
     Raises:
-        InputError: the output is not n images.
+        InputError: The output is not n images.
     """
     images = _as_tensor(output)
     if images is not None and images.ndim == 5 and len(images) == n:

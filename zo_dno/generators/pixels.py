@@ -17,7 +17,7 @@ class NoImageError(ZoDnoError):
     """Some candidates have no image. A generator raises it, and the search continues with the others.
 
     Args:
-        reasons: reason for each row of z without an image.
+        reasons: Reason for each row of z without an image.
         images: (n, H, W, 3) uint8 of all rows; rows of `reasons` may hold anything.
     """
 
@@ -54,7 +54,7 @@ def bytes_of(images: "Tensor") -> "Tensor":
     """Round images (n, 3, H, W) float to (n, H, W, 3) uint8 on the CPU.
 
     Raises:
-        NoImageError: some images hold NaN.
+        NoImageError: Some images hold NaN.
     """
     import torch
 

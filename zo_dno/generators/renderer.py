@@ -25,7 +25,7 @@ class Renderer(Protocol):
     """Renders blocks of noise, in this process or in others.
 
     Attributes:
-        ahead: number of blocks to keep in flight.
+        ahead: Number of blocks to keep in flight.
     """
 
     ahead: int
@@ -46,8 +46,8 @@ class LocalRenderer:
     """Renders in this process, block by block, at once or in a thread of its own.
 
     Args:
-        generator: generator to render with.
-        in_background: whether to render in a thread, which helps where responses are awaited meanwhile.
+        generator: Generator to render with.
+        in_background: Whether to render in a thread, which helps where responses are awaited meanwhile.
     """
 
     def __init__(self, generator: "Generator", *, in_background: bool = False) -> None:
@@ -82,11 +82,11 @@ def render_images(generator: "Generator", z: "Tensor", image_noise: "Tensor | No
     """Render `z` (n, d) and name the images by their hashes.
 
     Args:
-        generator: generator to render with.
+        generator: Generator to render with.
         z: (n, d), noise.
         image_noise: (n, 3, H, W) on the scale of [0, 1], added before rounding; the generator must be Differentiable.
     Raises:
-        InputError: the generator did not return n images, or memory does not suffice.
+        InputError: The generator did not return n images, or memory does not suffice.
     """
     try:
         with memory_named(generator):

@@ -35,9 +35,9 @@ class Draw:
     """One Gaussian draw of a pipeline call.
 
     Attributes:
-        shape: shape of one candidate's noise; of the whole draw where it is shared.
+        shape: Shape of one candidate's noise; of the whole draw where it is shared.
         in_step: True for a draw of a scheduler's step.
-        rows: number of rows that belong to one candidate, such as the frames of a video; above 1 it leads the shape.
+        rows: Number of rows that belong to one candidate, such as the frames of a video; above 1 it leads the shape.
         shared: True for a draw that all candidates of a call share, such as the noise of an encoded input image.
     """
 
@@ -54,9 +54,9 @@ class Tape:
     regions.
 
     Args:
-        pipeline: pipeline of diffusers, or any object that holds its networks under diffusers' names.
+        pipeline: Pipeline of diffusers, or any object that holds its networks under diffusers' names.
     Raises:
-        TapeError: the pipeline has no denoiser, or a scheduler that draws from a Brownian tree.
+        TapeError: The pipeline has no denoiser, or a scheduler that draws from a Brownian tree.
     """
 
     def __init__(self, pipeline: Any) -> None:
@@ -69,8 +69,8 @@ class Tape:
         """Take every draw inside the block from `source`, and count the denoiser's calls.
 
         Args:
-            source: source of the draws.
-            around: wrapper of the calls of networks, told which are denoisers.
+            source: Source of the draws.
+            around: Wrapper of the calls of networks, told which are denoisers.
         """
         playback = Playback(source)
         with ExitStack() as stack:
@@ -202,7 +202,7 @@ def denoisers_of(pipeline: Any) -> list[nn.Module]:
     """Return the networks that a diffusers pipeline calls at every step.
 
     Raises:
-        TapeError: there is none under a name that diffusers uses.
+        TapeError: There is none under a name that diffusers uses.
     """
     held = (getattr(pipeline, name, None) for name in DENOISERS)
     found = [one for one in held if isinstance(one, nn.Module)]

@@ -24,8 +24,8 @@ class Trace:
 
     Attributes:
         draws: Gaussian draws in their order.
-        nfe: denoiser calls per image; classifier-free guidance counts two.
-        calls: denoiser calls of the pipeline call, whatever guidance and batch size.
+        nfe: Denoiser calls per image; classifier-free guidance counts two.
+        calls: Denoiser calls of the pipeline call, whatever guidance and batch size.
     """
 
     draws: tuple[Draw, ...]
@@ -36,7 +36,7 @@ class Trace:
         """Refuse a draw of a call for n images that differs from the trace.
 
         Raises:
-            TapeError: the draw differs.
+            TapeError: The draw differs.
         """
         if number >= len(self.draws) or shape != drawn_shape(self.draws[number], n):
             raise TapeError(
@@ -48,7 +48,7 @@ class Trace:
         """Refuse a call with another number of draws.
 
         Raises:
-            TapeError: the numbers differ.
+            TapeError: The numbers differ.
         """
         if played != len(self.draws):
             raise TapeError(
@@ -75,13 +75,13 @@ def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, Tensor]:
     Where two do not fit into memory it is called for one, and every draw counts as the candidate's own.
 
     Args:
-        call: call of the pipeline.
-        settle: function that is given, before anything else, a call with always the same noise, and a number of images;
+        call: Call of the pipeline.
+        settle: Function that is given, before anything else, a call with always the same noise, and a number of images;
             it renders one image, and at last that number as images will be rendered from then on.
-        name: name of the pipeline.
+        name: Name of the pipeline.
     Raises:
-        InputError: the pipeline cannot be called or does not render images, or not even one fits into memory.
-        TapeError: a draw does not grow with the number of images as it should.
+        InputError: The pipeline cannot be called or does not render images, or not even one fits into memory.
+        TapeError: A draw does not grow with the number of images as it should.
     """
     try:
         played = _tried(call, settle, 2)
@@ -149,16 +149,16 @@ def influential(
     what it costs, so a call has no more rows than that takes, and the traced images serve again.
 
     Args:
-        call: call of the pipeline.
-        trace: trace of the pipeline.
-        numbers: numbers of the draws in question.
-        batch_size: number of images that a call may render.
-        seed: seed of the noise that replaces a draw.
-        name: name of the pipeline.
-        seen: images of the traced call; None where the networks may give other numbers by now.
+        call: Call of the pipeline.
+        trace: Trace of the pipeline.
+        numbers: Numbers of the draws in question.
+        batch_size: Number of images that a call may render.
+        seed: Seed of the noise that replaces a draw.
+        name: Name of the pipeline.
+        seen: Images of the traced call; None where the networks may give other numbers by now.
     Raises:
-        TapeError: the draws do not determine the image, or candidates mix.
-        InputError: the images hold NaN.
+        TapeError: The draws do not determine the image, or candidates mix.
+        InputError: The images hold NaN.
     """
     n = min(batch_size, len(numbers) + 1)
     if not numbers:

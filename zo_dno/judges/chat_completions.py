@@ -41,11 +41,11 @@ class Completion:
     """A model's response.
 
     Attributes:
-        text: text that the model wrote; "" if there is none.
-        cut: whether the model reached its limit of tokens.
-        refusal: reason why the model, or a filter before it, refused; "" where it did not.
-        usage: tokens of the request and the response.
-        tokens: probabilities of the likely tokens, one mapping for each position; () where the server gives none.
+        text: Text that the model wrote; "" if there is none.
+        cut: Whether the model reached its limit of tokens.
+        refusal: Reason why the model, or a filter before it, refused; "" where it did not.
+        usage: Tokens of the request and the response.
+        tokens: Probabilities of the likely tokens, one mapping for each position; () where the server gives none.
     """
 
     text: str
@@ -59,7 +59,7 @@ def checked_base(url: str) -> str:
     """Check the base URL of an API, and return it without a slash at its end.
 
     Raises:
-        InputError: it is no URL, the URL of one endpoint, or the URL of the server without a path.
+        InputError: It is no URL, the URL of one endpoint, or the URL of the server without a path.
     """
     base = checked_url(url).rstrip("/")
     parts = urlsplit(base)
@@ -103,7 +103,7 @@ def read_completion(response: Any) -> Completion:
     """Read the response of a chat-completions server.
 
     Raises:
-        CallError: the response is no chat completion.
+        CallError: The response is no chat completion.
     """
     try:
         choice = response["choices"][0]

@@ -37,24 +37,24 @@ class JudgeReward(Reward):
     """Judgements of vision-language models, through a server with OpenAI's chat-completions API.
 
     Args:
-        url: base URL of the API, such as http://127.0.0.1:8000/v1; the reward appends /chat/completions to it.
-        model: judge model, or several in a list or separated by commas; each judges every image.
-        question: question for the judge; {prompt} in it is replaced by the image's prompt, in quotation marks.
-        image_size: longest side in pixels; larger images are reduced to it.
-        temperature: sampling temperature; 0 chooses the likeliest token.
-        max_answer: most tokens of one response.
-        seed: sampling seed, for servers that accept one; by default none is sent.
-        structured: whether to ask the server for a response that fits a JSON schema; some servers refuse that.
-        extra: further fields of the request, as an object or its JSON; null removes a field.
-        input_price: money for a million tokens of requests, images included; the highest among several models.
-        output_price: money for a million tokens of responses.
-        max_question: most tokens of one request, for the highest cost that a budget reserves.
-        key_env: environment variable that holds the API key.
-        key_header: header that carries the key.
-        key_prefix: text before the key in the header.
-        ca: file of trusted certificate authorities; by default the system's.
+        url: Base URL of the API, such as http://127.0.0.1:8000/v1; the reward appends /chat/completions to it.
+        model: Judge model, or several in a list or separated by commas; each judges every image.
+        question: Question for the judge; {prompt} in it is replaced by the image's prompt, in quotation marks.
+        image_size: Longest side in pixels; larger images are reduced to it.
+        temperature: Sampling temperature; 0 chooses the likeliest token.
+        max_answer: Most tokens of one response.
+        seed: Sampling seed, for servers that accept one; by default none is sent.
+        structured: Whether to ask the server for a response that fits a JSON schema; some servers refuse that.
+        extra: Further fields of the request, as an object or its JSON; null removes a field.
+        input_price: Money for a million tokens of requests, images included; the highest among several models.
+        output_price: Money for a million tokens of responses.
+        max_question: Most tokens of one request, for the highest cost that a budget reserves.
+        key_env: Environment variable that holds the API key.
+        key_header: Header that carries the key.
+        key_prefix: Text before the key in the header.
+        ca: File of trusted certificate authorities; by default the system's.
     Raises:
-        InputError: an option does not fit, or the key is missing.
+        InputError: An option does not fit, or the key is missing.
     """
 
     is_async = True
@@ -102,16 +102,16 @@ class JudgeReward(Reward):
         """Make one request.
 
         Args:
-            judge: name of the model.
-            path: path of the endpoint below the API's base URL.
-            body: body of the request.
-            key: key of the query, by which servers may recognise a repeated request.
-            sample: number of the sample, from 0.
+            judge: Name of the model.
+            path: Path of the endpoint below the API's base URL.
+            body: Body of the request.
+            key: Key of the query, by which servers may recognise a repeated request.
+            sample: Number of the sample, from 0.
         Returns:
-            the response as JSON, without the API key in any of its strings.
+            The response as JSON, without the API key in any of its strings.
 
         Raises:
-            CallError: the request failed.
+            CallError: The request failed.
         """
         seed = None if self.seed is None else stream_seed(self.seed, key, sample) % 2**31
         options = {"max_tokens": self.max_answer, "temperature": self.temperature, "seed": seed}

@@ -20,15 +20,15 @@ def expected_score(tokens: Sequence[Token], text: str, lowest: int, highest: int
     """Average the scores that a response may begin with, weighted by their probabilities.
 
     Args:
-        tokens: likely tokens at each position of the response.
-        text: text of the response.
-        lowest: lowest score, at least 0.
-        highest: highest score, at most 9, so that every score is one token to every model.
+        tokens: Likely tokens at each position of the response.
+        text: Text of the response.
+        lowest: Lowest score, at least 0.
+        highest: Highest score, at most 9, so that every score is one token to every model.
     Returns:
-        the mean, and the probabilities of the scores.
+        The mean, and the probabilities of the scores.
 
     Raises:
-        UnreadableError: the response does not begin with such a score.
+        UnreadableError: The response does not begin with such a score.
     """
     begins = re.match(r"[^\w+-]*([0-9])(?![0-9]|[.,][0-9])", text)
     if begins is None:
@@ -42,7 +42,7 @@ def probability_of_yes(tokens: Sequence[Token]) -> tuple[float, dict[str, float]
     """Return the probability of Yes against No, and the probabilities of both.
 
     Raises:
-        UnreadableError: the response begins with neither.
+        UnreadableError: The response begins with neither.
     """
     odds = _among(tokens, ["yes", "no"])
     return odds["yes"], odds

@@ -31,11 +31,11 @@ class Judgement:
     """One response of one judge about one image.
 
     Attributes:
-        value: score; NaN where the response cannot be read.
-        raw: text of the response; JSON with the probabilities where the score is computed from them.
-        usage: tokens of the request and the response.
-        kind: category of an unreadable response.
-        error: reason why the response is unreadable, in one line.
+        value: Score; NaN where the response cannot be read.
+        raw: Text of the response; JSON with the probabilities where the score is computed from them.
+        usage: Tokens of the request and the response.
+        kind: Category of an unreadable response.
+        error: Reason why the response is unreadable, in one line.
     """
 
     value: float
@@ -61,7 +61,7 @@ class JudgeMode(Protocol):
         """Read the response.
 
         Raises:
-            CallError: the response has another form than requested.
+            CallError: The response has another form than requested.
         """
         ...
 
@@ -71,10 +71,10 @@ class Rubric:
     """An explanation and then a score, as JSON where the server supports schemas.
 
     Args:
-        question: question for the judge.
-        lowest: lowest score.
-        highest: highest score.
-        structured: whether to ask the server for a response that fits a JSON schema.
+        question: Question for the judge.
+        lowest: Lowest score.
+        highest: Highest score.
+        structured: Whether to ask the server for a response that fits a JSON schema.
     """
 
     question: str
@@ -107,9 +107,9 @@ class Expected:
     """The mean of the scores that a model may give, weighted by their probabilities.
 
     Args:
-        question: question for the judge.
-        lowest: lowest score, a digit.
-        highest: highest score, a digit.
+        question: Question for the judge.
+        lowest: Lowest score, a digit.
+        highest: Highest score, a digit.
     """
 
     question: str
@@ -146,8 +146,8 @@ class Decision:
     """A typed question of `transformers serve`, which returns probabilities without generating text.
 
     Args:
-        question: question for the judge; the score is the probability of yes.
-        levels: names of levels, the worst first; with them the score is the expected level, counted from 0.
+        question: Question for the judge; the score is the probability of yes.
+        levels: Names of levels, the worst first; with them the score is the expected level, counted from 0.
     """
 
     question: str
@@ -221,7 +221,7 @@ def check_completion(completion: Completion) -> None:
     """Check that a completion has text.
 
     Raises:
-        UnreadableError: the judge refused, or wrote nothing.
+        UnreadableError: The judge refused, or wrote nothing.
     """
     if completion.refusal:
         raise UnreadableError("refused", f"the judge refused: {completion.refusal}")

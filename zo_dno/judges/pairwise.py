@@ -21,8 +21,8 @@ class Preference:
     """A judge's preference between two images.
 
     Attributes:
-        winner: index of the preferred image, 0 or 1; None where the responses differ, or one of them is unreadable.
-        usages: tokens of each request and its response.
+        winner: Index of the preferred image, 0 or 1; None where the responses differ, or one of them is unreadable.
+        usages: Tokens of each request and its response.
     """
 
     winner: int | None
@@ -34,8 +34,8 @@ class Pairwise:
     """An explanation and then a choice, as JSON where the server supports schemas.
 
     Args:
-        question: question for the judge.
-        structured: whether to ask the server for a response that fits a JSON schema.
+        question: Question for the judge.
+        structured: Whether to ask the server for a response that fits a JSON schema.
     """
 
     question: str
@@ -48,12 +48,12 @@ class Pairwise:
         """Request the preference between two PNG files in base64, in both orders at once.
 
         Args:
-            first: first image.
-            second: second image.
-            prompt: prompt that the images were rendered for.
-            ask: function that posts a request and returns the response.
+            first: First image.
+            second: Second image.
+            prompt: Prompt that the images were rendered for.
+            ask: Function that posts a request and returns the response.
         Raises:
-            CallError: a request failed.
+            CallError: A request failed.
         """
         bodies = (self._body(first, second, prompt), self._body(second, first, prompt))
         responses = await asyncio.gather(*map(ask, bodies), return_exceptions=True)

@@ -23,13 +23,13 @@ async def compare(
     A pair whose request fails permanently counts as undecided, unless all requests to that judge fail.
 
     Args:
-        store: ratings of the run.
-        number: number of the round.
-        judges: names of the judges; each compares every pair.
-        encode: function that encodes a PNG file for a request.
-        prefer: function that asks a judge which of two images it prefers.
+        store: Ratings of the run.
+        number: Number of the round.
+        judges: Names of the judges; each compares every pair.
+        encode: Function that encodes a PNG file for a request.
+        prefer: Function that asks a judge which of two images it prefers.
     Raises:
-        CallError: requests failed that may succeed later, or all requests to a judge. The other preferences are stored.
+        CallError: Requests failed that may succeed later, or all requests to a judge. The other preferences are stored.
     """
     open_pairs = [(judge, task) for judge in judges for task in store.open_tasks(number, judge)]
     files = {name: store.png(name) for _, task in open_pairs for name in task.shown}

@@ -20,9 +20,9 @@ class JudgeSample:
     """One request to one judge.
 
     Attributes:
-        judge: name of the model.
-        number: number of the sample, from 0.
-        name: name of the sample among all responses about an image.
+        judge: Name of the model.
+        number: Number of the sample, from 0.
+        name: Name of the sample among all responses about an image.
     """
 
     judge: str
@@ -35,10 +35,10 @@ class Prices:
     """Prices of tokens, and the highest cost of one request.
 
     Args:
-        input: money for a million tokens of requests.
-        output: money for a million tokens of responses.
-        most_input: most tokens of one request, its image included.
-        most_output: most tokens of one response.
+        input: Money for a million tokens of requests.
+        output: Money for a million tokens of responses.
+        most_input: Most tokens of one request, its image included.
+        most_output: Most tokens of one response.
     """
 
     input: float
@@ -73,9 +73,9 @@ class Panel:
     the same image is scored again.
 
     Args:
-        judges: names of the models.
-        samples: number of requests to each model.
-        prices: prices of tokens; None where they are unknown.
+        judges: Names of the models.
+        samples: Number of requests to each model.
+        prices: Prices of tokens; None where they are unknown.
     """
 
     def __init__(self, judges: Sequence[str], samples: int, prices: Prices | None) -> None:
@@ -91,10 +91,10 @@ class Panel:
         """Request the judgements that are missing, and average all.
 
         Args:
-            key: key of the query, by which judgements are remembered after a failure; "" remembers none.
-            ask: function that requests one judgement.
+            key: Key of the query, by which judgements are remembered after a failure; "" remembers none.
+            ask: Function that requests one judgement.
         Raises:
-            CallError: a request failed.
+            CallError: A request failed.
         """
         found = self._judgements.setdefault(key, {}) if key else {}
 
@@ -137,8 +137,8 @@ def worst_of(failed: Sequence[BaseException], *, paid: bool) -> BaseException:
     """Choose the error to raise for requests that were made together: a permanent failure before a transient one.
 
     Args:
-        failed: errors of the failed requests.
-        paid: whether another of the requests brought a response that costs money.
+        failed: Errors of the failed requests.
+        paid: Whether another of the requests brought a response that costs money.
     """
     failures = []
     for error in failed:

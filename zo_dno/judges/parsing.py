@@ -31,7 +31,7 @@ class UnreadableError(ZoDnoError):
     """A text without a score or a choice, or with more than one.
 
     Attributes:
-        kind: category that such responses are counted by.
+        kind: Category that such responses are counted by.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -46,12 +46,12 @@ def read_score(text: str, lowest: float, highest: float, *, cut: bool = False) -
     else a number that is the last line, or all, of a text without other numbers.
 
     Args:
-        text: text of the response; reasoning up to </think> is skipped.
-        lowest: lowest score of the scale.
-        highest: highest score of the scale.
-        cut: whether the text is cut off, so that only a whole JSON object counts.
+        text: Text of the response; reasoning up to </think> is skipped.
+        lowest: Lowest score of the scale.
+        highest: Highest score of the scale.
+        cut: Whether the text is cut off, so that only a whole JSON object counts.
     Raises:
-        UnreadableError: there is no score, there are several that differ, or the score is outside the scale.
+        UnreadableError: There is no score, there are several that differ, or the score is outside the scale.
     """
     text = _without_reasoning(text)
     found = [_number(value, text) for value in _values_in_json(text, _SCORE_KEYS)]
@@ -78,7 +78,7 @@ def read_choice(text: str, choices: Sequence[str], *, cut: bool = False) -> str:
     consists of the letter.
 
     Raises:
-        UnreadableError: there is no choice, or more than one.
+        UnreadableError: There is no choice, or more than one.
     """
     text = _without_reasoning(text)
     letters = "|".join(map(re.escape, choices))

@@ -26,8 +26,8 @@ class Order:
     """A choice among images, or a ranking of them.
 
     Attributes:
-        shown: names of the images that were shown together.
-        ranked: names of the ranked images, the best first; the others come after them, in no order.
+        shown: Names of the images that were shown together.
+        ranked: Names of the ranked images, the best first; the others come after them, in no order.
     """
 
     shown: tuple[str, ...]
@@ -39,8 +39,8 @@ class Strength:
     """The fitted strength of an image.
 
     Attributes:
-        value: log-odds against an image of strength 0.
-        error: standard error of the value.
+        value: Log-odds against an image of strength 0.
+        error: Standard error of the value.
     """
 
     value: float
@@ -56,12 +56,12 @@ def strengths(
     the images above or below earlier ones. Without any anchor the mean is 0.
 
     Args:
-        orders: choices among `images` and anchors.
-        images: names of the images to score.
-        fixed: fixed strengths of the anchors, which are images that were scored before.
-        spread: prior standard deviation around the common mean.
+        orders: Choices among `images` and anchors.
+        images: Names of the images to score.
+        fixed: Fixed strengths of the anchors, which are images that were scored before.
+        spread: Prior standard deviation around the common mean.
     Returns:
-        strengths by image; images that were in no choice are left out.
+        Strengths by image; images that were in no choice are left out.
     """
     fixed = dict(fixed or {})
     choices = [choice for order in orders for choice in _choices(order)]
@@ -88,9 +88,9 @@ def placed(orders: Iterable[Order], images: Sequence[str], known: Mapping[str, f
     """Fit the strengths of a population relative to the images that were scored before; the first image has strength 0.
 
     Args:
-        orders: choices among `images` and known images.
-        images: names of the population's images.
-        known: strengths of images that were scored before; those of this population, from before a crash, are refitted.
+        orders: Choices among `images` and known images.
+        images: Names of the population's images.
+        known: Strengths of images that were scored before; those of this population, from before a crash, are refitted.
     """
     before = {name: strength for name, strength in known.items() if name not in images}
     if before:

@@ -49,9 +49,9 @@ class RatingStore:
     """A run's ratings in an SQLite file, which the search and any number of web servers share.
 
     Args:
-        path: file of the ratings, created if it is missing; None keeps the ratings in memory.
+        path: File of the ratings, created if it is missing; None keeps the ratings in memory.
     Raises:
-        InputError: the file cannot be used.
+        InputError: The file cannot be used.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -79,10 +79,10 @@ class RatingStore:
         """Begin a rating round, unless one of the same images exists. Returns the number of the round.
 
         Args:
-            images: names and PNG files of the new images.
-            prompt: prompt that the images were rendered for.
-            tasks: mode and images of each task.
-            votes: number of ratings that each task needs, each from another rater.
+            images: Names and PNG files of the new images.
+            prompt: Prompt that the images were rendered for.
+            tasks: Mode and images of each task.
+            votes: Number of ratings that each task needs, each from another rater.
         """
         files = dict(images)
         with self._writing() as file:
@@ -105,8 +105,8 @@ class RatingStore:
         """Return the ratings of a round once it is complete, and close the round: no rating can be undone any more.
 
         Args:
-            number: number of the round.
-            patience: seconds after the last rating in which it can still be undone.
+            number: Number of the round.
+            patience: Seconds after the last rating in which it can still be undone.
         """
         with self._writing() as file:
             progress = self._progress(file, number)
@@ -124,8 +124,8 @@ class RatingStore:
         """Fix the scores of images, and delete the PNG files of images that will not be shown again.
 
         Args:
-            scores: scores by image.
-            keep: images that may be shown again.
+            scores: Scores by image.
+            keep: Images that may be shown again.
         """
         with self._writing() as file:
             rows = [(score, name) for name, score in scores.items()]
@@ -178,12 +178,12 @@ class RatingStore:
         """Store a rating; it is on the disk when this returns.
 
         Args:
-            rater: id of the rater.
-            task: id of the task.
-            rating: number, names of images with the best first, or `SKIPPED`.
-            serial: serial of the submitted form; a form that is not the rater's newest is refused.
+            rater: Id of the rater.
+            task: Id of the task.
+            rating: Number, names of images with the best first, or `SKIPPED`.
+            serial: Serial of the submitted form; a form that is not the rater's newest is refused.
         Raises:
-            RatingError: the rater has rated this task before, or the rating does not fit or comes too late.
+            RatingError: The rater has rated this task before, or the rating does not fit or comes too late.
         """
         with self._writing() as file:
             row = file.execute(
@@ -206,7 +206,7 @@ class RatingStore:
         """Undo the rater's newest rating, and return its task, which is open again.
 
         Raises:
-            RatingError: there is none, or the search has used it.
+            RatingError: There is none, or the search has used it.
         """
         with self._writing() as file:
             row = file.execute(

@@ -27,10 +27,10 @@ class RatingTask:
     """One image to rate with a number, or several to choose from or to rank.
 
     Attributes:
-        id: primary key of the task in the store.
-        mode: kind of rating.
-        shown: names of the images.
-        prompt: prompt that the images were rendered for.
+        id: Primary key of the task in the store.
+        mode: Kind of rating.
+        shown: Names of the images.
+        prompt: Prompt that the images were rendered for.
     """
 
     id: int
@@ -44,11 +44,11 @@ class Rating:
     """One rater's rating of one task; a rater who skipped the task gave neither a value nor an order.
 
     Attributes:
-        task: id of the task.
-        shown: names of the images.
-        rater: id of the rater.
-        value: number from 0 to 10, in mode "rate".
-        order: choice or ranking, in the other modes.
+        task: Id of the task.
+        shown: Names of the images.
+        rater: Id of the rater.
+        value: Number from 0 to 10, in mode "rate".
+        order: Choice or ranking, in the other modes.
     """
 
     task: int
@@ -63,11 +63,11 @@ class Progress:
     """Progress of the newest rating round.
 
     Attributes:
-        round: number of the round; -1 before the first.
-        given: number of ratings given.
-        needed: number of ratings needed.
-        mine: number of ratings that this rater gave.
-        raters: number of people who gave a rating in this run.
+        round: Number of the round; -1 before the first.
+        given: Number of ratings given.
+        needed: Number of ratings needed.
+        mine: Number of ratings that this rater gave.
+        raters: Number of people who gave a rating in this run.
     """
 
     round: int
@@ -86,7 +86,7 @@ def encode_rating(rating: str | float | Sequence[str], mode: Mode, shown: list[s
     """Check a rating, and encode it for the store.
 
     Raises:
-        RatingError: the rating does not fit the task.
+        RatingError: The rating does not fit the task.
     """
     if rating == SKIPPED:
         return SKIPPED

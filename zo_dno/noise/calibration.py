@@ -20,7 +20,7 @@ def quantile(k: int, permutations: int, level: str) -> float:
         permutations: Number of random orders, besides the given one.
         level: Share such as "1%", one of `LEVELS`.
     Raises:
-        InputError: the table, which is not interpolated, has no such k, permutations or level.
+        InputError: The table, which is not interpolated, has no such k, permutations or level.
     """
     table: _Table = _shipped()["quantiles"]
     for name, value, known in (

@@ -84,7 +84,7 @@ class GaussianProbability:
         """Return `min_log_prob` as a number; "1%" is the log P that 1 % of true draws are below.
 
         Raises:
-            InputError: the number is not finite or above 0, or the shipped table lacks the level, k or permutations.
+            InputError: The number is not finite or above 0, or the shipped table lacks the level, k or permutations.
         """
         if isinstance(minimum, str):
             return calibration.quantile(self.k, self.permutations, minimum)

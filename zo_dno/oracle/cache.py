@@ -21,7 +21,7 @@ class Cache:
     Args:
         path: File that runs share, created if it does not exist; by default the cache lives in memory alone.
     Raises:
-        InputError: the file is no cache, or is not writable.
+        InputError: The file is no cache, or is not writable.
     """
 
     def __init__(self, path: Path | None = None) -> None:

@@ -26,7 +26,7 @@ def call(
     """Score images (H, W, 3) uint8. An exception of the reward is returned as a failure, never raised.
 
     Raises:
-        KeyboardInterrupt: raised in the main thread, where it is Ctrl-C.
+        KeyboardInterrupt: Raised in the main thread, where it is Ctrl-C.
     """
     started = time.perf_counter()
     try:
@@ -44,7 +44,7 @@ async def call_async(
     """Score images as `call` does, by a reward whose `__call__` is a coroutine function.
 
     Raises:
-        CancelledError: this task itself is being cancelled, as opposed to one that the reward waits for.
+        CancelledError: This task itself is being cancelled, as opposed to one that the reward waits for.
     """
     started = time.perf_counter()
     try:

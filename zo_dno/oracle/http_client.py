@@ -34,7 +34,7 @@ class Client:
         key_prefix: Text before the key in the header.
         ca: File of trusted certificate authorities; by default the system's.
     Raises:
-        InputError: the variable is not set, or its value does not fit into a header.
+        InputError: The variable is not set, or its value does not fit into a header.
     """
 
     key_env: str = ""
@@ -62,10 +62,10 @@ class Client:
             headers: Headers beside the key's.
             body: Body as httpx2 takes it: `json`, `content`, `data`, `files`.
         Returns:
-            the response's JSON.
+            The response's JSON.
 
         Raises:
-            CallError: the call failed, or its response is not JSON.
+            CallError: The call failed, or its response is not JSON.
         """
         try:
             async with self._connected().stream(method, url, headers=dict(headers or {}), **body) as response:
@@ -134,7 +134,7 @@ def key_from(variable: str) -> str:
     """Read a key from the environment; "" if no variable is named.
 
     Raises:
-        InputError: the variable is not set, or its value does not fit into a header.
+        InputError: The variable is not set, or its value does not fit into a header.
     """
     if not variable:
         return ""
@@ -150,7 +150,7 @@ def checked_url(url: str) -> str:
     """Return a URL that can be called.
 
     Raises:
-        InputError: it has no scheme or host, or a password or key in it.
+        InputError: It has no scheme or host, or a password or key in it.
     """
     try:
         parts = urlsplit(url)

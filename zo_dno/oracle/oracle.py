@@ -90,10 +90,10 @@ class Oracle:
             (n,) responses in the order of the queries; None where the money does not suffice.
 
         Raises:
-            PauseError: the breaker opened. The calls in flight were waited for.
-            KeyboardInterrupt: the calls in flight were waited for, unless the reward keeps its scores. A second
+            PauseError: The breaker opened. The calls in flight were waited for.
+            KeyboardInterrupt: The calls in flight were waited for, unless the reward keeps its scores. A second
                 interrupt does not wait.
-            Exception: an image could not be rendered. The calls in flight were waited for.
+            Exception: An image could not be rendered. The calls in flight were waited for.
         """
         with self._executor.deferring_ctrl_c():
             return self._ask(queries, rendering or RenderQueue(), on_sent, on_scored)

@@ -15,7 +15,7 @@ def policy_for(reward: Reward, changes: Mapping[str, Any]) -> CallPolicy:
     """Return a reward's call policy with a run's changes.
 
     Raises:
-        InputError: a change is unknown or out of range.
+        InputError: A change is unknown or out of range.
     """
     return reward.policy.changed(**changes)
 
@@ -40,7 +40,7 @@ def call_policies(reward: Reward, changes: Mapping[str, Any]) -> dict[str, CallP
     A run's changes apply to the terms with a weight. A term's own changes override them.
 
     Raises:
-        InputError: a change does not fit, or it is a price and several terms have a weight.
+        InputError: A change does not fit, or it is a price and several terms have a weight.
     """
     if not isinstance(reward, Combination):
         return {reward.name: policy_for(reward, changes)}

@@ -56,7 +56,7 @@ class RenderQueue:
         """Return the queries of the blocks that are ready, in order.
 
         Raises:
-            Exception: a block could not be rendered.
+            Exception: A block could not be rendered.
         """
         queries: list[Query] = []
         while self._started and self._started[0][0].done():

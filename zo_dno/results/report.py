@@ -26,7 +26,7 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
     """Write the report of a run, by default as `report.html` in its folder; returns its path.
 
     Raises:
-        InputError: the folder holds no run, or no result yet.
+        InputError: The folder holds no run, or no result yet.
     """
     check_is_run(folder)
     path = folder / "report.html" if out is None else out
@@ -38,7 +38,7 @@ def run_report(folder: Path) -> str:
     """Return the report of a run as HTML.
 
     Raises:
-        InputError: it has no result yet.
+        InputError: It has no result yet.
     """
     result = result_of(folder)
     with damage_named(folder):

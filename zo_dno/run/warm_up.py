@@ -46,7 +46,7 @@ def measured_scales(rows: Iterable[QueryRow], terms: Iterable[str], *, divide: C
         divide: Names of the terms that are standardised. Any other term, which only a threshold uses, keeps its own
             unit if its value never changes.
     Raises:
-        RunError: a term has too few scores, or is standardised and its value never changes.
+        RunError: A term has too few scores, or is standardised and its value never changes.
     """
     rows = list(rows)
     values = {

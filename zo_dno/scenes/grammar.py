@@ -56,7 +56,7 @@ def parse(caption: str) -> Scene:
     """Return the scene of a caption; case and the amount of white space do not matter.
 
     Raises:
-        PromptError: the caption does not follow the grammar; the message names the wrong phrase and the grammar.
+        PromptError: The caption does not follow the grammar; the message names the wrong phrase and the grammar.
     """
     head, *rest = (" ".join(phrase.split()) for phrase in caption.lower().split(","))
     match = _HEAD.fullmatch(head)

@@ -52,12 +52,12 @@ def train(stage: str, model: nn.Module, make_batch: MakeBatch, loss: Loss, plan:
     other once a step instead of once an operation.
 
     Args:
-        stage: name of the checkpoint and of the random streams.
-        model: model to train.
-        make_batch: function from a step's random generator to its batch.
-        loss: function from a batch or a shard to its mean loss.
-        plan: steps, batch size, learning rate and seed.
-        folder: folder of the checkpoint.
+        stage: Name of the checkpoint and of the random streams.
+        model: Model to train.
+        make_batch: Function from a step's random generator to its batch.
+        loss: Function from a batch or a shard to its mean loss.
+        plan: Steps, batch size, learning rate and seed.
+        folder: Folder of the checkpoint.
     """
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01)

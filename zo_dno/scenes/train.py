@@ -30,10 +30,10 @@ class Training:
     """One training of the model, which computes once what each stage needs of the stages before.
 
     Attributes:
-        work: folder of pictures and checkpoints, from which training resumes.
-        plans: plan of each stage.
-        pictures_count: number of rendered training pictures.
-        seed: seed of the pictures.
+        work: Folder of pictures and checkpoints, from which training resumes.
+        plans: Plan of each stage.
+        pictures_count: Number of rendered training pictures.
+        seed: Seed of the pictures.
     """
 
     work: Path

@@ -27,7 +27,7 @@ class DriftCheck:
         """Compare the images of candidates with their rows; candidates without a row are new.
 
         Raises:
-            DriftError: an image differs, and this is not accepted.
+            DriftError: An image differs, and this is not accepted.
         """
         for id_, image in zip(ids, rendered, strict=False):
             if id_ in rows and rows[id_].image != image.sha256:

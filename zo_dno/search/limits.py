@@ -17,7 +17,7 @@ class Limits:
         seconds: Wall-clock time of all sessions; the current population is finished.
         nfe: Number of denoiser calls.
     Raises:
-        InputError: a limit is out of range.
+        InputError: A limit is out of range.
     """
 
     queries: int

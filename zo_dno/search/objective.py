@@ -30,7 +30,7 @@ class Objective:
         permutations: Number of random orders of z, besides the given one.
         seed: Seed of the permutations.
     Raises:
-        InputError: a number is out of range, or an automatic gamma comes without a min_log_prob.
+        InputError: A number is out of range, or an automatic gamma comes without a min_log_prob.
     """
 
     def __init__(

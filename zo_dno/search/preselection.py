@@ -45,7 +45,7 @@ class Preselection:
     Attributes:
         trust: Rank correlation of the latest predictions and scores; None before the first predictions.
     Raises:
-        InputError: the factor is below 2.
+        InputError: The factor is below 2.
     """
 
     def __init__(self, factor: int, seed: int) -> None:

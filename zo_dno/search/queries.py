@@ -113,7 +113,7 @@ class QueryMaker:
         """Add the images of a block to its population.
 
         Raises:
-            DriftError: an image differs from the recorded one.
+            DriftError: An image differs from the recorded one.
         """
         images = rendered[: len(ids)]  # a block that is filled up has more
         population.rendered |= zip(ids, images, strict=True)

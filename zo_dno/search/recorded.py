@@ -50,7 +50,7 @@ def recorded_image(
     """Read the image of a recorded candidate from its file, or render it again with its whole population.
 
     Raises:
-        RunError: the file is gone, and the model now renders another image.
+        RunError: The file is gone, and the model now renders another image.
     """
     kept = artifacts.image(row.image)
     if kept is not None:

@@ -147,7 +147,7 @@ def kept_back(repeats: Repeats, queries: int) -> int:
     """Return the number of a run's queries that are kept back for the re-evaluation.
 
     Raises:
-        InputError: less than half of the queries is left for the search, or too few are kept for two contenders.
+        InputError: Less than half of the queries is left for the search, or too few are kept for two contenders.
     """
     least = 4 * FIRST_SCORES
     if repeats == "auto":

@@ -35,7 +35,7 @@ class Replay:
         Args:
             queries: Number of completed queries after which to stop; None goes to the end.
         Raises:
-            DriftError: the strategy proposes other noise than it did, or the model renders the last population
+            DriftError: The strategy proposes other noise than it did, or the model renders the last population
                 otherwise.
         """
         search = self._search
@@ -72,7 +72,7 @@ def adopt(search: Search, path: Path) -> None:
     """Bring a fresh search to the end of its ledger from the strategy's last snapshot instead of a replay.
 
     Raises:
-        InputError: there is no snapshot of the last population.
+        InputError: There is no snapshot of the last population.
     """
     populations, rows = search.ledger.populations(search.stage), _by_population(search)
     kept = snapshot.load(path)
@@ -99,7 +99,7 @@ def _settle(search: Search, most: int) -> None:
     """Tell recorded populations until at most `most` are pending.
 
     Raises:
-        DriftError: one of them was never complete.
+        DriftError: One of them was never complete.
     """
     while len(search.pending) > most:
         if not search.pending[0].complete:

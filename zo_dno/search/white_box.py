@@ -84,7 +84,7 @@ def check_white_box(strategy: Strategy, generator: Generator, reward: Reward) ->
     """Check that a white-box strategy can take its gradients.
 
     Raises:
-        InputError: the generator or the reward has none, or the generator renders in other processes.
+        InputError: The generator or the reward has none, or the generator renders in other processes.
     """
     if not isinstance(strategy, WhiteBox):
         return

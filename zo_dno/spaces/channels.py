@@ -17,8 +17,8 @@ class Channels(SearchSpace):
     (arXiv:2506.00299) takes the orthogonal factor of a c x c matrix, half of whose entries have no effect.
 
     Args:
-        scale: scale of the rotation.
-        shift: scale of the shift.
+        scale: Scale of the rotation.
+        shift: Scale of the shift.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ class Draws(SearchSpace):
     """Some of the searched draws, such as the noise of chosen steps; the others stay as they are in the start.
 
     Args:
-        only: numbers of the searched draws, 0 is the first (with `search` "all" the initial noise), -1 the last.
+        only: Numbers of the searched draws, 0 is the first (with `search` "all" the initial noise), -1 the last.
     """
 
     def __init__(self, noise: NoiseLayout, start: Tensor, seed: int, *, only: Sequence[int] = (0,)) -> None:

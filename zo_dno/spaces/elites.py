@@ -17,8 +17,8 @@ class Elites(SearchSpace):
     A sum of independent Gaussians with weights of norm 1 is a Gaussian, so a search among few weights stays plausible.
 
     Args:
-        dims: number of draws that span the space.
-        draws: number of prior draws that are scored first to choose them; by default 4 times as many.
+        dims: Number of draws that span the space.
+        draws: Number of prior draws that are scored first to choose them; by default 4 times as many.
     """
 
     def __init__(

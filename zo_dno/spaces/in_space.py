@@ -21,12 +21,12 @@ class InSpace:
     """A strategy that searches the coordinates of a space.
 
     Args:
-        problem: problem of the noise.
-        noise: layout of the searched draws.
-        space: factory of the space.
-        build: factory of the strategy, given the problem of coordinates.
+        problem: Problem of the noise.
+        noise: Layout of the searched draws.
+        space: Factory of the space.
+        build: Factory of the strategy, given the problem of coordinates.
     Raises:
-        InputError: the strategy takes gradients through the generator, or the space needs scores first and the problem
+        InputError: The strategy takes gradients through the generator, or the space needs scores first and the problem
             has a lag.
     """
 

@@ -20,8 +20,8 @@ class LowBand(LinearSpace):
     plausibility detect.
 
     Args:
-        dims: number of coordinates, shared equally; a remainder is not used. 64 to 2,048 are usual.
-        transform: basis; "dct" has cosine modes by frequency, "haar" means of blocks on a grid of a power of two.
+        dims: Number of coordinates, shared equally; a remainder is not used. 64 to 2,048 are usual.
+        transform: Basis; "dct" has cosine modes by frequency, "haar" means of blocks on a grid of a power of two.
     """
 
     def __init__(

@@ -14,13 +14,13 @@ class SearchSpace(ABC):
     """Coordinates y (n, k), on the N(0, I) scale, that stand for noise z (n, d). Subclasses take options beside these.
 
     Args:
-        noise: layout of the searched draws.
+        noise: Layout of the searched draws.
         start: (d,), noise that the search starts from.
-        seed: seed of the space's own random numbers.
+        seed: Seed of the space's own random numbers.
     Attributes:
-        sizes: sizes of the groups of coordinates that strategies keep on shells of their own; k is their sum.
+        sizes: Sizes of the groups of coordinates that strategies keep on shells of their own; k is their sum.
         origin: (k,), coordinates of `start`.
-        warm_up: number of prior draws whose scores `settle` needs before there are coordinates.
+        warm_up: Number of prior draws whose scores `settle` needs before there are coordinates.
     """
 
     sizes: tuple[int, ...]

@@ -15,7 +15,7 @@ class Subspace(LinearSpace):
     """A random subspace of uniform distribution; the directions outside of it stay as they are in the start.
 
     Args:
-        dims: dimensions of the subspace.
+        dims: Dimensions of the subspace.
     """
 
     def __init__(self, noise: NoiseLayout, start: Tensor, seed: int, *, dims: int = 256) -> None:

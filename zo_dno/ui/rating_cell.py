@@ -40,17 +40,17 @@ class RatingCell:
     as after a kill. Other people can rate the same run on the page of `zo-dno rate RUN`.
 
     Args:
-        run: generator of a new run, or folder of a run to resume.
-        mode: kind of rating: "best" picks the best of several, "compare" one of two, "rank" orders several, "rate"
+        run: Generator of a new run, or folder of a run to resume.
+        mode: Kind of rating: "best" picks the best of several, "compare" one of two, "rank" orders several, "rate"
             gives each 0 to 10; by default the reward's own.
-        reward: combination that includes `human`; by default `human` alone, or the reward of the folder's run.
-        reward_options: further options of the reward.
-        rater: name of the rater, the same in every session of a run.
-        width: width of an image, in pixels; by default several fit side by side.
-        options: options of `zo_dno.optimize`, or of `zo_dno.resume` for a folder.
+        reward: Combination that includes `human`; by default `human` alone, or the reward of the folder's run.
+        reward_options: Further options of the reward.
+        rater: Name of the rater, the same in every session of a run.
+        width: Width of an image, in pixels; by default several fit side by side.
+        options: Options of `zo_dno.optimize`, or of `zo_dno.resume` for a folder.
     Raises:
         InputError: ipywidgets is not installed, or an argument does not fit. Nothing was run.
-        RunError: the run ended before the first task.
+        RunError: The run ended before the first task.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class RatingCell:
         """Result of the run.
 
         Raises:
-            RunError: the search is running, or nothing was rated.
-            Exception: the search raised it.
+            RunError: The search is running, or nothing was rated.
+            Exception: The search raised it.
         """
         if self.running:
             raise RunError(f"The search is not over: {self._view.how_far()}. Rate the images, or call stop().")

@@ -27,12 +27,12 @@ class RatingWidget:
     The search and the clicks run in different threads. A rating is durable once the next task is shown.
 
     Args:
-        rater: name and id of the rater.
-        width: width of an image to be rated, in pixels; by default several fit side by side.
+        rater: Name and id of the rater.
+        width: Width of an image to be rated, in pixels; by default several fit side by side.
     Attributes:
-        box: widget to display.
-        begun: event that is set once tasks may come, or the run has ended.
-        stop: function that the button Stop calls.
+        box: Widget to display.
+        begun: Event that is set once tasks may come, or the run has ended.
+        stop: Function that the button Stop calls.
     Raises:
         InputError: ipywidgets is not installed.
     """
@@ -82,10 +82,10 @@ class RatingWidget:
         """Show how the run ended.
 
         Args:
-            title: the heading.
-            words: the line below it.
-            alerts: messages about what went wrong.
-            pair: images to show side by side.
+            title: The heading.
+            words: The line below it.
+            alerts: Messages about what went wrong.
+            pair: Images to show side by side.
         """
         self.begun.set()
         with self._lock:

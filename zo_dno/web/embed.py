@@ -18,8 +18,8 @@ def page_cell(link: str, mark: str) -> str:
     runs, the cell shows the link.
 
     Args:
-        link: address of the page, with its token.
-        mark: text that the page's server returns at `/here`.
+        link: Address of the page, with its token.
+        mark: Text that the page's server returns at `/here`.
     """
     environment = Environment(loader=PackageLoader("zo_dno.web", "."), autoescape=select_autoescape())
     return environment.get_template("rating_cell.html").render(link=link, mark=mark)
@@ -29,7 +29,7 @@ def show_page(link: str, mark: str) -> Callable[[], None]:
     """Show a page in the cell that is running, even one that waits for the ratings.
 
     Returns:
-        a function that takes the page out of the notebook, and with it the token, which would be saved with the
+        A function that takes the page out of the notebook, and with it the token, which would be saved with the
         notebook otherwise.
     """
     replace = show_html(page_cell(link, mark), f"Rate the images at {link}")

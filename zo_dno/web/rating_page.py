@@ -42,16 +42,16 @@ class Page:
     """The server of a run's rating page, in this process.
 
     Args:
-        store: ratings of the run.
-        folder: folder of the run; None if it has none.
-        host: address to listen on.
-        port: port to listen on; 0 takes any free one.
-        public_url: address by which browsers reach the page through a proxy, such as https://example.org/rate/.
+        store: Ratings of the run.
+        folder: Folder of the run; None if it has none.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes any free one.
+        public_url: Address by which browsers reach the page through a proxy, such as https://example.org/rate/.
     Attributes:
-        link: address of the page with its token.
-        mark: random text that identifies this server; it is not secret.
+        link: Address of the page with its token.
+        mark: Random text that identifies this server; it is not secret.
     Raises:
-        InputError: the address cannot be listened on.
+        InputError: The address cannot be listened on.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ def page_app(
     """Build the rating page as an ASGI application.
 
     Args:
-        store: ratings of the run.
-        token: token of the link.
-        is_searching: function that tells whether the search runs and will use the ratings.
-        mark: text by which a notebook on this machine recognises the server.
-        public_origin: origin of the page behind a proxy, such as https://example.org, whose forms are accepted, too.
+        store: Ratings of the run.
+        token: Token of the link.
+        is_searching: Function that tells whether the search runs and will use the ratings.
+        mark: Text by which a notebook on this machine recognises the server.
+        public_origin: Origin of the page behind a proxy, such as https://example.org, whose forms are accepted, too.
     """
     app = FastAPI(openapi_url=None)
     guard = Guard(token)
@@ -230,7 +230,7 @@ def _checked_public(url: str) -> str:
     """Return the public URL of a page with a slash at its end.
 
     Raises:
-        InputError: it is none.
+        InputError: It is none.
     """
     parts = urlsplit(url)
     if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):

@@ -37,9 +37,9 @@ class Guard:
     """Opens sessions to browsers that bring the token, and verifies sessions and forms.
 
     Args:
-        token: token of the link. It signs sessions and forms, which therefore outlive the server.
+        token: Token of the link. It signs sessions and forms, which therefore outlive the server.
     Attributes:
-        cookie: name of the cookie that holds a session.
+        cookie: Name of the cookie that holds a session.
     """
 
     def __init__(self, token: str) -> None:

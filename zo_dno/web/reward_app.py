@@ -71,12 +71,12 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
     """Build the server of a reward.
 
     Args:
-        reward: reward to serve.
-        token: token that requests for scores must bring as `Authorization: Bearer ...`; "" requires none.
-        most_images: most images in one request.
-        in_flight: most calls of the reward at once; by default that of its call policy.
+        reward: Reward to serve.
+        token: Token that requests for scores must bring as `Authorization: Bearer ...`; "" requires none.
+        most_images: Most images in one request.
+        in_flight: Most calls of the reward at once; by default that of its call policy.
     Returns:
-        an ASGI application: `POST /score`, `GET /version`, `GET /health`, and `/openapi.json`, which describes them.
+        An ASGI application: `POST /score`, `GET /version`, `GET /health`, and `/openapi.json`, which describes them.
     """
     app = FastAPI(title=f"zo-dno reward {reward.name}", version=__version__, description=f"Scores in {reward.unit}.")
     slots, waiting = anyio.CapacityLimiter(in_flight or reward.policy.in_flight), 0

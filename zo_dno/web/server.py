@@ -19,11 +19,11 @@ class WebServer:
 
     Args:
         app: ASGI application to serve.
-        host: address to listen on.
-        port: port to listen on; 0 takes any free one.
-        names: further host names that a server on loopback accepts, such as that of a proxy.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes any free one.
+        names: Further host names that a server on loopback accepts, such as that of a proxy.
     Raises:
-        InputError: the address cannot be listened on.
+        InputError: The address cannot be listened on.
     """
 
     def __init__(self, app: Any, host: str = "127.0.0.1", port: int = 0, *, names: Sequence[str] = ()) -> None:
@@ -72,7 +72,7 @@ def free_port(host: str, port: int) -> int:
     """Return the port, for servers that accept no socket; for 0, any free one.
 
     Raises:
-        InputError: the address cannot be listened on.
+        InputError: The address cannot be listened on.
     """
     with _listening(host, port) as found:
         return int(found.getsockname()[1])
@@ -102,7 +102,7 @@ def token_for(host: str, variable: str = TOKEN) -> str:
     """Read the token that clients must bring; on loopback it may be missing.
 
     Raises:
-        InputError: other machines can reach the address, and there is no token.
+        InputError: Other machines can reach the address, and there is no token.
     """
     if os.environ.get(variable):
         return key_from(variable)

@@ -68,7 +68,7 @@ class Combination(Reward):
         """Combine the values of the terms with a weight, standardised or not.
 
         Raises:
-            ValueError: the values cannot be combined; the message says why.
+            ValueError: The values cannot be combined; the message says why.
         """
 
     @property
@@ -112,7 +112,7 @@ class Combination(Reward):
         """Return a copy whose terms are constructed by `make`.
 
         Raises:
-            InputError: a threshold cannot be met by any value of its term.
+            InputError: A threshold cannot be met by any value of its term.
         """
         made = copy.copy(self)
         made._set(terms=tuple(map(make, self.terms)))

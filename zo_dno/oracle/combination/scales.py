@@ -24,7 +24,7 @@ def given_scales(scales: Any, terms: Collection[str]) -> dict[str, Scale]:
     """Parse the option `scales`: term -> [mean, standard deviation].
 
     Raises:
-        InputError: a term is unknown, or its scale is not two numbers.
+        InputError: A term is unknown, or its scale is not two numbers.
     """
     if not isinstance(scales, Mapping):
         raise InputError(f"scales must be term -> [mean, standard deviation]; got {scales!r}.")

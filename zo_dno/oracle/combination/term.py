@@ -41,7 +41,7 @@ class Term:
         """The reward itself.
 
         Raises:
-            InputError: its name has not been looked up.
+            InputError: Its name has not been looked up.
         """
         if self.made is None:
             raise InputError(
@@ -73,7 +73,7 @@ def terms_of(given: Any) -> tuple[Term, ...]:
     The details are `reward`, `options`, `policy`, `weight` and, in a list, `label`, the term's name.
 
     Raises:
-        InputError: an entry does not fit, or two terms have the same name.
+        InputError: An entry does not fit, or two terms have the same name.
     """
     given = structured("parts", given)
     if isinstance(given, Mapping):
@@ -92,7 +92,7 @@ def structured(option: str, value: Any) -> Any:
     """Parse a list or a mapping from the command line's text; other values are returned as they are.
 
     Raises:
-        InputError: it is not JSON.
+        InputError: It is not JSON.
     """
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value

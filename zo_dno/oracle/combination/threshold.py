@@ -22,7 +22,7 @@ class Threshold:
         """Parse text such as "prompt_match >= 0.9".
 
         Raises:
-            InputError: it is not NAME >= NUMBER or NAME <= NUMBER.
+            InputError: It is not NAME >= NUMBER or NAME <= NUMBER.
         """
         found = _TEXT.fullmatch(text) if isinstance(text, str) else None
         try:
