@@ -5,7 +5,7 @@ import json
 import math
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zo_dno.errors import ZoDnoError
@@ -76,12 +76,24 @@ class CallError(ZoDnoError):
 
 def failure_of(error: BaseException) -> Failure:
     """Classify an exception of a reward: by HTTP status, by kind of network error, else as permanent."""
-    if isinstance(error, CallError):
-        return error.failure
     try:
+        if isinstance(error, CallError):
+            return _bounded(error.failure)
         return _classified(error)
     except Exception:  # an exception whose own attributes raise some
         return Failure(kind_of(error), kind_of(error), transient=False, billed=True)
+
+
+def _bounded(failure: Failure) -> Failure:
+    """Make safe to store what a reward says of a failure; texts that are cut already stay as they are."""
+    kind, message, wait = failure.kind, failure.message, failure.retry_after
+    safe = message.isprintable() and len(message) < _LONGEST + LONGEST_KIND
+    return replace(
+        failure,
+        kind=one_line(kind, LONGEST_KIND),
+        message=message if safe else one_line(message),
+        retry_after=wait if wait is not None and 0 <= wait < math.inf else None,
+    )
 
 
 def kind_of(error: BaseException) -> str:

@@ -5,8 +5,12 @@ import math
 import numpy as np
 import pytest
 
+import zo_dno
 from tests.support.oracles import Batched, ask, value
+from tests.support.toys import ToyGenerator
+from zo_dno.failures import CallError, Failure
 from zo_dno.oracle.function_reward import FunctionReward
+from zo_dno.storage.ledger import Ledger
 from zo_dno.types import Score
 
 
@@ -79,9 +83,52 @@ def test_a_reward_may_return_score_objects():
     [
         ({"components": {"sharp": "very"}}, "must be real number"),
         ({"reward_violation": -1.0}, "reward_violation must be at least 0"),
+        ({"cost": math.nan}, "cost must be at least 0 and finite; got nan"),
+        ({"cost": -1.0}, "cost must be at least 0 and finite; got -1.0"),
+        ({"seconds": math.inf}, "seconds must be at least 0 and finite; got inf"),
+        ({"tokens": -3}, "tokens must be at least 0 and finite; got -3"),
     ],
 )
 def test_details_of_a_score_must_be_numbers(details, error):
     (response,) = ask(lambda images: [Score(2.0, **details)], [0])
     assert response.score.missing
     assert error in response.score.error
+
+
+def test_numbers_of_a_score_are_stored_as_plain_ones(tmp_path):
+    """SQLite would keep the bytes of numpy's, which no later session could read."""
+    own = Score(np.float32(0.5), cost=np.float32(0.25), tokens=np.float64(3), seconds=np.float32(1.0))
+
+    def judge(images, prompts):
+        return [own] * len(images)
+
+    zo_dno.optimize(ToyGenerator(), judge, queries=8, threads=1, out=tmp_path / "run", policy={"price": 0.5})
+    rows = Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries()
+    assert {(row.value, row.cost, row.tokens, row.seconds) for row in rows} == {(0.5, 0.25, 3, 1.0)}
+
+
+def test_a_cost_that_is_no_number_does_not_lift_the_cap():
+    calls = []
+
+    def judge(images, prompts):
+        calls.append(1)
+        return [Score(0.5, cost=math.nan if len(calls) == 3 else None)]
+
+    policy = {"price": 0.01, "in_flight": 1, "attempts": 1}
+    zo_dno.optimize(ToyGenerator(), judge, queries=40, threads=1, max_cost=0.1, policy=policy)
+    assert len(calls) == 10
+
+
+def test_texts_and_components_of_a_reward_are_bounded():
+    parts = {f"{number}" * 1000: 1.0 for number in range(2000)}
+    (response,) = ask(lambda images: [Score(2.0, components=parts)], [0])
+    assert len(response.score.components) <= 1000
+    assert max(map(len, response.score.components)) < 120
+
+    def raises(images):
+        raise CallError(Failure("odd\x1b" * 1000, "long\x1b[2J" * 10_000, transient=False, billed=False))
+
+    (response,) = ask(raises, [0])
+    assert len(response.score.kind) < 120
+    assert len(response.score.error) < 2100
+    assert (response.score.kind + response.score.error).isprintable()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.failures import LONGEST_KIND, CallError, Failure, failure_of, one_line
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from zo_dno.reward import Reward
 
 _LONGEST_RAW = 100_000  # characters of a raw response
+_MOST_COMPONENTS = 1000
 
 
 def call(
@@ -88,18 +90,28 @@ def _score(value: Any, valid: tuple[float, float]) -> Score:
 
 
 def _with_finite_details(score: Score) -> Score:
-    """Drop components and a spread that are not finite, and the end of a very long raw response.
+    """Drop components and a spread that are not finite, and the ends of very long texts, and make plain numbers.
 
-    A detail that is no number fails the call.
+    A detail that is no number, or that cannot be, fails the call: nothing else could be counted or stored.
     """
-    components = score.components and {
-        str(name): float(value) for name, value in score.components.items() if math.isfinite(value)
-    }
+    named = islice((score.components or {}).items(), _MOST_COMPONENTS)
+    components = {one_line(str(name), LONGEST_KIND): float(value) for name, value in named if math.isfinite(value)}
     spread = None if score.spread is None or not math.isfinite(score.spread) else float(score.spread)
-    if not 0 <= score.reward_violation < math.inf:
-        raise ValueError(f"reward_violation must be at least 0 and finite; got {score.reward_violation}")
-    raw = score.raw and str(score.raw)[:_LONGEST_RAW]
-    return replace(score, components=components, spread=spread, raw=raw)
+    for name in ("reward_violation", "seconds", "tokens", "cost"):
+        value = getattr(score, name)
+        if not (value is None and name == "cost") and not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be at least 0 and finite; got {value}")
+    return replace(
+        score,
+        value=float(score.value),
+        reward_violation=float(score.reward_violation),
+        seconds=float(score.seconds),
+        tokens=int(score.tokens),
+        cost=None if score.cost is None else float(score.cost),
+        components=None if score.components is None else components,
+        spread=spread,
+        raw=score.raw and str(score.raw)[:_LONGEST_RAW],
+    )
 
 
 def _missing_with(score: Score) -> Callable[[str, str], Score]:
