@@ -7,6 +7,7 @@ import torch
 
 import zo_dno
 from zo_dno.errors import InputError
+from zo_dno.generators.pixels import NoImageError
 from zo_dno.run.config import validated
 from zo_dno.run.make_generator import generator_from, load_model
 
@@ -116,6 +117,20 @@ def test_candidates_without_an_image_are_missing_and_the_others_are_scored(worke
     assert {query.error for query in missing} == {"it is not made of numbers (NaN)"}
     assert {query.attempts for query in missing} == {0}
     assert result.best.z[0] <= 0
+
+
+def test_images_beside_a_missing_one_come_to_the_cpu():
+    class OnAnotherDevice(torch.Tensor):
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    def breaks(z):
+        images = torch.zeros(len(z), 8, 8, 3, dtype=torch.uint8).as_subclass(OnAnotherDevice)
+        raise NoImageError({0: "it is blank"}, images)
+
+    with pytest.raises(NoImageError, match="row 0: it is blank") as raised:
+        zo_dno.FunctionGenerator(breaks, (4,))(torch.randn(2, 4))
+    assert type(raised.value.images) is torch.Tensor
 
 
 def test_a_run_in_which_no_candidate_has_an_image_says_why():

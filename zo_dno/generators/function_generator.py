@@ -82,7 +82,7 @@ class FunctionGenerator:
                 try:
                     block = self._bytes(self._render(z[rows]))
                 except NoImageError as error:
-                    block = error.images
+                    block = error.images.cpu()
                     reasons |= {row + rows.start: reason for row, reason in error.reasons.items()}
                 images.append(block)
         return joined(images, reasons)

@@ -106,4 +106,5 @@ def _images(generator: "Generator", z: "Tensor", image_noise: "Tensor | None") -
     if image_noise is None:
         return generator(z)
     assert isinstance(generator, Differentiable)
-    return bytes_of(render_floats(generator, z) + image_noise)
+    images = render_floats(generator, z)
+    return bytes_of(images + image_noise.to(images.device))
