@@ -146,9 +146,9 @@ class Executor:
         """Raise the first Ctrl-C in `finished` alone, so that responses are not lost while they are written.
 
         It is raised at the end if `finished` is not called any more. A second Ctrl-C is raised at once, and so is every
-        one if calls are made in this thread or the signal has another handler.
+        one if calls that cost nothing are made in this thread, or the signal has another handler.
         """
-        if not self.waits:
+        if not self.waits and (self._reward.keeps_answers or not self._policy.keeps_everything):
             yield
             return
         with deferred(self.interrupt) as pressed:

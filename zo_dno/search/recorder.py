@@ -80,6 +80,10 @@ class Recorder:
             self.artifacts.keep_image(self.stage, query.id, array_of(query.image), query.sha256)
         rows = [self._row(query, None, term) for query in queries]
         self.ledger.put(rows, (), self.artifacts.written())
+        for row in rows if term is None else ():
+            population = self.pending.of(row.id)
+            if population is not None and row.id in population.rows:  # lost or taken back, and now in flight again
+                population.rows[row.id] = row
 
     def on_scored(self, responses: Responses, term: TermOracle | None = None) -> None:
         """Record responses, before anything is counted, kept or learned from them."""
