@@ -1,11 +1,14 @@
 import multiprocessing
 import os
 import signal
+import sqlite3
 import threading
 import time
+from concurrent.futures import Future
 
 import pytest
 
+from zo_dno.judges import rating_store
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED, RatingError
 
@@ -183,3 +186,66 @@ def test_many_raters_at_once_lose_nothing(tmp_path):
         thread.join()
     assert len(store.take(number)) == len(gave) >= 60
     assert set(gave) == set(range(1, 61))
+
+
+def in_another_thread(work):
+    """Return what a call raises in a thread of its own, which must end."""
+    done = Future()
+
+    def run():
+        try:
+            done.set_result(work())
+        except Exception as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done.exception(timeout=20)
+
+
+def test_a_store_that_is_locked_or_closed_raises_in_every_thread(tmp_path, monkeypatch):
+    monkeypatch.setattr(rating_store, "_WAIT", 0.0)
+    store = RatingStore(tmp_path / "ratings.db")
+    with sqlite3.connect(tmp_path / "ratings.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            store.greet("ada")
+        assert "locked" in str(in_another_thread(lambda: store.greet("bob")))
+        other.execute("ROLLBACK")
+    other.close()
+    assert in_another_thread(lambda: store.greet("bob")) is None
+    store.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        store.greet("ada")
+    assert "closed" in str(in_another_thread(lambda: store.greet("bob")))
+
+
+class CannotCommit:
+    """A file whose disk is full once a transaction ends."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def execute(self, words, *values):
+        if words == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._file.execute(words, *values)
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+def test_a_transaction_that_cannot_end_is_undone(store):
+    file, store._file = store._file, CannotCommit(store._file)
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+        store.greet("cy")
+    store._file = file
+    assert set(store.names()) == {"ada", "bob"}
+    store.greet("cy")
+    assert set(store.names()) == {"ada", "bob", "cy"}
+
+
+def test_a_transaction_that_the_disk_ended_says_why(store):
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"), store._writing() as file:
+        file.execute("ROLLBACK")  # as SQLite does where the disk is full
+        raise sqlite3.OperationalError("database or disk is full")
+    store.greet("cy")

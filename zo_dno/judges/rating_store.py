@@ -324,11 +324,23 @@ class _Transaction:
 
     def __enter__(self) -> sqlite3.Connection:
         self._lock.acquire()
-        self._file.execute("BEGIN IMMEDIATE")
+        try:
+            self._file.execute("BEGIN IMMEDIATE")
+        except BaseException:  # __exit__ is not called then
+            self._lock.release()
+            raise
         return self._file
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
-            self._file.execute("COMMIT" if kind is None else "ROLLBACK")
+            if kind is None:
+                self._file.execute("COMMIT")
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            if self._file.in_transaction:  # a full disk has ended it already
+                self._file.execute("ROLLBACK")
         finally:
             self._lock.release()
