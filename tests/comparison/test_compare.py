@@ -76,6 +76,15 @@ def test_the_same_comparison_is_not_run_again_and_another_one_is_refused(found):
 
 
 @pytest.mark.slow
+def test_files_of_the_user_stay_in_a_folder_that_is_refused(tmp_path):
+    names = {".viminfo.1", ".notes.2024", ".comparison.4711.yaml", "thesis.txt"}
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match="out must be a new folder"):
+        zo_dno.compare(tmp_path, PLAN["strategies"], PLAN["prompts"], **SETTINGS)
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
 def test_a_killed_comparison_resumes_to_the_same_table(found, tmp_path):
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN))
     command = [sys.executable, "-m", "zo_dno", "compare", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out")]

@@ -123,7 +123,7 @@ def test_a_command_that_died_at_its_first_writes_can_be_given_again(tmp_path, mo
         with going_wrong(at, "before", files=True), pytest.raises(KilledError):
             exit_code(words)
         Path("out").mkdir(exist_ok=True)
-        Path("out", f".config.{at}.yaml").touch()  # as a real kill leaves it
+        Path("out", f".{'draft' if kind == 'draft' else 'config'}.{at}.yaml").touch()  # as a real kill leaves it
     begun = any(Path("out", name).exists() for name in ("config.yaml", "draft.yaml"))
     assert exit_code(["resume", "out"] if begun else words) == 0
     assert not list(Path("out").glob(".*.yaml"))

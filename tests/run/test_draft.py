@@ -187,6 +187,16 @@ def test_what_a_draft_cannot_do_is_refused_before_anything_is_written(arguments,
     assert not (tmp_path / "run").exists()
 
 
+def test_files_of_the_user_stay_in_a_folder_that_is_refused(tmp_path):
+    names = {".viminfo.1", ".notes.2024", ".draft.4711.yaml", "thesis.txt"}
+    for name in names:
+        (tmp_path / name).touch()
+    config = validated({"prompt": "sea at dusk", "steps": 4, "threads": 1})
+    with pytest.raises(InputError, match="out must be a new folder"):
+        run_draft(config, 2, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
 def test_listed_noise_is_asked_about_as_it_is(tmp_path):
     from safetensors.torch import save_file
 

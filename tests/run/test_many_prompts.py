@@ -185,6 +185,20 @@ def test_a_prompt_that_cannot_be_drawn_is_found_before_anything_runs(tmp_path):
     assert not list((tmp_path / "out").glob("00*"))
 
 
+USERS = [".viminfo.1", ".notes.2024", ".photo.2024.png"]
+
+
+def test_files_of_the_user_stay_in_a_folder_that_is_refused_or_taken(tmp_path):
+    for name in (*USERS, ".summary.4711.csv", "thesis.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match="out must be a new folder"):
+        run_many(config(queries=8), PROMPTS[:1], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*USERS, ".summary.4711.csv", "thesis.txt"}
+    (tmp_path / "thesis.txt").unlink()
+    run_many(config(queries=8), PROMPTS[:1], tmp_path)
+    assert {path.name for path in tmp_path.glob(".*")} == {*USERS, ".signature"}
+
+
 def test_a_folder_of_other_prompts_is_refused(tmp_path):
     run_many(config(queries=8), PROMPTS[:1], tmp_path / "out")
     with pytest.raises(InputError, match="has others. Name another"):

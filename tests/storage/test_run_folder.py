@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import zo_dno
 from tests.support.toys import ToyGenerator
@@ -15,7 +16,9 @@ from zo_dno.errors import InputError
 from zo_dno.storage import ledger as ledgers
 from zo_dno.storage.ledger import Ledger
 from zo_dno.storage.run_folder import RunFolder
+from zo_dno.storage.signature import SIGNATURE
 
+USERS = [".viminfo.1", ".notes.2024", ".photo.2024.png", ".writable"]  # names of files that the program never writes
 HOLD = """
 import sys
 from pathlib import Path
@@ -77,16 +80,26 @@ def test_a_ledger_without_shared_memory_has_a_rollback_journal(tmp_path, monkeyp
     assert Ledger(tmp_path / "ledger.db", read_only=True).get("fact") == 1
 
 
-def test_what_a_killed_process_had_not_finished_is_removed(tmp_path):
+def test_what_a_killed_process_had_not_finished_is_removed_whatever_file_it_was(tmp_path):
     folder = tmp_path / "run"
-    zo_dno.optimize(ToyGenerator(), "brightness", "snes", queries=16, out=folder)
-    left = [folder / ".best.4711.png", folder / "images" / ".000003.4711.png", folder / ".result.12.json"]
-    others = [folder / ".notes", folder / "notes.1.txt"]
+    options = {"queries": 16, "top": 2, "policy": {"price": 0.01}, "init": torch.zeros(ToyGenerator().layout.d)}
+    zo_dno.optimize(ToyGenerator(), "brightness", "snes", out=folder, **options)
+    kept = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(("ledger.db", ".lock"))]
+    assert {path.parent.name for path in kept} == {"run", "top", "images", "noise"}
+    left = [path.with_name(f".{path.stem}.4711{path.suffix}") for path in (*kept, folder / SIGNATURE)]
+    others = [*map(folder.joinpath, USERS), folder / "images" / ".holiday.2024.png", folder / ".best.old.png"]
     for path in (*left, *others):
         path.touch()
     zo_dno.resume(folder, generator=ToyGenerator(), queries=24)
-    assert not any(path.exists() for path in left)
+    assert [path for path in left if path.exists()] == []
     assert all(path.exists() for path in others)
+
+
+def test_files_of_the_user_stay_where_a_run_begins(tmp_path):
+    for name in USERS:
+        (tmp_path / name).write_text("mine")
+    zo_dno.optimize(ToyGenerator(), "brightness", "snes", queries=16, out=tmp_path)
+    assert [(tmp_path / name).read_text() for name in USERS] == ["mine"] * len(USERS)
 
 
 def test_a_file_whose_writing_is_interrupted_leaves_nothing(tmp_path):

@@ -23,6 +23,7 @@ from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG, check_is_run, damage_named, is_used
 
 RUNS, TABLE = "runs.json", "comparison.parquet"
+_WRITTEN = (PLAN, RUNS, TABLE, "report.html")
 
 
 class Comparison(Analysis):
@@ -170,16 +171,18 @@ def _keep(plan: Plan, out: Path, early_stopping: bool) -> None:
     values = plan.to_dict() | ({"early_stopping": True} if early_stopping else {})
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     path = out / PLAN
-    remove_unfinished(out, inside=False)  # its runs may be at work for another process
     if path.exists():
         if read_yaml(path) != yaml.safe_load(text):
             changed = [name for name, value in values.items() if read_yaml(path).get(name) != value]
             raise InputError(f"out must be a new folder, or hold the same comparison; {out} differs in {changed[0]}.")
+        remove_unfinished(out, _WRITTEN)  # and nothing inside: its runs may be at work for another process
         return
-    begun = out.is_dir() and [one.name for one in out.iterdir()] == [RUNS]  # by a process that died at its second write
+    there = [one.name for one in out.iterdir() if not one.name.startswith(".")] if out.is_dir() else []
+    begun = there == [RUNS]  # by a process that died at its second write
     if is_used(out) and not begun:
         raise InputError(f"out must be a new folder; {out} holds something else. Name another.")
     out.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(out, _WRITTEN)
     runs = [
         {"folder": str(trial.folder(out).relative_to(out)), "entry": trial.entry, "reward": trial.reward}
         for trial in plan.trials

@@ -30,7 +30,7 @@ from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml, remove_unfinished, write_text, write_whole
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.run_folder import CONFIG, RunFolder
-from zo_dno.storage.signature import check_trusted, sign
+from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.types import Generator
 
@@ -125,7 +125,6 @@ def run_draft(config: RunConfig, steps: int, out: Path, on_step: Callable[[Step]
         InputError: The config does not fit.
     """
     _check(config, steps)
-    remove_unfinished(out, inside=False)
     RunFolder.check(out)
     out.mkdir(parents=True, exist_ok=True)
     _keep_settings(out, config, steps)
@@ -184,7 +183,7 @@ def resume_draft(
 def _keep_settings(out: Path, config: RunConfig, steps: int) -> None:
     import yaml
 
-    remove_unfinished(out, inside=False)
+    remove_unfinished(out, (SETTINGS, NOISE, FIGURES, SIGNATURE))
     values = config.model_dump(exclude_defaults=True) | {"draft": steps}
     sign(out, values)
     write_text(out / SETTINGS, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))

@@ -35,7 +35,7 @@ from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG, is_used
-from zo_dno.storage.signature import check_trusted, sign
+from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
 from zo_dno.types import Differentiable, Generator, Repromptable, capabilities_of
 
 PROMPTS, SUMMARY = "prompts.json", "summary.csv"
@@ -231,12 +231,12 @@ def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
 
     text = json.dumps(list(prompts), indent=1, ensure_ascii=False) + "\n"
     path = out / PROMPTS
-    remove_unfinished(out, inside=False)  # its runs may be at work for another process
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise InputError(f"out must be a new folder, or hold the same prompts; {out} has others. Name another.")
     if not path.exists() and is_used(out):
         raise InputError(f"out must be a new folder; {out} exists. Name another, or remove it.")
     out.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(out, (PROMPTS, SUMMARY, CONFIG, SIGNATURE))  # its runs may be at work for another process
     own = {"batch_size"} - config.model_fields_set  # a function of the caller's has its own, unless it is set
     values = config.model_dump(mode="json", exclude=own)
     sign(out, values)

@@ -3,7 +3,8 @@
 import codecs
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from zo_dno.failures import one_line
 
 _LARGEST_YAML = 2**22  # characters
 _BRACKETS, _DEEPEST = re.compile(r"[\[\]{}]"), 100
-_UNFINISHED = re.compile(r"\..+\.\d+(\.\w+)?")  # .NAME.PROCESS.SUFFIX
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
@@ -26,7 +26,7 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
     Raises:
         StorageError: The file could not be written; an older file of that name is unchanged.
     """
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    unfinished = path.with_name(_unfinished(path, os.getpid()))
     try:
         path.parent.mkdir(exist_ok=True)
         write(unfinished)
@@ -45,16 +45,23 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
         ) from error
 
 
-def remove_unfinished(folder: Path, *, inside: bool = True) -> None:
-    """Remove the files that `write_whole` had not finished when its process was killed.
+def remove_unfinished(folder: Path, names: Iterable[str]) -> None:
+    """Remove the files that `write_whole` had not finished when its process was killed, and no others.
 
     Args:
-        folder: Folder of the files.
-        inside: Whether those in its folders are removed, too.
+        folder: Folder of the files, which holds what the program wrote.
+        names: Names that the program writes there, such as "config.yaml" or "top/*.png".
     """
-    for path in (*folder.glob(".*.*"), *(folder.glob("*/.*.*") if inside else ())):
-        if _UNFINISHED.fullmatch(path.name) and path.is_file() and not path.is_symlink():
-            path.unlink(missing_ok=True)
+    for whole in (folder / name for name in names):
+        for path in whole.parent.glob(_unfinished(whole, "*")):
+            stem, _, process = path.name.removesuffix(whole.suffix).rpartition(".")
+            ours = process.isdecimal() and fnmatchcase(stem, f".{whole.stem}")
+            if ours and path.is_file() and not path.is_symlink():
+                path.unlink(missing_ok=True)
+
+
+def _unfinished(path: Path, process: int | str) -> str:
+    return f".{path.stem}.{process}{path.suffix}"
 
 
 def write_text(path: Path, text: str) -> None:

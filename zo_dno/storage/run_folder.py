@@ -1,5 +1,6 @@
 """The folder of a run: the names of its files, the lock of its one process, and its noise files."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from zo_dno.failures import one_line
 from zo_dno.storage.atomic import remove_unfinished, write_text, write_whole
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.folder_lock import FolderLock
-from zo_dno.storage.signature import sign
+from zo_dno.storage.signature import SIGNATURE, sign
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,8 +22,12 @@ RESULT = "result.json"
 SNAPSHOT = "strategy.safetensors"
 INIT_FILE = "init.safetensors"
 NOISE_FILE = "best.safetensors"
-
-
+WRITTEN = (
+    *(CONFIG, SIGNATURE, RESULT, SNAPSHOT, INIT_FILE, NOISE_FILE, "failed.txt", "report.html"),
+    *("first.png", "best.png", "strip.png", "progress.png", "top/[0-9]*.png", "top/[0-9]*.safetensors"),
+    *(f"images/{'[0-9a-f]' * 64}.png", "noise/*-[0-9]*.safetensors"),
+)
+"""Names of the files that are written whole into the folder of a run, or into a trial of a comparison."""
 _LARGEST = 100.0  # of one number of noise; standard deviations that no Gaussian draws
 
 
@@ -46,8 +51,7 @@ class RunFolder:
         self._lock = FolderLock(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            (path / ".writable").touch()
-            (path / ".writable").unlink()
+            tempfile.TemporaryFile(dir=path).close()  # which has no name, so that no file of the user can have it
         except OSError as error:
             raise InputError(
                 f"{self._role(new)} must be a folder that can be written to; {path}: {error.strerror}."
@@ -73,7 +77,7 @@ class RunFolder:
     def __enter__(self) -> "RunFolder":
         self._lock.__enter__()
         if self._lock.certain:
-            remove_unfinished(self.path)
+            remove_unfinished(self.path, WRITTEN)
         return self
 
     def __exit__(self, *_: object) -> None:
