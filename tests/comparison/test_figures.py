@@ -1,5 +1,6 @@
 """Figures of comparisons: a panel for each reward and prompt, a line for each entry."""
 
+import io
 from itertools import product
 
 import numpy as np
@@ -35,6 +36,23 @@ def test_curves_have_a_panel_for_each_cell_and_a_line_for_each_entry(found):
         assert [line.get_label() for line in panel.lines] == list(ENTRIES)
     own = found.table[(found.table["entry"] == "snes") & (found.table["reward"] == "b")]
     assert list(panels[1].lines[2].get_ydata()) == pytest.approx(list(own.groupby("budget")["best"].mean()))
+
+
+@pytest.mark.parametrize("figure", [curves_figure, improvement_figure, profile_figure, hacking_figure])
+def test_texts_of_others_are_shown_as_they_are(found, figure):
+    """Unlike mathematics, which spends a comparison before its figures fail."""
+    names = {"random_search": "$$", "cmaes": "$_$", "snes": "_hidden", "a": "$5}$", "p": "price $5{ to $6", "kB": "$}$"}
+    table = found.table.replace(names).rename(columns={"held_out contrast": "held_out $$"})
+    made = figure(Analysis(table, baseline="$$"))
+    made.savefig(io.BytesIO(), dpi=20)
+    for legend in made.legends:
+        assert [label.get_text() for label in legend.get_texts()] == ["$$", "$_$", "_hidden"]
+
+
+def test_the_legend_has_entries_that_the_first_panel_lacks(found):
+    table = found.table[(found.table["entry"] != "snes") | (found.table["reward"] == "b")]
+    (legend,) = curves_figure(Analysis(table)).legends
+    assert [label.get_text() for label in legend.get_texts()] == list(ENTRIES)
 
 
 def test_improvement_names_the_entries_the_best_on_top(found):

@@ -1,6 +1,7 @@
 """The figure of a run's progress shows the run's own numbers, and so does the light one that most tests have."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,19 @@ def test_it_shows_each_candidate_the_best_so_far_and_best_of_n():
     assert log_prob.get_ydata() == pytest.approx([query.log_prob for query in run.history])
     assert set(threshold.get_ydata()) == {-3.0}
     assert above.get_ylabel() == f"brightness / {run.unit}"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "unit", "strategy"), [("a $$ chain", "a sign: $_$", "$5}$"), ("$5}$", "price $5{ to $6", "_hidden")]
+)
+def test_texts_of_others_are_shown_as_they_are(prompt, unit, strategy):
+    """Unlike mathematics, which spends a run before its figure fails."""
+    figure = progress_figure(replace(result(), prompt=prompt, unit=unit, strategy=strategy))
+    figure.savefig(io.BytesIO(), dpi=20)
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left") == prompt
+    assert axes.get_ylabel() == f"brightness / {unit}"
+    assert f"{strategy}, best so far" in [label.get_text() for label in axes.get_legend().get_texts()]
 
 
 def test_a_run_leaves_it(tmp_path):

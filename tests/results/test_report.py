@@ -45,6 +45,13 @@ def test_it_needs_no_other_file_and_is_small(folder):
     assert "http" not in re.sub(r"data:[^\"]*", "", text)
 
 
+def test_a_figure_shows_dollars_as_they_are():
+    generator = ToyGenerator()
+    generator.prompt = "price $5{ to $6"
+    result = zo_dno.optimize(generator, "brightness", queries=16)
+    assert "price $5{ to $6" in result._repr_html_()
+
+
 def test_names_are_escaped(folder):
     text = run_report(folder)
     assert "<script>" not in text

@@ -1,15 +1,18 @@
 """Figures of a comparison: curves, intervals, performance profiles, and the plausibility of winners."""
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zo_dno.comparison import statistics
 from zo_dno.comparison.analysis import Analysis
+from zo_dno.results.plain_text import PLAIN, plain_legend
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -48,13 +51,13 @@ def curves_figure(found: Analysis) -> "Figure":
                     x, [one.low for _, one in points], [one.high for _, one in points], color=colour, alpha=0.12, lw=0
                 )
         axes.set_xscale("log", base=2)
-        axes.set_title(f"{reward}: {prompt}", loc="left", fontsize=9)
-        axes.set_ylabel(f"best / {cell['unit'].iloc[0]}")
+        axes.set_title(f"{reward}: {prompt}", loc="left", fontsize=9, **PLAIN)
+        axes.set_ylabel(f"best / {cell['unit'].iloc[0]}", **PLAIN)
         _plain(axes)
     for axes in panels[len(cells) :]:
         axes.set_visible(False)
     panels[0].set_xlabel("queries")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
+    _legend(figure, [line for axes in panels for line in axes.lines])
     return figure
 
 
@@ -71,8 +74,8 @@ def improvement_figure(found: Analysis, budget: int | None = None) -> "Figure":
         places = np.arange(len(rows))
         axes.hlines(places, rows[low], rows[high], color=_colour(0), lw=5, alpha=0.35)
         axes.plot(rows[value], places, "o", color=_colour(0), ms=5)
-        axes.set_yticks(places, rows["entry"])
-        axes.set_xlabel(label)
+        axes.set_yticks(places, rows["entry"], **PLAIN)
+        axes.set_xlabel(label, **PLAIN)
         _plain(axes)
     right.axvline(0.5, color="#8d99ae", ls="--", lw=1)
     return figure
@@ -92,7 +95,7 @@ def profile_figure(found: Analysis, budget: int | None = None) -> "Figure":
     axes.set_xlabel("normalised reward")
     axes.set_ylabel("share of the runs above it")
     _plain(axes)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
+    _legend(figure, axes.lines)
     return figure
 
 
@@ -114,12 +117,12 @@ def hacking_figure(found: Analysis, budget: int | None = None) -> "Figure":
             own = rows["entry"] == entry
             axes.scatter(values[own], rows["score"][own], s=14, color=_colour(place), lw=0, alpha=0.8, label=entry)
         axes.locator_params(axis="x", nbins=5)
-        axes.set_xlabel(label)
+        axes.set_xlabel(label, **PLAIN)
         _plain(axes)
     for axes in places[len(panels) :]:
         axes.set_visible(False)
     figure.axes[0].set_ylabel("normalised reward")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
+    _legend(figure, figure.axes[0].collections)
     return figure
 
 
@@ -146,6 +149,10 @@ def _dashed(place: int) -> dict[str, Any]:
 def _plain(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.2)
+
+
+def _legend(figure: "Figure", shown: "Iterable[Artist]") -> None:
+    plain_legend(figure, shown, loc="outside right upper", fontsize=8, frameon=False)
 
 
 def _reached(cell: "pd.DataFrame", entry: str, budget: int) -> np.ndarray:

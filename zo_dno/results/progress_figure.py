@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zo_dno.results.plain_text import PLAIN, plain_legend
 from zo_dno.results.result import Result
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def progress_figure(result: Result, threshold: float | None = None) -> "Figure":
         above.step(
             range(1, len(curve) + 1), curve, where="post", color=_ORANGE, lw=1.5, ls="--", label=f"best-of-N{how}"
         )
-    above.set_ylabel(f"{result.reward} / {result.unit}")
-    above.set_title(f"{result.prompt or result.model}", loc="left", fontsize=11)
-    above.legend(loc="lower right", fontsize=8, framealpha=0.9)
+    above.set_ylabel(f"{result.reward} / {result.unit}", **PLAIN)
+    above.set_title(f"{result.prompt or result.model}", loc="left", fontsize=11, **PLAIN)
+    plain_legend(above, [*above.collections, *above.lines], loc="lower right", fontsize=8, framealpha=0.9)
     below.plot(queries, [query.log_prob for query in result.history], ".", ms=3, color=_BLUE, alpha=0.5)
     if threshold is not None:
         below.axhline(threshold, color=_ORANGE, lw=1, ls="--")
