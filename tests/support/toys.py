@@ -8,13 +8,13 @@ from zo_dno.rng import stream
 
 
 class ToyGenerator:
-    """Draws 8x8 images as a squashed random linear map of z."""
+    """Draws 8x8 images as a squashed random linear map of z, the same for every prompt."""
 
     model = "toy"
-    prompt = "a toy"
     nfe = 2
 
-    def __init__(self, d: int = 48) -> None:
+    def __init__(self, d: int = 48, prompt: str = "a toy") -> None:
+        self.prompt = prompt
         self.layout = NoiseLayout(((3, 4, d // 12),))
         self._map = torch.randn(d, 8 * 8 * 3, generator=stream(7, "toy")) / d**0.5
         self._map[:, :] += torch.randn(d, 1, generator=stream(8, "toy")) / d**0.5

@@ -9,7 +9,7 @@ from torch import Tensor
 from zo_dno.errors import InputError
 from zo_dno.generators.function_generator import FunctionGenerator, options_from
 from zo_dno.registry import checked_options, load, options_of
-from zo_dno.types import Generator, Repromptable, batch_size_of, capabilities_of
+from zo_dno.types import Generator, Repromptable, batch_size_of, capabilities_of, prompt_of
 
 
 def names_python(model: str) -> bool:
@@ -22,16 +22,23 @@ def imported_generator(name: str, prompt: str, batch_size: int | None, options: 
 
     Args:
         name: package.module:name of a function z -> images, of a Generator, or of a class of them.
-        prompt: Prompt to render.
+        prompt: Prompt to render; "" keeps that of a generator.
         batch_size: Batch size for a function; by default its own.
         options: `shape` and `nfe` of a function, or the options of a class.
     Raises:
-        InputError: The name is unknown, or its object cannot be a generator.
+        InputError: The name is unknown, its object cannot be a generator, or it renders another prompt.
     """
     found: Any = load("model", {}, name)
     if isinstance(found, type):
-        own = {"prompt": prompt} if "prompt" in options_of(found) else {}
+        takes_prompt = "prompt" in options_of(found)
+        own = {"prompt": prompt} if takes_prompt else {}
+        if takes_prompt and prompt and options.get("prompt", prompt) != prompt:
+            raise InputError(
+                f"prompt must be given once; got {prompt!r}, and {options['prompt']!r} as an option of {name}. "
+                "Leave the option out."
+            )
         found = found(**checked_options(name, found, own | dict(options)))
+        found = found if takes_prompt else _for_prompt(name, found, prompt)
     elif not isinstance(found, Generator):
         if not callable(found):
             raise InputError(f"model {name!r} must be a function z -> images or a generator; got {found!r}.")
@@ -42,10 +49,30 @@ def imported_generator(name: str, prompt: str, batch_size: int | None, options: 
     elif options:
         raise InputError(f"model {name!r} takes no options; got {', '.join(options)}.")
     elif isinstance(found, FunctionGenerator):
-        found = found.with_prompt(prompt, batch_size)
+        found = found.with_prompt(prompt or found.prompt, batch_size)
+    else:
+        found = _for_prompt(name, found, prompt)
     if not isinstance(found, Generator):
         raise InputError(f"model {name!r} must have layout, nfe and a call z -> images; got {type(found).__name__}.")
-    return Imported(found, name, prompt, options)
+    return Imported(found, name, prompt or prompt_of(found), options)
+
+
+def _for_prompt(name: str, found: Any, prompt: str) -> Any:
+    """Return a generator that renders a prompt; without one, its own.
+
+    Raises:
+        InputError: It renders another prompt, and has no with_prompt.
+    """
+    own = prompt_of(found)
+    if not prompt or own == prompt:
+        return found
+    if isinstance(found, Repromptable):
+        return found.with_prompt(prompt)
+    if own:
+        raise InputError(
+            f"prompt must be {own!r}, which model {name!r} renders: it has no with_prompt(prompt); got {prompt!r}."
+        )
+    return found
 
 
 class Imported:
