@@ -2,7 +2,8 @@
 
 import pytest
 
-from zo_dno.registry import first_lines, load
+from zo_dno.errors import InputError
+from zo_dno.registry import checked_options, first_lines, load, options_of
 from zo_dno.rewards import REWARDS
 from zo_dno.spaces import SPACES
 from zo_dno.strategies import STRATEGIES
@@ -13,3 +14,26 @@ def test_first_lines_are_those_of_the_imported_classes(kind, table):
     for name, line in first_lines(table).items():
         assert line
         assert line == (load(kind, table, name).__doc__ or "").partition("\n")[0]
+
+
+class Parent:
+    def __init__(self, size: int = 1) -> None:
+        self.size = size
+
+
+class Passes(Parent):
+    def __init__(self, *, speed: float = 2.0, **options: int) -> None:
+        super().__init__(**options)
+        self.speed = speed
+
+
+class Decides(Passes):
+    def __init__(self, depth: int = 3) -> None:
+        super().__init__(speed=1.0, size=depth)
+
+
+def test_options_of_a_parent_count_where_they_are_passed_on():
+    assert set(options_of(Passes)) == {"size", "speed"}
+    assert set(options_of(Decides)) == {"depth"}
+    with pytest.raises(InputError, match="painter option 'size' is unknown"):
+        checked_options("painter", Decides, {"size": 2})

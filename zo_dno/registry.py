@@ -32,16 +32,20 @@ def load(kind: str, table: Mapping[str, str], name: str) -> Any:
 
 
 def options_of(target: Any, internal: Collection[str] = ()) -> dict[str, inspect.Parameter]:
-    """Return the options of a class by name, with their defaults and the types that values are checked against."""
+    """Return the options of a class by name, with their defaults and the types that values are checked against.
+
+    Those of a parent count where the class passes further keywords on to it.
+    """
     parameters: dict[str, inspect.Parameter] = {}
-    for owner in reversed(target.__mro__ if inspect.isclass(target) else (target,)):
+    for owner in target.__mro__ if inspect.isclass(target) else (target,):
         init = vars(owner).get("__init__") if inspect.isclass(target) else owner
         if init is None or init is object.__init__:
             continue
-        hints = _hints(init, owner)
-        for parameter in list(inspect.signature(init).parameters.values()):
-            if parameter.name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                parameters[parameter.name] = parameter.replace(annotation=hints.get(parameter.name, Any))
+        hints, own = _hints(init, owner), [*inspect.signature(init).parameters.values()]
+        named = [one for one in own if one.name != "self" and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+        parameters = {one.name: one.replace(annotation=hints.get(one.name, Any)) for one in named} | parameters
+        if not any(one.kind is one.VAR_KEYWORD for one in own):
+            break
     return {name: parameter for name, parameter in parameters.items() if name not in internal}
 
 
