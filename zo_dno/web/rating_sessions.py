@@ -8,29 +8,72 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 
+from zo_dno.errors import InputError, StorageError
+from zo_dno.failures import one_line
 from zo_dno.oracle.http_client import key_from
 from zo_dno.web.server import TOKEN
 
 _COOKIE = "zo-dno-rater"
 _FILE = "rating-token"
+_BYTES, _SHORTEST = 24, 16  # of a token; in characters
 _PER_SECOND = 10.0  # forms per second that one rater, or one address without a session, may submit
 _BURST = 60.0  # forms that may be submitted at once
 _RATERS = 10_000  # raters and addresses whose rate is remembered
 
 
 def page_token(folder: Path | None) -> str:
-    """Return the token of a run's link: the environment's, or one in a file of the run that only its owner can read."""
+    """Return the token of a run's link: the environment's, or one in a file of the run that only its owner can read.
+
+    Raises:
+        InputError: The file holds no token.
+        StorageError: The file could not be written.
+    """
     if os.environ.get(TOKEN):
         return key_from(TOKEN)
     if folder is None:
-        return secrets.token_urlsafe(24)
+        return secrets.token_urlsafe(_BYTES)
     path = folder / _FILE
+    if not path.exists():
+        _write_token(path)
+    return _token_in(path)
+
+
+def _write_token(path: Path) -> None:
+    """Write a new token whole, unless another server is faster."""
+    unfinished = path.with_name(f".{path.name}.{secrets.randbits(48)}")
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(24))
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(_BYTES))
+        _move_unless_there(unfinished, path)
+    except OSError as error:
+        raise StorageError(
+            f"file {path} could not be written: {error.strerror or error}. Make room or set the permissions, or set "
+            f"{TOKEN}, then try again."
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _move_unless_there(unfinished: Path, path: Path) -> None:
+    try:
+        os.link(unfinished, path)
     except FileExistsError:
         pass
-    return path.read_text(encoding="utf-8").strip()
+    except OSError:  # of a file system without links
+        unfinished.replace(path)
+
+
+def _token_in(path: Path) -> str:
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"file {path} must hold the token of the rating page: {one_line(str(error))}.") from error
+    if len(token) < _SHORTEST:
+        raise InputError(
+            f"file {path} must hold a token of at least {_SHORTEST} characters; got {len(token)}. Remove the file: the "
+            "page then makes a new token, and raters need its new link."
+        )
+    return token
 
 
 class Guard:
