@@ -12,6 +12,7 @@ from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.run.config import CHANGEABLE, RunConfig, validated
 from zo_dno.run.options import Budget, Cluster, Output
+from zo_dno.ui.cli.options import values_of
 from zo_dno.ui.cli.tables import page
 
 ROOT = Path(__file__).parents[2]
@@ -139,3 +140,21 @@ def test_the_former_name_of_the_policy_is_read(toy):
 def test_what_may_change_says_how_far_a_run_goes_and_what_is_kept():
     assert CHANGEABLE.isdisjoint({"seed", "strategy", "prompt", "model", "steps", "gamma", "space", "lag", "threads"})
     assert set(RunConfig.model_fields) >= CHANGEABLE
+
+
+@pytest.mark.parametrize(
+    "text", ["shape=[512", "key=ugly: bad: x", "key=2020-13-45", "key=!!python/none", "key=@x", f"key={'[' * 2000}"]
+)
+def test_a_text_that_is_no_yaml_is_one_line(text):
+    with pytest.raises(InputError) as raised:
+        values_of(RunConfig, {"generator_options": [text]})
+    said = str(raised.value)
+    assert said.startswith(f"--generator-option must be KEY=YAML; {text.partition('=')[0]}: ")
+    assert said.endswith(". Put text into quotes.")
+    assert "\n" not in said
+    assert len(said) < 300
+
+
+def test_the_values_of_pairs_are_read_as_yaml():
+    given = {"generator_options": ["shape=[3, 4]", "eta=1", "text='ugly: bad: x'"]}
+    assert values_of(RunConfig, given) == {"generator_options": {"shape": [3, 4], "eta": 1, "text": "ugly: bad: x"}}

@@ -13,9 +13,11 @@ from typer.models import ArgumentInfo
 
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
+from zo_dno.failures import one_line
 from zo_dno.option_group import OptionGroup, extra_of, groups_of
 
 _POLICY = "policy"
+_LONGEST_REASON = 200  # characters
 
 
 def with_options(
@@ -55,7 +57,7 @@ def values_of(model: type[OptionGroup], given: Mapping[str, Any]) -> dict[str, A
     """Turn what the command line gave for a model's options into the values of a config.
 
     Raises:
-        InputError: A text is not KEY=VALUE, or a file cannot be read.
+        InputError: A text is not KEY=VALUE or not YAML, or a file cannot be read.
     """
     return {name: _value(name, model.model_fields[name], value) for name, value in given.items()}
 
@@ -153,7 +155,7 @@ def _value(name: str, field: FieldInfo, value: Any) -> Any:
         return value
     flag = flags_of(name, field)[0]
     pairs = pairs_of(flag, value)
-    return {key: _yaml(text) for key, text in pairs.items()} if form == "yaml pairs" else pairs
+    return {key: _yaml(flag, key, text) for key, text in pairs.items()} if form == "yaml pairs" else pairs
 
 
 def pairs_of(flag: str, texts: Iterable[str]) -> dict[str, str]:
@@ -171,7 +173,11 @@ def pairs_of(flag: str, texts: Iterable[str]) -> dict[str, str]:
     return pairs
 
 
-def _yaml(text: str) -> Any:
+def _yaml(flag: str, key: str, text: str) -> Any:
     import yaml
 
-    return yaml.safe_load(text)
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
+        reason = one_line(str(error), _LONGEST_REASON)
+        raise InputError(f"{flag} must be KEY=YAML; {key}: {reason}. Put text into quotes.") from error
