@@ -1,8 +1,69 @@
 """Analyses of comparisons: best-of-N at equal time, and what is left to run."""
 
 import pandas as pd
+import pytest
 
+import zo_dno
+from tests.support.toys import ToyGenerator
+from zo_dno import InputError
 from zo_dno.comparison.analysis import Analysis
+from zo_dno.comparison.report import comparison_report
+from zo_dno.comparison.table import COLUMNS
+from zo_dno.ui import display
+
+
+def put_together(folder, first, second):
+    """Make a run of best-of-N and one of snes with options of their own, and put them side by side."""
+    for name, options in (("random_search", first), ("snes", second)):
+        zo_dno.optimize(ToyGenerator(), "brightness", name, threads=1, out=folder / name, **{"queries": 16, **options})
+    return zo_dno.Comparison.of_runs([folder / "random_search", folder / "snes"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "entries"),
+    [
+        ({"seed": 0}, {"seed": 1}, ["random_search", "snes"]),
+        ({"queries": 16}, {"queries": 32}, ["snes"]),
+        (*[{"require": ["brightness >= 1"]}] * 2, ["random_search", "snes"]),
+    ],
+    ids=["other seeds", "other budgets", "nothing feasible"],
+)
+def test_entries_without_common_pairs_are_shown_without_a_comparison(tmp_path, capsys, first, second, entries):
+    found = put_together(tmp_path, first, second)
+    summary = found.summary().set_index("entry")
+    assert sorted(summary.index) == entries
+    assert summary.loc["snes", ["better_than_reference", "better_low", "better_high"]].isna().all()
+    assert found.claims() == []
+    assert "no two searches have runs with winners of the same reward, prompt and seed" in comparison_report(found)
+    display.comparison(found)
+    assert "nan" not in capsys.readouterr().out
+
+
+def test_a_budget_or_entry_that_is_not_there_is_refused(found):
+    for read in (found.summary, found.at_equal_seconds, lambda budget: found.claims(budget=budget)):
+        with pytest.raises(InputError, match="budget must be one of 16, 32, 48; got 20"):
+            read(20)
+    with pytest.raises(InputError, match="entry 'sness' is unknown. Did you mean 'snes'"):
+        found.claims("sness")
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame(), pd.DataFrame(columns=list(COLUMNS))])
+def test_a_comparison_without_an_answer_is_refused(table):
+    found = Analysis(table)
+    for read in (found.summary, found.claims, found.at_equal_seconds, lambda: found.reference, lambda: found.budgets):
+        with pytest.raises(InputError, match="comparison must have at least one answered run; it has none yet"):
+            read()
+
+
+def test_no_runs_cannot_be_put_together():
+    with pytest.raises(InputError, match="folders must name at least one run; got none"):
+        zo_dno.Comparison.of_runs([])
+
+
+def test_a_run_whose_time_is_not_known_is_not_compared_at_equal_time(found):
+    table = found.table.copy()
+    table.loc[table["entry"] == "snes", "seconds"] = float("nan")
+    assert set(Analysis(table).at_equal_seconds()["entry"]) == {"random_search", "climb"}
 
 
 def test_best_of_n_has_its_own_draws_at_equal_time(found):

@@ -26,6 +26,7 @@ from zo_dno.comparison.statistics import (
     probability_of_improvement,
     profile,
     sign_flip_p,
+    strata_of,
 )
 
 FEW = st.lists(st.floats(-5, 5), min_size=1, max_size=7)
@@ -98,6 +99,32 @@ def test_cells_do_not_mix_in_an_interval():
 def test_too_few_seeds_give_no_interval():
     found = interval([np.array([1.0, 2.0])], mean)
     assert str(found) == "1.500 (too few seeds for an interval)"
+
+
+def test_no_values_give_a_dash():
+    assert str(interval([], mean)) == str(interval([np.array([])], mean)) == "-"
+
+
+def test_entries_without_a_pair_are_not_compared():
+    found = normalised(table({"a": {("r", "p", 0): 1.0}, "b": {("r", "p", 1): 2.0}}), "a")
+    assert math.isnan(probability_of_improvement(found, "b", "a", 64).value)
+    assert claims(found, "a", 64) == []
+    assert mean_ranks(found, 64).isna().all()
+
+
+def test_several_runs_of_a_seed_are_one_pair():
+    """Paired each with each, three runs against two would count as six."""
+    scores = table({"a": {("r", "p", 0): 1.0}, "b": {("r", "p", 0): 2.0}})
+    again = table({"b": {("r", "p", 0): 4.0}})
+    found = normalised(pd.concat([scores, again], ignore_index=True), "a")
+    (cell,) = paired(found, "b", "a", 64)
+    assert cell == pytest.approx([found.loc[found["entry"] == "b", "score"].mean()])
+
+
+def test_a_cell_without_a_winner_leaves_the_others_their_measures():
+    cells = {("r", "p", 0): 1.0, ("r", "q", 0): math.nan}
+    found = normalised(table({"a": cells, "b": {**cells, ("r", "p", 0): 3.0}}), "a")
+    assert [list(cell) for cell in strata_of(found, "b", 64)] == [[1.0]]
 
 
 def test_the_sign_flip_test_is_exact_for_few_pairs():

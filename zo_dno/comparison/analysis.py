@@ -1,5 +1,6 @@
 """Analysis of a comparison's table: scores on one scale, a summary of each entry, and claims."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 from zo_dno.comparison import statistics
 from zo_dno.comparison.plan import BASELINE, PLAN
 from zo_dno.comparison.table import completed
+from zo_dno.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,31 +59,59 @@ class Analysis:
 
     @property
     def reference(self) -> str:
-        """Entry that all are compared with: best-of-N if it is in the table."""
+        """Entry that all are compared with: best-of-N if it is in the table.
+
+        Raises:
+            InputError: No run has an answered query yet.
+        """
+        self._check_answered()
         names = list(self.table["entry"])
         return self.baseline if self.baseline in names else names[0]
 
     @property
     def budgets(self) -> list[int]:
-        """Budgets at which curves are read, in queries."""
+        """Budgets at which curves are read, in queries.
+
+        Raises:
+            InputError: No run has an answered query yet.
+        """
+        self._check_answered()
         return sorted(int(budget) for budget in self.table["budget"].unique())
+
+    def budget(self, budget: int | None = None) -> int:
+        """Return a budget at which curves are read, by default the largest.
+
+        Raises:
+            InputError: Curves are not read there, or no run has an answered query yet.
+        """
+        if budget is None:
+            return self.budgets[-1]
+        if budget not in self.budgets:
+            raise InputError(f"budget must be one of {', '.join(map(str, self.budgets))}; got {budget}.")
+        return budget
+
+    def _check_answered(self) -> None:
+        if self.table.empty:
+            raise InputError("comparison must have at least one answered run; it has none yet.")
 
     def summary(self, budget: int | None = None) -> "pd.DataFrame":
         """Return a row for each entry at a budget, the best first, with what its runs reached and cost.
 
         Args:
             budget: Budget in queries, by default the largest.
+        Raises:
+            InputError: Curves are not read at the budget, or no run has an answered query yet.
         """
         import pandas as pd
 
-        budget = self.budgets[-1] if budget is None else budget
+        budget = self.budget(budget)
         ranks = statistics.mean_ranks(self.scored, budget)
         rows = []
         for entry in self.entries:
-            cells = statistics.strata_of(self.scored, entry, budget)
-            if not cells:
-                continue
             own = self.scored[(self.scored["entry"] == entry) & (self.scored["budget"] == budget)]
+            if own.empty:
+                continue
+            cells = statistics.strata_of(self.scored, entry, budget)
             middle = statistics.interval(cells, statistics.interquartile_mean)
             better = statistics.probability_of_improvement(self.scored, entry, self.reference, budget)
             rows.append(
@@ -113,18 +143,26 @@ class Analysis:
         Args:
             reference: Entry to compare with, by default best-of-N.
             budget: Budget in queries, by default the largest.
+        Raises:
+            InputError: An argument is not in the table, or no run has an answered query yet.
         """
-        return statistics.claims(self.scored, reference or self.reference, budget or self.budgets[-1])
+        budget = self.budget(budget)
+        if reference is not None and reference not in self.entries:
+            raise unknown_name("entry", reference, self.entries)
+        return statistics.claims(self.scored, reference or self.reference, budget)
 
     def at_equal_seconds(self, budget: int | None = None) -> "pd.DataFrame":
         """Return for every entry how it compares with best-of-N of the same time, a row for each reward and prompt.
 
         The expectation of best-of-N after n draws is estimated from all prior draws of a cell, pooled over its seeds,
         so n may be several times a run's queries. It is missing where n exceeds the number of prior draws.
+
+        Raises:
+            InputError: Curves are not read at the budget, or no run has an answered query yet.
         """
         import pandas as pd
 
-        budget = self.budgets[-1] if budget is None else budget
+        budget = self.budget(budget)
         rows = []
         for (reward, prompt), cell in self.table.groupby(["reward", "prompt"], sort=True):
             prior = cell[(cell["entry"] == BASELINE) & (cell["budget"] == budget)]
@@ -142,6 +180,8 @@ class Analysis:
             each = float(prior["seconds"].astype(float).sum() / prior["queries"].sum())
             for entry, own in cell[cell["budget"] == budget].groupby("entry", sort=True):
                 seconds = float(own["seconds"].astype(float).mean())
+                if not math.isfinite(seconds):
+                    continue  # runs that ended within their first population took no time that is known
                 n = max(1, round(seconds / each)) if each > 0 else budget
                 expected = statistics.expected_best_of(draws, n)
                 rows.append(

@@ -67,9 +67,11 @@ class Comparison(Analysis):
             folders: Folders of the runs.
             budgets: Queries at which curves are read, by default powers of two and the runs' own.
         Raises:
-            InputError: The runs differ in the model, or in the meaning of a reward's name.
+            InputError: There are no runs, or they differ in the model, or in the meaning of a reward's name.
         """
         paths = [Path(folder) for folder in folders]
+        if not paths:
+            raise InputError("folders must name at least one run; got none.")
         for path in paths:
             check_is_run(path)
         check_alike(paths)

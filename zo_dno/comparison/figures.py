@@ -32,7 +32,7 @@ _COLOURS = (
 
 def curves_figure(found: Analysis) -> "Figure":
     """Plot the mean best reward against queries, a panel for each reward and prompt, with 95 % intervals over seeds."""
-    cells = list(found.table.groupby(["reward", "prompt"], sort=True))
+    budgets, cells = found.budgets, list(found.table.groupby(["reward", "prompt"], sort=True))
     columns = min(2, len(cells))
     figure = _figure(5.2 * columns + 1, 3.4 * math.ceil(len(cells) / columns))
     panels = np.ravel(figure.subplots(math.ceil(len(cells) / columns), columns, squeeze=False))
@@ -40,7 +40,7 @@ def curves_figure(found: Analysis) -> "Figure":
         for place, entry in enumerate(found.entries):
             points = [
                 (budget, statistics.interval([reached], statistics.mean))
-                for budget in found.budgets
+                for budget in budgets
                 if len(reached := _reached(cell, entry, budget))
             ]
             if points:
@@ -83,7 +83,7 @@ def improvement_figure(found: Analysis, budget: int | None = None) -> "Figure":
 
 def profile_figure(found: Analysis, budget: int | None = None) -> "Figure":
     """Plot the share of an entry's runs that score more than each level (a performance profile)."""
-    budget = budget or found.budgets[-1]
+    budget = found.budget(budget)
     scores = found.scored[found.scored["budget"] == budget]["score"]
     levels = np.linspace(float(scores.min()), float(scores.max()), 201)
     figure = _figure(8, 3.4)
@@ -101,7 +101,7 @@ def profile_figure(found: Analysis, budget: int | None = None) -> "Figure":
 
 def hacking_figure(found: Analysis, budget: int | None = None) -> "Figure":
     """Plot the winners' score against log P, norm, whiteness and held-out rewards: was the reward bought?"""
-    budget = budget or found.budgets[-1]
+    budget = found.budget(budget)
     rows = found.scored[found.scored["budget"] == budget]
     panels: list[tuple[str, Any]] = [
         ("log P(z)", rows["log_prob"].astype(float)),

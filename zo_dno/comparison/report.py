@@ -10,7 +10,7 @@ from zo_dno.comparison.figures import curves_figure, hacking_figure, improvement
 from zo_dno.comparison.plan import PLAN
 from zo_dno.errors import InputError
 from zo_dno.results.environment import versions
-from zo_dno.results.markup import Table, address, embedded, number, templates
+from zo_dno.results.markup import Table, address, embedded, number, share, templates
 from zo_dno.storage.atomic import write_text
 from zo_dno.storage.images import decoded, png_bytes
 
@@ -37,9 +37,7 @@ def comparison_report(found: Analysis) -> str:
     Raises:
         InputError: No run has an answered query yet.
     """
-    if found.table.empty:
-        raise InputError("comparison must have at least one answered run; it has none yet.")
-    budget = found.budgets[-1]
+    budget = found.budget()
     leader = str(found.summary(budget)["entry"].iloc[0])
     return _templates.get_template("report.html").render(
         title=f"{len(found.entries)} searches compared",
@@ -102,7 +100,7 @@ def summary_table(found: Analysis, budget: int) -> Table:
             _interval(row["iqm"], row["iqm_low"], row["iqm_high"]),
             _interval(row["better_than_reference"], row["better_low"], row["better_high"]),
             number(row["rank"]),
-            f"{row['feasible']:.0%}",
+            share(row["feasible"]),
             number(row["log_prob"]),
         )
         for row in found.summary(budget).to_dict("records")
@@ -173,4 +171,6 @@ def _thumbnail(path: Path) -> str:
 
 
 def _interval(value: float, low: float, high: float) -> str:
+    if math.isnan(value):
+        return "-"
     return f"{value:.3f}" if math.isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -26,13 +26,15 @@ _FLIPS = 20000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its 95 % interval, whose ends are NaN where there are too few seeds."""
+    """An estimate with its 95 % interval, whose ends are NaN where there are too few seeds; all NaN without values."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "-"
         if math.isnan(self.low):
             return f"{self.value:.3f} (too few seeds for an interval)"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
@@ -124,6 +126,8 @@ def interval(
         resamples: Number of resamples.
     """
     strata = [np.asarray(values, float) for values in strata if len(values)]
+    if not strata:
+        return Interval(math.nan, math.nan, math.nan)
     pooled, sizes = np.concatenate(strata), np.array([len(values) for values in strata])
     value = float(measure(pooled))
     if sizes.min() < FEWEST_SEEDS:
@@ -136,17 +140,18 @@ def interval(
 
 
 def strata_of(table: "pd.DataFrame", entry: str, budget: int) -> list[np.ndarray]:
-    """Return an entry's scores at a budget, an array for each cell."""
-    rows = table[(table["entry"] == entry) & (table["budget"] == budget)]
+    """Return an entry's scores at a budget, an array for each cell in which any run has a winner."""
+    rows = table[(table["entry"] == entry) & (table["budget"] == budget)].dropna(subset="score")
     return [cell["score"].to_numpy(float) for _, cell in rows.groupby(["reward", "prompt"], sort=True)]
 
 
 def paired(table: "pd.DataFrame", entry: str, other: str, budget: int) -> list[np.ndarray]:
-    """Return the differences of two entries' scores over the seeds of both, an array for each cell."""
-    both = [
-        table[(table["entry"] == name) & (table["budget"] == budget)].set_index(["reward", "prompt", "seed"])["score"]
-        for name in (entry, other)
-    ]
+    """Return the differences of two entries' scores over the seeds of both, an array for each cell.
+
+    An entry with several runs of a seed, which were put together from elsewhere, has their mean there.
+    """
+    at = table[table["budget"] == budget]
+    both = [at[at["entry"] == name].groupby(["reward", "prompt", "seed"])["score"].mean() for name in (entry, other)]
     differences = (both[0] - both[1]).dropna()
     return [cell.to_numpy(float) for _, cell in differences.groupby(level=["reward", "prompt"], sort=True)]
 
@@ -209,7 +214,7 @@ def profile(table: "pd.DataFrame", entry: str, budget: int, levels: np.ndarray) 
 def mean_ranks(table: "pd.DataFrame", budget: int) -> "pd.Series[float]":
     """Return the mean rank of each entry over the cells and seeds that all entries have; 1 is best, ties share."""
     wide = table[table["budget"] == budget].pivot_table(
-        index=["reward", "prompt", "seed"], columns="entry", values="score", aggfunc="first"
+        index=["reward", "prompt", "seed"], columns="entry", values="score", aggfunc="mean"
     )
     return wide.dropna().rank(axis=1, ascending=False).mean().sort_values()
 

@@ -39,6 +39,7 @@ COLUMNS = {
     "folder": "folder of the run",
 }
 """Columns and their content. A run's last row also has `held_out NAME` and `held_out_first NAME`."""
+_MAY_LACK = ("best", "first", "log_prob", "norm_ratio", "whiteness", "seconds", "strategy_seconds")  # NaN, not None
 
 
 def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward: str = "") -> list[dict[str, Any]]:
@@ -124,7 +125,7 @@ def table_of(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
     if frame.empty:
         return pd.DataFrame(columns=list(COLUMNS))
     others = [name for name in frame.columns if name not in COLUMNS]
-    frame = frame[[*COLUMNS, *sorted(others)]]
+    frame = frame[[*COLUMNS, *sorted(others)]].astype(dict.fromkeys(_MAY_LACK, float))
     return frame.sort_values(["reward", "prompt", "entry", "seed", "budget"], kind="stable").reset_index(drop=True)
 
 

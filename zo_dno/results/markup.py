@@ -38,6 +38,11 @@ def number(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
+def share(value: float) -> str:
+    """Return a share in percent, or a dash where there is none."""
+    return "-" if math.isnan(value) else f"{value:.0%}"
+
+
 def embedded(figure: "Figure") -> str:
     """Return the address of an image that holds a figure."""
     buffer = BytesIO()

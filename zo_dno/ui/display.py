@@ -27,6 +27,7 @@ _LIMITS = {
 def comparison(found: "Comparison") -> None:
     """Show the summary of a comparison, a line for each entry, and its claims."""
     from zo_dno.comparison.statistics import Interval
+    from zo_dno.results.markup import number, share
 
     budget = found.budgets[-1]
     table = Table(title=f"{budget} queries, rewards on one scale", title_justify="left")
@@ -37,9 +38,9 @@ def comparison(found: "Comparison") -> None:
             row["entry"],
             str(row["runs"]),
             str(Interval(row["iqm"], row["iqm_low"], row["iqm_high"])),
-            f"{row['better_than_reference']:.0%}",
-            _text(row["rank"]),
-            f"{row['feasible']:.0%}",
+            share(row["better_than_reference"]),
+            number(row["rank"]),
+            share(row["feasible"]),
         )
     console.print(table)
     for claim in found.claims(budget=budget):
