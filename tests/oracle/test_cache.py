@@ -1,9 +1,10 @@
 import math
+import sqlite3
 
 import pytest
 
 from tests.support.oracles import Flaky, queries, value
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, StorageError
 from zo_dno.oracle.cache import Cache
 from zo_dno.oracle.function_reward import FunctionReward
 from zo_dno.oracle.oracle import Oracle
@@ -65,3 +66,12 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("these are my notes, and no cache" * 100)
     with pytest.raises(InputError, match="cache must be a writable file of scores"):
         Cache(tmp_path / "notes.txt")
+
+
+def test_a_file_that_fails_later_is_named_in_one_line(tmp_path):
+    cache = Cache(tmp_path / "scores.db")
+    with sqlite3.connect(tmp_path / "scores.db") as file:
+        file.execute("DROP TABLE answer")
+    for use in (lambda: cache.find("key"), lambda: cache.remember([("key", Score(1.0))])):
+        with pytest.raises(StorageError, match=r"^cache .*scores\.db could not be used: no such table: answer\. .*$"):
+            use()

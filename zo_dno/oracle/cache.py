@@ -3,11 +3,12 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, StorageError
 from zo_dno.storage.journal import write_ahead
 from zo_dno.types import Score
 
@@ -27,6 +28,7 @@ class Cache:
     def __init__(self, path: Path | None = None) -> None:
         self._memory: dict[str, Score] = {}
         self._file: sqlite3.Connection | None = None
+        self._path = path
         if path is None:
             return
         try:
@@ -42,24 +44,33 @@ class Cache:
             raise InputError(f"cache must be a writable file of scores; {path}: {error}.") from error
 
     def find(self, key: str) -> Score | None:
-        """Return the cached score, without its cost and time."""
+        """Return the cached score, without its cost and time.
+
+        Raises:
+            StorageError: The file cannot be read.
+        """
         if key not in self._memory and self._file is not None:
-            row = self._file.execute(
-                "SELECT value, raw, json FROM answer LEFT JOIN detail USING (key) WHERE key = ?", (key,)
-            ).fetchone()
+            with self._named():
+                row = self._file.execute(
+                    "SELECT value, raw, json FROM answer LEFT JOIN detail USING (key) WHERE key = ?", (key,)
+                ).fetchone()
             if row is not None:
                 self._memory[key] = Score(row[0], raw=row[1], **_read(row[2]))
         return self._memory.get(key)
 
     def remember(self, scores: Iterable[tuple[str, Score]]) -> None:
-        """Cache scores by their keys; the first score of a key is kept."""
+        """Cache scores by their keys; the first score of a key is kept.
+
+        Raises:
+            StorageError: The file cannot be written.
+        """
         lasting = {key: _lasting(score) for key, score in scores if not score.missing}
         new = {key: score for key, score in lasting.items() if key not in self._memory}
         self._memory |= new
         if self._file is not None and new:
             rows = [(key, score.value, score.raw) for key, score in new.items()]
             details = [(key, _written(detail)) for key, score in new.items() if (detail := _detail(score))]
-            with self._file:
+            with self._named(), self._file:
                 self._file.executemany("INSERT OR IGNORE INTO answer VALUES (?, ?, ?)", rows)
                 self._file.executemany("INSERT OR IGNORE INTO detail VALUES (?, ?)", details)
 
@@ -67,6 +78,17 @@ class Cache:
         """Close the file; without this call nothing is lost."""
         if self._file is not None:
             self._file.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name the file where using it fails inside the block."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"cache {self._path} could not be used: {error}. What the run wrote before is safe; make room, set the "
+                "permissions or name another file with --cache, then: zo-dno resume"
+            ) from error
 
 
 def _lasting(score: Score) -> Score:
