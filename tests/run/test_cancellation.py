@@ -1,5 +1,6 @@
 """A run in a thread is stopped from another one."""
 
+import gc
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import zo_dno
 from tests.support.oracles import Waiting
 from zo_dno.judges.rating_store import RATINGS
+from zo_dno.search.loop import Search
 from zo_dno.storage.ledger import Ledger
 
 
@@ -61,6 +63,14 @@ def test_a_run_that_is_stopped_before_it_begins_asks_nothing(toy):
     stop()
     with pytest.raises(zo_dno.RunError, match="ended before its first query was answered"):
         zo_dno.optimize(toy, "jpeg_smaller", queries=16, stop=stop)
+
+
+def test_a_stop_keeps_no_run_alive_that_has_ended(toy):
+    stop = zo_dno.Stop()
+    for repeats in (0, 8):  # with a baseline, there are two searches a run
+        zo_dno.optimize(toy, "jpeg_smaller", queries=16, baseline=8, repeats=repeats, stop=stop)
+    gc.collect()
+    assert [one for one in gc.get_objects() if type(one) is Search and one.generator is toy] == []
 
 
 def test_one_ctrl_c_ends_a_run_that_waits_for_people(tmp_path):

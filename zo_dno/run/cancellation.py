@@ -1,7 +1,8 @@
 """Cancellation of a run from another thread, as Ctrl-C in the main thread."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Stop:
@@ -25,10 +26,16 @@ class Stop:
         """The run is to end."""
         return self._calls > 0
 
-    def tell(self, listener: Callable[[], None]) -> None:
-        """Call `listener` at every stop, and at once for the stops so far."""
+    @contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Call `listener` at every stop inside the block, and at once for the stops so far."""
         with self._lock:
             self._listeners.append(listener)
             calls = self._calls
-        for _ in range(calls):
-            listener()
+        try:
+            for _ in range(calls):
+                listener()
+            yield
+        finally:
+            with self._lock:
+                self._listeners.remove(listener)

@@ -37,6 +37,7 @@ class OpenRun:
         oracle: Oracle of the reward that is optimised.
         renderer: Renderer of the generator's images.
         artifacts: Image and noise files of the run.
+        until_end: Stack of what ends with the session.
     """
 
     spec: RunSpec
@@ -49,6 +50,7 @@ class OpenRun:
     oracle: Oracle | CombinedOracle
     renderer: Renderer
     artifacts: Artifacts
+    until_end: ExitStack
 
     @property
     def path(self) -> Path | None:
@@ -93,7 +95,8 @@ def opened(spec: RunSpec, folder: RunFolder | None, *, accept_drift: bool) -> It
         artifacts = stack.enter_context(
             closing(Artifacts(path, every=spec.options.keep_images, durable=durable, known=ledger.artifacts()))
         )
-        yield OpenRun(spec, folder, accept_drift, ledger, manifest, pools, oracles, oracle, renderer, artifacts)
+        parts = (ledger, manifest, pools, oracles, oracle, renderer, artifacts, stack)
+        yield OpenRun(spec, folder, accept_drift, *parts)
 
 
 def _renderer(spec: RunSpec, oracle: Oracle | CombinedOracle, stack: ExitStack) -> Renderer:

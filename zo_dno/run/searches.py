@@ -54,7 +54,7 @@ def _prepared(
     """Make a search and bring it to where its ledger ends, or to `paused` queries."""
     search = _fresh(run, stage, build, limits, ends, top)
     if run.spec.stop is not None:
-        run.spec.stop.tell(lambda: search.interrupt())
+        run.until_end.enter_context(run.spec.stop.telling(lambda: search.interrupt()))
     try:
         if run.manifest.adopted and search.snapshot is not None:
             adopt(search, search.snapshot)
