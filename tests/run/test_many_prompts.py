@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+import torch
 
 import zo_dno
 from zo_dno.distributed.reward_actors import RewardActors
@@ -14,6 +15,7 @@ from zo_dno.errors import InputError
 from zo_dno.generators.imported import imported_generator
 from zo_dno.run.config import validated
 from zo_dno.run.many_prompts import read_prompts, resume_many, run_many
+from zo_dno.storage.atomic import read_yaml
 
 TOY, SCENES = {"model": "tests.support.toys:prompted", "batch_size": 8}, {"model": "scenes", "steps": 1}
 PROMPTS = ["mountains at day", "sea at dusk, clear", "hills at night"]
@@ -81,6 +83,44 @@ def test_one_that_fails_keeps_no_other_from_its_end(tmp_path):
     assert "None of 24 queries got a score" in lines[0].error
 
 
+def broken_at_sea(z, prompt):
+    """Render black images, but for the sea's prompt, at which it fails as no reward or model should."""
+    if "sea" in prompt:
+        raise ValueError("no\nsea")
+    return torch.zeros((len(z), 4, 4, 3), dtype=torch.uint8)
+
+
+broken_at_sea.shape = (3, 4, 4)  # type: ignore[attr-defined]
+
+
+def test_an_error_that_nobody_foresaw_is_that_of_its_prompt_alone(tmp_path, caplog):
+    lines = run_many(config({"model": f"{__name__}:broken_at_sea"}, queries=8), PROMPTS, tmp_path / "out", at_once=3)
+    assert [line.error for line in lines] == [None, "ValueError: no sea", None]
+    assert [line.result and line.result["queries"] for line in lines] == [8, None, 8]
+    with (tmp_path / "out" / "summary.csv").open() as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["finished", lines[1].error, "finished"]
+    (logged,) = [record for record in caplog.records if record.exc_info]
+    assert "002-sea-at-dusk-clear" in logged.getMessage()
+
+
+def interrupted(problem):
+    raise KeyboardInterrupt
+
+
+def exiting(problem):
+    raise SystemExit("enough")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "error", "status"),
+    [(interrupted, None, "not begun"), (exiting, "SystemExit: enough", "SystemExit: enough")],
+)
+def test_an_end_of_the_process_inside_a_thread_ends_its_prompt(tmp_path, strategy, error, status):
+    own = {"strategy": f"{__name__}:{strategy.__name__}", "strategy_options": {}}
+    lines = run_many(config(**own), PROMPTS[:2], tmp_path / "out", at_once=2)
+    assert [(line.error, line.cells[1]) for line in lines] == [(error, status)] * 2
+
+
 def painted(z, prompt):
     """The toy's colours as floats with a gradient; two calls at the same moment are an error."""
     assert not _inside.locked()
@@ -110,6 +150,39 @@ def test_changes_of_resumed_prompts_reach_every_run_or_are_refused(tmp_path):
     assert [(line.result["queries"], line.result["stopped_by"]) for line in found] == [(24, "queries")] * 2
     with pytest.raises(InputError, match="seed must stay as it was"):
         resume_many(tmp_path / "out", seed=4)
+
+
+def test_a_resumed_prompt_takes_all_changes_that_a_resumed_run_takes(tmp_path):
+    out, policy = tmp_path / "out", {"requests_per_minute": 60_000}
+    run_many(config(policy=policy), PROMPTS[:2], out, at_once=1)
+    for line in resume_many(out, top=3, held_out=["contrast"], at_once=1):
+        assert (line.result["queries"], len(line.result["top"])) == (24, 3)
+        assert line.result["held_out"]["contrast"]["best"] is not None
+        assert read_yaml(line.folder / "config.yaml")["held_out"] == ["contrast"]
+    for line in resume_many(out, queries=32, at_once=2):  # who share a rate, whatever it was when they began
+        assert (line.result["queries"], len(line.result["top"])) == (32, 3)
+        assert read_yaml(line.folder / "config.yaml")["policy"]["requests_per_minute"] == 30_000
+
+
+def test_a_prompt_whose_run_is_over_is_not_opened_again(tmp_path):
+    lines = run_many(config(queries=8), PROMPTS[:2], tmp_path / "out")
+    written = [(line.folder / "result.json").stat().st_mtime_ns for line in lines]
+    assert resume_many(tmp_path / "out", at_once=2, keep_images=1) == lines
+    assert [(line.folder / "result.json").stat().st_mtime_ns for line in lines] == written
+
+
+def test_after_a_stop_no_other_prompt_is_opened(tmp_path):
+    before = run_many(config(queries=8), PROMPTS, tmp_path / "out")
+    (before[2].folder / "result.json").unlink()
+
+    def stop(prompt, step):
+        if step.queries == 16:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    lines = resume_many(tmp_path / "out", stop, queries=100_000, at_once=1)
+    assert lines[0].result["status"] == "interrupted"
+    assert lines[1] == before[1]
+    assert (lines[2].result, lines[2].error, lines[2].cells[1]) == (None, None, "stopped")
 
 
 def test_drift_is_accepted_for_every_run(tmp_path):

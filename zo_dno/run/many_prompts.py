@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import math
 import re
 import threading
@@ -18,14 +19,15 @@ from torch import Tensor
 from zo_dno.distributed.generator_actors import GeneratorPool, closed_after
 from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.failures import text_of
 from zo_dno.generators.pixels import vjp_of
 from zo_dno.option_group import marked
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.policies import call_policies
-from zo_dno.results.state import RunState
+from zo_dno.results.state import STOPPED, RunState
 from zo_dno.run import optimize as api
 from zo_dno.run.cancellation import Stop
-from zo_dno.run.config import RunConfig, checked_changes, validated
+from zo_dno.run.config import RunConfig, checked_changes, validated, with_current_names
 from zo_dno.run.make_generator import make_generator
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
@@ -39,9 +41,11 @@ from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
 from zo_dno.types import Differentiable, Generator, Repromptable, capabilities_of
 
 PROMPTS, SUMMARY = "prompts.json", "summary.csv"
-_RESUMED = tuple(name for name in marked(RunOptions, "resume") if name not in GENERATOR_ACTORS)
+_CHANGEABLE = tuple(name for name in marked(RunOptions, "changeable") if name not in GENERATOR_ACTORS)
+_OF_THE_END = ("top", "held_out", "baseline", "repeats", "target")  # changeable options that alter a run that is over
 _AT_ONCE = 4  # searches, where rewards or images are waited for
 _COLUMNS = ("prompt", "status", "queries", "first", "best", "unit", "log P", "cost", "folder")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ class Line:
     def cells(self) -> tuple[Any, ...]:
         """Cells of the summary, by its columns."""
         if self.result is None:
-            return (self.prompt, self.error or "not begun", 0, "", "", "", "", "", self.folder.name)
+            left = STOPPED if (self.folder / CONFIG).exists() else "not begun"
+            return (self.prompt, self.error or left, 0, "", "", "", "", "", self.folder.name)
         found = self.result
         best = found["best"]
         values = (found["status"], found["queries"], found["first"]["reward"], best["reward"], found["unit"])
@@ -195,21 +200,32 @@ def _run(
         if on_step is not None:
             on_step(prompt, step)
 
-    if stop.called and not folder.exists():
-        return Line(prompt, folder, None)
     try:
         shared: dict[str, Any] = {"on_step": tell, "stop": stop, "pools": pools}
+        if stop.called or _is_over(config, folder):
+            return Line(prompt, folder, RunState.of(folder).result or None)
         if (folder / CONFIG).exists():
-            state = RunState.of(folder)
-            if state.ended and state.answered(config.queries):
-                return Line(prompt, folder, state.result)
-            changes = {name: getattr(config, name) for name in _RESUMED}
+            changes = {name: getattr(config, name) for name in _CHANGEABLE}
             found = api.resume(folder, accept_drift=accept_drift, trust=trust, generator=generator, **shared, **changes)
         else:
             found = api.optimize(generator, out=folder, **config.search_arguments, **shared)
     except ZoDnoError as error:
         return Line(prompt, folder, None, str(error))
+    except KeyboardInterrupt:  # of a second stop, while the run began
+        return Line(prompt, folder, RunState.of(folder).result or None)
+    except (Exception, SystemExit) as error:  # of a model's function, for instance; the other prompts go on
+        log.exception("run %s failed", folder)
+        return Line(prompt, folder, None, text_of(error))
     return Line(prompt, folder, found.to_dict())
+
+
+def _is_over(config: RunConfig, folder: Path) -> bool:
+    """Whether a run has nothing left to do: it ended by itself, and the config alters nothing of its end."""
+    state = RunState.of(folder)
+    if not (state.ended and state.answered(config.queries)):
+        return False
+    recorded = RunOptions().model_dump() | with_current_names(read_yaml(folder / CONFIG))
+    return all(getattr(config, name) in (None, recorded[name]) for name in _OF_THE_END)
 
 
 def _all(runs: Sequence[Any], stop: Stop) -> list[Line]:

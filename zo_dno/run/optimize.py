@@ -165,7 +165,8 @@ def resume(
     recorded = with_current_names(read_yaml(path / CONFIG))
     given = {"model": generator, "reward": reward, "strategy": strategy, "held_out": held_out}
     check_trusted(path, recorded, trust=trust, without=[name for name, one in given.items() if one is not None])
-    config = recorded | checked_changes(changes)
+    named = None if held_out is None else [name_of(one) for one in held_out]
+    config = recorded | checked_changes({**changes, "held_out": named})
     options = RunOptions(**{name: value for name, value in config.items() if name in RunOptions.model_fields})
     torch.set_num_threads(options.threads or torch.get_num_threads())
     scorer = make_reward(options.reward if reward is None else reward, options.reward_options if reward is None else {})
