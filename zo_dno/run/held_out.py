@@ -1,7 +1,7 @@
 """The scores of held-out rewards, for the first candidate and the winner alone."""
 
 import logging
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 from zo_dno.oracle.query_queue import Responses
 from zo_dno.reward import Reward
@@ -19,8 +19,12 @@ def held_out_scores(run: OpenRun, reward: Reward, archive: Archive) -> tuple[flo
     assert archive.first is not None
     assert archive.best is not None
     both = {found.id: found for found in (archive.first, archive.best)}
-    queries = [Query(found.id, found.image, found.sha256, run.prompt) for found in both.values()]
     earlier = {(row.id, row.image): row for row in run.ledger.queries(HELD_OUT) if row.oracle == reward.name}
+    queries = [
+        Query(found.id, found.image, found.sha256, run.prompt)
+        for found in both.values()
+        if not _is_missing(earlier.get((found.id, found.sha256)))
+    ]
 
     def row_of(query: Query, response: Response | None) -> QueryRow:
         before = earlier.get((query.id, query.sha256))
@@ -38,7 +42,11 @@ def held_out_scores(run: OpenRun, reward: Reward, archive: Archive) -> tuple[flo
         run.ledger.put([row_of(query, response) for query, response in responses if not response.cached])
 
     reward.begin(run.path)
-    with closing(run.oracles.held_out(reward)) as oracle:
+    stop = run.spec.stop
+    with (
+        closing(run.oracles.held_out(reward)) as oracle,
+        nullcontext() if stop is None else stop.telling(oracle.interrupt),
+    ):
         responses = oracle.ask(queries, on_sent=on_sent, on_scored=on_scored)
     if None in responses:
         log.warning("held-out reward %s was not asked: max_cost does not allow for it", reward.name)
@@ -46,4 +54,9 @@ def held_out_scores(run: OpenRun, reward: Reward, archive: Archive) -> tuple[flo
         query.id: None if response is None or response.score.missing else response.score.value
         for query, response in zip(queries, responses, strict=True)
     }
-    return values[archive.first.id], values[archive.best.id]
+    return values.get(archive.first.id), values.get(archive.best.id)
+
+
+def _is_missing(row: QueryRow | None) -> bool:
+    """Whether an earlier session was told that there is no score, which is final."""
+    return row is not None and row.status == "missing"

@@ -1,5 +1,6 @@
 """The re-evaluation of a run's best candidates, where the reward is noisy."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,7 +13,7 @@ from zo_dno.search.archive import Found
 from zo_dno.search.loop import Search
 from zo_dno.search.reevaluation import Reevaluation
 from zo_dno.search.replay import Replay
-from zo_dno.storage.ledger import REPEAT
+from zo_dno.storage.ledger import REPEAT, QueryRow
 from zo_dno.storage.rows import query_row
 from zo_dno.types import Query, Response
 
@@ -52,7 +53,7 @@ def reevaluate(run: OpenRun, search: Search, rest: Replay | None) -> Reevaluatio
 
 def _search_on(search: Search, rest: Replay | None, queries: int) -> None:
     """Spend queries that were kept back on the search."""
-    search.stopped_by = None
+    search.status, search.stopped_by = "finished", None  # it may be "infeasible", which further queries can change
     if rest is not None:
         rest.advance()
     search.limits = replace(search.limits, queries=search.limits.queries + queries)
@@ -60,35 +61,68 @@ def _search_on(search: Search, rest: Replay | None, queries: int) -> None:
 
 
 def _score_again(run: OpenRun, search: Search, reevaluation: Reevaluation, found: dict[int, Found]) -> None:
-    repeats: Counter[int] = Counter()
+    again, repeats = _Repeats(run, found), Counter[int]()
     while wanted := reevaluation.wanted():
         repeats.update(wanted)
         queries = [Query(id_, found[id_].image, found[id_].sha256, run.prompt, repeat=repeats[id_]) for id_ in wanted]
-        responses = _responses(run, queries, found)
-        reevaluation.tell(
-            {query.id: one.score.value for query, one in zip(queries, responses, strict=True) if one is not None}
-        )
-        if None in responses:
+        scores = again.ask(queries)
+        reevaluation.tell({id_: value for id_, value in zip(wanted, scores, strict=True) if value is not None})
+        if None in scores:
             search.stopped_by = "cost"
             return
 
 
-def _responses(run: OpenRun, queries: list[Query], found: dict[int, Found]) -> list[Response | None]:
-    """Send queries; where they are expensive, they are in the ledger before they leave."""
+class _Repeats:
+    """Further queries for candidates; where they are expensive, they are in the ledger before they leave.
 
-    def write(responses: Iterable[tuple[Query, Response | None]]) -> None:
+    Args:
+        run: The run.
+        found: Candidates by id.
+    """
+
+    def __init__(self, run: OpenRun, found: dict[int, Found]) -> None:
+        self._run, self._found = run, found
+        rows = run.ledger.queries(REPEAT)
+        self._earlier = {(row.id, row.repeat, row.image): row for row in rows if row.oracle == run.spec.reward.name}
+
+    def ask(self, queries: list[Query]) -> list[float | None]:
+        """Return a score for each query: NaN where it is missing, None where the money does not suffice.
+
+        Raises:
+            PauseError: Every recent call failed; such failures do not count, and a resumed run sends the queries again.
+        """
+        rows = [self._earlier_row(query) for query in queries]
+        missing = [row is not None and row.status == "missing" for row in rows]  # of an earlier session, and final
+        asked = [query for query, is_missing in zip(queries, missing, strict=True) if not is_missing]
+        try:
+            responses = iter(self._run.oracle.ask(asked, on_sent=self._on_sent, on_scored=self._on_scored))
+        except PauseError as pause:
+            failed = {(query.id, query.repeat) for query in pause.unscored}
+            rows_now = [row for row in self._run.ledger.queries(REPEAT) if (row.id, row.repeat) in failed]
+            self._run.ledger.put([replace(row, status="asked", cached=False) for row in rows_now])
+            raise
+        found = [None if is_missing else next(responses) for is_missing in missing]
+        return [
+            math.nan if is_missing else None if response is None else response.score.value
+            for is_missing, response in zip(missing, found, strict=True)
+        ]
+
+    def _earlier_row(self, query: Query) -> QueryRow | None:
+        return self._earlier.get((query.id, query.repeat, query.sha256))
+
+    def _write(self, responses: Iterable[tuple[Query, Response | None]]) -> None:
         rows = [
-            query_row(REPEAT, -1, run.spec.reward, found[query.id], query, response)
+            query_row(
+                *(REPEAT, -1, self._run.spec.reward, self._found[query.id]), query, response, self._earlier_row(query)
+            )
             for query, response in responses
             if response is None or not response.cached
         ]
-        run.ledger.put(rows)
+        self._run.ledger.put(rows)
 
-    def on_sent(queries: list[Query], term: TermOracle | None = None) -> None:
-        if run.spec.keeps_everything:
-            write((query, None) for query in queries)
+    def _on_sent(self, queries: list[Query], term: TermOracle | None = None) -> None:
+        if self._run.spec.keeps_everything:
+            self._write((query, None) for query in queries)
 
-    def on_scored(responses: Responses, term: TermOracle | None = None) -> None:
-        write(responses)
-
-    return run.oracle.ask(queries, on_sent=on_sent, on_scored=on_scored)
+    def _on_scored(self, responses: Responses, term: TermOracle | None = None) -> None:
+        self._write(responses)

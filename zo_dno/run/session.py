@@ -64,7 +64,7 @@ def _stages(run: OpenRun) -> Result:
         found.reevaluation = reevaluate(run, search, rest)
         if search.archive.best is not None:
             found.baseline = _baseline(run, search)
-            for reward in run.spec.held_out:
+            for reward in run.spec.held_out if search.status not in ("interrupted", "paused") else ():
                 found.held_out[reward.name] = held_out_scores(run, reward, search.archive)
     except KeyboardInterrupt:
         search.status = "interrupted"
