@@ -1,8 +1,9 @@
 """A run ends at its limits of cost, denoiser calls and time, and goes on when they are raised."""
 
 import json
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -73,3 +74,16 @@ def test_seconds_are_those_of_all_sessions(tmp_path, monkeypatch):
     again = resume(tmp_path / "run", slow)
     assert again.queries == first.queries
     assert resume(tmp_path / "run", slow, seconds=1.0).queries > first.queries
+
+
+def test_time_may_end_at_any_moment(tmp_path, monkeypatch):
+    """Every look at the clock takes a second here, so that the limit is reached between any two of them in turn."""
+    now = count()
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: float(next(now))))
+    ends = []
+    for seconds in range(5, 60):
+        with suppress(RunError):  # before the first score
+            result = run(None, seconds=float(seconds), queries=200, policy={"price": 0.01})
+            assert result.stopped_by == "seconds"
+            ends.append(result.queries)
+    assert len(ends) > 20

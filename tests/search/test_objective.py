@@ -49,6 +49,16 @@ def test_an_automatic_gamma_starts_at_0_rises_with_implausible_noise_and_falls_w
     assert seen[5] > seen[6] > seen[7] > 0
 
 
+def test_an_automatic_gamma_looks_at_candidates_that_can_win_alone():
+    """Images with noise added, as those of `hybrid1`'s probes, say nothing about the noise that is searched."""
+    objective, perturbed = Objective(LAYOUT, gamma="auto"), torch.tensor([False] + [True] * 9)
+    for _ in range(20):
+        z = population(0)
+        plausibility = objective.plausibility(z).with_perturbed(perturbed)
+        objective.told(z, z[:, 0].double(), plausibility, regularized=True)
+    assert objective.gamma == 0
+
+
 def test_an_automatic_gamma_scales_with_the_rewards_unit():
     gammas = []
     for unit in (1.0, 1000.0):

@@ -168,7 +168,7 @@ class Search:
                     before = self._progress
                     self._score_pending()
                     self._advance()
-                    if self._progress == before and self.stopped_by is None:
+                    if self._progress == before and self.stopped_by is None and self._left:  # time may have run out
                         raise AssertionError("the search makes no progress; please report this")
                 else:
                     self.stopped_by = self.limits.limit(self.counts.queries, self._nfe_per_query)
@@ -270,18 +270,20 @@ class Search:
 
     def _told(self, population: Population) -> torch.Tensor:
         """Decide the scores that the strategy is told, and record them."""
-        if population.plausibility is None:
-            population.plausibility = self._queries.plausibility(population)
+        rows = [population.rows[id_] for id_ in population.candidates.ids]
+        if population.plausibility is None:  # all of it was answered in an earlier session, which did not tell it
+            found = self._queries.plausibility(population)
+            population.plausibility = found.with_perturbed(torch.tensor([row.perturbed for row in rows]))
         told = self.objective.told(
             population.candidates.z,
             population.rewards,
             population.plausibility,
             regularized=not isinstance(self.strategy, UsesRegularizer),
             penalized=not isinstance(self.strategy, WhiteBox),
-            reward_violation=reward_violations([population.rows[id_] for id_ in population.candidates.ids]),
+            reward_violation=reward_violations(rows),
         )
         if self.preselection is not None:
-            if population.features is None:  # all of it was answered in an earlier session, which did not tell it
+            if population.features is None:
                 images = self.blocks.render(self.generator, population.candidates)
                 self.preselection.see(population, [array_of(one.image) for one in images])
             self.preselection.learn_from(population, self.ledger)
@@ -291,9 +293,11 @@ class Search:
 
     def _recalled(self, population: Population, told: torch.Tensor) -> torch.Tensor:
         """Bring objective and pre-selection to their states after a population of an earlier session."""
-        rows = list(population.rows.values())
-        plausible = torch.tensor([row.plausible for row in rows])
-        self.objective.recall(told, rewards_of(rows), plausible, reward_violations(rows))
+        rows = [population.rows[id_] for id_ in population.candidates.ids]
+        plausible, perturbed = (
+            torch.tensor([getattr(row, name) for row in rows]) for name in ("plausible", "perturbed")
+        )
+        self.objective.recall(told, rewards_of(rows), plausible, reward_violations(rows), perturbed)
         if self.preselection is not None:
             self.preselection.recall(rows, self.ledger)
         return told.float()

@@ -101,21 +101,29 @@ class Objective:
                 scores = scores + self.regularizer(z).double()
         scores = scores.float().double()  # the ledger's precision, so that `recall` sees the same numbers on resume
         reward_violation = torch.zeros_like(scores) if reward_violation is None else reward_violation
-        self.recall(scores, rewards, plausibility.plausible, reward_violation)
+        self.recall(scores, rewards, plausibility.plausible, reward_violation, plausibility.perturbed)
         if not penalized:
             return scores.float()
         violation = reward_violation + plausibility.noise_violation if self.constrained else reward_violation
         floor, spread = self._below()
         return torch.where((violation == 0) | scores.isnan(), scores, floor - spread * violation).float()
 
-    def recall(self, told: Tensor, rewards: Tensor, plausible: Tensor, reward_violation: Tensor) -> None:
+    def recall(
+        self,
+        told: Tensor,
+        rewards: Tensor,
+        plausible: Tensor,
+        reward_violation: Tensor,
+        perturbed: Tensor | None = None,
+    ) -> None:
         """Update the state as `told` did for a population of an earlier session, (n,) each."""
         feasible = (reward_violation == 0) & (plausible | (not self.constrained))
         self._feasible.add(told[feasible & ~told.isnan()])
         if not self._first.n:
             self._first.add(rewards[~rewards.isnan()])
-        if self.adapts:
-            self._adapt(float((~plausible).double().mean()))
+        own = plausible if perturbed is None else plausible[~perturbed]  # the rest cannot win, whatever gamma is
+        if self.adapts and len(own):
+            self._adapt(float((~own).double().mean()))
 
     def _adapt(self, implausible: float) -> None:
         """Change gamma according to the implausible share of a population."""
