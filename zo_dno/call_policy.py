@@ -1,4 +1,4 @@
-"""The policy of calls: how many at once, for how long, how often again, and at what price."""
+"""The call policy of a reward: calls in flight, timeouts, retries, rate limits and prices."""
 
 from typing import ClassVar, Self
 
@@ -19,40 +19,38 @@ class CallPolicy(OptionGroup):
 
     in_flight: int = option(1, "Calls in flight at once", ge=1)
     timeout: float | None = option(
-        None, "Time for one call; a call that takes longer has failed and may be retried", unit="s", gt=0
+        None, "Longest time of one call; a longer call fails, and may be retried", unit="s", gt=0
     )
     deadline: float | None = option(
         None,
-        "Time for one query with all its calls and the waits between them; waiting for a rate limit does not count",
+        "Longest time of one query, its calls and waits included; waiting for a rate limit does not count",
         unit="s",
         gt=0,
     )
-    attempts: int = option(5, "Calls for one query at most; only failures that may pass are retried", ge=1)
+    attempts: int = option(5, "Most calls for one query; only transient failures are retried", ge=1)
     first_wait: float = option(
         1.0,
-        "Wait before the second call; every further wait is twice as long, and a server's Retry-After comes first",
+        "Wait before the first retry, doubled before each further one; a server's Retry-After takes precedence",
         unit="s",
         ge=0,
     )
-    longest_wait: float = option(60.0, "Longest wait between two calls", unit="s", ge=0)
+    longest_wait: float = option(
+        60.0, "Longest wait before a retry, unless a Retry-After asks for more", unit="s", ge=0
+    )
     longest_retry_after: float = option(
-        600.0, "Longest Retry-After of a server that is waited for; a longer one pauses the run", unit="s", ge=0
+        600.0, "Longest Retry-After that the run waits for; a longer one pauses the run", unit="s", ge=0
     )
-    requests_per_minute: float | None = option(None, "Calls started per minute at most", gt=0)
-    tokens_per_minute: float | None = option(
-        None, "Tokens requested per minute at most, `max_tokens` counted for each call", gt=0
-    )
+    requests_per_minute: float | None = option(None, "Most calls to start per minute", gt=0)
+    tokens_per_minute: float | None = option(None, "Most tokens per minute; each call counts as `max_tokens`", gt=0)
     price: float = option(0.0, "Price of one image", unit="currency", ge=0)
     token_price: float = option(0.0, "Price of a million tokens", unit="currency", ge=0)
-    max_tokens: int = option(0, "Tokens that one call can use at most, prompt and response together", ge=0)
+    max_tokens: int = option(0, "Most tokens that one call can use, prompt and response together", ge=0)
     breaker: int = option(
         16,
-        "Calls without a response in a row that pause the run, counted when their query is given up; 0 never pauses",
+        "Consecutive failed calls that pause the run; retries that succeed in the end do not count; 0 never pauses",
         ge=0,
     )
-    durable: bool = option(
-        False, "Write every score and image to disk before anything else happens; always so with a price"
-    )
+    durable: bool = option(False, "Write every score and image to disk before the next call; always on with a price")
 
     @model_validator(mode="after")
     def _tokens_are_bounded(self) -> Self:
@@ -65,12 +63,12 @@ class CallPolicy(OptionGroup):
 
     @property
     def keeps_everything(self) -> bool:
-        """Every score and every image is on disk before anything else happens."""
+        """Whether every score and every image is on disk before the next call."""
         return self.durable or self.has_price
 
     @property
     def has_price(self) -> bool:
-        """Calls cost money."""
+        """Whether calls cost money."""
         return self.price > 0 or self.token_price > 0
 
     @property

@@ -13,8 +13,8 @@ from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.strategies import DEFAULT_STRATEGY
 
 GENERATOR_ACTORS = ("generators", "generator_cpus", "generator_gpus")
-"""Options of a cluster that belong to the model: a generator that is made already has them."""
-PRESELECTED = 4  # images rendered for a query, where a run decides that itself
+"""Options of a cluster that belong to the model; a generator that exists already has them."""
+PRESELECTED = 4  # images rendered per query if the run decides
 
 
 def _as_text(path: Any) -> Any:
@@ -62,15 +62,15 @@ class SpeedOptions(OptionGroup):
 
     title: ClassVar[str] = "Model"
 
-    dtype: str | None = option(None, "Type of the networks' numbers, such as float16", by_default="the pipeline's own")
+    dtype: str | None = option(None, "Number type of the networks, such as float16", by_default="the pipeline's own")
     device: str | None = option(None, "Device to render on, such as cuda", by_default="the pipeline's own")
     compile: bool | None = option(None, "Compile the denoiser with torch.compile at its first call")
-    channels_last: bool | None = option(None, "Memory format of convolutions that suits GPUs with tensor cores")
+    channels_last: bool | None = option(None, "Use the channels-last memory format, which suits GPUs with tensor cores")
     attention: str | None = option(None, "Attention back end, such as native, flash or sdpa")
     vae_slicing: bool | None = option(None, "Decode the images of a batch one after the other")
     vae_tiling: bool | None = option(None, "Decode large images in tiles")
     offload: Literal["model", "sequential"] | None = option(
-        None, "Keep networks (model) or layers (sequential) that are not in use in the CPU's memory"
+        None, "Keep unused networks (model) or unused layers (sequential) in the CPU's memory"
     )
 
 
@@ -79,27 +79,29 @@ class GradientOptions(OptionGroup):
 
     title: ClassVar[str] = "Model"
 
-    gradient_checkpointing: bool | None = option(None, "Recompute the networks in the backward pass", by_default="on")
+    gradient_checkpointing: bool | None = option(
+        None, "Recompute the networks in the backward pass, which saves memory", by_default="on"
+    )
     gradient_dtype: str | None = option(
-        None, "Type of the networks' numbers in gradients", by_default="that of the networks, in autocast"
+        None, "Number type of the networks for gradients", by_default="that of the networks, in autocast"
     )
     gradient_calls: int | None = option(
-        None, "Number of the last denoiser calls that gradients pass through", by_default="all", ge=1
+        None, "Number of denoiser calls, counted from the last, that gradients pass through", by_default="all", ge=1
     )
 
 
 class PipelineOptions(SpeedOptions, GradientOptions):
-    """What only diffusers pipelines have."""
+    """Options of diffusers pipelines alone."""
 
     title: ClassVar[str] = "Model"
 
     negative_prompt: Words | None = option(None, "What the image must not show")
-    steps: int | None = option(None, "Denoising steps", by_default="the pipeline's own", ge=1)
+    steps: int | None = option(None, "Number of denoising steps", by_default="the pipeline's own", ge=1)
     guidance: float | None = option(None, "Scale of classifier-free guidance", by_default="the pipeline's own")
     size: str | None = option(
         None, "Size of the image, HEIGHTxWIDTH, such as 512x512", unit="pixels", by_default="the pipeline's own"
     )
-    frames: int | None = option(None, "Frames of a video that are put side by side", by_default="4", ge=1)
+    frames: int | None = option(None, "Number of frames of a video to put side by side", by_default="4", ge=1)
 
     @field_validator("size")
     @classmethod
@@ -110,22 +112,23 @@ class PipelineOptions(SpeedOptions, GradientOptions):
 
 
 class ModelOptions(PipelineOptions):
-    """The model, and how it renders."""
+    """Options of the model, and of how it renders."""
 
     title: ClassVar[str] = "Model"
 
     prompt: Words = option(..., "What the image shows")
     model: str = option(
-        "scenes", "scenes (built in), a diffusers folder, a name on the hub, or package.module:name of your own"
+        "scenes",
+        "scenes (built in), the folder or hub name of a diffusers pipeline, or package.module:name of your own",
     )
-    search: Literal["initial", "all"] = option("initial", "Noise that is searched: initial, or all steps'")
+    search: Literal["initial", "all"] = option("initial", "Noise to search: initial, or all (the noise of every step)")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = option(
         8, "Largest number of images rendered at once, or auto"
     )
     generator_options: dict[str, Any] = option(
-        {}, "Further argument of the pipeline's call, such as eta=1", flags=("--generator-option",), form="yaml pairs"
+        {}, "Further argument of the pipeline call, such as eta=1", flags=("--generator-option",), form="yaml pairs"
     )
-    generator_seed: int | None = option(None, "Seed of noise that is not searched", by_default="the run's seed")
+    generator_seed: int | None = option(None, "Seed of the noise that is not searched", by_default="the run's seed")
 
 
 class RewardOptions(OptionGroup):
@@ -133,18 +136,16 @@ class RewardOptions(OptionGroup):
 
     title: ClassVar[str] = "Reward"
 
-    reward: str = option("jpeg_smaller", "A name from `zo-dno list`, or package.module:function")
+    reward: str = option("jpeg_smaller", "Name from `zo-dno list`, or package.module:function")
     reward_options: dict[str, Any] = option({}, "Option of the reward", flags=("--reward-option",), redraw=True)
     require: Names | None = option(
         None, "Threshold that a winner must meet, such as 'prompt_match >= 0.9' (docs/rewards.md)", redraw=True
     )
-    held_out: Names = option(
-        [], "A reward that scores the first image and the winner only", changeable=True, redraw=True
-    )
+    held_out: Names = option([], "Reward that scores only the first image and the winner", changeable=True, redraw=True)
     policy: Annotated[dict[str, Any], BeforeValidator(_policy_changes)] = option(
         {}, "Changes to the reward's call policy, by the names of the next table", changeable=True, redraw=True
     )
-    cache: FilePath | None = option(None, "File of scores that runs share", changeable=True, redraw=True)
+    cache: FilePath | None = option(None, "File of scores that several runs share", changeable=True, redraw=True)
 
 
 class SearchOptions(OptionGroup):
@@ -152,39 +153,44 @@ class SearchOptions(OptionGroup):
 
     title: ClassVar[str] = "Search"
 
-    strategy: str = option(DEFAULT_STRATEGY, "A name from `zo-dno list`, or package.module:Class")
+    strategy: str = option(DEFAULT_STRATEGY, "Name from `zo-dno list`, or package.module:Class")
     strategy_options: dict[str, Any] = option({}, "Option of the strategy", flags=("--strategy-option",))
-    space: str = option(DEFAULT_SPACE, "Search space, a name from `zo-dno list` (docs/spaces.md)")
+    space: str = option(DEFAULT_SPACE, "Name of a search space from `zo-dno list` (docs/spaces.md)")
     space_options: dict[str, Any] = option({}, "Option of the search space", flags=("--space-option",))
-    seed: int = option(0, "Seed that every random number of the search is drawn from", redraw=True)
+    seed: int = option(0, "Seed of all random numbers of the search", redraw=True)
     gamma: Annotated[float, Field(ge=0)] | Literal["auto"] = option(
         0.0,
-        "Weight of the Gaussian regularizer; auto follows how many candidates are plausible",
+        "Weight of the Gaussian regularizer, or auto, which adapts it to the share of implausible candidates",
         unit="reward per nat",
         redraw=True,
     )
     min_log_prob: Level | None = option(
-        "1%", "Smallest log P(z) of a winner: a number, a level of true Gaussian draws such as 1%, or none", redraw=True
+        "1%",
+        "Plausibility that a winner needs: a level for the tests of log P, norm and whiteness, such as 1%; a number, "
+        "which limits log P alone; or none",
+        redraw=True,
     )
     init: FilePath | None = option(None, "Noise to start from: best.safetensors of a run, or its folder")
     baseline: Annotated[int, Field(ge=0)] | Literal["equal"] = option(
         0,
-        "Queries of a best-of-N run to compare with, or equal; with 0 it is estimated from the run's own prior draws",
+        "Queries of a best-of-N run to compare with, or equal (as many as the search); with 0, best-of-N is estimated",
         changeable=True,
     )
     repeats: Annotated[int, Field(ge=0)] | Literal["auto"] | None = option(
         None,
-        "Queries kept for scoring the best again with a noisy reward, or auto (a fifth)",
-        by_default="auto for rewards that are noisy, else 0",
+        "Queries reserved for scoring the best images of a noisy reward again, or auto (a fifth of all)",
+        by_default="auto for a noisy reward, else 0",
         changeable=True,
     )
     screen: int | None = option(
         None,
-        "Images rendered for one query; a surrogate selects those that are scored; 0 scores all",
+        "Images rendered per query; a surrogate selects the ones to score; 0 scores every image",
         by_default="4 with auto and max_cost, else 0",
         ge=0,
     )
-    lag: int = option(0, "Populations that may lack scores when the next is asked for (docs/strategies.md)", ge=0)
+    lag: int = option(
+        0, "Populations that may still lack scores when the next one is proposed (docs/strategies.md)", ge=0
+    )
 
 
 class Budget(OptionGroup):
@@ -192,21 +198,25 @@ class Budget(OptionGroup):
 
     title: ClassVar[str] = "Budget"
 
-    queries: int = option(512, "Queries in all, those answered from the cache included", resume=True, ge=1)
-    horizon: int | None = option(None, "Queries that the strategy plans for", by_default="queries", ge=1)
-    nfe: int | None = option(None, "Denoiser calls in all", resume=True, ge=1)
+    queries: int = option(512, "Number of queries in all, those served from the cache included", resume=True, ge=1)
+    horizon: int | None = option(None, "Number of queries that the strategy plans for", by_default="queries", ge=1)
+    nfe: int | None = option(None, "Number of denoiser calls in all", resume=True, ge=1)
     seconds: float | None = option(
-        None, "Wall-clock time of all sessions; the population in flight is finished", unit="s", resume=True, gt=0
+        None,
+        "Wall-clock time of all sessions together; the population in flight is still finished",
+        unit="s",
+        resume=True,
+        gt=0,
     )
     max_cost: float | None = option(
         None,
-        "Money to spend in all, baseline and held-out rewards included; no query starts that could exceed it",
+        "Money to spend in all, baseline and held-out rewards included; a query that could exceed it is not sent",
         unit="currency",
         resume=True,
         gt=0,
     )
     target: float | None = option(
-        None, "Reward of a feasible candidate that ends the search", unit="the reward's", changeable=True
+        None, "Reward at which a feasible candidate ends the search", unit="unit of the reward", changeable=True
     )
 
 
@@ -215,19 +225,19 @@ class Cluster(OptionGroup):
 
     title: ClassVar[str] = "Ray: other processes and machines"
 
-    workers: int = option(0, "Actors that score; 0 scores in this process", resume=True, redraw=True, ge=0)
+    workers: int = option(0, "Number of actors that score; 0 scores in this process", resume=True, redraw=True, ge=0)
     worker_cpus: float = option(
-        1, "CPUs that each worker takes; 0 lets any number share one", changeable=True, redraw=True, ge=0
+        1, "CPUs that each worker takes; with 0, any number of workers share a CPU", changeable=True, redraw=True, ge=0
     )
     worker_gpus: float = option(0, "GPUs that each worker takes, or a share of one", changeable=True, redraw=True, ge=0)
     worker_resources: dict[str, float] = option(
         {},
-        "A cluster's own resource that each worker takes",
+        "Custom resource of the cluster that each worker takes",
         flags=("--worker-resource",),
         changeable=True,
         redraw=True,
     )
-    generators: int = option(0, "Actors that render; 0 renders in this process", resume=True, ge=0)
+    generators: int = option(0, "Number of actors that render; 0 renders in this process", resume=True, ge=0)
     generator_cpus: float = option(1, "CPUs that each generator takes", changeable=True, ge=0)
     generator_gpus: float = option(
         0,
@@ -238,14 +248,13 @@ class Cluster(OptionGroup):
     )
     ray: str = option(
         "local",
-        "Where the actors run: local (a Ray of this run's own), auto (the one on this machine), or HOST:PORT of a "
-        "cluster",
+        "Ray to use: local (started for this run), auto (already running on this machine), or HOST:PORT of a cluster",
         resume=True,
         redraw=True,
     )
     ray_env: dict[str, Any] | None = option(
         None,
-        "Ray's runtime environment for the actors; on the command line a YAML file",
+        "Ray runtime environment of the actors; on the command line, a YAML file",
         form="yaml file",
         changeable=True,
         redraw=True,
@@ -257,13 +266,11 @@ class Output(OptionGroup):
 
     title: ClassVar[str] = "Output"
 
-    top: int = option(1, "Best images to keep that differ from each other", changeable=True, redraw=True, ge=1)
-    keep_images: int = option(
-        16, "Keep every k-th image; all are kept where scores have a price", changeable=True, ge=1
-    )
+    top: int = option(1, "Number of best images to keep, without near copies", changeable=True, redraw=True, ge=1)
+    keep_images: int = option(16, "Keep every k-th image; with a price, every image is kept", changeable=True, ge=1)
     threads: int | None = option(
         None,
-        "CPU threads; kept with the run, since they may change the last bit of an image",
+        "Number of CPU threads; fixed for a run, since it may change the last bit of an image",
         by_default="all",
         redraw=True,
         ge=1,
@@ -280,10 +287,10 @@ def is_noisy(reward: Reward, options: RunOptions) -> bool:
 
 
 def with_preselection(options: RunOptions, reward: Reward) -> RunOptions:
-    """Decide how many images are rendered for a query, where the caller left it open.
+    """Decide how many images are rendered per query, if the caller did not.
 
-    `PRESELECTED` where money is all that is limited. A noisy reward is not pre-selected for, since predictions do not
-    help there (docs/strategies.md).
+    `PRESELECTED` if only money is limited. With a noisy reward there is no pre-selection, since predictions do not help
+    there (docs/strategies.md).
     """
     if options.screen is not None:
         return options

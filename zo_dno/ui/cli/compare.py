@@ -1,4 +1,4 @@
-"""`zo-dno compare`: searches side by side, from a plan."""
+"""`zo-dno compare`: a comparison of searches, from a plan."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,23 +8,26 @@ import typer
 
 def compare(
     plan: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the plan (docs/comparing.md).")],
-    out: Annotated[Path, typer.Option(help="New folder, or the folder of the same comparison to resume it.")] = Path(
+    out: Annotated[Path, typer.Option(help="New folder, or the folder of a comparison to resume.")] = Path(
         "runs/comparison"
     ),
     at_once: Annotated[
-        int | None, typer.Option(help="Runs in flight at once; one for each CPU by default.", min=1, show_default=False)
+        int | None, typer.Option(help="Number of runs at a time; one per CPU by default.", min=1, show_default=False)
     ] = None,
     early_stopping: Annotated[
         bool,
         typer.Option(
-            "--early-stopping", help="Stop runs that are behind (ASHA); for a first look, not for figures to show."
+            "--early-stopping", help="Stop runs that are behind (ASHA). For a first look, not for published figures."
         ),
     ] = False,
     ray: Annotated[
-        str, typer.Option(help="Where the runs are made: local, auto, or HOST:PORT of a cluster.")
+        str,
+        typer.Option(
+            help="Ray to use: local (started for this comparison), auto (already running), or HOST:PORT of a cluster."
+        ),
     ] = "local",
 ) -> None:
-    """Run strategies x spaces x rewards x prompts x seeds with Ray Tune, and write table and report."""
+    """Run strategies x spaces x rewards x prompts x seeds with Ray Tune, and write a table and a report."""
     from zo_dno.comparison.compare import TABLE, run_plan
     from zo_dno.comparison.plan import read_plan
     from zo_dno.registry import import_from_here

@@ -1,4 +1,4 @@
-"""Commands that inspect runs and list what there is: show, export, report, list, render."""
+"""Commands that inspect runs and list names: show, export, report, list, render."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from zo_dno.errors import InputError
 
 
 def show(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")]) -> None:
-    """Show how far a run is, what failed, and what it cost; the run may be in progress."""
+    """Show the progress, failures and cost of a run, also while it runs."""
     from zo_dno.results.overview import overview
     from zo_dno.ui import display
 
@@ -20,7 +20,7 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")],
     out: Annotated[Path, typer.Argument(help="File to write: .parquet or .csv.")],
 ) -> None:
-    """Write every query of a run as a table, a row each."""
+    """Write the queries of a run as a table, one row per query."""
     from zo_dno.results.export import export as write
     from zo_dno.ui import display
 
@@ -50,7 +50,7 @@ def report(
 
 
 def list_() -> None:
-    """List the strategies, rewards and models, a line each."""
+    """List the strategies, search spaces, rewards and models, one per line."""
     from zo_dno.registry import first_lines
     from zo_dno.rewards import REWARDS
     from zo_dno.spaces import SPACES
@@ -72,10 +72,13 @@ def list_() -> None:
 
 def render(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
-    steps: Annotated[int | None, typer.Option(help="Denoising steps, if other than the run's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of denoising steps; the run's by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; RUN/render by default.")] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Run code that the config names although another user wrote the folder.")
+        bool,
+        typer.Option(
+            "--trust", help="Run the code that the config names, even if another user or machine wrote the folder."
+        ),
     ] = False,
 ) -> None:
     """Render a run's winner again, and write its initial latents for plain diffusers (`latents=`)."""

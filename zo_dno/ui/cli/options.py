@@ -28,7 +28,7 @@ def with_options(
     Args:
         model: Groups of options; its option `policy` stands for the options of the call policy.
         only: Names of the options that the command has; all by default.
-        defaults: Help names the defaults.
+        defaults: Whether the help texts name the defaults.
     """
     kept = None if only is None else set(only)
     made = [one for one in _parameters(model, defaults=defaults) if kept is None or one.name in kept]

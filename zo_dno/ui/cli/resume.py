@@ -13,12 +13,15 @@ from zo_dno.ui.cli.options import values_of, with_options
 
 @with_options(RunConfig, only=marked(RunConfig, "resume"), defaults=False)
 def resume(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of many prompts.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, of many prompts, or of a draft.")],
     accept_drift: Annotated[
-        bool, typer.Option("--accept-drift", help="Resume although the beginning cannot be repeated exactly.")
+        bool, typer.Option("--accept-drift", help="Resume even if the recorded beginning cannot be repeated exactly.")
     ] = False,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Run code that the config names although another user wrote the folder.")
+        bool,
+        typer.Option(
+            "--trust", help="Run the code that the config names, even if another user or machine wrote the folder."
+        ),
     ] = False,
     *,
     options: dict[str, Any],

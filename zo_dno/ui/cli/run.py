@@ -19,23 +19,25 @@ _OUTPUT, _SEARCH, _RAY = "Output", "Search", "Ray: other processes and machines"
 
 @with_options(RunConfig)
 def run(
-    config: Annotated[
-        Path | None, typer.Argument(help="A YAML file of options; options given here override it.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="New folder for everything that is found.", rich_help_panel=_OUTPUT)] = Path(
+    config: Annotated[Path | None, typer.Argument(help="YAML file of options; the command line overrides it.")] = None,
+    out: Annotated[Path, typer.Option(help="New folder for the results.", rich_help_panel=_OUTPUT)] = Path(
         "runs/latest"
     ),
     prompts: Annotated[
         Path | None,
-        typer.Option(help="File of prompts, one a line: a run each, in folders of --out.", rich_help_panel="Model"),
+        typer.Option(
+            help="File of prompts, one per line. Each has a run in a folder of its own in --out.",
+            rich_help_panel="Model",
+        ),
     ] = None,
     at_once: Annotated[
-        int | None, typer.Option(help="Searches in flight at once, with --prompts.", rich_help_panel=_RAY)
+        int | None, typer.Option(help="Number of prompts to search at a time, with --prompts.", rich_help_panel=_RAY)
     ] = None,
     draft: Annotated[
         int | None,
         typer.Option(
-            help="Search with so few denoising steps, then score the best at --steps.", rich_help_panel=_SEARCH
+            help="Search with this many denoising steps, then score the best candidates at --steps.",
+            rich_help_panel=_SEARCH,
         ),
     ] = None,
     *,

@@ -12,21 +12,26 @@ from zo_dno.ui.cli.options import pairs_of
 
 
 def serve_reward(
-    reward: Annotated[str, typer.Argument(help="A name from `zo-dno list`, or package.module:function.")],
+    reward: Annotated[str, typer.Argument(help="Name from `zo-dno list`, or package.module:function.")],
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)] = 8011,
-    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback need a token.")] = "127.0.0.1",
-    reward_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.", show_default=False)] = None,
-    in_flight: Annotated[
-        int | None, typer.Option(help="Calls of the reward in flight at once.", show_default=False)
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a token.")] = "127.0.0.1",
+    reward_option: Annotated[
+        list[str] | None, typer.Option(help="Option of the reward, KEY=VALUE; repeatable.", show_default=False)
     ] = None,
-    most_images: Annotated[int, typer.Option(help="Images in one call at most.", min=1)] = 64,
+    in_flight: Annotated[
+        int | None,
+        typer.Option(
+            help="Most calls of the reward in flight; those of its call policy by default.", show_default=False
+        ),
+    ] = None,
+    most_images: Annotated[int, typer.Option(help="Most images in one call.", min=1)] = 64,
     replicas: Annotated[
-        int, typer.Option(help="Processes of Ray Serve; 0 serves in this process, without Ray.", min=0)
+        int, typer.Option(help="Number of Ray Serve processes; 0 serves in this process, without Ray.", min=0)
     ] = 0,
 ) -> None:
-    """Serve a reward at POST /score, so that it can live in its own environment or machine.
+    """Serve a reward at POST /score, from an environment or a machine of its own.
 
-    Clients send the token that the environment variable ZO_DNO_TOKEN holds here, if it is set.
+    If the environment variable ZO_DNO_TOKEN is set, clients must send its value as their token.
     """
     from zo_dno.registry import import_from_here
     from zo_dno.run.make_reward import make_reward
@@ -57,14 +62,14 @@ def serve_reward(
 def rate(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with the reward human.")],
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)] = 8012,
-    host: Annotated[str, typer.Option(help="Address to listen on, such as 0.0.0.0 for other machines.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 accepts other machines.")] = "127.0.0.1",
     public_url: Annotated[
-        str, typer.Option(help="Address of the page behind a proxy, such as https://example.org/rate/.")
+        str, typer.Option(help="Address of the page if a proxy serves it, such as https://example.org/rate/.")
     ] = "",
 ) -> None:
     """Serve the rating page of a run, whether or not its search is running.
 
-    The link holds a token that is kept in the run's folder, or the environment variable ZO_DNO_TOKEN.
+    The link contains a token: the value of the environment variable ZO_DNO_TOKEN, or one from the run's folder.
     """
     from zo_dno.judges.rating_store import RATINGS, RatingStore
     from zo_dno.storage.run_folder import check_is_run

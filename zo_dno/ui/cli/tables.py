@@ -7,14 +7,14 @@ from zo_dno.ui.cli.options import default_of, described, flags_of
 
 _BEFORE = """# Options
 
-Every option of a run has one name: in YAML and in `zo_dno.optimize(...)` as it stands in the first column, on the
-command line as in the second. The options of the tables {groups} can also be given together, as
-`zo_dno.optimize(..., budget=zo_dno.Budget(queries=64, max_cost=2.0))` or as a mapping in YAML, and those of the call
-policy as `policy=zo_dno.CallPolicy(in_flight=8)` or under `policy:`.
+YAML and `zo_dno.optimize(...)` take the names in the first column, the command line those in the second. The options of
+the tables {groups} can also be given together: as `budget=zo_dno.Budget(queries=64, max_cost=2.0)` in Python, or
+as a mapping in YAML. Those of the call policy can be given as `policy=zo_dno.CallPolicy(in_flight=8)`, or under
+`policy:` in YAML.
 
-An option marked with \\* may change when a run is resumed; the run is still the same.
+Options marked with \\* may be changed when a run is resumed.
 
-This page is made from the code: `python -m zo_dno.ui.cli.tables > docs/options.md`.
+This page is generated from the code: `python -m zo_dno.ui.cli.tables > docs/options.md`.
 """
 
 
