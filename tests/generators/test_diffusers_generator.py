@@ -237,6 +237,9 @@ def test_complex_noise_is_refused(stable_diffusion):
     [
         ({"batch_size": 0}, "batch_size must be at least 1, or .auto.; got 0"),
         ({"steps": 0}, "steps must be at least 1; got 0"),
+        ({"steps": "two"}, "steps must be at least 1; got 'two'"),
+        ({"frames": None}, "frames must be at least 1; got None"),
+        ({"gradient_calls": "two"}, "gradient_calls must be at least 1; got 'two'"),
         ({"search": "some"}, "search must be 'initial' or 'all'; got 'some'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import textwrap
 
+import numpy as np
 import pytest
 import torch
 
@@ -96,10 +97,45 @@ def test_several_draws_follow_each_other():
     assert generator.layout.d == 48
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (3, -1), [(3, 4), ()], (2.0, 3)])
+@pytest.mark.parametrize(
+    "shape", [(), (0,), (3, -1), [(3, 4), ()], (2.0, 3), 512, None, "512", ["34", "5"], {"d": 4}, (True,)]
+)
 def test_a_shape_that_is_none_is_refused(shape):
     with pytest.raises(InputError, match="shape must be sizes of at least 1"):
         zo_dno.FunctionGenerator(floats, shape)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"nfe": "two"}, "nfe must be a whole number of at least 1; got 'two'"),
+        ({"nfe": 1.5}, "nfe must be a whole number of at least 1; got 1.5"),
+        ({"nfe": None}, "nfe must be a whole number of at least 1; got None"),
+        ({"batch_size": "auto"}, "batch_size must be a whole number of at least 1; got 'auto'"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1; got 0"),
+    ],
+)
+def test_a_number_that_is_none_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        zo_dno.FunctionGenerator(floats, SHAPE, **options)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (None, r"returned must give images as \(n, H, W, 3\) of uint8, or as .*; got NoneType\.$"),
+        ([1], "; got list\\.$"),
+        (np.zeros((2, 8, 8, 3), np.uint8), r"; got ndarray. Convert it with torch.from_numpy\.$"),
+        (torch.tensor(3.0), r"must give an image for each of 2 rows; got \(\)\.$"),
+        (torch.zeros(1, 3, 8, 8), r"must give an image for each of 2 rows; got \(1, 3, 8, 8\)\.$"),
+    ],
+)
+def test_a_function_that_gives_no_images_is_refused(returned, message):
+    generator = zo_dno.FunctionGenerator(lambda z: returned, SHAPE)
+    generator.model = "returned"
+    for render in (generator, generator.render):
+        with pytest.raises(InputError, match=message):
+            render(torch.randn(2, 48))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

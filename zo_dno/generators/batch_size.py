@@ -21,9 +21,14 @@ def checked_batch_size(batch_size: int | str) -> int | None:
     """
     if batch_size == "auto":
         return None
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not is_count(batch_size):
         raise InputError(f"batch_size must be at least 1, or 'auto'; got {batch_size!r}.")
-    return batch_size
+    return int(batch_size)
+
+
+def is_count(value: object) -> bool:
+    """Return whether a value is a whole number of at least 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def best_batch_size(render: Callable[[int], Tensor], seconds: Callable[[], float] = time.perf_counter) -> int:

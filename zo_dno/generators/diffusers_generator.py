@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.generators.batch_size import best_batch_size, checked_batch_size
+from zo_dno.generators.batch_size import best_batch_size, checked_batch_size, is_count
 from zo_dno.generators.diffusers_private import execution_device
 from zo_dno.generators.gradients import Gradients, frozen_weights
 from zo_dno.generators.loading import BUILTIN, Offload, Speed, load_pipeline, torch_dtype
@@ -85,8 +85,8 @@ class DiffusersGenerator:
     ) -> None:
         fixed_size = checked_batch_size(batch_size)
         for name, value in (("steps", steps), ("frames", frames)):
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1; got {value}.")
+            if not (value is None and name == "steps") and not is_count(value):
+                raise InputError(f"{name} must be at least 1; got {value!r}.")
         if search not in ("initial", "all"):
             raise InputError(f"search must be 'initial' or 'all'; got {search!r}.")
         speed = Speed(dtype, device, compile, channels_last, attention, vae_slicing, vae_tiling, offload)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError, unknown_name
+from zo_dno.generators.batch_size import is_count
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pixels import NoImageError, bytes_of, joined
 from zo_dno.noise.space import NoiseLayout
@@ -16,6 +17,7 @@ from zo_dno.types import balanced_slices
 
 Shape = Sequence[int]
 _ROOM = 1e-3  # outside of [0, 1], for rounding in half precision
+_IMAGES = "(n, H, W, 3) of uint8, or as (n, 3, H, W) of floats in [0, 1]"
 
 
 class FunctionGenerator:
@@ -45,8 +47,8 @@ class FunctionGenerator:
     ) -> None:
         self.layout = NoiseLayout(_shapes(shape))
         for name, number in (("nfe", nfe), ("batch_size", batch_size)):
-            if number is not None and number < 1:
-                raise InputError(f"{name} must be at least 1; got {number}.")
+            if not (number is None and name == "batch_size") and not is_count(number):
+                raise InputError(f"{name} must be a whole number of at least 1; got {number!r}.")
         self.nfe, self.prompt, self.batch_size = nfe, prompt, batch_size
         self.model = str(getattr(function, "__name__", type(function).__name__))
         self._function = function
@@ -107,8 +109,11 @@ class FunctionGenerator:
 
     def _render(self, z: Tensor) -> Tensor:
         with memory_named(self):
-            images = self._function(z, self.prompt) if self._takes_prompt else self._function(z)
-        if isinstance(images, Tensor) and len(images) != len(z):
+            images: Any = self._function(z, self.prompt) if self._takes_prompt else self._function(z)
+        if not isinstance(images, Tensor):
+            remedy = " Convert it with torch.from_numpy." if hasattr(images, "__array__") else ""
+            raise InputError(f"{self.model} must give images as {_IMAGES}; got {type(images).__name__}.{remedy}")
+        if not images.ndim or len(images) != len(z):
             raise InputError(f"{self.model} must give an image for each of {len(z)} rows; got {tuple(images.shape)}.")
         return images
 
@@ -116,8 +121,7 @@ class FunctionGenerator:
         """Check floats (n, 3, H, W)."""
         if images.ndim != 4 or images.shape[1] != 3:
             raise InputError(
-                f"{self.model} must give images as (n, H, W, 3) of uint8, or as (n, 3, H, W) of floats in [0, 1]; got "
-                f"{tuple(images.shape)} of {images.dtype}."
+                f"{self.model} must give images as {_IMAGES}; got {tuple(images.shape)} of {images.dtype}."
             )
         low, high = (float(edge) for edge in images.detach().nan_to_num().aminmax())
         if low < -_ROOM or high > 1 + _ROOM:
@@ -128,18 +132,23 @@ class FunctionGenerator:
         return images
 
     def _bytes(self, images: Tensor) -> Tensor:
-        if not isinstance(images, Tensor) or not images.is_floating_point():
+        if not images.is_floating_point():
             checked_images(images, len(images))
             return images.cpu()
         return bytes_of(self._checked(images))
 
 
 def _shapes(shape: Shape | Sequence[Shape]) -> tuple[tuple[int, ...], ...]:
-    several = bool(shape) and all(isinstance(one, Sequence) for one in shape)
-    shapes = [tuple(one) for one in cast(Sequence[Shape], shape)] if several else [tuple(cast(Shape, shape))]
-    if any(not one or any(not isinstance(size, int) or size < 1 for size in one) for one in shapes):
-        raise InputError(f"shape must be sizes of at least 1, such as (4, 64, 64), or several shapes; got {shape}.")
+    given = shape if _is_list(shape) else ()
+    several = bool(given) and all(map(_is_list, given))
+    shapes = [tuple(one) for one in cast(Sequence[Shape], given)] if several else [tuple(cast(Shape, given))]
+    if not all(one and all(map(is_count, one)) for one in shapes):
+        raise InputError(f"shape must be sizes of at least 1, such as (4, 64, 64), or several shapes; got {shape!r}.")
     return tuple(shapes)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def options_from(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from zo_dno.errors import InputError
+from zo_dno.generators.batch_size import is_count
 from zo_dno.generators.loading import torch_dtype
 
 _LOSS_SCALE = 8192.0  # largest entry of the cotangent in float16, as in the paper's code
@@ -35,8 +36,8 @@ class Gradients:
     calls: int | None = None
 
     def __post_init__(self) -> None:
-        if self.calls is not None and self.calls < 1:
-            raise InputError(f"gradient_calls must be at least 1; got {self.calls}.")
+        if self.calls is not None and not is_count(self.calls):
+            raise InputError(f"gradient_calls must be at least 1; got {self.calls!r}.")
         if self.dtype is not None:
             torch_dtype(self.dtype)
 
