@@ -157,7 +157,7 @@ def _refused(option: str, value: object) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError, ImportError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{option} {str(value)!r} does not work here: {reason}") from error
 
 
