@@ -16,6 +16,12 @@ def test_first_lines_are_those_of_the_imported_classes(kind, table):
         assert line == (load(kind, table, name).__doc__ or "").partition("\n")[0]
 
 
+@pytest.mark.parametrize("name", [":x", ".a:x", "..:x", "a:", ":"])
+def test_a_name_without_a_package_or_a_name_in_it_is_refused(name):
+    with pytest.raises(InputError, match=f"reward must be package.module:name; got '{name}'"):
+        load("reward", REWARDS, name)
+
+
 class Parent:
     def __init__(self, size: int = 1) -> None:
         self.size = size

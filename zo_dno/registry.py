@@ -23,6 +23,8 @@ def load(kind: str, table: Mapping[str, str], name: str) -> Any:
     if name not in table and ":" not in name:
         raise unknown_name(kind, name, table)
     module_name, _, attribute = table.get(name, name).partition(":")
+    if not module_name or module_name.startswith(".") or not attribute:
+        raise InputError(f"{kind} must be package.module:name; got {name!r}.")
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
