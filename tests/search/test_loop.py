@@ -1,4 +1,6 @@
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -279,3 +281,19 @@ def test_the_config_of_a_run_from_python_runs_at_the_command_line(stable_diffusi
     )
     again = run_config(validated(read_yaml(tmp_path / "one" / "config.yaml")), tmp_path / "two")
     assert again.to_dict() | {"seconds": 0} == first.to_dict() | {"seconds": 0}
+
+
+def test_a_result_holds_its_own_images_and_no_block_of_them():
+    blocks = []
+
+    class Watched(ToyGenerator):
+        def __call__(self, z):
+            images = super().__call__(z)
+            blocks.append(weakref.ref(images))
+            return images
+
+    result = zo_dno.optimize(Watched(), "brightness", "snes", queries=48, threads=1)
+    gc.collect()
+    assert len(result.improvements) > 3
+    assert not [block for block in blocks if block() is not None]
+    assert all(found.image.base is None for found in result.improvements)

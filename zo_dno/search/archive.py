@@ -56,7 +56,9 @@ class Found:
     @cached_property
     def image(self) -> np.ndarray:
         """Image, (H, W, 3) uint8."""
-        return self.load_image()
+        image = self.load_image()
+        object.__setattr__(self, "load_image", lambda: image)  # which may hold the images of a whole block
+        return image
 
     @property
     def rank(self) -> tuple[bool, float]:

@@ -155,10 +155,14 @@ class Recorder:
                 recorded_image, row, population.candidates, place, self.artifacts, self.generator, self.blocks
             )
             rendered = population.rendered.get(id_)
-            if rendered is not None and rendered.sha256 == row.image:
+            if rendered is not None and rendered.sha256 != row.image:
+                rendered = None
+            if rendered is not None:
                 load = partial(_copied, rendered.image)
-            found = found_of(row, population.candidates.z[place], load, constrained=self.constrained)
+            found = found_of(row, population.candidates.z[place].clone(), load, constrained=self.constrained)
             matters = self.archive.offer(found)
+            if matters and rendered is not None:
+                _ = found.image  # copied now, so that the block that holds it can be freed
             if (matters or id_ % self.artifacts.every == 0) and not self.artifacts.has_image(row.image):
                 self.artifacts.keep_image(self.stage, id_, found.image, row.image)
             if matters and self.artifacts.durable and self.stage != WARM_UP:  # whose draws cannot win
@@ -180,5 +184,5 @@ class Recorder:
 
 
 def _copied(image: AnyImage) -> np.ndarray:
-    """Return a copy of an image, so that the block of images that holds it can be freed."""
+    """Return a copy of an image, which needs no block of images."""
     return np.copy(array_of(image))
