@@ -172,6 +172,21 @@ def test_the_deadline_does_not_count_the_wait_for_a_rate_limit(virtual_time):
     assert not any(response.score.missing for response in responses)
 
 
+def test_nor_does_it_when_a_further_call_is_due(virtual_time):
+    failed = set()
+
+    async def reward(images, prompts):
+        (found,) = value(images, prompts)
+        if found not in failed:
+            failed.add(found)
+            raise ConnectionResetError("try again")
+        return [found]
+
+    responses = ask(reward, range(3), in_flight=3, requests_per_minute=120, deadline=0.3, first_wait=0.01)
+    assert [response.attempts for response in responses] == [2, 2, 2]
+    assert not any(response.score.missing for response in responses)
+
+
 def test_ctrl_c_waits_for_the_calls_in_flight(monkeypatch):
     all_in_flight, seen, scored = threading.Barrier(3), threading.Event(), []
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -187,7 +186,7 @@ class Executor:
     async def _execute(self, request: Request) -> Request:
         try:
             async with asyncio.timeout(self._policy.deadline) as clock:
-                async for attempt in self._attempts():
+                async for attempt in self._attempts(clock):
                     with attempt:
                         for limiter, amount in self._limits:
                             await _outside_deadline(limiter.acquire(amount), clock)
@@ -231,9 +230,13 @@ class Executor:
             return await call_async(self._reward, images, request.prompts, request.keys)
         return await in_thread(call, self._reward, images, request.prompts, request.keys)
 
-    def _attempts(self) -> Any:
-        """Iterate over a request's calls, with the waits between them; works in `for` and in `async for`."""
-        policy, started, waits = self._policy, time.monotonic(), iter(range(10**9))
+    def _attempts(self, clock: asyncio.Timeout | None = None) -> Any:
+        """Iterate over a request's calls, with the waits between them; works in `for` and in `async for`.
+
+        Args:
+            clock: Deadline of the request, which stands still while rate limits are waited for; None for none.
+        """
+        policy, waits = self._policy, iter(range(10**9))
 
         def wait(error: Exception) -> bool | float:
             failure = error.failure if isinstance(error, CallError) else None
@@ -243,7 +246,8 @@ class Executor:
             seconds *= 1 - self._jitter.random() / 2  # half of it is random, so that many requests do not retry at once
             if failure.retry_after is not None:
                 seconds = failure.retry_after + seconds * self._jitter.random()
-            late = policy.deadline is not None and time.monotonic() - started + seconds > policy.deadline
+            due = clock.when() if clock is not None else None
+            late = due is not None and asyncio.get_running_loop().time() + seconds > due
             return False if late else seconds
 
         return stamina.retry_context(on=wait, attempts=policy.attempts, timeout=None, wait_jitter=0)
