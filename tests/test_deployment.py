@@ -236,6 +236,7 @@ def test_from_the_command_line(tmp_path):
     assert found.json()["scores"][0]["value"] == 5
 
 
-def test_bad_number_of_replicas():
-    with pytest.raises(InputError, match="replicas must be at least 1; got 0"):
-        reward_deployment("jpeg_smaller", replicas=0)
+@pytest.mark.parametrize("number", ["replicas", "most_images", "in_flight"])
+def test_bad_numbers(number):
+    with pytest.raises(InputError, match=f"{number} must be at least 1; got 0"):
+        reward_deployment("jpeg_smaller", **{number: 0})

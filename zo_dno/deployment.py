@@ -43,8 +43,9 @@ def reward_deployment(
     Raises:
         InputError: Ray Serve is not installed, or a number is out of range.
     """
-    if replicas < 1:
-        raise InputError(f"replicas must be at least 1; got {replicas}.")
+    for name, number in (("replicas", replicas), ("most_images", most_images), ("in_flight", in_flight)):
+        if number is not None and number < 1:
+            raise InputError(f"{name} must be at least 1; got {number}.")
     from zo_dno.web.reward_app import MAX_WAITING
 
     serve = _serve()

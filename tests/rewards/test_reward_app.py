@@ -17,7 +17,7 @@ from PIL import Image
 import zo_dno
 from tests.support.toys import ToyGenerator
 from zo_dno.call_policy import CallPolicy
-from zo_dno.errors import RunError
+from zo_dno.errors import InputError, RunError
 from zo_dno.run.make_reward import make_reward
 from zo_dno.ui.cli import main as cli
 from zo_dno.web import reward_app as serving
@@ -168,3 +168,33 @@ class TestServer:
         assert never.json()["scores"][0]["error"] == "ValueError: no face"
         assert nan.json()["scores"][0]["value"] is None
         assert nan.json()["scores"][0]["kind"] == "NaN"
+
+    @pytest.mark.parametrize("numbers", [{"in_flight": -1}, {"in_flight": 0}, {"most_images": 0}])
+    def test_numbers_below_1_are_refused(self, numbers):
+        (name,) = numbers
+        with pytest.raises(InputError, match=f"{name} must be at least 1"):
+            reward_app(make_reward("brightness"), **numbers)
+
+
+class TestRewardsThatNeedARun:
+    @pytest.mark.parametrize(
+        ("reward", "options", "message"),
+        [
+            ("human", {}, "reward must work without a run's folder to be served; got 'human'"),
+            ("min", {"parts": ["brightness", "human"]}, "reward must work without a run's folder.*got 'human'"),
+            ("weighted_sum", {"parts": {"brightness": 1}}, "scales must be given to serve 'weighted_sum'"),
+        ],
+    )
+    def test_are_not_served(self, reward, options, message):
+        with pytest.raises(InputError, match=message):
+            reward_app(make_reward(reward, options))
+
+    @pytest.mark.parametrize("replicas", ["0", "2"])
+    def test_the_command_says_so_in_one_line(self, replicas, monkeypatch, capsys):
+        monkeypatch.setattr(sys, "argv", ["zo-dno", "serve-reward", "human", "--port", "0", "--replicas", replicas])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        error = capsys.readouterr().err
+        assert ended.value.code == 2
+        assert "reward must work without a run's folder to be served; got 'human'" in error
+        assert len(error.strip().splitlines()) == 1

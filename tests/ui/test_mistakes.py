@@ -136,3 +136,17 @@ def test_render_of_what_is_no_run(zo):
     code, _, errors = zo("render", "nowhere")
     assert code == 2
     assert "run must be the folder of a run; nowhere has no config.yaml." in errors
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("serve-reward", "brightness", "--in-flight", -1),
+        ("run", "--prompts", "prompts.txt", "--at-once", -1),
+        ("run", "--prompt", "sea", "--draft", 0),
+    ],
+)
+def test_numbers_of_commands_are_at_least_1(zo, words):
+    code, _, errors = zo(*words)
+    assert code == 2
+    assert "equal to 1" in errors

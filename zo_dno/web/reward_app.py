@@ -15,8 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from zo_dno.errors import InputError
 from zo_dno.failures import Failure, one_line
 from zo_dno.oracle.call import call, call_async
+from zo_dno.oracle.combination.reward import Combination
 from zo_dno.reward import Reward
 from zo_dno.storage.images import UnreadableImageError, decoded, size_of
 from zo_dno.types import Score
@@ -77,7 +79,14 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
         in_flight: Most calls of the reward at once; by default that of its call policy.
     Returns:
         An ASGI application: `POST /score`, `GET /version`, `GET /health`, and `/openapi.json`, which describes them.
+
+    Raises:
+        InputError: The reward cannot be served, or a number is out of range.
     """
+    check_served(reward)
+    for name, number in (("most_images", most_images), ("in_flight", in_flight)):
+        if number is not None and number < 1:
+            raise InputError(f"{name} must be at least 1; got {number}.")
     app = FastAPI(title=f"zo-dno reward {reward.name}", version=__version__, description=f"Scores in {reward.unit}.")
     slots, waiting = anyio.CapacityLimiter(in_flight or reward.policy.in_flight), 0
 
@@ -128,6 +137,23 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
         return _response(outcome, len(images))
 
     return app
+
+
+def check_served(reward: Reward) -> None:
+    """Check that a reward can score images outside of a run.
+
+    Raises:
+        InputError: The reward needs the run's folder, or scales that a run measures.
+    """
+    terms = [term.reward for term in reward.terms] if isinstance(reward, Combination) else []
+    staying = next((one.name for one in (reward, *terms) if not one.travels), None)
+    if staying is not None:
+        raise InputError(
+            f"reward must work without a run's folder to be served; got {staying!r}, which stores ratings there. "
+            "Name it in the run itself."
+        )
+    if isinstance(reward, Combination) and reward.unscaled:
+        raise InputError(f"scales must be given to serve {reward.name!r}; got none for {', '.join(reward.unscaled)}.")
 
 
 async def _outcome(reward: Reward, images: list[np.ndarray], prompts: list[str]) -> list[Score] | Failure:

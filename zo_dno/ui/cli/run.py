@@ -31,12 +31,14 @@ def run(
         ),
     ] = None,
     at_once: Annotated[
-        int | None, typer.Option(help="Number of prompts to search at a time, with --prompts.", rich_help_panel=_RAY)
+        int | None,
+        typer.Option(help="Number of prompts to search at a time, with --prompts.", min=1, rich_help_panel=_RAY),
     ] = None,
     draft: Annotated[
         int | None,
         typer.Option(
             help="Search with this many denoising steps, then score the best candidates at --steps.",
+            min=1,
             rich_help_panel=_SEARCH,
         ),
     ] = None,

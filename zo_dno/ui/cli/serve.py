@@ -21,7 +21,7 @@ def serve_reward(
     in_flight: Annotated[
         int | None,
         typer.Option(
-            help="Most calls of the reward in flight; those of its call policy by default.", show_default=False
+            help="Most calls of the reward in flight; those of its call policy by default.", min=1, show_default=False
         ),
     ] = None,
     most_images: Annotated[int, typer.Option(help="Most images in one call.", min=1)] = 64,
@@ -36,13 +36,14 @@ def serve_reward(
     from zo_dno.registry import import_from_here
     from zo_dno.run.make_reward import make_reward
     from zo_dno.ui import display
-    from zo_dno.web.reward_app import reward_app
+    from zo_dno.web.reward_app import check_served, reward_app
     from zo_dno.web.server import WebServer, is_loopback, token_for
 
     token = token_for(host)
     import_from_here()
     options = None if reward_option is None else pairs_of("--reward-option", reward_option)
     made = make_reward(reward, options)
+    check_served(made)
     if replicas:
         from zo_dno.deployment import reward_deployment, serve_reward
 
