@@ -56,7 +56,7 @@ def load_head(file: Path, device: str) -> LinearHead:
     """Read the linear layers of an aesthetic predictor.
 
     Raises:
-        InputError: They cannot be read.
+        InputError: The layers cannot be read.
     """
     tensors = read_tensors("head", file)
     with reading("head", file):

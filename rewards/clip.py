@@ -20,10 +20,10 @@ class CLIP:
     """A CLIP model that turns images and texts into unit vectors of one space.
 
     Attributes:
-        network: transformers' CLIPModel, which computes features.
+        network: Network that computes features, transformers' CLIPModel.
         tokenizer: Tokenizer of the checkpoint.
         processor: Image processor of the checkpoint, which scales, crops and normalises by PIL.
-        scale: exp(logit_scale) in float32; bfloat16 would change it by a percent.
+        scale: Factor exp(logit_scale) in float32; bfloat16 would change it by a percent.
     """
 
     network: Any
@@ -112,7 +112,7 @@ def load_clip(folder: Path, dtype: str, device: str) -> CLIP:
     """Read a CLIP model as transformers saves it.
 
     Raises:
-        InputError: It cannot be read, is another kind of model, or is not whole.
+        InputError: The model cannot be read, is of another kind, or is not whole.
     """
     from transformers import CLIPModel
 

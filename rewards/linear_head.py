@@ -22,7 +22,7 @@ class LinearHead:
         """Take the layers <prefix><number>.weight and .bias in the order of their numbers.
 
         Raises:
-            ValueError: There are none, or they do not follow each other down to one number.
+            ValueError: There are no layers, or they do not follow each other down to one number.
             KeyError: A bias is missing.
         """
         names = (name.removeprefix(prefix) for name in tensors if name.startswith(prefix) and name.endswith(".weight"))

@@ -10,7 +10,7 @@ def luma(image: Image.Image) -> np.ndarray:
     """Weigh the colours of an image.
 
     Returns:
-        (H, W) float64 in grey levels, 0 to 255, not rounded; grey pixels keep their level exactly.
+        Luma in grey levels, 0 to 255, (H, W) float64, not rounded; grey pixels keep their level exactly.
     """
     levels: np.ndarray = np.asarray(image.convert("RGB"), np.float64) @ np.array(WEIGHTS) / 1000
     return levels

@@ -53,7 +53,7 @@ def fingerprints(words: Sequence[str]) -> dict[str, str]:
     """Identify a program by the content of its file and of the arguments that are files.
 
     Returns:
-        word -> sha256 of the file, in hexadecimal.
+        Hash (sha256) of each file in hexadecimal, by its word in the command.
 
     Raises:
         InputError: There is no such program, or a file cannot be read.

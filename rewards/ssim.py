@@ -13,10 +13,10 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
     """Average the structural similarity over all windows that lie within the images (Wang et al. 2004, eq. 13 to 17).
 
     Args:
-        x: (H, W), luma in grey levels.
-        y: (H, W), likewise.
+        x: Luma of one image in grey levels, (H, W).
+        y: Luma of the other image, (H, W).
     Returns:
-        in [-1, 1]; 1 where they are equal.
+        Similarity in [-1, 1]; 1 for equal images.
     Raises:
         InputError: The images are smaller than the window.
     """

@@ -48,7 +48,7 @@ class VLMCompare(JudgeReward):
         question: Question for the judge; {prompt} in it is replaced by the images' prompt, in quotation marks.
         rounds: Number of comparisons of every image, with other images each time as long as there are any.
         anchors: Number of images of earlier populations that are compared with the new ones.
-        at_once: Most requests in flight.
+        at_once: Largest number of requests in flight.
         timeout: Time limit of one request, in seconds.
         image_size: Longest side in pixels; larger images are reduced to it.
         temperature: Sampling temperature; 0 chooses the likeliest token.

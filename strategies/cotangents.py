@@ -14,12 +14,12 @@ def image_differences(offsets: Tensor, scores: Tensor, base: Tensor, mu: float) 
     """Estimate the reward's gradient at x from rewards of x + mu xi (Hybrid-1): mean of (r_i - r) / mu xi_i.
 
     Args:
-        offsets: (..., q, p), mu xi_i, the noise added to the image.
-        scores: (..., q), rewards of the perturbed images, NaN is missing.
-        base: (...), reward of x.
+        offsets: Noise mu xi_i that is added to the image, (..., q, p).
+        scores: Rewards of the perturbed images, (..., q); NaN is missing.
+        base: Reward of x, (...).
         mu: Standard deviation of the offsets.
     Returns:
-        (..., p), in reward units per unit of the image; NaN if every score is missing.
+        Gradient in reward units per unit of the image, (..., p); NaN if every score is missing.
     """
     return _mean((scores - base[..., None]) / mu**2, offsets)
 
@@ -31,12 +31,12 @@ def noise_differences(images: Tensor, x: Tensor, scores: Tensor, base: Tensor) -
     which it predicts the differences of reward best, in the sense of least squares, so that it is in reward units.
 
     Args:
-        images: (..., q, p), images of the probes.
-        x: (..., p), the image of z.
-        scores: (..., q), rewards of the probes, NaN is missing.
-        base: (...), reward of x.
+        images: Images of the probes, (..., q, p).
+        x: Image of z, (..., p).
+        scores: Rewards of the probes, (..., q); NaN is missing.
+        base: Reward of x, (...).
     Returns:
-        (..., p), in reward units per unit of the image; NaN if every score is missing, 0 if all are equal.
+        Direction in reward units per unit of the image, (..., p); NaN if every score is missing, 0 if all are equal.
     """
     moves = images - x[..., None, :]
     gains = scores - base[..., None]

@@ -43,12 +43,12 @@ def towards_past(xi: Tensor, past: Tensor, share: float, rng: torch.Generator) -
     """Turn directions towards the span of past gradients (guided ES, Maheswaranathan et al. 2019, arXiv:1806.10230).
 
     Args:
-        xi: (n, d), with second moment I.
-        past: (k, d), the gradients; rows of zeros do not count.
+        xi: Directions with second moment I, (n, d).
+        past: Past gradients, (k, d); rows of zeros do not count.
         share: Share of a direction's energy that lies in their span.
         rng: Generator of the component in their span.
     Returns:
-        (n, d), with the same mean energy d.
+        Directions with the same mean energy d, (n, d).
     """
     past = past[past.any(1)]
     if not len(past) or share == 0:

@@ -14,7 +14,7 @@ class DNO(GradientAscent):
     The reward must be differentiable. Every step has one image scored, for the budget and for the best so far.
 
     Args:
-        lr, momentum, retraction, scale: See `GradientAscent`.
+        lr, momentum, retraction, scale: Options of `GradientAscent`.
     """
 
     takes_reward_gradient: ClassVar[bool] = True

@@ -8,13 +8,13 @@ def keep_best(elites: Tensor, elite_scores: Tensor, z: Tensor, scores: Tensor, s
     """Return the `size` best of two groups, best first; older ones come first among equals, and scores must be there.
 
     Args:
-        elites: (m, d), the best so far.
-        elite_scores: (m,), their scores.
-        z: (n, d), new candidates.
-        scores: (n,), their scores, NaN is missing.
-        size: Number to keep at most.
+        elites: Noise of the best so far, (m, d).
+        elite_scores: Scores of the best so far, (m,).
+        z: Noise of new candidates, (n, d).
+        scores: Scores of new candidates, (n,); NaN is missing.
+        size: Largest number to keep.
     Returns:
-        (k, d) noise and (k,) scores.
+        Noise, (k, d), and scores, (k,).
     """
     all_scores = torch.cat([elite_scores, scores])
     known = int((~all_scores.isnan()).sum())

@@ -10,12 +10,12 @@ def forward_difference(xi: Tensor, scores: Tensor, base: Tensor, mu: float) -> T
     This is DNO's ZO-SGD (Tang et al. 2024, arXiv:2405.18881) with the factor 1 / mu that makes it a gradient.
 
     Args:
-        xi: (q, d), directions with second moment I.
-        scores: (q,), rewards at z + mu xi, NaN is missing.
-        base: (), reward at z.
+        xi: Directions with second moment I, (q, d).
+        scores: Rewards at z + mu xi, (q,); NaN is missing.
+        base: Reward at z, ().
         mu: Probe radius.
     Returns:
-        (d,); NaN if every probe is missing.
+        Gradient, (d,); NaN if every probe is missing.
     """
     return _mean_along(xi, (scores - base) / mu)
 
@@ -24,12 +24,12 @@ def central_difference(xi: Tensor, plus: Tensor, minus: Tensor, mu: float) -> Te
     """Estimate the gradient at z from rewards at z + mu xi and z - mu xi: mean of (r(+) - r(-)) / (2 mu) xi.
 
     Args:
-        xi: (q, d), directions with second moment I.
-        plus: (q,), rewards at z + mu xi, NaN is missing.
-        minus: (q,), rewards at z - mu xi, NaN is missing.
+        xi: Directions with second moment I, (q, d).
+        plus: Rewards at z + mu xi, (q,); NaN is missing.
+        minus: Rewards at z - mu xi, (q,); NaN is missing.
         mu: Probe radius.
     Returns:
-        (d,); NaN if every pair is missing.
+        Gradient, (d,); NaN if every pair is missing.
     """
     return _mean_along(xi, (plus - minus) / (2 * mu))
 

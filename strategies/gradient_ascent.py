@@ -21,8 +21,8 @@ class GradientAscent(PopulationStrategy):
     Args:
         lr: Learning rate of Adam; one step changes an entry of z by about this much.
         momentum: beta_1 of Adam.
-        retraction: Put the noise back on the Gaussian shell after every step, and project it to plausible noise. The
-            paper does neither.
+        retraction: Whether to put the noise back on the Gaussian shell after every step, and to project it to plausible
+            noise. The paper does neither.
         scale: Scale of the reward's gradient at the image; "reward" leaves it in reward units per unit of the image, so
             that gamma means what it means in reward + gamma R; "unit" divides it by its norm, as the paper's code does.
     """
@@ -77,11 +77,11 @@ class GradientAscent(PopulationStrategy):
         """Return the reward's gradient at the current image.
 
         Args:
-            z: (n, d), the last population.
-            scores: (n,), its scores.
-            x: (1, 3, H, W), image of the current noise.
+            z: Noise of the last population, (n, d).
+            scores: Scores of the last population, (n,).
+            x: Image of the current noise, (1, 3, H, W).
         Returns:
-            (1, 3, H, W); NaN if no score tells it.
+            Gradient of the reward at the image, (1, 3, H, W); NaN if no score tells it.
         """
 
     def _update(self, z: Tensor, scores: Tensor) -> None:

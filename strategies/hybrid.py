@@ -17,9 +17,9 @@ class Hybrid(GradientAscent):
 
     Args:
         mu: Size of the probes.
-        centred: Compare the probes' rewards with their mean, and not with the reward of the current noise as the paper
-            does. A loss that all probes share then does not count.
-        lr, momentum, retraction, scale: See `GradientAscent`.
+        centred: Whether the probes' rewards are compared with their mean, so that a loss that all probes share does not
+            count, instead of with the reward of the current noise, as in the paper.
+        lr, momentum, retraction, scale: Options of `GradientAscent`.
     """
 
     takes_reward_gradient: ClassVar[bool] = False
@@ -59,7 +59,7 @@ class Hybrid1(Hybrid):
 
     Args:
         mu: Standard deviation of the noise that is added to the image; 0.05 is 13 of 255 levels.
-        population, lr, momentum, retraction, scale, centred: See `Hybrid`.
+        population, lr, momentum, retraction, scale, centred: Options of `Hybrid`.
     """
 
     STATE: ClassVar[tuple[str, ...]] = (*Hybrid.STATE, "_image_noise")
@@ -91,7 +91,7 @@ class Hybrid2(Hybrid):
 
     Args:
         mu: Share of a probe that is new noise.
-        population, lr, momentum, retraction, scale, centred: See `Hybrid`.
+        population, lr, momentum, retraction, scale, centred: Options of `Hybrid`.
     """
 
     def _sample(self) -> Tensor:

@@ -14,7 +14,7 @@ class Listed(PopulationStrategy):
     """Have every noise of a list scored once, whatever is told.
 
     Args:
-        noise: (n, d), or a safetensors file that holds it as `z`.
+        noise: Noise, (n, d), or a safetensors file that holds it as `z`.
     Raises:
         InputError: The noise does not have d entries a row.
     """

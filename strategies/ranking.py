@@ -10,10 +10,10 @@ def rank_values(scores: Tensor, values: Callable[[int], Tensor]) -> Tensor:
     """Give each score the value of its rank; tied scores get their mean, missing ones 0.
 
     Args:
-        scores: (n,), higher is better, NaN is missing.
+        scores: Scores, (n,); higher is better, NaN is missing.
         values: Function from m, the number of known scores, to (m,) values that sum to 0, the best score's first.
     Returns:
-        (n,) values, summing to 0.
+        Values, (n,), that sum to 0.
     """
     present = ~scores.isnan()
     if not bool(present.any()):

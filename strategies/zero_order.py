@@ -19,7 +19,7 @@ class ZeroOrder(PopulationStrategy):
     is better. The first one is the best of a population from the prior (or around `init`).
 
     Args:
-        similarity: c, the cosine of neighbour and pivot; 0.95 is 18 degrees, as in the paper's code.
+        similarity: Cosine c of neighbour and pivot; 0.95 is 18 degrees, as in the paper's code.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_pivot", "_best")

@@ -73,7 +73,7 @@ class CallPolicy(OptionGroup):
 
     @property
     def plain(self) -> bool:
-        """One call after the other, for as long as each takes: needs neither threads nor an event loop."""
+        """Whether calls are made one after the other, without a time limit, so that no threads are needed."""
         limits = (self.timeout, self.deadline, self.requests_per_minute, self.tokens_per_minute)
         return self.in_flight == 1 and all(limit is None for limit in limits)
 

@@ -34,11 +34,11 @@ def option(
         unit: Unit of the value, such as "s".
         by_default: Words for the default where the value says too little.
         flags: Names on the command line; by default the field's own.
-        changeable: A run may be resumed with another value; it still is the same run.
-        resume: `zo-dno resume` offers the option.
-        redraw: The option also holds where the best of a draft are scored again at full steps.
-        form: How the command line takes a mapping: KEY=VALUE texts, KEY=VALUE with YAML values, or a YAML file.
-        **limits: `ge`, `gt` and the like, as `pydantic.Field` takes them.
+        changeable: Whether a run can be resumed with another value.
+        resume: Whether `zo-dno resume` offers the option.
+        redraw: Whether the option also applies when the best of a draft are scored again at full steps.
+        form: Form of a mapping on the command line: KEY=VALUE texts, KEY=VALUE with YAML values, or a YAML file.
+        **limits: Limits of the value, such as `ge` and `gt` of `pydantic.Field`.
     """
     extra: dict[str, Any] = {
         "unit": unit,
@@ -57,7 +57,7 @@ class OptionGroup(BaseModel):
 
     Attributes:
         title: Heading of the group in help and tables.
-        kind: What messages call a key of the group.
+        kind: Name of a key of the group in messages.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -120,7 +120,7 @@ def climb(
         lr: Learning rate of Adam.
         seed: Seed of the noise.
     Returns:
-        (1 + iterations,), mean reward before every step and after the last one.
+        Mean reward before every step and after the last one, (1 + iterations,).
     """
     rng = stream(seed, "ring points")
     z = torch.randn(particles, ring.d, generator=rng)

@@ -39,7 +39,7 @@ def connect(address: str = LOCAL, *, runtime_env: Mapping[str, Any] | None = Non
         runtime_env: Ray's description of what actors need. This package is sent to a cluster unless `py_modules` says
             otherwise.
     Raises:
-        InputError: There is no answer, the token is wrong, or the versions differ.
+        InputError: The cluster does not respond, the token is wrong, or the versions differ.
     """
     if address == LOCAL:
         _keep_private()

@@ -13,7 +13,7 @@ class ActorError(Exception):
 
     Attributes:
         kind: "worker died", "no workers" or "kills workers".
-        hopeless: No other actor can do the work either.
+        hopeless: Whether no other actor can do the work either.
     """
 
     def __init__(self, kind: str, message: str, *, hopeless: bool = False) -> None:

@@ -17,7 +17,7 @@ def checked_batch_size(batch_size: int | str) -> int | None:
     """Return a batch size, or None for "auto".
 
     Raises:
-        InputError: It is neither a size nor "auto".
+        InputError: The value is neither a size nor "auto".
     """
     if batch_size == "auto":
         return None

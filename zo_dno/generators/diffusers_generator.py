@@ -208,7 +208,7 @@ class DiffusersGenerator:
         """Return J(z)^T h, the gradient (n, d) of <h, images> for a constant h, on the CPU.
 
         Args:
-            z: (n, d), noise.
+            z: Noise, (n, d).
             cotangent: Function from the images (n, 3, H, W) of z, as float32, to h of the same shape.
         Raises:
             InputError: Memory does not suffice, or the gradient is not finite.

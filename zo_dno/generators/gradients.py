@@ -66,7 +66,7 @@ class Gradients:
         """Return J(z)^T h, (n, d) on the CPU, as float32.
 
         Args:
-            z: (n, d), noise.
+            z: Noise, (n, d).
             render: Function from z to images (n, 3, H, W).
             cotangent: Function from the images, as float32, to h.
             device: Device that the pipeline computes on.

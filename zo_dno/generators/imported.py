@@ -21,10 +21,10 @@ def imported_generator(name: str, prompt: str, batch_size: int | None, options: 
     """Make the generator of a name.
 
     Args:
-        name: package.module:name of a function z -> images, of a Generator, or of a class of them.
+        name: Name, package.module:name, of a function z -> images, of a Generator, or of a class of generators.
         prompt: Prompt to render; "" keeps that of a generator.
         batch_size: Batch size for a function; by default its own.
-        options: `shape` and `nfe` of a function, or the options of a class.
+        options: Options: `shape` and `nfe` of a function, or those of a class.
     Raises:
         InputError: The name is unknown, its object cannot be a generator, or it renders another prompt.
     """
@@ -61,7 +61,7 @@ def _for_prompt(name: str, found: Any, prompt: str) -> Any:
     """Return a generator that renders a prompt; without one, its own.
 
     Raises:
-        InputError: It renders another prompt, and has no with_prompt.
+        InputError: The generator renders another prompt, and has no with_prompt.
     """
     own = prompt_of(found)
     if not prompt or own == prompt:
@@ -80,7 +80,7 @@ class Imported:
 
     Args:
         generator: Generator that renders, whose capabilities are kept.
-        name: package.module:name.
+        name: Name, package.module:name.
         prompt: Prompt of the config.
         options: Options that the config has for the generator.
     """

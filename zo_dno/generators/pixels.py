@@ -18,7 +18,7 @@ class NoImageError(ZoDnoError):
 
     Args:
         reasons: Reason for each row of z without an image.
-        images: (n, H, W, 3) uint8 of all rows; rows of `reasons` may hold anything.
+        images: Images of all rows, (n, H, W, 3) uint8; those of the rows in `reasons` may hold anything.
     """
 
     def __init__(self, reasons: "Mapping[int, str]", images: "Tensor") -> None:

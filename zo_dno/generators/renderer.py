@@ -83,8 +83,9 @@ def render_images(generator: "Generator", z: "Tensor", image_noise: "Tensor | No
 
     Args:
         generator: Generator to render with.
-        z: (n, d), noise.
-        image_noise: (n, 3, H, W) on the scale of [0, 1], added before rounding; the generator must be Differentiable.
+        z: Noise, (n, d).
+        image_noise: Noise that is added to the images before rounding, (n, 3, H, W) on the scale of [0, 1]; it needs a
+                Differentiable generator.
     Raises:
         InputError: The generator did not return n images, or memory does not suffice.
     """

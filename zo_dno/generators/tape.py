@@ -36,9 +36,9 @@ class Draw:
 
     Attributes:
         shape: Shape of one candidate's noise; of the whole draw where it is shared.
-        in_step: True for a draw of a scheduler's step.
+        in_step: Whether the draw is made in a scheduler's step.
         rows: Number of rows that belong to one candidate, such as the frames of a video; above 1 it leads the shape.
-        shared: True for a draw that all candidates of a call share, such as the noise of an encoded input image.
+        shared: Whether all candidates of a call share the draw, such as the noise of an encoded input image.
     """
 
     shape: tuple[int, ...]
@@ -202,7 +202,7 @@ def denoisers_of(pipeline: Any) -> list[nn.Module]:
     """Return the networks that a diffusers pipeline calls at every step.
 
     Raises:
-        TapeError: There is none under a name that diffusers uses.
+        TapeError: The pipeline has no network under a name that diffusers uses.
     """
     held = (getattr(pipeline, name, None) for name in DENOISERS)
     found = [one for one in held if isinstance(one, nn.Module)]

@@ -59,7 +59,7 @@ def checked_base(url: str) -> str:
     """Check the base URL of an API, and return it without a slash at its end.
 
     Raises:
-        InputError: It is no URL, the URL of one endpoint, or the URL of the server without a path.
+        InputError: The text is no URL, the URL of one endpoint, or the URL of a server without a path.
     """
     base = checked_url(url).rstrip("/")
     parts = urlsplit(base)

@@ -156,7 +156,7 @@ def _posterior_mode(
     """Find the mode by Newton's method; halved steps make it converge, since the log posterior is concave.
 
     Returns:
-        (n,) the mode, and (n, n) minus the second derivative at it.
+        Mode, (n,), and minus the second derivative at it, (n, n).
     """
     # the common mean m ~ N(0, level^2) is integrated out: covariance spread^2 I + level^2 11'
     prior = np.linalg.inv(spread**2 * np.eye(n) + _LEVEL**2 * np.ones((n, n))) if n else np.zeros((0, 0))

@@ -206,7 +206,7 @@ class RatingStore:
         """Undo the rater's newest rating, and return its task, which is open again.
 
         Raises:
-            RatingError: There is none, or the search has used it.
+            RatingError: There is no rating to undo, or the search has used it.
         """
         with self._writing() as file:
             row = file.execute(

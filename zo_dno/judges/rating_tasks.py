@@ -78,7 +78,7 @@ class Progress:
 
     @property
     def complete(self) -> bool:
-        """All ratings of the round are given."""
+        """Whether all ratings of the round are given."""
         return self.given >= self.needed
 
 

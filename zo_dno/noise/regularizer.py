@@ -53,7 +53,7 @@ class GaussianProbability:
         Args:
             z: Noise on the N(0, I) scale, (n, d).
         Returns:
-            (n,), at most 0, higher is more plausible. A row does not depend on the others.
+            Log P of each row, (n,), at most 0; higher is more plausible. A row does not depend on the others.
         Raises:
             InputError: z is not (n, d) or has entries that are not finite.
         """
@@ -71,7 +71,8 @@ class GaussianProbability:
         Args:
             z: Noise on the N(0, I) scale, (n, d).
         Returns:
-            (n,), at most 0. Autograd recomputes block by block: its memory does not grow with the permutations.
+            R of each row, (n,), at most 0. Autograd recomputes it block by block, so that memory does not grow with the
+            permutations.
         Raises:
             InputError: z is not (n, d) or has entries that are not finite.
         """
@@ -114,7 +115,7 @@ def check_noise(z: Tensor, d: int) -> None:
     """Check that z is (n, d) and finite: one NaN or infinity spoils every statistic of its row.
 
     Raises:
-        InputError: z is not.
+        InputError: z has another shape, or an entry that is not finite.
     """
     if z.ndim != 2 or z.shape[1] != d:
         raise InputError(f"z must be (n, {d}); got {tuple(z.shape)}. One row is one candidate's noise.")

@@ -43,7 +43,7 @@ def whiteness(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
         shapes: Shapes of the draws that z concatenates, such as ((4, 64, 64),) or ((d,),). With three axes or more, all
             but the first are space (and time); with fewer, all are.
     Returns:
-        (n,) float64 p-values, small is not white; differentiable.
+        p-values, (n,) float64, small where z is not white; differentiable.
     Raises:
         InputError: z is not (n, d) of these shapes or has entries that are not finite.
     """

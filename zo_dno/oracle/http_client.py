@@ -150,7 +150,7 @@ def checked_url(url: str) -> str:
     """Return a URL that can be called.
 
     Raises:
-        InputError: It has no scheme or host, or a password or key in it.
+        InputError: The URL has no scheme or host, or contains a password or key.
     """
     try:
         parts = urlsplit(url)

@@ -87,7 +87,7 @@ class Oracle:
             on_sent: Function that gets queries before they are sent.
             on_scored: Function that gets responses as soon as they arrive, before further queries are sent.
         Returns:
-            (n,) responses in the order of the queries; None where the money does not suffice.
+            Responses in the order of the queries; None where the money does not suffice.
 
         Raises:
             PauseError: The breaker opened. The calls in flight were waited for.

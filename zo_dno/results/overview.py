@@ -22,7 +22,7 @@ class Overview:
         counts: Stage, and term of a combination -> status -> queries; "cached" ones are also "scored".
         first: Row of candidate 0; None while it has no score.
         best: Row of the search's best feasible candidate.
-        unmet: Threshold -> number of scored candidates of the search that miss it.
+        unmet: Number of scored candidates of the search that miss each threshold.
         failed_calls: Kind of failure -> calls that failed, even if a later one succeeded.
         missing: Kind of failure -> queries without a score.
         lost_files: Files in the ledger that do not exist any more.

@@ -38,7 +38,7 @@ def run_report(folder: Path) -> str:
     """Return the report of a run as HTML.
 
     Raises:
-        InputError: It has no result yet.
+        InputError: The run has no result yet.
     """
     result = result_of(folder)
     with damage_named(folder):

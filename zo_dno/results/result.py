@@ -30,21 +30,21 @@ class Result:
         first: Candidate 0, the pipeline's image without a search.
         best: Best feasible candidate; without one, the scored candidate with the smallest violation.
         top: Best candidates that differ from each other, best first.
-        improvements: `first` and every new best, in order.
+        improvements: Candidate `first` and every new best, in order.
         history: Every query of the search.
-        held_out: Name of a reward that is not optimised -> (score of the first, score of the best).
+        held_out: Scores of the first and of the best image, by the name of each held-out reward.
         seconds: Seconds in total, and of the phases generate, score, strategy and other.
         folder: Folder of the run; None if it was not kept.
         stopped_by: Budget that was spent first.
-        spent: Why no further query could be sent, where money ended the run.
+        spent: Reason why no further query could be sent, if money ended the run.
         pause: Reason of a pause, and how to resume.
         drift: Differences that keep a resumed run from being repeated exactly.
         infeasible: Reason why no candidate is feasible, where none is.
-        unmet: Threshold -> number of scored candidates that miss it.
-        scales: Term of a combination -> mean and standard deviation that standardise it.
+        unmet: Number of scored candidates that miss each threshold.
+        scales: Mean and standard deviation that standardise each term of a combination.
         repeats: Re-evaluated candidates, the winner first.
         noise: Standard deviation of a single score, where candidates were re-evaluated.
-        unasked: Queries that were planned and not needed, and why; None where all were asked.
+        unasked: Number of planned queries that were not needed, with the reason; None if all were sent.
         images: Images of the search that were used, more than queries where a surrogate pre-selects.
         unused_images: Images that were rendered with those, in blocks, and not used.
         chosen: Choice of `auto`, and its reason.

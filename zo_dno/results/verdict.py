@@ -52,7 +52,7 @@ def why_spent(spent: float, max_cost: float, worst_case: float, lost: str) -> st
         spent: Money that was spent.
         max_cost: Money that the run may spend.
         worst_case: Most that one query can cost with all its attempts.
-        lost: What is to say of calls in flight when a session was killed; empty where there were none.
+        lost: Words about the calls that were in flight when a session was killed; empty if there were none.
     """
     ended = f" ({lost})" if lost else ""
     return (
@@ -67,7 +67,7 @@ def why_nothing_scored(search: "Search", folder: Path | None, spent: str) -> str
     Args:
         search: The search, over.
         folder: Folder of the run.
-        spent: Why no further query is sent, where money is limited.
+        spent: Reason why no further query is sent, if money is limited.
     """
     if search.pause is not None:
         return why_paused(search, folder)
@@ -93,8 +93,8 @@ def chosen_by_auto(reason: str, screen: int | None, max_cost: float | None) -> s
     """Say what `auto` chose, and whether more images are rendered than scored.
 
     Args:
-        reason: What the strategy says of its choice.
-        screen: Images rendered for one query.
+        reason: Reason that the strategy gives for its choice.
+        screen: Number of images rendered per query.
         max_cost: Money that the run may spend.
     """
     if not reason or not screen:

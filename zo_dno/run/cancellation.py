@@ -23,7 +23,7 @@ class Stop:
 
     @property
     def called(self) -> bool:
-        """The run is to end."""
+        """Whether the run is to end."""
         return self._calls > 0
 
     @contextmanager

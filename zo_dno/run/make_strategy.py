@@ -44,7 +44,7 @@ def make_strategy(
         space: Name of the search space.
         space_options: Options of the search space, by name.
         lag: Number of earlier populations that may lack scores when the next is asked for.
-        noisy: The same noise may get another score.
+        noisy: Whether the same noise may get another score.
     Raises:
         InputError: A name or an option does not fit, `init` is not noise of this generator, or the strategy needs
             every score before it proposes the next population.

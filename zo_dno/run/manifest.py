@@ -38,7 +38,7 @@ class Manifest:
     Args:
         ledger: Ledger of the run; it may be empty.
         spec: Specification that starts or resumes the run.
-        accept_drift: Resume although something differs, and record it.
+        accept_drift: Whether to resume although something differs, which is then recorded.
     Attributes:
         padded: Whether every block of images is filled up to the batch size.
     Raises:
@@ -75,7 +75,7 @@ class Manifest:
 
     @property
     def adopted(self) -> bool:
-        """The strategy was resumed from a snapshot, so its beginning cannot be replayed."""
+        """Whether the strategy was resumed from a snapshot, so that its beginning cannot be replayed."""
         return bool((self._ledger.get("drift") or {}).get("adopted"))
 
     def note_drift(self, note: str, *, adopted: bool = False) -> None:

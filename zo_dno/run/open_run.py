@@ -27,7 +27,7 @@ class OpenRun:
     """A run that a session carries out.
 
     Attributes:
-        spec: What the run is made of.
+        spec: Specification of the run.
         folder: Folder of the run; None keeps everything in memory.
         accept_drift: Whether to resume although the recorded beginning cannot be repeated exactly.
         ledger: Table of the run's queries.

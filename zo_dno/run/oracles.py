@@ -19,7 +19,7 @@ class Oracles:
     """Makes oracles that share a purse, a cache and the scores in a ledger.
 
     Args:
-        spec: What the run is made of.
+        spec: Specification of the run.
         ledger: Ledger with the scores of earlier sessions.
         cache: Cache of scores that runs share.
         pools: Actor pools of the rewards.

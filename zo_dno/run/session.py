@@ -28,7 +28,7 @@ def carry_out(spec: RunSpec, folder: RunFolder | None = None, *, accept_drift: b
     """Carry a run out, from its beginning or from where its ledger ends.
 
     Args:
-        spec: What the run is made of.
+        spec: Specification of the run.
         folder: Folder of the run; None keeps everything in memory.
         accept_drift: Whether to resume although the recorded beginning cannot be repeated exactly.
     Raises:

@@ -33,7 +33,7 @@ class RunSpec:
         options: Options of the run.
         generator: Generator that renders.
         reward: Reward that is maximised.
-        held_out: Rewards that score the first image and the winner only.
+        held_out: Rewards that score only the first image and the winner.
         build_strategy: Function that makes a fresh strategy.
         model_settings: Keys of `config.yaml` that describe the model.
         on_step: Function called after every population.
@@ -107,7 +107,7 @@ class RunSpec:
 
     @property
     def keeps_everything(self) -> bool:
-        """Every score and every image is on disk before anything else happens."""
+        """Whether every score and every image is on disk before the next call."""
         return any(policy.keeps_everything for policy in self.policies.values())
 
     @property

@@ -51,12 +51,12 @@ class Search:
         stage: Stage of the queries in the ledger.
         snapshot: Path of the strategy's state; None keeps none.
         accept_drift: Whether a resumed search continues although the model renders other images than the recorded ones.
-        on_step: Callback after every population.
+        on_step: Function that is called with the progress after every population.
         actor_pools: Pools of the actors that render and score.
         preselection: Selection of the candidates to query, of several images per query.
         blocks: Blocks in which populations are rendered.
     Attributes:
-        status: How the search ended.
+        status: Outcome of the search.
         stopped_by: Limit that ended it.
         pause: Reason of a pause.
         pending: Populations that the strategy proposed and is not told yet.

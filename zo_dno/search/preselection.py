@@ -102,7 +102,7 @@ class Preselection:
         Args:
             number: Number of the population.
             features: Features of its images, (n, m).
-            plausible: Which candidates have plausible noise, (n,).
+            plausible: Whether each candidate has plausible noise, (n,).
         """
         n = len(features)
         everyone = Selection(tuple(range(n)), np.full(n, np.nan))

@@ -21,7 +21,7 @@ class Standing:
 
     Attributes:
         id: Id of the candidate.
-        mean: Mean of its new scores; the score that made it a contender is left out, since it was a lucky one.
+        mean: Mean of its new scores; the score that made it a contender is left out, since it was selected by luck.
         error: Standard error of the mean, from the noise of all contenders together.
         answers: Number of scores in the mean.
     """
@@ -133,8 +133,8 @@ def planned_ends(kept: int, queries: int) -> tuple[int, ...]:
         kept: Queries that are kept back for the re-evaluation.
         queries: Queries of the run.
     Returns:
-        For the re-evaluation; at the end, if that shows an exact reward and the rest goes to the search; and at the
-        end without a re-evaluation.
+        Numbers of queries: before the re-evaluation; in all, if that shows an exact reward and the rest goes to the
+        search; and in all without a re-evaluation.
     """
     return queries - kept, queries - FIRST_SCORES * _n_contenders(kept), queries
 

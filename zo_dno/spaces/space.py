@@ -15,11 +15,11 @@ class SearchSpace(ABC):
 
     Args:
         noise: Layout of the searched draws.
-        start: (d,), noise that the search starts from.
+        start: Noise that the search starts from, (d,).
         seed: Seed of the space's own random numbers.
     Attributes:
         sizes: Sizes of the groups of coordinates that strategies keep on shells of their own; k is their sum.
-        origin: (k,), coordinates of `start`.
+        origin: Coordinates of `start`, (k,).
         warm_up: Number of prior draws whose scores `settle` needs before there are coordinates.
     """
 

@@ -62,7 +62,7 @@ class RunFolder:
         """Check that a new run could have this folder, and leave nothing behind.
 
         Raises:
-            InputError: It could not.
+            InputError: The folder is in use, or cannot be made.
         """
         new = [folder for folder in (path, *path.parents) if not folder.exists()]
         cls(path)
@@ -119,7 +119,7 @@ def is_used(path: Path) -> bool:
     """Return whether a folder holds something, but for what was left by a run that was killed before its config.
 
     Raises:
-        InputError: It is no path, or cannot be read.
+        InputError: The path is invalid, or the folder cannot be read.
     """
     try:
         return path.exists() and (not path.is_dir() or any(_counts(one) for one in path.iterdir()))
@@ -136,7 +136,7 @@ def check_is_run(path: Path) -> None:
     """Check that a folder holds a run, and nothing but plain files.
 
     Raises:
-        InputError: It does not.
+        InputError: The folder holds no run, or something else than plain files.
     """
     try:
         found = (path / CONFIG).is_file()
@@ -152,7 +152,7 @@ def damage_named(path: Path) -> Iterator[None]:
     """Name the folder whose content does not fit together, where reading it fails inside the block.
 
     Raises:
-        InputError: It did.
+        InputError: Reading failed, since the content does not fit together.
     """
     try:
         yield
@@ -188,7 +188,7 @@ def checked_noise(z: "Tensor", name: str) -> "Tensor":
     """Return noise that a caller brings as (d,) float32.
 
     Raises:
-        InputError: It has another form, or numbers that no Gaussian draws.
+        InputError: The noise has another form, or numbers that no Gaussian draws.
     """
     expected = f"{name} must be (d,) floats"
     if not z.is_floating_point() or z.ndim != 1 or not len(z):

@@ -20,7 +20,7 @@ class Snapshot:
     Attributes:
         population: Number of that `ask`.
         candidates: Candidates that it proposed.
-        state: `state_dict` of the strategy, with these candidates pending.
+        state: State of the strategy (`state_dict`), with these candidates pending.
         earlier: Candidates of earlier populations that are still pending, by the populations' numbers.
     """
 
@@ -55,7 +55,7 @@ def load(path: Path) -> Snapshot:
     """Read a snapshot.
 
     Raises:
-        InputError: There is none, or it is damaged.
+        InputError: There is no snapshot, or it is damaged.
     """
     from safetensors import SafetensorError, safe_open
 

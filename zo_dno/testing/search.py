@@ -71,5 +71,5 @@ def play(strategy: Strategy, reward: Callable[[Tensor], Tensor], populations: in
 
 
 def same_candidates(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
-    """Tell whether two strategies asked for the same, bit for bit."""
+    """Return whether two strategies asked for the same, bit for bit."""
     return len(some) == len(others) and all(torch.equal(x, y) for x, y in zip(some, others, strict=True))

@@ -167,7 +167,7 @@ def resumes_from(make: MakeStrategy, before: int, told: int | None) -> None:
     """As `resumes`, after some populations and a part of the next.
 
     Args:
-        make: Builds the strategy.
+        make: Function that makes the strategy.
         before: Number of populations that are told completely.
         told: Number of candidates of the next one that are told, None for all.
     """
@@ -211,7 +211,7 @@ def keeps_norms(make: MakeStrategy, tolerance: float | None = None) -> None:
     """Every draw of a candidate has the norm of a Gaussian one, without which no candidate is plausible.
 
     Args:
-        make: Builds the strategy.
+        make: Function that makes the strategy.
         tolerance: Largest relative error of a norm; by default six standard deviations of a Gaussian draw's.
     """
     sizes = (200, 400, 50)

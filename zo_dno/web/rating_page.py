@@ -230,7 +230,7 @@ def _checked_public(url: str) -> str:
     """Return the public URL of a page with a slash at its end.
 
     Raises:
-        InputError: It is none.
+        InputError: The text is no URL of a page.
     """
     parts = urlsplit(url)
     if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):

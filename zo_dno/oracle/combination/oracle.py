@@ -103,7 +103,7 @@ class CombinedOracle:
 
     @property
     def waits(self) -> bool:
-        """False: nothing is rendered while calls are in flight, since every term scores whole populations."""
+        """Whether images are rendered while calls are in flight; never, since every term scores whole populations."""
         return False
 
     def ask(

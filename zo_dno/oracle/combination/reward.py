@@ -28,7 +28,8 @@ class Combination(Reward):
         parts: Terms: name -> weight or details, or a list of rewards; see `zo_dno.oracle.combination.term.terms_of`.
         require: Thresholds that a winner must meet, such as "prompt_match >= 0.9". A name that is no term adds a
             reward for this threshold alone.
-        scales: Term -> [mean, standard deviation]; by default measured on `warm_up` prior draws if they are needed.
+        scales: Mean and standard deviation of each term, by name; by default measured on `warm_up` prior draws, if they
+            are needed.
         warm_up: Number of prior draws that scales are measured on before the search, beside its queries.
     Attributes:
         terms: All terms, those for thresholds alone included.

@@ -92,7 +92,7 @@ def structured(option: str, value: Any) -> Any:
     """Parse a list or a mapping from the command line's text; other values are returned as they are.
 
     Raises:
-        InputError: It is not JSON.
+        InputError: The text is not JSON.
     """
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
