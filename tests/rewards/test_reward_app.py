@@ -1,5 +1,6 @@
 """A reward that is served over HTTP."""
 
+import asyncio
 import base64
 import gzip
 import io
@@ -18,6 +19,7 @@ import zo_dno
 from tests.support.toys import ToyGenerator
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError, RunError
+from zo_dno.reward import Reward
 from zo_dno.run.make_reward import make_reward
 from zo_dno.ui.cli import main as cli
 from zo_dno.web import reward_app as serving
@@ -198,3 +200,40 @@ class TestRewardsThatNeedARun:
         assert ended.value.code == 2
         assert "reward must work without a run's folder to be served; got 'human'" in error
         assert len(error.strip().splitlines()) == 1
+
+
+class Connected(Reward):
+    """Notes the event loops of its calls and of its end."""
+
+    name, unit = "connected", "score"
+
+    def __init__(self, *, is_async=True):
+        self.is_async, self.seen = is_async, []
+
+    async def __call__(self, images, prompts):
+        self.seen.append(asyncio.get_running_loop())
+        return [1.0] * len(images)
+
+    async def aclose(self):
+        self.seen.append(asyncio.get_running_loop())
+
+
+class TestTheEndOfAServer:
+    @pytest.mark.parametrize(("is_async", "closed"), [(True, 1), (False, 0)])
+    def test_an_asynchronous_reward_is_closed_on_the_loop_of_its_calls(self, is_async, closed):
+        reward = Connected(is_async=is_async)
+        with TestClient(reward_app(reward)) as client:
+            if is_async:
+                assert client.post("/score", json={"images": [picture()], "prompts": [""]}).status_code == 200
+            before = len(reward.seen)
+        assert len(reward.seen) - before == closed
+        assert len(set(map(id, reward.seen))) == closed
+
+    def test_a_server_in_a_thread_closes_its_reward_when_it_stops(self):
+        reward = Connected()
+        server = WebServer(reward_app(reward))
+        server.start()
+        assert httpx2.get(f"{server.url}/health", trust_env=False, timeout=60).status_code == 200
+        server.stop()
+        server._thread.join()
+        assert len(reward.seen) == 1

@@ -4,7 +4,8 @@ import base64
 import binascii
 import hmac
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import anyio
@@ -87,7 +88,21 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
     for name, number in (("most_images", most_images), ("in_flight", in_flight)):
         if number is not None and number < 1:
             raise InputError(f"{name} must be at least 1; got {number}.")
-    app = FastAPI(title=f"zo-dno reward {reward.name}", version=__version__, description=f"Scores in {reward.unit}.")
+
+    @asynccontextmanager
+    async def closing(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            if reward.is_async:
+                await reward.aclose()
+
+    app = FastAPI(
+        title=f"zo-dno reward {reward.name}",
+        version=__version__,
+        description=f"Scores in {reward.unit}.",
+        lifespan=closing,
+    )
     slots, waiting = anyio.CapacityLimiter(in_flight or reward.policy.in_flight), 0
 
     @app.middleware("http")
