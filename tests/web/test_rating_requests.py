@@ -122,7 +122,10 @@ class TestSecurity:
         finally:
             page.stop()
 
-    @pytest.mark.parametrize("url", ["example.org", "ftp://example.org/", "https://example.org/?x=1", "https://"])
+    @pytest.mark.parametrize(
+        "url",
+        ["example.org", "ftp://example.org/", "https://example.org/?x=1", "https://", "http://[", "https://host:x/"],
+    )
     def test_a_public_address_that_is_none(self, store, tmp_path, url):
         with pytest.raises(InputError, match=r"public_url must be an address such as https://example\.org/rate/; got"):
             Page(store, tmp_path, public_url=url)
@@ -130,7 +133,7 @@ class TestSecurity:
     def test_a_form_from_another_site_is_refused(self, client, store):
         store.post(FILES.items(), "", [("compare", NAMES[:2])])
         answer = form_of(signed_in(client).get("/").text) | {"choice": NAMES[0]}
-        for origin in ("http://evil.example", "null", "http://127.0.0.1:1"):
+        for origin in ("http://evil.example", "null", "", "http://127.0.0.1:1", "http://["):
             assert client.post("/answer", data=answer, headers={"origin": origin}).status_code == 403
         assert client.post("/answer", data=answer, headers={"origin": "http://127.0.0.1"}).status_code == 303
 

@@ -208,7 +208,7 @@ async def _refusal(request: Request, guard: Guard, public_origin: str) -> Respon
     if not guard.allows(guard.rater(request.cookies.get(guard.cookie)) or host):
         return HTMLResponse("Too many ratings; wait a moment.", 429, {"Retry-After": "1"})
     origin = request.headers.get("origin")
-    own = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    own = origin is None or _is_origin_of(request.headers.get("host"), origin)
     if not own and (not public_origin or origin != public_origin):
         return HTMLResponse("This form was sent from another page.", 403)
     content = bytearray()
@@ -232,10 +232,25 @@ def _checked_public(url: str) -> str:
     Raises:
         InputError: The text is no URL of a page.
     """
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+    if url and not _is_address(url):
         raise InputError(f"public_url must be an address such as https://example.org/rate/; got {one_line(url)!r}.")
     return url and url.rstrip("/") + "/"
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # of brackets that do not close, or a port that is none
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+
+
+def _is_origin_of(host: str | None, origin: str) -> bool:
+    try:
+        return bool(host) and urlsplit(origin).netloc == host
+    except ValueError:
+        return False
 
 
 def _rating(form: Mapping[str, str]) -> str | float | list[str]:
