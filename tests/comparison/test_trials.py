@@ -1,13 +1,39 @@
 """Trials of comparisons: each is a run that may fail, resume or use given objects."""
 
+import os
+
 import pytest
 
 import zo_dno
 from tests.comparison.plans import TOY
-from zo_dno import InputError
+from tests.support.toys import ToyGenerator
+from zo_dno import InputError, RunError
 from zo_dno.comparison.plan import Plan
 from zo_dno.comparison.table import completed
-from zo_dno.comparison.trials import Trials
+from zo_dno.comparison.trials import Trials, failure, forget_failures, gain, is_over
+
+DOWN = set()
+
+
+def lamp(images, prompts):
+    """Score brightness, unless the power is down."""
+    if DOWN:
+        raise RuntimeError("no power")
+    return [image.resize((1, 1)).convert("L").getpixel((0, 0)) for image in images]
+
+
+class Faulty(ToyGenerator):
+    """Renders nothing."""
+
+    def __call__(self, z):
+        raise KeyError("two\nlines")
+
+
+class Killed(ToyGenerator):
+    """Ends its process, as the kernel does where memory is short."""
+
+    def __call__(self, z):
+        os._exit(9)
 
 
 def redness(images, prompts):
@@ -28,6 +54,45 @@ def test_a_failed_run_leaves_its_reason(tmp_path):
     trials = Trials(plan, tmp_path)
     assert trials.advance(0, 16) < -1e6
     assert "no power" in (plan.trials[0].folder(tmp_path) / "failed.txt").read_text()
+
+
+def test_a_trial_that_an_outage_stopped_is_retried_in_the_next_session_only(tmp_path):
+    plan = Plan(["snes"], ["one"], [lamp], 1, queries=16, settings={**TOY, "policy": {"attempts": 1}})
+    trials, folder = Trials(plan, tmp_path), plan.trials[0].folder(tmp_path)
+    DOWN.add("power")
+    trials.advance(0, 16)
+    DOWN.clear()
+    assert trials.advance(0, 16) < -1e6
+    assert is_over(plan.trials[0], tmp_path)
+    forget_failures(plan, tmp_path)
+    assert not is_over(plan.trials[0], tmp_path)
+    assert Trials(plan, tmp_path).advance(0, 16) > -1e6
+    assert failure(folder) is None
+    assert len(completed(folder)) == 16
+
+
+def test_any_error_of_a_trial_is_its_reason_in_one_line(tmp_path):
+    plan = Plan(["snes"], ["one"], seeds=1, queries=16, settings={**TOY, "model": f"{__name__}:Faulty"})
+    Trials(plan, tmp_path).advance(0, 16)
+    assert failure(plan.trials[0].folder(tmp_path)) == r"KeyError: 'two\nlines'"
+
+
+@pytest.mark.ray
+def test_a_trial_whose_process_dies_says_so_and_is_left_to_run(tmp_path):
+    some = {**TOY, "model": f"{__name__}:Killed"}
+    with pytest.raises(
+        RunError, match="No run of the comparison is far enough to be shown: ActorDiedError: The actor died"
+    ):
+        zo_dno.compare(tmp_path / "out", ["random_search"], ["one"], seeds=1, queries=16, at_once=1, **some)
+    assert zo_dno.Comparison.load(tmp_path / "out").unfinished == 1
+
+
+def test_a_gain_is_that_of_the_queries_asked_for(tmp_path):
+    """A run may have come further in an earlier session; where trials may be stopped early, each begins anew."""
+    plan = Plan(["snes"], ["one"], ["brightness"], 1, queries=64, settings=TOY)
+    Trials(plan, tmp_path).advance(1, 64)
+    rows = completed(plan.trials[1].folder(tmp_path))
+    assert Trials(plan, tmp_path).advance(1, 32) == gain(rows[:32], constrained=True) < gain(rows, constrained=True)
 
 
 def test_functions_replace_names(tmp_path):

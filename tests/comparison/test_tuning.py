@@ -28,6 +28,13 @@ def test_good_options_are_told_from_bad_ones(tmp_path, searcher, trials):
     assert high > low
 
 
+@pytest.mark.ray
+def test_the_reason_why_no_set_could_be_run_is_named(tmp_path):
+    given = {**GIVEN, "model": "tests.comparison.test_trials:Faulty"}
+    with pytest.raises(InputError, match=r"no set of options could be run: KeyError: 'two.*lines'$"):
+        zo_dno.tune(tmp_path, "normal_es", {"reach": (0.1, 1.0)}, ["one"], seeds=1, trials=1, at_once=1, **given)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -28,7 +28,7 @@ class Analysis:
         failures: Reasons why runs failed, by the name of the run's folder.
         stopped_early: Whether runs that were behind were stopped, so that means at large budgets are of the better
             runs.
-        unfinished: Number of runs that have not begun or not reached their end.
+        unfinished: Number of runs that have not begun, failed, or not reached their end.
         baseline: Entry that all are compared with, if it is in the table.
     """
 

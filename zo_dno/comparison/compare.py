@@ -10,7 +10,7 @@ from zo_dno.comparison.analysis import Analysis
 from zo_dno.comparison.plan import PLAN, Named, Plan
 from zo_dno.comparison.report import card, write_comparison_report
 from zo_dno.comparison.table import check_alike, rows_of_run, table_of
-from zo_dno.comparison.trials import FAILED, STOPPED, Done, run_trials
+from zo_dno.comparison.trials import STOPPED, Done, failure, run_trials
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.errors import InputError, RunError
 from zo_dno.ipython import in_notebook
@@ -49,8 +49,10 @@ class Comparison(Analysis):
         rows, failures, unfinished = [], {}, 0
         for one in kept["runs"]:
             run = folder / one["folder"]
-            if (run / FAILED).exists():
-                failures[run.name] = (run / FAILED).read_text(encoding="utf-8").strip()
+            reason = failure(run)
+            if reason is not None:
+                failures[run.name] = reason
+                unfinished += 1
                 continue
             own = []
             if (run / CONFIG).exists():

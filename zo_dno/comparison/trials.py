@@ -14,15 +14,17 @@ from zo_dno.comparison.plan import BASELINE, Plan, Trial
 from zo_dno.comparison.table import completed
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.failures import one_line
 from zo_dno.results.state import RunState
 from zo_dno.run import optimize as api
 from zo_dno.storage.atomic import write_text
 from zo_dno.storage.ledger import QueryRow
-from zo_dno.storage.run_folder import CONFIG
+from zo_dno.storage.run_folder import CONFIG, LEDGER
 
 STATE = "tune"  # folder of Ray Tune's own state
 FAILED, STOPPED = "failed.txt", "stopped-early.txt"
 GAIN = "gain"  # metric of early stopping: best reward above the prior draws, in their standard deviations
+_TRIAL = "trial-"  # begins the names of Ray Tune's folders of trials
 _ENDLESS = 1e9  # instead of infinity, which Ray Tune's loggers cannot take
 _GRACE = 2  # budgets before a trial may be stopped early
 _KEPT_GENERATORS = 4  # loaded models that a process keeps, one for each prompt, without shared memory
@@ -40,7 +42,7 @@ def run_trials(
     early_stopping: bool = False,
     on_trial: Done | None = None,
 ) -> None:
-    """Run the unfinished trials; one that was killed resumes at the end of its ledger.
+    """Run the unfinished trials; one that was killed resumes at the end of its ledger, and one that failed is retried.
 
     Args:
         plan: Plan of the comparison.
@@ -51,6 +53,7 @@ def run_trials(
             are never stopped.
         on_trial: Function that is called when a trial is over.
     """
+    forget_failures(plan, out)
     waiting = [trial for trial in plan.trials if not is_over(trial, out)]
     if not waiting:
         return
@@ -81,7 +84,7 @@ def run_trials(
                 scheduler=scheduler,
                 max_concurrent_trials=at_once,
                 reuse_actors=True,
-                trial_dirname_creator=lambda trial: f"trial-{trial.config['trial']:04d}",
+                trial_dirname_creator=lambda trial: f"{_TRIAL}{trial.config['trial']:04d}",
             ),
             run_config=tune.RunConfig(
                 name=f"session-{len(list(state.glob('session-*'))) + 1:03d}" if state.exists() else "session-001",
@@ -91,7 +94,11 @@ def run_trials(
                 callbacks=[counter],
             ),
         )
-        tuner.fit()
+        ended = tuner.fit()
+    for one in ended:
+        trial = plan.trials[int(Path(one.path).name.removeprefix(_TRIAL))]
+        if one.error is not None and not is_over(trial, out):  # such as an actor that was killed for its memory
+            note_failure(trial.folder(out), one.error)
     for trial in waiting if early_stopping else ():
         if trial.number in counter.ended and not is_over(trial, out):
             (trial.folder(out) / STOPPED).touch()
@@ -112,12 +119,37 @@ def takes(plan: Plan, ray: Any, address: str) -> dict[str, float]:
 
 
 def is_over(trial: Trial, out: Path) -> bool:
-    """Return whether a trial made all its queries, was stopped early, or failed."""
+    """Return whether a trial made all its queries, was stopped early, or failed in this session."""
     folder = trial.folder(out)
     if (folder / FAILED).exists() or (folder / STOPPED).exists():
         return True
     state = RunState.of(folder)
     return state.answered(trial.config.queries) or state.spent_another_budget
+
+
+def forget_failures(plan: Plan, out: Path) -> None:
+    """Let the trials that failed be tried again: what stopped them, such as an outage, may be over."""
+    for trial in plan.trials:
+        (trial.folder(out) / FAILED).unlink(missing_ok=True)
+
+
+def note_failure(folder: Path, error: Any) -> None:
+    """Write in one line why a trial failed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / FAILED, reason_of(error) + "\n")
+
+
+def reason_of(error: Any) -> str:
+    """Return the reason of an error in one line, also of one that Ray wraps or has as a text."""
+    cause = getattr(error, "cause", None) or error
+    own = isinstance(cause, ZoDnoError) or not isinstance(cause, Exception)
+    return one_line(str(cause) if own else f"{type(cause).__name__}: {cause}")
+
+
+def failure(folder: Path) -> str | None:
+    """Return why the trial in a folder failed; None if it did not."""
+    path = folder / FAILED
+    return path.read_text(encoding="utf-8").strip() if path.exists() else None
 
 
 class Trials:
@@ -133,22 +165,28 @@ class Trials:
         self._generators: dict[str, Any] = {}
 
     def advance(self, number: int, queries: int) -> float:
-        """Run a trial up to a number of queries; returns its gain. A failure's reason is written to its folder."""
+        """Run a trial up to a number of queries; returns its gain.
+
+        A failure's reason is written to its folder, and ends the trial until `forget_failures`.
+        """
         trial = self._plan.trials[number]
         folder = trial.folder(self._out)
+        if (folder / FAILED).exists():
+            return -_ENDLESS
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._run(trial, folder, queries)
-        except ZoDnoError as error:
-            folder.mkdir(exist_ok=True)
-            write_text(folder / FAILED, f"{error}\n")
+            return gain(completed(folder)[:queries], constrained=trial.config.min_log_prob is not None)
+        except Exception as error:
+            note_failure(folder, error)
             return -_ENDLESS
-        return gain(completed(folder), constrained=trial.config.min_log_prob is not None)
 
     def _run(self, trial: Trial, folder: Path, queries: int) -> None:
         config, given = trial.config, dict(trial.given)
         generator = self._generator(trial)
         if (folder / CONFIG).exists():
+            if (folder / LEDGER).exists() and len(completed(folder)) > queries:
+                return  # an earlier session came further
             api.resume(folder, generator=generator, queries=queries, **given)
             return
         arguments = {
@@ -235,6 +273,9 @@ def _counter(done: int, total: int, on_trial: Done | None) -> Any:
 
         def __getstate__(self) -> dict[str, Any]:
             return vars(self) | {"on_trial": None}  # Ray Tune pickles callbacks, and a progress bar cannot be
+
+        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            self.on_trial_complete(iteration, trials, trial)
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             self.done += 1

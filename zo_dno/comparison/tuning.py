@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from zo_dno.comparison.plan import BASELINE, Named, Plan
-from zo_dno.comparison.trials import GAIN, STATE, Trials, quiet_tune, takes
+from zo_dno.comparison.trials import GAIN, STATE, Trials, failure, forget_failures, quiet_tune, reason_of, takes
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.distributed.ray_private import nevergrad_search
 from zo_dno.errors import InputError
 from zo_dno.run.make_reward import name_of
 from zo_dno.spaces import DEFAULT_SPACE
 
+_FAILED = "failed"  # metric of a set: why all of its runs failed
 _SEARCHERS = ("nevergrad", "optuna", "random")
 
 
@@ -108,8 +109,9 @@ def tune(
             ),
         ).fit()
     scored = [(float(one.metrics[GAIN]), dict(one.config)) for one in found if one.metrics and GAIN in one.metrics]
-    if not scored:
-        raise InputError(f"no set of options could be run: {found.errors[0] if found.errors else 'nothing was tried'}")
+    failures = [_failure_of(one) for one in found]
+    if all(failures):
+        raise InputError(f"no set of options could be run: {failures[0] if failures else 'nothing was tried'}")
     scored.sort(key=lambda one: -one[0])
     return Tuned(tuple(options for _, options in scored), tuple(gain for gain, _ in scored))
 
@@ -128,7 +130,7 @@ def _plan(
     return Plan([entry], prompts, rewards, seeds, queries=queries, budgets=[queries], settings=settings)
 
 
-def _try(plan_of: Any, folder: Path, here: str, options: dict[str, Any]) -> dict[str, float]:
+def _try(plan_of: Any, folder: Path, here: str, options: dict[str, Any]) -> dict[str, Any]:
     """Run one set of options on every prompt, reward and seed, in a process of Ray."""
     import sys
 
@@ -141,10 +143,20 @@ def _try(plan_of: Any, folder: Path, here: str, options: dict[str, Any]) -> dict
         sys.path.insert(0, here)
     plan = plan_of(options)
     name = hashlib.sha256(json.dumps([name_of(plan.strategies[0]["strategy"]), options], sort_keys=True).encode())
-    trials = Trials(plan, folder / name.hexdigest()[:16])
+    own = folder / name.hexdigest()[:16]
+    forget_failures(plan, own)
+    trials, tried = Trials(plan, own), [one for one in plan.trials if one.entry != BASELINE]
     with quiet_libraries():
-        gains = [trials.advance(one.number, plan.queries) for one in plan.trials if one.entry != BASELINE]
-    return {GAIN: sum(gains) / len(gains)}
+        gains = [trials.advance(one.number, plan.queries) for one in tried]
+    failures = [failure(one.folder(own)) for one in tried]
+    return {GAIN: sum(gains) / len(gains), _FAILED: failures[0] if all(failures) else None}
+
+
+def _failure_of(tried: Any) -> str | None:
+    """Return why none of a set's runs has a result; None if one has."""
+    if tried.metrics and GAIN in tried.metrics:
+        return tried.metrics[_FAILED]
+    return "it was stopped" if tried.error is None else reason_of(tried.error)
 
 
 def _first(name: str, values: Any) -> Any:
