@@ -34,7 +34,7 @@ class Client:
         key_prefix: Text before the key in the header.
         ca: File of trusted certificate authorities; by default the system's.
     Raises:
-        InputError: The variable is not set, or its value does not fit into a header.
+        InputError: The variable is not set, its value does not fit into a header, or the file cannot be read.
     """
 
     key_env: str = ""
@@ -43,11 +43,13 @@ class Client:
     ca: str = ""
     _key: str = field(init=False, repr=False)
     _forms: tuple[str, ...] = field(init=False, repr=False)
+    _trusted: ssl.SSLContext | bool = field(init=False, repr=False, compare=False)
     _http: "httpx2.AsyncClient | None" = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._key = key_from(self.key_env)
         self._forms = forms_of(self._key)
+        self._trusted = _trusted(self.ca)
 
     def __reduce__(self) -> tuple[type["Client"], tuple[str, str, str, str]]:
         """Pickle without the key, which every process reads from its own environment."""
@@ -100,15 +102,14 @@ class Client:
 
             # The executor has the deadlines, so none here. No redirect is followed, so that the key goes nowhere else.
             limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)  # one per call in flight
-            trusted = ssl.create_default_context(cafile=self.ca) if self.ca else True
             headers = {self.key_header: self.key_prefix + self._key} if self._key else {}
-            self._http = httpx2.AsyncClient(timeout=None, limits=limits, verify=trusted, headers=headers)
+            self._http = httpx2.AsyncClient(timeout=None, limits=limits, verify=self._trusted, headers=headers)
         return self._http
 
     @staticmethod
     def _refuse_redirect(response: "httpx2.Response") -> None:
         if 300 <= response.status_code < 400:
-            to = urlsplit(response.headers.get("location", "")).netloc or "another page"
+            to = _host_in(response.headers.get("location", "")) or "another page"
             message = f"HTTP {response.status_code}: redirected to {to}. Redirects are not followed; give the final url"
             raise CallError(Failure("redirect", message, transient=False, billed=False))
 
@@ -171,6 +172,25 @@ def checked_url(url: str) -> str:
             "it. Put the key into an environment variable, and name it as key_env, its header as key_header."
         )
     return url
+
+
+def _trusted(ca: str) -> "ssl.SSLContext | bool":
+    if not ca:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(
+            f"ca must be a file of certificates in PEM; {ca}: {one_line(str(reason), _EXCERPT)}."
+        ) from error
+
+
+def _host_in(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:  # of brackets that do not close
+        return ""
 
 
 async def _read(response: "httpx2.Response") -> bytes:
