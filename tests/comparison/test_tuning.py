@@ -1,9 +1,14 @@
 """Searching a strategy's options: the better ones are found, and what does not fit is named."""
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 
 import zo_dno
+from tests.comparison.plans import TOY
 from zo_dno import InputError
+from zo_dno.comparison.tuning import _plan, _try
 
 GIVEN = {"rewards": ["brightness"], "queries": 48, "model": "tests.support.toys:ToyGenerator"}
 
@@ -26,6 +31,21 @@ def test_good_options_are_told_from_bad_ones(tmp_path, searcher, trials):
     ordered = sorted(zip(found.options, found.gains, strict=True), key=lambda one: one[0]["reach"])
     low, high = (sum(gain for _, gain in half) for half in (ordered[: trials // 2], ordered[trials // 2 :]))
     assert high > low
+
+
+def test_other_settings_are_other_runs_and_more_seeds_are_more_of_the_same(tmp_path):
+    """Runs of the same options in another space, or with another weight, gave the results of the former."""
+
+    def tried(seeds=1, space="all", **settings):
+        plan_of = partial(_plan, "normal_es", ["one"], ["brightness"], seeds, space, 16, {**TOY, **settings})
+        _try(plan_of, tmp_path, str(Path.cwd()), {"reach": 2.0})
+        return {folder.name: len(list(folder.glob("runs/*/result.json"))) for folder in tmp_path.iterdir()}
+
+    assert list(tried().values()) == [1]
+    assert list(tried(seeds=2).values()) == [2]
+    others = ({"space": "channels"}, {"gamma": 0.5}, {"horizon": 32})
+    for number, other in enumerate(others, 2):
+        assert sorted(tried(**other).values()) == [1] * (number - 1) + [2]
 
 
 @pytest.mark.ray

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from zo_dno.comparison.trials import GAIN, STATE, Trials, failure, forget_failur
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.distributed.ray_private import nevergrad_search
 from zo_dno.errors import InputError
-from zo_dno.run.make_reward import name_of
+from zo_dno.run.processors import processors
 from zo_dno.spaces import DEFAULT_SPACE
 
 _FAILED = "failed"  # metric of a set: why all of its runs failed
@@ -97,7 +96,7 @@ def tune(
         mode="max",
         num_samples=trials,
         search_alg=_searcher(searcher, seed),
-        max_concurrent_trials=at_once or len(os.sched_getaffinity(0)),
+        max_concurrent_trials=at_once or processors(),
     )
     with quiet_tune():
         found: Any = ray_tune.Tuner(
@@ -142,14 +141,23 @@ def _try(plan_of: Any, folder: Path, here: str, options: dict[str, Any]) -> dict
     if here not in sys.path:
         sys.path.insert(0, here)
     plan = plan_of(options)
-    name = hashlib.sha256(json.dumps([name_of(plan.strategies[0]["strategy"]), options], sort_keys=True).encode())
-    own = folder / name.hexdigest()[:16]
+    own = folder / _name_of(plan)
     forget_failures(plan, own)
     trials, tried = Trials(plan, own), [one for one in plan.trials if one.entry != BASELINE]
     with quiet_libraries():
         gains = [trials.advance(one.number, plan.queries) for one in tried]
     failures = [failure(one.folder(own)) for one in tried]
     return {GAIN: sum(gains) / len(gains), _FAILED: failures[0] if all(failures) else None}
+
+
+def _name_of(plan: Plan) -> str:
+    """Return the name of a set's folder: a digest of all that its runs depend on, but not of how far they go.
+
+    More seeds are more runs in the same folder. So are more queries where the strategy plans for as many as before.
+    """
+    settings = plan.to_dict() | {"horizon": plan.settings.get("horizon") or plan.queries}
+    fixed = {name: value for name, value in settings.items() if name not in ("seeds", "queries", "budgets")}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _failure_of(tried: Any) -> str | None:
