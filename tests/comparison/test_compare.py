@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,6 +15,8 @@ import zo_dno
 from tests.comparison.plans import PLAN, SETTINGS, TOY
 from tests.support.toys import ToyGenerator
 from zo_dno import InputError
+from zo_dno.comparison.compare import _keep
+from zo_dno.comparison.plan import Plan, read_plan
 from zo_dno.comparison.report import comparison_report
 from zo_dno.comparison.table import COLUMNS
 
@@ -75,7 +78,6 @@ def test_the_same_comparison_is_not_run_again_and_another_one_is_refused(found):
         zo_dno.compare(found.folder, PLAN["strategies"], PLAN["prompts"], **{**SETTINGS, "seeds": 4})
 
 
-@pytest.mark.slow
 def test_files_of_the_user_stay_in_a_folder_that_is_refused(tmp_path):
     names = {".viminfo.1", ".notes.2024", ".comparison.4711.yaml", "thesis.txt"}
     for name in names:
@@ -85,6 +87,26 @@ def test_files_of_the_user_stay_in_a_folder_that_is_refused(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
+@pytest.mark.parametrize("once", [{"steps": 4}, {"early_stopping": True}, {"cache": Path("scores.db")}])
+def test_what_one_of_two_comparisons_lacks_is_named(tmp_path, once):
+    def keep(early_stopping=False, **settings):
+        _keep(Plan(["snes"], ["one"], queries=16, settings=settings), tmp_path / "out", early_stopping)
+
+    keep(**once)
+    keep(**once)
+    with pytest.raises(InputError, match=f"out must be .* the same comparison; .* differs in {next(iter(once))}"):
+        keep()
+
+
+def test_the_plan_is_kept_of_objects_too(tmp_path):
+    policy = zo_dno.CallPolicy(attempts=1)
+    plan = Plan(["snes"], ["one"], queries=16, settings={**TOY, "cache": Path("scores.db"), "policy": policy})
+    _keep(plan, tmp_path / "out", early_stopping=False)
+    kept = read_plan(yaml.safe_load((tmp_path / "out" / "comparison.yaml").read_text()))
+    assert [trial.config for trial in kept.trials] == [trial.config for trial in plan.trials]
+
+
+@pytest.mark.slow
 def test_a_killed_comparison_resumes_to_the_same_table(found, tmp_path):
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN))
     command = [sys.executable, "-m", "zo_dno", "compare", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out")]

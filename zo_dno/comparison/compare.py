@@ -1,7 +1,6 @@
 """`compare`, and the comparison that it returns."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from zo_dno.comparison.trials import STOPPED, Done, failure, run_trials
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.errors import InputError, RunError
 from zo_dno.ipython import in_notebook
+from zo_dno.option_group import OptionGroup
 from zo_dno.results.progress_cell import ProgressCell
+from zo_dno.run.processors import processors
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.storage.atomic import read_yaml, remove_unfinished, write_text, write_whole
 from zo_dno.storage.checked_folder import check_folder
@@ -156,7 +157,7 @@ def run_plan(
     if at_once is not None and at_once < 1:
         raise InputError(f"at_once must be at least 1; got {at_once}.")
     _keep(plan, out, early_stopping)
-    at_once = at_once or len(os.sched_getaffinity(0))
+    at_once = at_once or processors()
     if on_trial is None and in_notebook():
         on_trial = ProgressCell().trials
     run_trials(plan, out, at_once=at_once, ray=ray, early_stopping=early_stopping, on_trial=on_trial)
@@ -173,11 +174,15 @@ def _keep(plan: Plan, out: Path, early_stopping: bool) -> None:
     import yaml
 
     values = plan.to_dict() | ({"early_stopping": True} if early_stopping else {})
+    values = json.loads(json.dumps(values, default=_plain))
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     path = out / PLAN
     if path.exists():
-        if read_yaml(path) != yaml.safe_load(text):
-            changed = [name for name, value in values.items() if read_yaml(path).get(name) != value]
+        kept, values = read_yaml(path), yaml.safe_load(text)
+        changed = [
+            name for name in values | kept if (name in kept, kept.get(name)) != (name in values, values.get(name))
+        ]
+        if changed:
             raise InputError(f"out must be a new folder, or hold the same comparison; {out} differs in {changed[0]}.")
         remove_unfinished(out, _WRITTEN)  # and nothing inside: its runs may be at work for another process
         return
@@ -194,3 +199,8 @@ def _keep(plan: Plan, out: Path, early_stopping: bool) -> None:
     kept = {"budgets": list(plan.budgets), "early_stopping": early_stopping, "runs": runs}
     write_text(out / RUNS, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     write_text(path, text)
+
+
+def _plain(value: Any) -> Any:
+    """Return what a file holds of a value that is a Python object, such as a path or a call policy."""
+    return value.given if isinstance(value, OptionGroup) else str(value)
