@@ -16,7 +16,7 @@ def test_first_lines_are_those_of_the_imported_classes(kind, table):
         assert line == (load(kind, table, name).__doc__ or "").partition("\n")[0]
 
 
-@pytest.mark.parametrize("name", [":x", ".a:x", "..:x", "a:", ":"])
+@pytest.mark.parametrize("name", [":x", ".a:x", "..:x", "a:", ":", "my-rewards:warm", "my rewards:warm", "this:warm-1"])
 def test_a_name_without_a_package_or_a_name_in_it_is_refused(name):
     with pytest.raises(InputError, match=f"reward must be package.module:name; got '{name}'"):
         load("reward", REWARDS, name)

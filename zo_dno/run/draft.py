@@ -144,7 +144,7 @@ def resume_draft(
 
     Args:
         out: Folder of both runs.
-        on_step: Called with the progress after every population.
+        on_step: Function that is called with the progress after every population.
         accept_drift: Whether to resume although the recorded beginning cannot be repeated exactly.
         trust: Whether to run code that the config of another user's folder names.
         changes: Changes that `zo_dno.resume` takes.
@@ -156,9 +156,9 @@ def resume_draft(
     steps = values.pop("draft", None)
     if not isinstance(steps, int) or steps < 1:
         raise InputError(f"{out / SETTINGS} must hold draft, a number of steps; got {steps!r}.")
-    check_trusted(out, values, trust=trust)
-    before = validated(values)
     changed = checked_changes(changes)
+    check_trusted(out, values, trust=trust, without=changed)
+    before = validated(values)
     config = validated(values | changed)
     if (out / FULL / CONFIG).exists():
         for name in ("queries", "nfe", "seconds"):

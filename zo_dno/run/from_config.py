@@ -1,6 +1,5 @@
 """Runs from configs: start, resume and render one as the command line does."""
 
-import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from zo_dno.run.config import RunConfig, validated, with_current_names
 from zo_dno.run.make_generator import load_model, make_generator
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.make_strategy import find_space, find_strategy
+from zo_dno.run.processors import processors
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
@@ -26,6 +26,8 @@ from zo_dno.storage.ledger import Ledger
 from zo_dno.storage.run_folder import CONFIG, LEDGER, RunFolder, check_is_run, damage_named, load_noise
 from zo_dno.storage.signature import check_trusted
 from zo_dno.types import batch_size_of
+
+_NOT_RENDERED = ("reward", "require", "held_out", "strategy", "space", "ray", "ray_env")
 
 
 def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = None) -> Result:
@@ -45,7 +47,7 @@ def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = N
 def with_threads(config: RunConfig) -> RunConfig:
     """Set the number of threads that render; by default all processors, shared among the actors of this machine."""
     here = max(1, config.generators) if config.ray == LOCAL else 1
-    threads = config.threads or max(1, len(os.sched_getaffinity(0)) // here)
+    threads = config.threads or max(1, processors() // here)
     torch.set_num_threads(threads)
     return config.model_copy(update={"threads": threads})
 
@@ -84,7 +86,7 @@ def render(folder: Path, *, steps: int | None = None, trust: bool = False) -> tu
     import_from_here()
     check_is_run(folder)
     recorded = with_current_names(read_yaml(folder / CONFIG))
-    check_trusted(folder, recorded, trust=trust, without=("reward", "strategy", "held_out", "space"))
+    check_trusted(folder, recorded, trust=trust, without=_NOT_RENDERED)
     config = validated(recorded)
     torch.set_num_threads(config.threads or 1)
     z = load_noise(folder)[None]

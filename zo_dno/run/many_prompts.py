@@ -115,7 +115,7 @@ def run_many(
         config: Config of every run; its own prompt is ignored.
         prompts: Prompts, one run each.
         out: Folder for the folders of the runs.
-        on_step: Called with a prompt and the progress of its run after every population.
+        on_step: Function that is called with a prompt and the progress of its run after every population.
         at_once: Number of searches in flight; by default 4 where rewards or images are waited for, else 1.
         accept_drift: Whether to resume runs although their beginning cannot be repeated exactly.
         trust: Whether to run code that configs of runs of another user name.
@@ -168,8 +168,9 @@ def resume_many(
         InputError: The folder holds no such runs, or a change does not fit.
     """
     kept, recorded = _kept_prompts(out), read_yaml(out / CONFIG)
-    check_trusted(out, recorded, trust=trust)
-    config = validated({**recorded, **checked_changes(changes)})
+    changed = checked_changes(changes)
+    check_trusted(out, recorded, trust=trust, without=changed)
+    config = validated({**recorded, **changed})
     return run_many(config, kept, out, on_step, at_once=at_once, accept_drift=accept_drift, trust=trust)
 
 

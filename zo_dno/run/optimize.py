@@ -64,19 +64,20 @@ def optimize(
         generator: Black box z -> images, such as `DiffusersGenerator.builtin(prompt=...)`.
         reward: Name from `zo-dno list`, "package.module:name", a Reward, or a function (images, prompts) -> scores.
         strategy: Name from `zo-dno list`, "package.module:name", or a strategy class.
-        queries: Scores to ask for in all, remembered ones included; 512 by default.
-        seed: Seed that every random number of the search is drawn from.
+        queries: Number of queries in all, those served from the cache included; 512 by default.
+        seed: Seed of all random numbers of the search.
         out: New folder for pictures, noise, ledger and result. A run that ends early can be resumed from it.
         reward_options: Options of the reward, by name.
         strategy_options: Options of the strategy, by name.
         require: Thresholds that a winner must meet, such as ["prompt_match >= 0.9"]; see docs/rewards.md.
-        held_out: Rewards that score the first image and the winner only.
+        held_out: Rewards that score only the first image and the winner.
         init: Noise (d,) to start from, or the file or run folder that holds one.
-        budget: What the run may spend: queries, denoiser calls, seconds, money, or a reward to reach.
+        budget: Limits of the run: queries, denoiser calls, seconds, money, or a reward to reach.
         policy: Changes to the reward's call policy: a `CallPolicy`, whose given fields count, or a mapping.
         cluster: Ray actors that score and render.
-        output: What is kept, and the number of CPU threads.
-        on_step: Called with the progress after every population; a notebook shows it in its cell by default.
+        output: Options of what is kept, and the number of CPU threads.
+        on_step: Function that is called with the progress after every population; by default a notebook
+            shows it in its cell.
         stop: Handle that ends the run from another thread, as Ctrl-C does.
         pools: Actors that several runs share.
         **options: Any other option of a run, by the name that it has in YAML and on the command line
@@ -138,19 +139,19 @@ def resume(
 ) -> Result:
     """Resume a run that was stopped, paused or killed, or spend a larger budget on a finished one.
 
-    The end is the same, bit for bit, as if the run had never stopped. No score that arrived is asked for again.
+    The end is the same, bit for bit, as if the run had never stopped. No recorded score is requested again.
 
     Args:
         run: Folder of the run.
-        accept_drift: Resume although the recorded beginning cannot be repeated exactly (another version of a library,
-            another processor, an edited config): as it is where the strategy proposes the same noise, else from the
-            snapshot that runs with a price keep. The result says so.
+        accept_drift: Whether to resume although the recorded beginning cannot be repeated exactly (another version of a
+            library, another processor, an edited config). The run continues by replay if the strategy still proposes
+            the same noise, else from the snapshot that runs with a price keep. The result says so.
         trust: Whether to run code that the config of another user's folder names.
         generator: Generator of a run whose config cannot name it, since it was a Python object.
         reward: Reward of such a run.
         strategy: Strategy of such a run.
         held_out: Held-out rewards of such a run.
-        on_step: Called with the progress after every population.
+        on_step: Function that is called with the progress after every population.
         stop: Handle that ends the run from another thread, as Ctrl-C does.
         pools: Actors that several runs share.
         **changes: Options with other values than the run had, or the groups `budget`, `cluster` and `output`: such as
@@ -164,9 +165,11 @@ def resume(
     check_is_run(path)
     recorded = with_current_names(read_yaml(path / CONFIG))
     given = {"model": generator, "reward": reward, "strategy": strategy, "held_out": held_out}
-    check_trusted(path, recorded, trust=trust, without=[name for name, one in given.items() if one is not None])
     named = None if held_out is None else [name_of(one) for one in held_out]
-    config = recorded | checked_changes({**changes, "held_out": named})
+    changed = checked_changes({**changes, "held_out": named})
+    replaced = [*changed, *(name for name, one in given.items() if one is not None)]
+    check_trusted(path, recorded, trust=trust, without=replaced)
+    config = recorded | changed
     options = RunOptions(**{name: value for name, value in config.items() if name in RunOptions.model_fields})
     torch.set_num_threads(options.threads or torch.get_num_threads())
     scorer = make_reward(options.reward if reward is None else reward, options.reward_options if reward is None else {})
