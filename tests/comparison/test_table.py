@@ -8,7 +8,8 @@ import pytest
 import zo_dno
 from tests.support.toys import ToyGenerator
 from zo_dno import InputError
-from zo_dno.comparison.table import completed
+from zo_dno.comparison.table import check_alike, completed, rows_of_run
+from zo_dno.storage.ledger import Ledger
 
 
 def test_rows_equal_the_ledgers(found):
@@ -22,6 +23,30 @@ def test_rows_equal_the_ledgers(found):
         assert row["best"] == result["best"]["reward"]
         assert row["held_out saturation"] == result["held_out"]["saturation"]["best"]
         assert row["nfe"] == result["nfe"]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [lambda run: rows_of_run(run, [16]), completed, lambda run: check_alike([run])],
+    ids=["rows", "all", "check"],
+)
+def test_a_ledger_that_cannot_be_read_is_closed(found, monkeypatch, read):
+    closed = []
+
+    class Damaged(Ledger):
+        def queries(self, *stages):
+            raise InputError("ledger is damaged")
+
+        get = queries
+
+        def close(self):
+            closed.append(self)
+            super().close()
+
+    monkeypatch.setattr("zo_dno.comparison.table.Ledger", Damaged)
+    with pytest.raises(InputError, match="ledger is damaged"):
+        read(Path(found.table["folder"].iloc[0]))
+    assert len(closed) == 1
 
 
 def test_runs_that_differ_are_not_compared(tmp_path):

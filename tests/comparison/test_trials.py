@@ -11,6 +11,7 @@ from zo_dno import InputError, RunError
 from zo_dno.comparison.plan import Plan
 from zo_dno.comparison.table import completed
 from zo_dno.comparison.trials import Trials, failure, forget_failures, gain, is_over
+from zo_dno.distributed.generator_actors import GeneratorPool
 
 DOWN = set()
 
@@ -93,6 +94,29 @@ def test_a_gain_is_that_of_the_queries_asked_for(tmp_path):
     Trials(plan, tmp_path).advance(1, 64)
     rows = completed(plan.trials[1].folder(tmp_path))
     assert Trials(plan, tmp_path).advance(1, 32) == gain(rows[:32], constrained=True) < gain(rows, constrained=True)
+
+
+def test_generators_that_are_no_longer_kept_stop_their_actors(tmp_path, monkeypatch):
+    closed = []
+
+    class Pool(ToyGenerator, GeneratorPool):
+        """A pool whose actors are this process."""
+
+        def __init__(self, prompt):
+            super().__init__()
+            self.prompt = prompt
+
+        def close(self):
+            closed.append(self.prompt)
+
+    monkeypatch.setattr("zo_dno.run.make_generator.make_generator", lambda config: Pool(config.prompt))
+    plan = Plan(["random_search"], list("abcdef"), ["brightness"], 1, queries=4, settings=TOY)
+    trials = Trials(plan, tmp_path)
+    for trial in plan.trials:
+        assert trials._generator(trial).prompt == trial.prompt
+    assert closed == ["a", "b"]
+    trials.close()
+    assert closed == list("abcdef")
 
 
 def test_functions_replace_names(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +55,10 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
         InputError: The folder is not a run's.
     """
     check_is_run(folder)
-    ledger = Ledger(folder / LEDGER, read_only=True)
-    config = ledger.get("config") or {}
-    every = [row for row in ledger.queries("search") if row.completed]
-    populations = ledger.populations()
-    ledger.close()
+    with closing(Ledger(folder / LEDGER, read_only=True)) as ledger:
+        config = ledger.get("config") or {}
+        every = [row for row in ledger.queries("search") if row.completed]
+        populations = ledger.populations()
     if not every:
         return []
     state = RunState.of(folder)
@@ -111,10 +111,8 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
 
 def completed(folder: Path) -> list[QueryRow]:
     """Read the answered queries of a run's search, in order."""
-    ledger = Ledger(folder / LEDGER, read_only=True)
-    rows = [row for row in ledger.queries("search") if row.completed]
-    ledger.close()
-    return rows
+    with closing(Ledger(folder / LEDGER, read_only=True)) as ledger:
+        return [row for row in ledger.queries("search") if row.completed]
 
 
 def table_of(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
@@ -139,9 +137,8 @@ def check_alike(folders: Sequence[Path]) -> None:
     rewards: dict[str, tuple[str, Path]] = {}
     for folder in folders:
         check_is_run(folder)
-        ledger = Ledger(folder / LEDGER, read_only=True)
-        config, identity = ledger.get("config") or {}, ledger.get("reward") or {}
-        ledger.close()
+        with closing(Ledger(folder / LEDGER, read_only=True)) as ledger:
+            config, identity = ledger.get("config") or {}, ledger.get("reward") or {}
         model = {name: config.get(name) for name in _MODEL if config.get(name) is not None}
         models.setdefault(json.dumps(model, sort_keys=True, default=str), folder)
         name, text = str(identity.get("name", "")), json.dumps(identity, sort_keys=True, default=str)

@@ -13,6 +13,7 @@ from typing import Any
 from zo_dno.comparison.plan import BASELINE, Plan, Trial
 from zo_dno.comparison.table import completed
 from zo_dno.distributed.cluster import LOCAL
+from zo_dno.distributed.generator_actors import closed_after
 from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.failures import one_line
 from zo_dno.results.state import RunState
@@ -202,9 +203,19 @@ class Trials:
 
         if trial.prompt not in self._generators:
             if len(self._generators) >= _KEPT_GENERATORS:
-                self._generators.pop(next(iter(self._generators)))
+                self._drop_first()
             self._generators[trial.prompt] = make_generator(trial.config)
         return self._generators[trial.prompt]
+
+    def _drop_first(self) -> None:
+        """Drop the generator that was made first, and stop its actors."""
+        with closed_after(self._generators.pop(next(iter(self._generators)))):
+            pass
+
+    def close(self) -> None:
+        """Drop the generators, and stop their actors."""
+        while self._generators:
+            self._drop_first()
 
 
 def gain(rows: list[QueryRow], *, constrained: bool) -> float:
@@ -251,6 +262,9 @@ def _trainable() -> type:
             if self._plan.trials[self._number].entry == BASELINE:
                 reached = _ENDLESS  # never stopped: everything is compared with best-of-N
             return {GAIN: reached, "done": self._step == len(stages)}
+
+        def cleanup(self) -> None:
+            self._trials.close()
 
         def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
             return {}  # the ledger is the checkpoint

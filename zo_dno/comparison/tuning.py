@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -143,8 +144,8 @@ def _try(plan_of: Any, folder: Path, here: str, options: dict[str, Any]) -> dict
     plan = plan_of(options)
     own = folder / _name_of(plan)
     forget_failures(plan, own)
-    trials, tried = Trials(plan, own), [one for one in plan.trials if one.entry != BASELINE]
-    with quiet_libraries():
+    tried = [one for one in plan.trials if one.entry != BASELINE]
+    with quiet_libraries(), closing(Trials(plan, own)) as trials:
         gains = [trials.advance(one.number, plan.queries) for one in tried]
     failures = [failure(one.folder(own)) for one in tried]
     return {GAIN: sum(gains) / len(gains), _FAILED: failures[0] if all(failures) else None}
