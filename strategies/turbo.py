@@ -1,11 +1,15 @@
 """Bayesian optimization in a trust region, by BoTorch, for small spaces."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
+from zo_dno.rng import stream_seed
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.prior import first_draws
 from zo_dno.strategy import Problem
@@ -17,6 +21,7 @@ _POINTS = 1000  # at which a sample of the model is drawn
 _LATEST = 512  # scores that the model is fitted to
 _FIT_STEPS = 50  # of L-BFGS, at most
 _CHANGED = 20  # coordinates of a candidate that differ from the best's, on average
+_SEEDED = threading.RLock()  # one search at a time seeds torch's global generator, from any thread
 
 
 class TuRBO(PopulationStrategy):
@@ -56,6 +61,7 @@ class TuRBO(PopulationStrategy):
                 f"{success} and {failure}."
             )
         _import_botorch()
+        self._seed = problem.seed
         self._first_side, self._success, self._failure = length, success, failure
         self._x, self._y = torch.empty(0, self.d), torch.empty(0)
         self._side, self._wins, self._losses = length, 0, 0
@@ -89,7 +95,8 @@ class TuRBO(PopulationStrategy):
     def _near_the_best(self) -> Tensor:
         """Draw points in the region, and return for each candidate the one where a sample of the model is largest."""
         x, y = ((self._x.double() / _REACH + 1) / 2).clamp(0, 1), self._y.double()
-        model = _fitted(x, ((y - y.mean()) / y.std())[:, None])
+        seed = stream_seed(self._seed, "turbo", "fit", self._first_id)
+        model = _fitted(x, ((y - y.mean()) / y.std())[:, None], seed)
         scales = model.covar_module.lengthscale.detach().flatten()
         sides = self._side * scales / scales.log().mean().exp()  # longer where the reward changes slowly
         best = x[int(y.argmax())]
@@ -116,20 +123,30 @@ def _import_botorch() -> Any:
     return botorch
 
 
-def _fitted(x: Tensor, y: Tensor) -> Any:
+@contextmanager
+def _own_global_torch(seed: int) -> Iterator[None]:
+    """Seed torch's global generator inside the block, and restore it after it."""
+    with _SEEDED, torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would change those of GPUs for good
+        yield
+
+
+def _fitted(x: Tensor, y: Tensor, seed: int) -> Any:
     """Fit a Gaussian process to points (n, d) in the unit cube and standardised scores (n, 1)."""
     import warnings
 
     import gpytorch
+    from botorch.exceptions import ModelFittingError
     from botorch.fit import fit_gpytorch_mll
     from botorch.models import SingleTaskGP
 
     model = SingleTaskGP(x, y)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _own_global_torch(seed):  # BoTorch draws new starts where a fit fails
         warnings.simplefilter("ignore")  # a fit may stop before its tolerance
-        fit_gpytorch_mll(
-            gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model),
-            optimizer_kwargs={"options": {"maxiter": _FIT_STEPS}},
-        )
+        with suppress(ModelFittingError):  # after several starts, and leaves the model as its priors have it
+            fit_gpytorch_mll(
+                gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model),
+                optimizer_kwargs={"options": {"maxiter": _FIT_STEPS}},
+            )
     model.eval()
     return model

@@ -1,10 +1,17 @@
 """What is particular to TuRBO: small spaces, and a package that may not be there."""
 
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import cycle
+from typing import Any
 
 import pytest
+import torch
+from botorch.optim import fit
+from botorch.optim.core import OptimizationStatus
 
-from tests.support.play import best, make, shifted_sphere
+from tests.support.play import best, fit_briefly, make, play, same_candidates, shifted_sphere
 from zo_dno.errors import InputError
 from zo_dno.strategies.turbo import TuRBO
 from zo_dno.strategy import Problem
@@ -37,3 +44,34 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_options_that_cannot_be_are_refused() -> None:
     with pytest.raises(InputError, match=r"length must be above 0 and at most 1\.6"):
         make("turbo", length=2.0)
+
+
+def stop_early(monkeypatch: pytest.MonkeyPatch, which: Iterator[bool]) -> None:
+    """Let those of the fits that are True stop before their tolerance, so that BoTorch draws another start."""
+    fit_briefly(monkeypatch)
+    minimize = fit.scipy_minimize
+
+    def stopping(*args: Any, **kwargs: Any) -> Any:
+        found = minimize(*args, **kwargs)
+        return replace(found, status=OptimizationStatus.FAILURE, message="ABNORMAL") if next(which) else found
+
+    monkeypatch.setattr(fit, "scipy_minimize", stopping)
+
+
+def test_a_fit_that_starts_again_draws_from_the_seed_of_the_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_early(monkeypatch, cycle([True, False]))
+
+    def asked(seed: int, before: int) -> list[torch.Tensor]:
+        torch.manual_seed(before)
+        state = torch.get_rng_state()
+        found = play(make("turbo", d=6, seed=seed, population=4), shifted_sphere, 4)
+        assert torch.equal(torch.get_rng_state(), state)
+        return found
+
+    assert same_candidates(asked(1, 5), asked(1, 6))
+
+
+def test_a_model_that_cannot_be_fitted_proposes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_early(monkeypatch, cycle([True]))
+    asked = play(make("turbo", d=6, population=4), shifted_sphere, 4)
+    assert all(bool(z.isfinite().all()) for z in asked)
