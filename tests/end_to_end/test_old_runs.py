@@ -31,7 +31,7 @@ def copy(tmp_path, monkeypatch):
     return lambda name: Path(shutil.copytree(OLD / name, name))
 
 
-ADDED = {"unused_images", "unused_share"}  # to result.json since
+ADDED = {"unused_images", "unused_share", "draws"}  # to result.json since
 
 
 def facts(folder):

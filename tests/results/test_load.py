@@ -1,5 +1,6 @@
 """A result that is read back is the one that was there."""
 
+import json
 import shutil
 
 import numpy as np
@@ -32,6 +33,7 @@ ROWS = ("id", "reward", "log_prob", "norm_ratio", "whiteness", "plausible", "fea
     [
         {},
         {"baseline": "equal", "top": 3, "held_out": ["contrast"]},
+        {"strategy": "random_search", "min_log_prob": None},  # whose draws are all from the prior
         {"require": ["contrast >= 0.45"]},
         {"repeats": 8, "min_log_prob": None},
         {
@@ -41,7 +43,7 @@ ROWS = ("id", "reward", "log_prob", "norm_ratio", "whiteness", "plausible", "fea
         },
     ],
 )
-@pytest.mark.fast_cases(3)
+@pytest.mark.fast_cases(4)
 def test_it_is_the_result_that_optimize_returned(toy, tmp_path, options):
     given = {"reward": "brightness", "queries": 40, "threads": 1, "keep_images": 1, **options}
     result = zo_dno.optimize(toy, out=tmp_path / "run", **given)
@@ -66,6 +68,15 @@ def test_noise_that_was_not_kept_is_nan_and_an_image_that_is_gone_is_named(toy, 
     with pytest.raises(InputError, match=r"image of candidate \d+ was not kept .* keep_images=1"):
         _ = loaded.improvements[1].image
     assert loaded.best.image.shape == (8, 8, 3)
+
+
+def test_the_estimate_of_an_older_run_is_from_its_first_population(toy, tmp_path):
+    result = zo_dno.optimize(toy, "brightness", "snes", queries=40, threads=1, out=tmp_path / "run")
+    path = tmp_path / "run" / "result.json"
+    content = json.loads(path.read_text())
+    assert content["baseline"].pop("draws") == result.baseline.draws
+    path.write_text(json.dumps(content))
+    assert zo_dno.load(tmp_path / "run").baseline == result.baseline
 
 
 def test_a_run_without_a_result_is_named(tmp_path):

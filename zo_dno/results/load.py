@@ -63,7 +63,7 @@ def _loaded(path: Path, result: dict[str, Any]) -> Result:
         improvements=tuple(map(reader.found, _improvements(history, len(reader.best_z), constrained=constrained))),
         history=tuple(history),
         held_out={name: (both["first"], both["best"]) for name, both in result["held_out"].items()},
-        baseline=_baseline(result["baseline"], prior, history[: populations[0].size], constrained=constrained),
+        baseline=_baseline(result["baseline"], prior, rows, populations[0].size, constrained=constrained),
         folder=path,
         infeasible=None if best.feasible else why_infeasible(history, unmet, constrained=constrained),
         unmet=unmet,
@@ -134,11 +134,24 @@ def _no_image() -> np.ndarray:
 
 
 def _baseline(
-    kept: dict[str, Any] | None, measured: Sequence[QueryRow], first: Sequence[QueryRow], *, constrained: bool
+    kept: dict[str, Any] | None,
+    measured: Sequence[QueryRow],
+    rows: Sequence[QueryRow],
+    first: int,
+    *,
+    constrained: bool,
 ) -> best_of_n.Baseline | None:
-    """Compute the curve of best-of-N again, from the same scores."""
+    """Compute the curve of best-of-N again, from the same scores.
+
+    Args:
+        kept: Entry of `result.json`.
+        measured: Scored prior draws.
+        rows: Queries of the search.
+        first: Size of the first population, the prior draws of a run that does not say how many it had.
+        constrained: Whether a winner must be plausible.
+    """
     if kept is None:
         return None
     if kept["measured"]:
         return best_of_n.measured([row for row in measured if row.completed], constrained=constrained)
-    return best_of_n.estimated(first, kept["queries"])
+    return best_of_n.estimated(rows[: kept.get("draws", first)], kept["queries"])

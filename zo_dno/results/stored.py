@@ -42,6 +42,7 @@ class _HeldOut(_Part):
 class _Baseline(_First):
     queries: StrictInt
     measured: StrictBool
+    draws: StrictInt | None = None
 
 
 class _Stored(_Part):

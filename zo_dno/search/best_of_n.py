@@ -21,11 +21,13 @@ class Baseline:
         queries: Number of prior draws, N.
         curve: Best feasible reward among the first n prior draws, (N,); NaN while there is none.
         measured: Whether the draws were scored, rather than estimated from the run's own prior draws.
+        draws: Number of prior draws that the curve was computed from.
     """
 
     queries: int
     curve: tuple[float, ...]
     measured: bool
+    draws: int
 
     @property
     def reward(self) -> float | None:
@@ -34,7 +36,7 @@ class Baseline:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of `result.json`."""
-        return {"queries": self.queries, "reward": self.reward, "measured": self.measured}
+        return {"queries": self.queries, "reward": self.reward, "measured": self.measured, "draws": self.draws}
 
 
 def measured(queries: Sequence[QueryRow], *, constrained: bool) -> Baseline | None:
@@ -46,7 +48,8 @@ def measured(queries: Sequence[QueryRow], *, constrained: bool) -> Baseline | No
         for query in queries
     ]
     curve = np.maximum.accumulate(rewards)
-    return Baseline(len(curve), tuple(np.where(np.isfinite(curve), curve, np.nan).tolist()), measured=True)
+    points = tuple(np.where(np.isfinite(curve), curve, np.nan).tolist())
+    return Baseline(len(curve), points, measured=True, draws=len(curve))
 
 
 def estimated(prior_draws: Sequence[QueryRow], n: int) -> Baseline | None:
@@ -62,4 +65,4 @@ def estimated(prior_draws: Sequence[QueryRow], n: int) -> Baseline | None:
         return None
     mean, deviation, normal = fmean(rewards), stdev(rewards), NormalDist()
     curve = tuple(mean + deviation * normal.inv_cdf((i - 0.375) / (i + 0.25)) for i in range(1, n + 1))
-    return Baseline(n, curve, measured=False)
+    return Baseline(n, curve, measured=False, draws=len(prior_draws))
