@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import zo_dno
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.search.blocks import Blocks
+from zo_dno.storage.ledger import PopulationRow
 from zo_dno.types import balanced_slices
 
 
@@ -35,6 +36,12 @@ def test_blocks_hold_every_candidate_once(n, first, most, ends, padded):
     if not padded:
         stops = {first + rows.stop for rows in made}
         assert {end for end in ends if first < end < first + n} <= stops
+
+
+@pytest.mark.parametrize(("padded", "sizes"), [(False, [6, 6, 6, 8]), (True, [8, 8, 8, 8])])
+def test_an_image_is_rendered_with_those_of_its_block(padded, sizes):
+    population, blocks = PopulationRow("search", 25, 500, 20, ""), Blocks(8, (512,), padded=padded)
+    assert [blocks.rendered_with(population, id_) for id_ in (500, 505, 511, 512)] == sizes
 
 
 class Counting:
@@ -102,16 +109,17 @@ def test_a_run_of_before_is_resumed_with_padded_blocks(tmp_path, monkeypatch):
     options = {"strategy": "snes", "strategy_options": {"population": 6}}
     made = Manifest.__init__
 
-    def padded(self, *arguments, **named):
-        made(self, *arguments, **named)
+    def padded(self, ledger, *arguments, **named):
+        made(self, ledger, *arguments, **named)
         self.padded = True
+        ledger.set({"padded": True})
 
     with monkeypatch.context() as before:
         before.setattr(Manifest, "__init__", padded)
         whole = optimized(Counting(8), queries=24, **options)
         optimized(Counting(8), queries=12, horizon=24, out=tmp_path / "run", **options)
     ledger = Ledger(tmp_path / "run" / "ledger.db")
-    ledger.set({"padded": None})
+    ledger.set({"padded": None, "ends": None})
     ledger.close()
     generator = Counting(8)
     resumed = zo_dno.resume(tmp_path / "run", queries=24, generator=generator)

@@ -18,8 +18,8 @@ from zo_dno.run.config import RunConfig, validated, with_current_names
 from zo_dno.run.make_generator import load_model, make_generator
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.make_strategy import find_space, find_strategy
+from zo_dno.run.manifest import blocks_of
 from zo_dno.run.processors import processors
-from zo_dno.search.blocks import Blocks
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.ledger import Ledger
@@ -105,7 +105,5 @@ def _rendered_together(folder: Path, batch_size: int | None) -> int:
         best: int = result_of(folder)["best"]["id"]
         for row in ledger.populations():
             if 0 <= best - row.first_id < row.size:
-                block = next(rows for rows in Blocks(batch_size).of(row.size) if rows.stop > best - row.first_id)
-                together: int = block.stop - block.start
-                return together
+                return blocks_of(ledger, batch_size).rendered_with(row, best)
     return 1

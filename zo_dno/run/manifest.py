@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from zo_dno.errors import InputError
 from zo_dno.results.environment import differences, environment
 from zo_dno.run.config import CHANGEABLE, with_current_names
-from zo_dno.storage.ledger import Ledger
+from zo_dno.search.blocks import Blocks
+from zo_dno.search.reevaluation import kept_back, planned_ends
+from zo_dno.storage.ledger import REPEAT, Ledger
 
 if TYPE_CHECKING:
     from zo_dno.run.spec import RunSpec
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _PADDED = "padded"  # a fact that older runs lack, whose blocks of images were all filled up
+_ENDS = "ends"  # a fact that older runs lack, whose ends follow from their config
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,27 @@ class LostCalls:
             f"{self.calls} calls were in flight when the run was killed; what they cost is unknown, so "
             f"{self.cost:.4g}, all of their attempts, count as spent"
         )
+
+
+def blocks_of(ledger: Ledger, batch_size: int | None) -> Blocks:
+    """Return the blocks in which the images of a run's search are rendered, as the facts of the run say.
+
+    Args:
+        ledger: Ledger of the run.
+        batch_size: Batch size of its generator; None where it has none.
+    """
+    ends = ledger.get(_ENDS)
+    return Blocks(batch_size, _older_ends(ledger) if ends is None else tuple(ends), ledger.get(_PADDED) is not False)
+
+
+def _older_ends(ledger: Ledger) -> tuple[int, ...]:
+    config = with_current_names(ledger.get("config") or {})
+    planned, repeats = config.get("horizon") or config.get("queries"), config.get("repeats")
+    if planned is None or config.get("screen"):
+        return ()
+    if repeats is None:
+        repeats = "auto" if ledger.queries(REPEAT) else 0  # a noisy reward is scored again, unless the run was stopped
+    return planned_ends(kept_back(repeats, planned) if repeats == "auto" else repeats, planned)
 
 
 class Manifest:
@@ -50,7 +74,7 @@ class Manifest:
         facts = {"config": spec.config, "reward": spec.reward.identity, "environment": environment()}
         facts = json.loads(json.dumps(facts, default=str))
         self._environment = facts["environment"]
-        recorded = {name: ledger.get(name) for name in (*facts, _PADDED)}
+        recorded = {name: ledger.get(name) for name in (*facts, _PADDED, _ENDS)}
         if recorded["config"] is not None:
             self._compare(recorded, facts, accept_drift)
         elif ledger.all_queries():
@@ -64,7 +88,7 @@ class Manifest:
         self._recorded_environment = recorded["environment"] or self._environment
         self.padded: bool = recorded["config"] is not None and recorded[_PADDED] is not False
         written = {name: fact for name, fact in facts.items() if name != "environment" or recorded[name] is None}
-        ledger.set({**written, _PADDED: self.padded})
+        ledger.set({**written, _PADDED: self.padded, _ENDS: recorded[_ENDS] or spec.ends})
         self._settle_lost_calls(spec)
 
     @property

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from zo_dno.rng import stream_seed
+from zo_dno.run.manifest import blocks_of
 from zo_dno.run.open_run import OpenRun
 from zo_dno.search.archive import Archive
 from zo_dno.search.blocks import Blocks
@@ -29,8 +30,8 @@ def main_search(run: OpenRun) -> tuple[Search, Replay | None]:
     limits = run.spec.limits
     limits = replace(limits, queries=limits.queries - run.spec.kept_back)
     paused = limits.queries if run.spec.kept_back else None
-    ends = () if run.spec.options.screen else run.spec.ends  # with pre-selection whole populations are rendered
-    return _prepared(run, SEARCH, run.spec.build_strategy, limits, ends, run.spec.options.top, paused)
+    blocks = blocks_of(run.ledger, batch_size_of(run.spec.generator))
+    return _prepared(run, SEARCH, run.spec.build_strategy, limits, blocks, run.spec.options.top, paused)
 
 
 def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
@@ -39,7 +40,8 @@ def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
 
     layout, seed = run.spec.generator.layout, stream_seed(run.spec.options.seed, stage)
     build = partial(RandomSearch, Problem(layout.d, n, seed, layout.sizes))
-    return _prepared(run, stage, build, Limits(n), (n,), 1)[0]
+    blocks = Blocks(batch_size_of(run.spec.generator), (n,), run.manifest.padded)
+    return _prepared(run, stage, build, Limits(n), blocks, 1)[0]
 
 
 def _prepared(
@@ -47,12 +49,12 @@ def _prepared(
     stage: str,
     build: Callable[[], Strategy],
     limits: Limits,
-    ends: tuple[int, ...],
+    blocks: Blocks,
     top: int,
     paused: int | None = None,
 ) -> tuple[Search, Replay | None]:
     """Make a search and bring it to where its ledger ends, or to `paused` queries."""
-    search = _fresh(run, stage, build, limits, ends, top)
+    search = _fresh(run, stage, build, limits, blocks, top)
     if run.spec.stop is not None:
         run.until_end.enter_context(run.spec.stop.telling(lambda: search.interrupt()))
     try:
@@ -66,15 +68,13 @@ def _prepared(
         path = search.snapshot
         if not run.accept_drift or path is None:
             raise
-        search = _fresh(run, stage, build, limits, ends, top)
+        search = _fresh(run, stage, build, limits, blocks, top)
         adopt(search, path)
         run.manifest.note_drift(str(drift), adopted=True)
     return search, None
 
 
-def _fresh(
-    run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, ends: tuple[int, ...], top: int
-) -> Search:
+def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, blocks: Blocks, top: int) -> Search:
     """Make a search at its beginning; targets, snapshots and pre-selection are for the main search alone."""
     spec, options, main = run.spec, run.spec.options, stage == SEARCH
     contenders = MOST if main and spec.kept_back else 0
@@ -88,5 +88,5 @@ def _fresh(
         on_step=spec.on_step,
         actor_pools=run.actor_pools,
         preselection=Preselection(options.screen, options.seed) if main and options.screen else None,
-        blocks=Blocks(batch_size_of(spec.generator), ends, run.manifest.padded),
+        blocks=blocks,
     )

@@ -86,7 +86,9 @@ class RunSpec:
 
     @property
     def ends(self) -> tuple[int, ...]:
-        """Numbers of queries after which the search is planned to stop."""
+        """Numbers of queries after which the search is planned to stop; with pre-selection, no block ends there."""
+        if self.options.screen:
+            return ()
         planned, repeats = self.options.horizon or self.options.queries, self._repeats()
         return planned_ends(kept_back(repeats, planned) if repeats == "auto" else repeats, planned)
 

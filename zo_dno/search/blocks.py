@@ -53,11 +53,22 @@ class Blocks:
         """
         count = 0
         for population in populations:
-            for rows in self.of(population.size, population.first_id):
-                ids = range(population.first_id + rows.start, population.first_id + rows.stop)
+            for ids in self._ids(population):
                 if kept := sum(id_ in used for id_ in ids):
-                    count += (self.batch_size or len(ids) if self.padded else len(ids)) - kept
+                    count += self._rendered(ids) - kept
         return count
+
+    def rendered_with(self, population: PopulationRow, id_: int) -> int:
+        """Return the number of images that are rendered together with that of a candidate, its own included."""
+        return next(self._rendered(ids) for ids in self._ids(population) if id_ in ids)
+
+    def _ids(self, population: PopulationRow) -> list[range]:
+        """Return the ids of the candidates of each block."""
+        ids = range(population.first_id, population.first_id + population.size)
+        return [ids[rows] for rows in self.of(population.size, population.first_id)]
+
+    def _rendered(self, ids: range) -> int:
+        return self.batch_size or len(ids) if self.padded else len(ids)
 
     def render(self, generator: Generator, candidates: Candidates, image_noise: Tensor | None = None) -> list[Rendered]:
         """Render a whole population as the run does.
