@@ -19,7 +19,7 @@ from tests.support.command_line import exit_code
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-SMALLER = {"--queries": "8", "--steps": "2", "--workers": "2", "--generators": "1", "--gpus-per-generator": "0"}
+SMALLER = {"--queries": "4", "--steps": "1", "--workers": "2", "--generators": "1", "--gpus-per-generator": "0"}
 """What a command's own figures become; queries and steps also where it names none."""
 
 REWARDS = """
@@ -65,7 +65,7 @@ def folder(tmp_path_factory):
     for name in ("my_rewards.py", "my_api.py"):
         (folder / name).write_text(REWARDS)
     (folder / "prompts.txt").write_text("sea at dusk\nsea at night\n")
-    plan = {"strategies": ["snes"], "prompts": ["sea at dusk"], "seeds": 1, "queries": 8, "steps": 2}
+    plan = {"strategies": ["snes"], "prompts": ["sea at dusk"], "seeds": 1, "queries": 8, "steps": 1}
     (folder / "comparison.yaml").write_text(json.dumps(plan))
     return folder
 
