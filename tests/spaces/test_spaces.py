@@ -8,7 +8,7 @@ import torch
 import zo_dno
 from tests.support.play import NAMES, WHITE_BOX, fit_briefly, load, play, same_candidates
 from tests.support.toys import ToyGenerator
-from zo_dno.errors import InputError
+from zo_dno.errors import AskTellError, InputError
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.rng import stream
 from zo_dno.run.make_strategy import find_space
@@ -18,6 +18,8 @@ from zo_dno.spaces.in_space import InSpace, in_space
 from zo_dno.spaces.low_band import LowBand
 from zo_dno.spaces.space import LinearSpace
 from zo_dno.strategy import Problem, UsesRegularizer
+from zo_dno.testing.strategy_laws import STRATEGY_LAWS
+from zo_dno.types import Candidates
 
 NOISE = NoiseLayout(((4, 8, 8), (4, 8, 8)))
 OPTIONS = {
@@ -243,3 +245,101 @@ def test_a_basis_is_the_first_modes_of_a_cosine_transform():
     image = torch.randn(1, 64, generator=stream(9, "image"))
     wanted = dctn(image.reshape(8, 8).double().numpy(), norm="ortho").flatten()
     assert sorted(space.coordinates(image)[0].tolist()) == pytest.approx(sorted(wanted), abs=1e-5)
+
+
+class Noting:
+    """Passes everything on to a strategy, and notes what it is told."""
+
+    def __init__(self, problem):
+        self.inner = load("normal_es")(problem, population=4)
+        self.asked, self.told = {}, {}
+
+    def ask(self):
+        candidates = self.inner.ask()
+        self.asked |= dict(zip(candidates.ids, candidates.z.clone(), strict=True))
+        return candidates
+
+    def tell(self, candidates, scores):
+        self.told |= dict(zip(candidates.ids, candidates.z, strict=True))
+        self.inner.tell(candidates, scores)
+
+    def state_dict(self):
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state):
+        self.inner.load_state_dict(state)
+
+
+def with_lag(lag=2):
+    return InSpace(Problem(NOISE.d, 200, 1, NOISE.sizes, lag=lag), NOISE, find_space("low_band", {"dims": 64}), Noting)
+
+
+def test_with_a_lag_the_strategy_is_told_the_coordinates_of_every_population():
+    made = with_lag()
+    asked = [made.ask() for _ in range(3)]
+    for candidates in (asked[1], asked[0], asked[2]):
+        for rows in (slice(2, None), slice(0, 2)):
+            made.tell(candidates[rows], first_half(candidates.z[rows]))
+    assert sorted(made.inner.told) == list(range(12))
+    assert all(torch.equal(z, made.inner.asked[id_]) for id_, z in made.inner.told.items())
+
+
+def test_pending_coordinates_are_kept_in_the_state():
+    made, again = with_lag(), with_lag()
+    asked = [made.ask() for _ in range(3)]
+    made.tell(asked[0][:1], torch.zeros(1))
+    again.load_state_dict(made.state_dict())
+    for candidates in (asked[0][1:], asked[1], asked[2]):
+        again.tell(candidates, first_half(candidates.z))
+    assert all(torch.equal(z, made.inner.asked[id_]) for id_, z in again.inner.told.items())
+    assert len(again.inner.told) == 11
+    with pytest.raises(AskTellError, match="candidates must be rows of one ask that wait for scores, each once"):
+        again.tell(asked[0][:1], torch.zeros(1))
+
+
+def test_a_state_of_an_earlier_version_is_continued():
+    """It has the coordinates of the last population alone."""
+    made, again = with_lag(), with_lag()
+    asked = [made.ask() for _ in range(3)]
+    state = made.state_dict()
+    last = asked[-1].ids
+    kept = state.pop("pending"), state.pop("pending_ids"), state.pop("lost")
+    again.load_state_dict(state | {"asked": kept[0][-len(last) :], "asked_ids": list(last)})
+    for candidates in asked:
+        again.tell(candidates, first_half(candidates.z))
+        made.tell(candidates, first_half(candidates.z))
+    assert all(torch.equal(again.inner.told[id_], made.inner.asked[id_]) for id_ in last)
+    assert torch.equal(made.ask().z, again.ask().z)
+
+
+def small_space(name, options, strategy="normal_es"):
+    """Return what makes a strategy in a space of small noise, as the laws of strategies call it."""
+
+    def make(problem):
+        build = partial(load(strategy), population=4)
+        return in_space(problem, NoiseLayout(((1, 1, problem.d),)), find_space(name, options), build)
+
+    return make
+
+
+@pytest.mark.parametrize("law", ["refuses_what_it_did_not_ask", "takes_parts_in_any_order", "resumes"])
+@pytest.mark.parametrize(
+    ("name", "options"), [("all", {}), ("subspace", {"dims": 6}), ("elites", {"dims": 4, "draws": 20})]
+)
+def test_laws_of_strategies_hold_in_a_space(name, options, law):
+    STRATEGY_LAWS[law](small_space(name, options))
+
+
+@pytest.mark.parametrize("ids", [(16,), (-1,), (0, 0)])
+def test_a_warm_up_takes_only_what_it_asked(ids):
+    made = strategy_in("elites")
+    made.ask()
+    with pytest.raises(AskTellError, match=r"candidates must be rows of one ask .*got ids"):
+        made.tell(Candidates(torch.zeros(len(ids), NOISE.d), ids), torch.zeros(len(ids)))
+
+
+def test_a_warm_up_is_told_finite_scores():
+    made = strategy_in("elites")
+    candidates = made.ask()
+    with pytest.raises(AskTellError, match="scores must be finite or NaN"):
+        made.tell(candidates, torch.full((len(candidates),), torch.inf))

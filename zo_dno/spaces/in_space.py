@@ -1,13 +1,13 @@
 """A strategy in a search space: it searches coordinates, and the run sees noise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from zo_dno.errors import InputError
+from zo_dno.errors import AskTellError, InputError
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.rng import stream
 from zo_dno.spaces.space import SearchSpace, SearchSpaceFactory
@@ -45,9 +45,10 @@ class InSpace:
         self.lag = problem.lag
         self._warm: list[Tensor] = []  # prior draws and their scores, before there are coordinates
         self._warm_scores: list[Tensor] = []
-        self._asked = Candidates(torch.empty(0, self.space.k), ())
         self._given = torch.empty(0, problem.d)
         self._told: dict[int, float] = {}
+        self._pending: dict[int, Tensor] = {}  # what the inner strategy asked, or the prior draw, until it is told
+        self._lost = 0  # ids below were asked by an earlier version, whose state has not all coordinates
         self._regularizer: Regularizer | None = None
         self._first_id = 0
         self.inner = self._made()
@@ -73,34 +74,60 @@ class InSpace:
     def ask(self) -> Candidates:
         """Propose the next population of the inner strategy, as noise."""
         if self._warming():
-            n = min(16, self.space.warm_up - sum(map(len, self._warm)))
-            rng = stream(self._problem.seed, "warm-up", len(self._warm))
-            self._given = torch.randn(n, self._problem.d, generator=rng)
-            if not self._warm:
-                self._given[0] = self._start
-            ids = tuple(range(self._first_id, self._first_id + n))
-            self._asked, self._told = Candidates(self._given, ids), {}
-            return Candidates(self._given.clone(), ids)
+            return self._ask_prior()
         inner = self.inner.ask()
-        self._asked = inner
         ids = tuple(self._first_id + id_ for id_ in inner.ids)
+        self._pending |= dict(zip(ids, inner.z.clone(), strict=True))
         return Candidates(self.space.to_noise(inner.z), ids)
 
     def tell(self, candidates: Candidates, scores: Tensor) -> None:
         """Tell scores to the inner strategy, or keep them during the warm-up."""
-        if not self._warming():
-            rows = [id_ - self._first_id - self._asked.ids[0] for id_ in candidates.ids]
-            known = [row for row in rows if 0 <= row < len(self._asked)]
-            ids = tuple(id_ - self._first_id for id_ in candidates.ids)
-            z = self._asked.z[known] if len(known) == len(rows) else candidates.z
-            self.inner.tell(Candidates(z, ids), scores)
+        self._check_tell(candidates.ids, scores)
+        if self._warming():
+            self._learn_prior(candidates.ids, scores)
             return
-        self._told |= dict(zip(candidates.ids, scores.tolist(), strict=True))
-        if len(self._told) < len(self._asked):
+        lost = torch.full((self.space.k,), torch.nan)
+        asked = [self._pending.get(id_, lost) for id_ in candidates.ids]
+        ids = tuple(id_ - self._first_id for id_ in candidates.ids)
+        self.inner.tell(Candidates(_stacked(asked, self.space.k), ids), scores)
+        for id_ in candidates.ids:
+            self._pending.pop(id_, None)
+
+    def _check_tell(self, ids: tuple[int, ...], scores: Tensor) -> None:
+        if scores.shape != (len(ids),):
+            raise AskTellError(f"scores must be ({len(ids)},), one a candidate; got {tuple(scores.shape)}.")
+        known = all(id_ in self._pending or 0 <= id_ < self._lost for id_ in ids)
+        if not known or len(set(ids)) != len(ids):
+            raise AskTellError(f"candidates must be rows of one ask that wait for scores, each once; got ids {ids}.")
+        if bool(scores.isinf().any()):
+            raise AskTellError(f"scores must be finite or NaN; got {scores.tolist()}. Tell NaN for a missing score.")
+
+    def _ask_prior(self) -> Candidates:
+        """Propose the next prior draws of the warm-up."""
+        if self._pending:
+            raise AskTellError(
+                f"ask must wait until the last population is told; {len(self._pending)} of {len(self._given)} scores "
+                "are outstanding. Tell NaN for a score that will never come."
+            )
+        n = min(16, self.space.warm_up - sum(map(len, self._warm)))
+        rng = stream(self._problem.seed, "warm-up", len(self._warm))
+        self._given = torch.randn(n, self._problem.d, generator=rng)
+        if not self._warm:
+            self._given[0] = self._start
+        ids = tuple(range(self._first_id, self._first_id + n))
+        self._pending, self._told = dict(zip(ids, self._given, strict=True)), {}
+        return Candidates(self._given.clone(), ids)
+
+    def _learn_prior(self, ids: tuple[int, ...], scores: Tensor) -> None:
+        """Keep scores of prior draws, and settle the space once all are there."""
+        self._told |= dict(zip(ids, scores.tolist(), strict=True))
+        for id_ in ids:
+            del self._pending[id_]
+        if self._pending or not ids:
             return
         self._warm.append(self._given)
-        self._warm_scores.append(torch.tensor([self._told[id_] for id_ in self._asked.ids]))
-        self._first_id += len(self._asked)
+        self._warm_scores.append(torch.tensor([self._told[id_] for id_ in sorted(self._told)]))
+        self._first_id += len(self._given)
         if not self._warming():
             self.space.settle(torch.cat(self._warm), torch.cat(self._warm_scores))
 
@@ -123,9 +150,10 @@ class InSpace:
             "warm": torch.cat(self._warm) if self._warm else torch.empty(0, self._problem.d),
             "warm_scores": torch.cat(self._warm_scores) if self._warm_scores else torch.empty(0),
             "warm_sizes": [len(block) for block in self._warm],
-            "asked": self._asked.z,
-            "asked_ids": list(self._asked.ids),
-            "given": self._given,
+            "pending": _stacked([*self._pending.values()], self._problem.d if self._warming() else self.space.k),
+            "pending_ids": [*self._pending],
+            "lost": self._lost,
+            "given": self._given.clone(),
             "told": {str(id_): score for id_, score in self._told.items()},
             "first_id": self._first_id,
         }
@@ -137,9 +165,26 @@ class InSpace:
         sizes = state["warm_sizes"]
         self._warm = list(state["warm"].split(sizes)) if sizes else []
         self._warm_scores = list(state["warm_scores"].split(sizes)) if sizes else []
-        self._asked = Candidates(state["asked"], tuple(state["asked_ids"]))
-        self._given, self._first_id = state["given"], state["first_id"]
+        self._given, self._first_id = state["given"].clone(), state["first_id"]
         self._told = {int(id_): score for id_, score in state["told"].items()}
+        if "pending" in state:
+            self._pending = dict(zip(state["pending_ids"], state["pending"].clone(), strict=True))
+            self._lost = state["lost"]
+        else:
+            self._load_asked(state)
+
+    def _load_asked(self, state: dict[str, Any]) -> None:
+        """Load the last population of a state that an earlier version stored, which alone has its coordinates there."""
+        before = 0 if self._warming() else self._first_id
+        ids = [before + id_ for id_ in state["asked_ids"]]
+        untold = [row for row, id_ in enumerate(ids) if id_ not in self._told]
+        self._pending = {ids[row]: state["asked"][row].clone() for row in untold}
+        self._lost = min(ids, default=0)
+
+
+def _stacked(rows: Sequence[Tensor], size: int) -> Tensor:
+    """Stack rows (size,), where there may be none."""
+    return torch.stack([*rows]) if rows else torch.empty(0, size)
 
 
 class RegularizedInSpace(InSpace):
