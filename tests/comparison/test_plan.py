@@ -24,7 +24,33 @@ def test_spaces_cross_with_strategies_that_name_none():
         ({"strategies": ["snes", {"strategy": "pgpe", "name": "snes"}]}, "different names; 'snes' is there twice"),
         ({"rewards": []}, "rewards must be a list of different values; got []"),
         ({"prompts": "one"}, "prompts must be a list of different values; got 'one'"),
+        ({"strategies": 5}, "strategies must be a list of different values; got 5"),
+        ({"strategies": [5]}, "strategies must be a list of names and mappings; got 5"),
+        ({"strategies": [{"strategy": [1]}]}, r"strategy must be a name, or an object of Python; got \[1\]"),
+        ({"strategies": [{"name": "a"}]}, "strategy is missing in {'name': 'a'}; each entry names its strategy"),
+        ({"strategies": [{"strategy": "snes", 5: 1}]}, "strategy key '5' is unknown"),
+        (
+            {"strategies": [{"strategy": "snes", "strategy_options": [1]}]},
+            r"strategy_options must be a mapping of names to values; got \[1\]",
+        ),
+        ({"rewards": [None]}, "rewards must be a list of names and mappings; got None"),
+        ({"rewards": [{"reward": "contrast", "reward_options": 1}]}, "reward_options must be a mapping.*; got 1"),
+        ({"prompts": 5}, "prompts must be a list of different values; got 5"),
+        ({"prompts": ["one", 5]}, "prompts must be text; got 5"),
+        ({"spaces": [5]}, "spaces must be text; got 5"),
+        ({"spaces": {"all": 1}}, "spaces must be a list of different values; got {'all': 1}"),
         ({"seeds": 0}, "seeds must be at least 1; got 0"),
+        ({"seeds": "abc"}, "seeds must be a number of seeds or a list of different whole numbers; got 'abc'"),
+        ({"seeds": 1.5}, "seeds must be a number of seeds or a list of different whole numbers; got 1.5"),
+        ({"seeds": []}, r"seeds must be a number of seeds or a list of different whole numbers; got \[\]"),
+        ({"seeds": [0, 0]}, r"seeds must be a number of seeds or a list of different whole numbers; got \[0, 0\]"),
+        ({"seeds": [0, "x"]}, "seeds must be a number of seeds or a list of different whole numbers"),
+        ({"queries": "abc"}, "queries must be a whole number; got 'abc'"),
+        ({"queries": 64.5}, "queries must be a whole number; got 64.5"),
+        ({"queries": 0}, "queries must be at least 1; got 0"),
+        ({"budgets": 5}, "budgets must be a list; got 5"),
+        ({"budgets": [16, "x"]}, "budgets must be a whole number; got 'x'"),
+        ({5: 1}, "comparison key '5' is unknown"),
         ({"budgets": [64]}, r"budgets must be between 1 and the 48 queries; got \[64\]"),
         ({"stepz": 3}, "comparison key 'stepz' is unknown"),
         ({"strategy": "snes"}, "strategy must be given in the plural"),
@@ -32,8 +58,15 @@ def test_spaces_cross_with_strategies_that_name_none():
     ],
 )
 def test_mistakes_are_named(changes, message):
-    with pytest.raises(InputError, match=message.replace("[]", r"\[\]")):
+    with pytest.raises(InputError, match=message.replace("[]", r"\[\]")) as caught:
         read_plan({**PLAN, **changes})
+    assert "\n" not in str(caught.value)
+
+
+def test_seeds_may_be_given_one_by_one():
+    plan = Plan(("snes",), ("one",), seeds=range(3, 5), queries=16, settings=TOY)
+    assert [trial.seed for trial in plan.trials] == [3, 3, 4, 4]
+    assert plan.to_dict()["seeds"] == [3, 4]
 
 
 @pytest.mark.parametrize("at", [1, 2])

@@ -4,10 +4,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator
 
 from zo_dno.errors import InputError, unknown_name
+from zo_dno.option_group import OptionGroup, option
+from zo_dno.reward import Reward
 from zo_dno.run.config import RunConfig, validated
 from zo_dno.run.make_reward import make_reward, name_of
 from zo_dno.run.make_strategy import find_space, find_strategy
@@ -15,12 +20,96 @@ from zo_dno.spaces import DEFAULT_SPACE
 
 BASELINE = "random_search"  # best-of-N is in every comparison
 PLAN = "comparison.yaml"  # file of the plan in a comparison's folder
-_OF_ENTRIES = ("name", "strategy", "strategy_options", "space", "space_options")
-_OF_REWARDS = ("name", "reward", "reward_options")
-_OF_PLANS = ("prompts", "rewards", "strategies", "spaces", "seeds", "budgets")
 _OF_RUNS = ("prompt", "reward", "reward_options", "strategy", "strategy_options", "space", "space_options", "seed")
 
 Named = str | Mapping[str, Any] | Callable[..., Any]
+_T = TypeVar("_T")
+
+
+def _listed(values: Any) -> Any:
+    if isinstance(values, str | bytes) or not isinstance(values, Sequence):
+        raise ValueError(_DIFFERENT)
+    return list(values)
+
+
+def _different(values: list[_T]) -> list[_T]:
+    if not values or len(set(map(str, values))) < len(values):
+        raise ValueError(_DIFFERENT)
+    return values
+
+
+def _named(given: Any) -> Any:
+    """Refuse what YAML may hold in the place of a name: a number, a list, nothing."""
+    if isinstance(given, str | Reward) or callable(given):
+        return given
+    raise ValueError("a name, or an object of Python")
+
+
+def _named_or_described(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return given
+    try:
+        return _named(given)
+    except ValueError as error:
+        raise ValueError("a list of names and mappings") from error
+
+
+def _seeds(given: Any) -> int | list[int]:
+    """Take the number of seeds, or the seeds themselves."""
+    if _is_whole(given):
+        if given < 1:
+            raise ValueError("at least 1")
+        return int(given)
+    seeds = list(given) if isinstance(given, Sequence) and not isinstance(given, str | bytes) else []
+    if not seeds or not all(map(_is_whole, seeds)) or len(set(seeds)) < len(seeds):
+        raise ValueError("a number of seeds or a list of different whole numbers")
+    return [int(seed) for seed in seeds]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+_DIFFERENT = "a list of different values"
+_Different = Annotated[list[_T], BeforeValidator(_listed), AfterValidator(_different)]
+_Thing = Annotated[Any, BeforeValidator(_named)]
+_Entry = Annotated[Any, BeforeValidator(_named_or_described)]
+
+
+class PlanOptions(OptionGroup):
+    """What a comparison's file holds beside the options of its runs."""
+
+    kind: ClassVar[str] = "comparison key"
+
+    strategies: _Different[_Entry] = option(..., "Names of strategies, or mappings")
+    prompts: _Different[str] = option(..., "Prompts of the model")
+    rewards: _Different[_Entry] = option(..., "Names of rewards, or mappings")
+    seeds: Annotated[Any, BeforeValidator(_seeds)] = option(..., "Number of seeds, or the seeds themselves")
+    spaces: _Different[str] = option(..., "Search spaces")
+    queries: int = option(..., "Queries of every run", ge=1)
+    budgets: list[int] = option(..., "Queries at which curves are read")
+
+
+class StrategyEntry(OptionGroup):
+    """A strategy of a comparison with its options."""
+
+    kind: ClassVar[str] = "strategy key"
+
+    name: str = option("", "Name to show", by_default="that of the strategy")
+    strategy: _Thing = option(..., "Name of the strategy")
+    strategy_options: dict[str, Any] = option({}, "Option of the strategy")
+    space: str = option(DEFAULT_SPACE, "Search space")
+    space_options: dict[str, Any] = option({}, "Option of the search space")
+
+
+class RewardEntry(OptionGroup):
+    """A reward of a comparison with its options."""
+
+    kind: ClassVar[str] = "reward key"
+
+    name: str = option("", "Name to show", by_default="that of the reward")
+    reward: _Thing = option(..., "Name of the reward")
+    reward_options: dict[str, Any] = option({}, "Option of the reward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +169,9 @@ class Plan:
         refused = [name for name in self.settings if name in _OF_RUNS]
         if refused:
             raise InputError(f"{refused[0]} must be given in the plural, as a list; got {self.settings[refused[0]]!r}.")
-        for name in ("strategies", "prompts", "rewards", "spaces"):
-            values = getattr(self, name)
-            if isinstance(values, str) or not values or len(set(map(str, values))) < len(values):
-                raise InputError(f"{name} must be a list of different values; got {values!r}.")
-        if isinstance(self.seeds, int) and self.seeds < 1:
-            raise InputError(f"seeds must be at least 1; got {self.seeds}.")
+        checked = PlanOptions(**{name: getattr(self, name) for name in PlanOptions.model_fields})
+        for name, value in checked.given.items():
+            object.__setattr__(self, name, value)
         budgets = sorted(set(self.budgets or _powers(self.queries)) | {self.queries})
         if budgets[0] < 1 or budgets[-1] > self.queries:
             raise InputError(f"budgets must be between 1 and the {self.queries} queries; got {list(self.budgets)}.")
@@ -103,7 +189,7 @@ class Plan:
         found: dict[str, tuple[dict[str, Any], Any]] = {}
         spaces = [{"space": space} for space in self.spaces]
         for given in (BASELINE, *self.strategies):
-            entry, thing = _described(given, "strategy", _OF_ENTRIES)
+            entry, thing = _described(given, "strategy", StrategyEntry)
             for space in [{}] if given == BASELINE or "space" in entry else spaces:
                 full = {"space": DEFAULT_SPACE, **entry, **space}
                 suffix = "" if full["space"] == DEFAULT_SPACE or "name" in entry else f", {full['space']}"
@@ -120,7 +206,7 @@ class Plan:
         """Options of each reward by its name, and the Python object that replaces its name."""
         found: dict[str, tuple[dict[str, Any], Any]] = {}
         for given in self.rewards:
-            full, thing = _described(given, "reward", _OF_REWARDS)
+            full, thing = _described(given, "reward", RewardEntry)
             name = full.pop("name", full["reward"])
             if name in found:
                 raise InputError(f"rewards must have different names; {name!r} is there twice. Set name.")
@@ -163,22 +249,20 @@ def read_plan(values: Mapping[str, Any]) -> Plan:
     missing = [name for name in ("strategies", "prompts") if name not in values]
     if missing:
         raise InputError(f"{missing[0]} is missing; a comparison needs strategies and prompts.")
-    own = {name: values[name] for name in (*_OF_PLANS, "queries") if name in values}
+    own = {name: values[name] for name in PlanOptions.model_fields if name in values}
     rest = {name: value for name, value in values.items() if name not in own}
     for name in rest:
         if name not in RunConfig.model_fields:
-            raise unknown_name("comparison key", name, (*_OF_PLANS, *RunConfig.model_fields))
+            raise unknown_name(PlanOptions.kind, str(name), {**PlanOptions.model_fields, **RunConfig.model_fields})
     return Plan(**own, settings=rest)
 
 
-def _described(given: Named, kind: str, known: Sequence[str]) -> tuple[dict[str, Any], Any]:
+def _described(given: Named, kind: str, model: type[OptionGroup]) -> tuple[dict[str, Any], Any]:
     """Return the config's keys of a name, an object or a mapping, and the object that replaces the name."""
-    described = dict(given) if isinstance(given, Mapping) else {kind: given}
-    for name in described:
-        if name not in known:
-            raise unknown_name(f"{kind} key", name, known)
-    if kind not in described:
-        raise InputError(f"{kind} is missing in {described}; each entry names its {kind}.")
+    entry = {str(name): value for name, value in given.items()} if isinstance(given, Mapping) else {kind: given}
+    if kind not in entry and entry.keys() <= model.model_fields.keys():
+        raise InputError(f"{kind} is missing in {entry}; each entry names its {kind}.")
+    described = model(**entry).given
     thing = described[kind]
     if isinstance(thing, str):
         return described, None
