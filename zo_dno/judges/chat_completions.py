@@ -117,7 +117,7 @@ def read_completion(response: Any) -> Completion:
             usage=Usage(count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))),
             tokens=[_token(position) for position in (choice.get("logprobs") or {}).get("content") or ()],
         )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise unreadable(response, "a chat completion") from error
 
 

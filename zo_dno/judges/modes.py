@@ -172,7 +172,7 @@ class Decision:
             judgement, usage = response["answers"]["judgement"], response.get("usage") or {}
             value = float(judgement["score" if self.levels else "noul"])
             used = Usage(count(usage.get("input_tokens")), count(usage.get("output_tokens")))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise unreadable(response, "a typed decision") from error
         highest = max(1, len(self.levels) - 1)
         if not -_ROUNDING <= value <= highest + _ROUNDING:

@@ -1,8 +1,8 @@
 """Scores and choices in a model's text; an ambiguous text is unreadable."""
 
 import json
-import math
 import re
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -128,7 +128,7 @@ def _values_in_json(text: str, keys: Collection[str]) -> list[Any]:
 
 def _number(value: Any, text: str) -> tuple[float, float | None]:
     """Read a JSON value as a number, and the highest score that it names."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
         return (float(value), None)
     alone = _ALONE.fullmatch(value) if isinstance(value, str) else None
     if alone is None:
