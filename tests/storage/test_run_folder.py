@@ -14,6 +14,7 @@ import zo_dno
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.storage import ledger as ledgers
+from zo_dno.storage.folder_lock import LOCK
 from zo_dno.storage.ledger import Ledger
 from zo_dno.storage.run_folder import RunFolder
 from zo_dno.storage.signature import SIGNATURE
@@ -39,6 +40,26 @@ def test_a_folder_that_another_process_works_on_is_refused(tmp_path):
             pass
         other.stdin.close()
     assert not RunFolder.is_held(tmp_path)
+
+
+def test_a_folder_that_another_process_only_looks_at_is_taken(tmp_path, monkeypatch):
+    """Whether a run is in progress is read from its lock, which that takes for a moment."""
+    (tmp_path / LOCK).touch()
+    looker, flock, tried = (tmp_path / LOCK).open(), fcntl.flock, []
+    flock(looker, fcntl.LOCK_SH)
+
+    def seen(file, how):
+        try:
+            flock(file, how)
+        finally:
+            tried.append(how)
+            if len(tried) == 3:
+                looker.close()
+
+    monkeypatch.setattr(fcntl, "flock", seen)
+    with RunFolder(tmp_path):
+        assert RunFolder.is_held(tmp_path)
+    assert len(tried) > 3
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import logging
 import os
+import time
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +14,7 @@ log = logging.getLogger(__name__)
 LOCK = ".lock"
 _HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 """What an operating system says of a lock that another process holds; anything else says that there are no locks."""
+_LOOKS, _LOOK = 1000, 0.001  # how often, and after how many seconds, a lock is tried again that others look at
 
 
 class FolderLock:
@@ -46,7 +48,7 @@ class FolderLock:
     def __enter__(self) -> "FolderLock":
         file = (self._folder / LOCK).open("a+")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file)
             self.certain = True
         except OSError as error:
             if error.errno in _HELD:
@@ -69,3 +71,23 @@ class FolderLock:
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _take(file: IO[str]) -> None:
+    """Take the lock; `is_held` of another process, which has it for microseconds, is waited for.
+
+    Raises:
+        OSError: Another process holds the lock, or there are no locks.
+    """
+    for _ in range(_LOOKS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _HELD:
+                raise
+        else:
+            return
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # an error where a run holds it
+        fcntl.flock(file, fcntl.LOCK_UN)
+        time.sleep(_LOOK)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
