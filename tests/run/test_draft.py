@@ -13,7 +13,7 @@ from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.run.config import validated
 from zo_dno.run.draft import optimize_draft, resume_draft, run_draft
-from zo_dno.storage.atomic import write_whole
+from zo_dno.storage.atomic import read_yaml, write_whole
 from zo_dno.strategies.listed import Listed
 from zo_dno.strategy import Problem
 from zo_dno.ui.cli.main import app
@@ -166,7 +166,13 @@ def test_changes_of_a_resumed_draft_are_carried_out_or_refused(tmp_path):
         resume_draft(out, queries=32)
     with pytest.raises(InputError, match="seed must stay as it was"):
         resume_draft(out, seed=3)
-    assert resume_draft(out, ray="local").full.queries == found.full.queries
+    with pytest.raises(InputError, match=r"target must stay None once .* got 1\.0"):
+        resume_draft(out, target=1.0)
+    again = resume_draft(out, ray="local", top=3, held_out=["contrast"], policy={"attempts": 2})
+    assert again.full.queries == found.full.queries
+    assert len(again.full.top) == 3
+    assert again.full.held_out["contrast"][1] is not None
+    assert read_yaml(out / "draft" / "config.yaml")["policy"] == {"attempts": 2}
 
 
 def _stopping(step):

@@ -38,6 +38,8 @@ REDRAWN = 16  # different candidates among the best, beside every new best on th
 SETTINGS, NOISE, FIGURES = "draft.yaml", "drafted.safetensors", "draft.json"
 DRAFT, FULL = "draft", "full"  # folders of the two runs
 _KEPT = tuple(marked(RunOptions, "redraw"))  # what also holds when the best are scored again at full steps
+_CHANGEABLE = tuple(marked(RunOptions, "changeable"))
+_CHOOSING = ("queries", "nfe", "seconds", "target", "repeats")  # changeable options that alter which are the best
 _AGREE = 0.5  # rank correlation below which a warning is due
 log = logging.getLogger(__name__)
 
@@ -161,7 +163,7 @@ def resume_draft(
     before = validated(values)
     config = validated(values | changed)
     if (out / FULL / CONFIG).exists():
-        for name in ("queries", "nfe", "seconds"):
+        for name in _CHOOSING:
             if getattr(config, name) != getattr(before, name):
                 raise InputError(
                     f"{name} must stay {getattr(before, name)} once the best of the draft are scored at full steps; "
@@ -172,8 +174,9 @@ def resume_draft(
     with closed_after(make_generator(config)) as full, _drafting(config, steps, full) as draft:
         if not (out / DRAFT / CONFIG).exists():
             return optimize_draft(draft, full, out=out, on_step=on_step, **search)
-        resumed = {name: search[name] for name in marked(RunOptions, "resume") if name in search}
+        resumed = {name: search[name] for name in _CHANGEABLE if name in search}
         resumed["max_cost"] = _cap_of_draft(config.reward, REDRAWN, search)
+        resumed["top"] = None if (out / FULL / CONFIG).exists() else max(REDRAWN, config.top)  # who the best are
         found = api.resume(
             out / DRAFT, accept_drift=accept_drift, trust=trust, generator=draft, on_step=on_step, **resumed
         )
@@ -245,7 +248,7 @@ def _rescored(
         noise = str((folder / NOISE).absolute())
         _write(folder / NOISE, z)
     if folder is not None and (folder / FULL / CONFIG).exists():
-        resumed = {name: search[name] for name in ("workers", "ray") if name in search}
+        resumed = {name: search[name] for name in _KEPT if name in _CHANGEABLE and name in search}
         result = api.resume(folder / FULL, generator=full, max_cost=left, trust=trust, **resumed)
     else:
         strategy = "zo_dno.strategies.listed:Listed"
