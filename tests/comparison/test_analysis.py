@@ -7,7 +7,7 @@ import zo_dno
 from tests.support.toys import ToyGenerator
 from zo_dno import InputError
 from zo_dno.comparison.analysis import Analysis
-from zo_dno.comparison.report import comparison_report
+from zo_dno.comparison.report import card, comparison_report
 from zo_dno.comparison.table import COLUMNS
 from zo_dno.ui import display
 
@@ -34,9 +34,14 @@ def test_entries_without_common_pairs_are_shown_without_a_comparison(tmp_path, c
     assert sorted(summary.index) == entries
     assert summary.loc["snes", ["better_than_reference", "better_low", "better_high"]].isna().all()
     assert found.claims() == []
-    assert "no two searches have runs with winners of the same reward, prompt and seed" in comparison_report(found)
+    assert ">-<" in card(found)
     display.comparison(found)
     assert "nan" not in capsys.readouterr().out
+
+
+def test_a_report_says_that_nothing_can_be_compared(tmp_path):
+    found = put_together(tmp_path, *[{"require": ["brightness >= 1"]}] * 2)
+    assert "no two searches have runs with winners of the same reward, prompt and seed" in comparison_report(found)
 
 
 def test_a_budget_or_entry_that_is_not_there_is_refused(found):

@@ -34,10 +34,11 @@ def test_a_ledger_that_cannot_be_read_is_closed(found, monkeypatch, read):
     closed = []
 
     class Damaged(Ledger):
-        def queries(self, *stages):
+        def queries(self, stage=None):
             raise InputError("ledger is damaged")
 
-        get = queries
+        def get(self, key):
+            raise InputError("ledger is damaged")
 
         def close(self):
             closed.append(self)

@@ -13,7 +13,7 @@ from zo_dno.comparison.table import completed
 from zo_dno.comparison.trials import Trials, failure, forget_failures, gain, is_over
 from zo_dno.distributed.generator_actors import GeneratorPool
 
-DOWN = set()
+DOWN: set[str] = set()
 
 
 def lamp(images, prompts):

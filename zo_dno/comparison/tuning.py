@@ -164,7 +164,8 @@ def _name_of(plan: Plan) -> str:
 def _failure_of(tried: Any) -> str | None:
     """Return why none of a set's runs has a result; None if one has."""
     if tried.metrics and GAIN in tried.metrics:
-        return tried.metrics[_FAILED]
+        failed: str | None = tried.metrics[_FAILED]
+        return failed
     return "it was stopped" if tried.error is None else reason_of(tried.error)
 
 
