@@ -25,6 +25,7 @@ MEASURED = {
     "memory": SEARCH,
     "regularizer": ("zo_dno/noise",),
     "reliability": ("zo_dno/storage", "zo_dno/search", "zo_dno/run"),
+    "ring": ("zo_dno/ring.py", "zo_dno/strategies"),
     "scaling": ("zo_dno/distributed", "zo_dno/oracle"),
     "startup": ("zo_dno",),
     "strategies": (*SEARCH, "zo_dno/noise"),
