@@ -255,6 +255,18 @@ def test_bad_models(tmp_path):
         DiffusersGenerator(tmp_path, "a cat", dtype="float12")
 
 
+def test_numbers_outside_of_the_range_of_pixels_are_cut(stable_diffusion):
+    whole = stable_diffusion.image_processor.postprocess
+    stable_diffusion.image_processor.postprocess = lambda *args, **options: whole(*args, **options) * 3 - 1
+    generator = make(stable_diffusion)
+    z = torch.randn(2, generator.layout.d, generator=torch.Generator().manual_seed(2))
+    floats = generator.render(z).detach()
+    assert float(floats.min()) < 0
+    assert float(floats.max()) > 1
+    expected = (floats.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    assert torch.equal(generator(z), expected)
+
+
 def test_wrong_noise_is_named(stable_diffusion):
     with pytest.raises(InputError, match=r"z must be \(n, 256\); got \(2, 255\)"):
         make(stable_diffusion)(torch.zeros(2, 255))

@@ -15,7 +15,7 @@ from zo_dno.generators.gradients import Gradients, frozen_weights
 from zo_dno.generators.loading import BUILTIN, Offload, Speed, load_pipeline, torch_dtype
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pipeline_call import PipelineCall, plain_arguments
-from zo_dno.generators.pixels import NOT_NUMBERS, joined
+from zo_dno.generators.pixels import NOT_NUMBERS, joined, rounded
 from zo_dno.generators.tape import Around, DrawSource, Playback, Tape, TapeError
 from zo_dno.generators.trace import frozen, influential, traced
 from zo_dno.noise.space import NoiseLayout
@@ -192,8 +192,7 @@ class DiffusersGenerator:
                 block = self._render_block(z[rows])
                 dtype, device = block.dtype, block.device
                 wrong.append(_to_cpu(block.isnan().flatten(1).any(1)))
-                pixels = (block.float().nan_to_num() * 255).round().to(torch.uint8)
-                images.append(_to_cpu(pixels.permute(0, 2, 3, 1).contiguous()))
+                images.append(_to_cpu(rounded(block)))
             _wait_for_copies(device)
         precision = str(dtype).removeprefix("torch.")
         reason = f"{NOT_NUMBERS}: {precision} overflows. Use dtype bfloat16 or float32"

@@ -56,11 +56,16 @@ def bytes_of(images: "Tensor") -> "Tensor":
     Raises:
         NoImageError: Some images hold NaN.
     """
+    wrong = images.isnan().flatten(1).any(1).nonzero().flatten().tolist()
+    return joined([rounded(images).cpu()], dict.fromkeys(wrong, NOT_NUMBERS))
+
+
+def rounded(images: "Tensor") -> "Tensor":
+    """Round images (n, 3, H, W) float to (n, H, W, 3) uint8, on their device; numbers outside of [0, 1] are cut."""
     import torch
 
-    wrong = images.isnan().flatten(1).any(1).nonzero().flatten().tolist()
     pixels = (images.float().nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
-    return joined([pixels.permute(0, 2, 3, 1).contiguous().cpu()], dict.fromkeys(wrong, NOT_NUMBERS))
+    return pixels.permute(0, 2, 3, 1).contiguous()
 
 
 def joined(blocks: "list[Tensor]", reasons: Mapping[int, str]) -> "Tensor":
