@@ -3,12 +3,12 @@
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from zo_dno.errors import AskTellError, InputError, unknown_name
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.cotangents import normalised
+from zo_dno.strategies.slopes import slope_of
 from zo_dno.strategies.step_rules import adam, zero_moments
 from zo_dno.strategy import Model, Problem, Regularizer
 
@@ -89,7 +89,7 @@ class GradientAscent(PopulationStrategy):
         if bool(gradient.isnan().any()):  # no score that it needs is known
             return
         if self._regularizer is not None:
-            gradient = gradient + _gradient(self._regularizer, self._z)
+            gradient = gradient + slope_of(self._regularizer, self._z)
         self._count += 1
         self._z = self._z + adam(gradient, self._moments, self._count, self.lr, self.momentum)
         if self.retraction:
@@ -97,9 +97,3 @@ class GradientAscent(PopulationStrategy):
 
     def _scaled(self, slope: Tensor) -> Tensor:
         return slope if self.scale == "reward" else normalised(slope.flatten(1)).view_as(slope)
-
-
-def _gradient(function: Regularizer, z: Tensor) -> Tensor:
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        return torch.autograd.grad(function(z[None]).sum(), z)[0]

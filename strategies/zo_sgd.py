@@ -10,6 +10,7 @@ from zo_dno.noise.space import rotate
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.directions import DIRECTIONS, towards_past
 from zo_dno.strategies.estimators import central_difference, forward_difference
+from zo_dno.strategies.slopes import slope_of
 from zo_dno.strategies.step_rules import STEP_RULES, zero_moments
 from zo_dno.strategy import Problem, Regularizer
 
@@ -106,15 +107,9 @@ class ZOSGD(PopulationStrategy):
         if bool(gradient.isnan().any()):  # no pair is complete
             return
         if self._regularizer is not None:
-            gradient = gradient + _gradient(self._regularizer, self._z)
+            gradient = gradient + slope_of(self._regularizer, self._z)
         if self.guided:
             self._past = torch.cat([self._past[1:], gradient[None]])
         self._count += 1
         self._z = self._z + self._step(gradient, self._moments, self._count, self.lr, self.momentum)
         self._z = self.retract(self._z) if self.retraction else self._z
-
-
-def _gradient(function: Regularizer, z: Tensor) -> Tensor:
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        return torch.autograd.grad(function(z[None]).sum(), z)[0]
