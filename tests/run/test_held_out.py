@@ -13,7 +13,7 @@ class HeldOut(zo_dno.Reward):
     """Brightness, with no score for some images; notes its calls."""
 
     name, unit, version = "held_out", "grey levels", "1"
-    policy = CallPolicy(**PAID)
+    policy = CallPolicy(price=0.01, attempts=1)
 
     def __init__(self, *, scores=True, at_call=None):
         self.scores, self.at_call, self.calls = scores, at_call, 0

@@ -17,7 +17,7 @@ class Noisy(zo_dno.Reward):
     """Brightness with noise; some images have no score when they are shown again, and calls fail while it is down."""
 
     name, unit, noisy, version = "noisy", "grey levels", True, "1"
-    policy = CallPolicy(**PAID)
+    policy = CallPolicy(price=0.01, attempts=1)
 
     def __init__(self, shown, missing=lambda number: False, down=()):
         self.shown, self.missing, self.down, self.calls = shown, missing, down, 0
