@@ -9,7 +9,7 @@ from zo_dno.errors import InputError
 from zo_dno.results.environment import differences, environment
 from zo_dno.run.config import CHANGEABLE, with_current_names
 from zo_dno.search.blocks import Blocks
-from zo_dno.search.reevaluation import kept_back, planned_ends
+from zo_dno.search.reevaluation import Repeats, kept_back, planned_ends
 from zo_dno.storage.ledger import REPEAT, Ledger
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def blocks_of(ledger: Ledger, batch_size: int | None) -> Blocks:
 
 def _older_ends(ledger: Ledger) -> tuple[int, ...]:
     config = with_current_names(ledger.get("config") or {})
-    planned, repeats = config.get("horizon") or config.get("queries"), config.get("repeats")
+    planned: int | None = config.get("horizon") or config.get("queries")
+    repeats: Repeats | None = config.get("repeats")
     if planned is None or config.get("screen"):
         return ()
     if repeats is None:
