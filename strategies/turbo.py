@@ -127,7 +127,7 @@ def _import_botorch() -> Any:
 def _own_global_torch(seed: int) -> Iterator[None]:
     """Seed torch's global generator inside the block, and restore it after it."""
     with _SEEDED, torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would change those of GPUs for good
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would change those of GPUs for good
         yield
 
 
