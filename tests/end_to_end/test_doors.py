@@ -324,7 +324,7 @@ def test_rating_page(examples, tmp_path):
             assert not Page(page.text).handlers
             for path in ("/answer", "/undo", "/name"):
                 assert client.post(path, data=fields).status_code < 500
-        assert store.n_ratings() == 0
+        assert len(store.ratings()) == 0
         store.close()
 
     keys = st.sampled_from(["task", "choice", "value", "skip", "name", "proof", "order"])

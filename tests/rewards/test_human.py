@@ -157,7 +157,7 @@ def test_a_killed_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
                 time.sleep(0.01)
             store.rate("ada", task.id, rate(task))
         process.kill()
-    before = store.n_ratings()
+    before = len(store.ratings())
     rater = Rater(folder, rate)
     rater.start()
     result = zo_dno.resume(folder, generator=ToyGenerator(), reward=reward("compare"))
@@ -216,19 +216,19 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
     with chromium() as browser, tab(browser, link) as rater:
 
         def click():
-            before = store.n_ratings()
+            before = len(store.ratings())
             expect(rater.get_by_text("Which is better?")).to_be_visible(timeout=60_000)
             rater.wait_for_load_state()
             rater.get_by_label("choose image 1").click()
             expect(rater.get_by_role("alert")).to_have_count(0)
-            while store.n_ratings() == before:
+            while len(store.ratings()) == before:
                 time.sleep(0.02)
 
         click()
         click()
         server.kill()
         server.wait()
-        assert store.n_ratings() == 2
+        assert len(store.ratings()) == 2
         server = cli("rate", folder, "--port", port)
         assert link_of(server) == link  # the old link stays valid
         click()  # in the tab that was open all the time
@@ -251,7 +251,7 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
         httpx2.get(link, trust_env=False)
     rows = Ledger(folder / "ledger.db", read_only=True).queries()
     assert [row.status for row in rows] == ["scored"] * 12
-    assert store.n_ratings() == 14
+    assert len(store.ratings()) == 14
 
 
 def test_rate_says_what_is_wrong(tmp_path, monkeypatch, capsys):

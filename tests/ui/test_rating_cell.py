@@ -93,7 +93,7 @@ def test_the_same_ratings_give_the_same_run_as_on_the_page(mode, tmp_path):
     assert [row.value for row in result.history] == [row.value for row in other.history]
     assert result.best.z.equal(other.best.z)
     assert (result.status, result.queries) == ("finished", 16)
-    assert clicks == RatingStore(tmp_path / "here" / RATINGS).n_ratings()
+    assert clicks == len(RatingStore(tmp_path / "here" / RATINGS).ratings())
     assert "Finished" in words(run.widget)
     assert images(run.widget) == [png_bytes(result.first_image), png_bytes(result.best_image)]
 
@@ -115,10 +115,10 @@ def test_a_task_is_shown_rated_and_undone(tmp_path):
     assert images(run.widget) == [store.png(name) for name in first.shown]
     buttons(run.widget)["2"].click()
     assert "7 left" in words(run.widget)
-    assert store.n_ratings() == 1
+    assert len(store.ratings()) == 1
     assert run._view._task != first
     buttons(run.widget)["Undo"].click()
-    assert (run._view._task, store.n_ratings()) == (first, 0)
+    assert (run._view._task, len(store.ratings())) == (first, 0)
     buttons(run.widget)["Undo"].click()
     assert "There is nothing to undo" in words(run.widget)
     assert run._view._task == first
@@ -136,7 +136,7 @@ def test_a_double_click_is_one_rating(tmp_path):
         button = buttons(run.widget)[name]
         for count in counts:
             button.click()
-            assert store.n_ratings() == count
+            assert len(store.ratings()) == count
     run.stop()
 
 
@@ -159,7 +159,7 @@ def test_a_stopped_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
     run, folder = started("compare", out=tmp_path / "run"), tmp_path / "run"
     for clicks in range(11):  # 8 of the first population, 3 of the second
         until(lambda: run._view._task is not None and "1" in buttons(run.widget))
-        assert RatingStore(folder / RATINGS).n_ratings() == clicks
+        assert len(RatingStore(folder / RATINGS).ratings()) == clicks
         rate(run, run._view._task, best_of(run._view._task))
     buttons(run.widget)["Stop"].click()
     until(lambda: not run.running)
@@ -315,7 +315,7 @@ run
 import json, time
 while "1" not in buttons(run.widget):
     time.sleep(0.01)
-print(json.dumps([buttons(run.widget)["1"].model_id, run._view._store.n_ratings()]))
+print(json.dumps([buttons(run.widget)["1"].model_id, len(run._view._store.ratings())]))
 """
 
 

@@ -92,7 +92,7 @@ class TestInTheBrowser:
             first.get_by_role("button", name="7", exact=True).click()
             expect(first.get_by_text("1 left")).to_be_visible()
         other.stop()
-        assert (store.n_ratings(), other_store.n_ratings()) == (1, 1)
+        assert (len(store.ratings()), len(other_store.ratings())) == (1, 1)
 
     def test_a_server_without_the_mark_is_not_opened(self, browser, page):
         """The browser is on another machine, where another server has the port, and must not get the token."""

@@ -257,7 +257,7 @@ class RatingStore:
         return first, best
 
     def ratings(self) -> list[Rating]:
-        """Return all ratings that were not undone."""
+        """Return all ratings that were not undone, skips included."""
         with self._lock:
             return self._ratings_of(self._file)
 
@@ -267,12 +267,6 @@ class RatingStore:
             names = dict(self._file.execute("SELECT id, name FROM rater ORDER BY id"))
         shared = {name for name, count in Counter(names.values()).items() if count > 1}
         return {rater: f"{name} ({rater})" if name in shared else name for rater, name in names.items()}
-
-    def n_ratings(self) -> int:
-        """Count the ratings that were not undone, skips included."""
-        with self._lock:
-            (count,) = self._file.execute("SELECT COUNT(*) FROM answer WHERE NOT undone").fetchone()
-        return int(count)
 
     def close(self) -> None:
         """Close the file; a store that is not closed loses nothing."""
