@@ -157,7 +157,7 @@ def test_candidates_without_an_image_are_missing_and_the_others_are_scored(worke
 
 def test_images_beside_a_missing_one_come_to_the_cpu():
     class OnAnotherDevice(torch.Tensor):
-        def cpu(self):
+        def cpu(self, *args, **options):
             return self.as_subclass(torch.Tensor)
 
     def breaks(z):
