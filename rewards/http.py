@@ -193,7 +193,7 @@ def _score(value: Any, client: Client) -> Score:
         if isinstance(number, bool):
             raise TypeError
         return Score(float(number), **texts, **price)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         shown = client.scrub(repr(number))[:200]
         return Score(math.nan, kind="not a number", error=f"expected a number; got {shown}", raw=shown, **price)
 

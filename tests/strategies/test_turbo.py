@@ -19,10 +19,10 @@ from zo_dno.strategy import Problem
 
 @pytest.mark.slow
 def test_beats_best_of_n_in_a_small_space() -> None:
-    """In all of 8 seeds; a strategy that is only as good would do that in 0.4 % of all cases."""
-    for seed in range(8):
+    """In all of 6 seeds; a strategy that is only as good would do that in 1.6 % of all cases."""
+    for seed in range(6):
         found, drawn = (
-            best(make(name, d=16, seed=seed, horizon=56, population=8), shifted_sphere, 56)
+            best(make(name, d=16, seed=seed, horizon=96, population=8), shifted_sphere, 96)
             for name in ("turbo", "random_search")
         )
         assert found > drawn
