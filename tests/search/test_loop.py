@@ -206,7 +206,7 @@ def test_global_random_generators_are_left_alone(toy, tmp_path):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (lambda z: [None] * len(z), r"must return 16 images as a tensor.*got list"),
+        (lambda z: [None] * len(z), r"must give images as \(n, H, W, 3\) of uint8.*got list"),
         (lambda z: torch.zeros(len(z), 8, 8, 3), r"uint8, or .* floats.*got \(16, 8, 8, 3\) of torch.float32"),
         (lambda z: torch.zeros(len(z), 3, 8, 8) - 1, r"floats in \[0, 1\]; got -1 to -1.*x / 2 \+ 0.5"),
         (lambda z: torch.zeros(len(z), 8, 8, 3, dtype=torch.int32), r"uint8; got torch.int32"),
