@@ -34,12 +34,13 @@ def test_every_combination_is_a_row_for_each_budget(found):
 
 
 @pytest.mark.ray
-def test_ray_tune_makes_the_same_runs(found, tmp_path):
+@pytest.mark.parametrize("at_once", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_ray_tune_makes_the_same_runs(found, tmp_path, at_once):
     over = []
     some = {**SETTINGS, "rewards": ["brightness"], "seeds": 1}
     made = zo_dno.compare(
         *(tmp_path / "out", PLAN["strategies"], ["one"]),
-        at_once=2,
+        at_once=at_once,
         on_trial=lambda done, of: over.append((done, of)),
         **some,
     )

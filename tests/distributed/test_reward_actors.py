@@ -71,7 +71,7 @@ class Together(Process):
         return number_and_process(images)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("n", [7, *(pytest.param(fewer, marks=pytest.mark.slow) for fewer in (1, 2))])
 def test_scores_come_back_in_order_from_several_processes(n, tmp_path):
     scores = [response.score for response in scored(Together(tmp_path, min(n, 2)), n)]
     assert [score.value for score in scores] == list(range(n))
@@ -206,7 +206,7 @@ def test_actors_of_a_reward_without_torch_do_not_load_it():
     assert response.score.value < 90
 
 
-@pytest.mark.parametrize("reward", ["jpeg_smaller", brightness])
+@pytest.mark.parametrize("reward", [pytest.param("jpeg_smaller", marks=pytest.mark.slow), brightness])
 def test_workers_do_not_change_the_result(toy, reward):
     def result(workers):
         found = zo_dno.optimize(toy, reward, "snes", queries=48, seed=1, workers=workers)

@@ -236,6 +236,7 @@ def test_what_no_gradient_passes_through_is_refused(name, generator, reward, mes
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_generators_in_actors_are_refused():
     pool = GeneratorPool(ToyGenerator, 1)
     try:

@@ -149,7 +149,7 @@ def test_refuses_a_space_that_does_not_fit(name: str) -> None:
 @every
 @pytest.mark.parametrize("told", [0, 1, None])
 @pytest.mark.parametrize("before", [0, 3])
-@pytest.mark.fast_cases(66)
+@pytest.mark.fast_cases(44)
 def test_resumes_bit_for_bit(name: str, before: int, told: int | None) -> None:
     laws.resumes_from(made(name), before, told)
 
