@@ -85,7 +85,7 @@ class SlowGenerator:
     """Draws a block of images in 150 ms, as a GPU would: this processor has nothing to do meanwhile."""
 
     prompt, nfe, batch_size = "", 1, 16
-    space = NoiseLayout(((3, SIDE, SIDE),))
+    layout = NoiseLayout(((3, SIDE, SIDE),))
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         time.sleep(SECONDS / 2)

@@ -46,7 +46,7 @@ class Instant:
     """A generator that costs nothing to speak of."""
 
     prompt, nfe, batch_size = "", 1, 16
-    space = NoiseLayout(((3, 8, 8),))
+    layout = NoiseLayout(((3, 8, 8),))
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         small = (z.sigmoid() * 255).to(torch.uint8).reshape(-1, 8, 8, 3)
