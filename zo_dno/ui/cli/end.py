@@ -1,4 +1,4 @@
-"""How a command ends: the summary of a run on the screen, and its exit code."""
+"""How a command ends: the summary of its runs on the screen, and its exit code."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,13 @@ import typer
 from zo_dno.errors import RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from zo_dno.results.result import Result
+    from zo_dno.run.many_prompts import Line
+
+_INTERRUPTED = 130  # as the shell counts Ctrl-C
 
 
 def end(result: "Result") -> None:
@@ -22,4 +28,17 @@ def end(result: "Result") -> None:
     if result.pause is not None:
         raise RunError(result.pause)
     if result.status == "interrupted":
-        raise typer.Exit(130)  # as the shell counts Ctrl-C
+        raise typer.Exit(_INTERRUPTED)
+
+
+def end_many(lines: "Sequence[Line]", out: "Path") -> None:
+    """Show many prompts; exit with 130 where one was interrupted, and with 1 where another has not ended by itself."""
+    from zo_dno.results.state import ENDED
+    from zo_dno.ui import display
+
+    display.many(lines, out)
+    statuses = {line.result["status"] if line.result else None for line in lines}
+    if "interrupted" in statuses:
+        raise typer.Exit(_INTERRUPTED)
+    if not statuses <= set(ENDED):
+        raise typer.Exit(1)

@@ -7,7 +7,7 @@ import typer
 
 from zo_dno.option_group import marked
 from zo_dno.run.config import RunConfig
-from zo_dno.ui.cli.end import end
+from zo_dno.ui.cli.end import end, end_many
 from zo_dno.ui.cli.options import values_of, with_options
 
 
@@ -38,7 +38,7 @@ def resume(
 
         with progress_bars.bar_of_many() as on_step_of, quiet_libraries():
             lines = resume_many(folder, on_step_of, **changes)
-        display.many(lines, folder)
+        end_many(lines, folder)
         return
     if (folder / "draft.yaml").exists():
         from zo_dno.run.draft import resume_draft

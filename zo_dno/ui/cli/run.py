@@ -8,7 +8,7 @@ import typer
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.run.config import RunConfig, flattened, validated, with_current_names
-from zo_dno.ui.cli.end import end
+from zo_dno.ui.cli.end import end, end_many
 from zo_dno.ui.cli.options import values_of, with_options
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _run_many(values: dict[str, Any], prompts: Path, out: Path, at_once: int | N
     from zo_dno.registry import import_from_here
     from zo_dno.run.from_config import with_threads
     from zo_dno.run.many_prompts import read_prompts, run_many
-    from zo_dno.ui import display, progress_bars
+    from zo_dno.ui import progress_bars
 
     if "prompt" in values:
         raise InputError("prompt must be left out with prompts; got both. Write it into the file.")
@@ -112,4 +112,4 @@ def _run_many(values: dict[str, Any], prompts: Path, out: Path, at_once: int | N
     config = with_threads(validated({**values, "prompt": found[0]}))
     with progress_bars.bar_of_many() as on_step, quiet_libraries():
         lines = run_many(config, found, out, on_step, at_once=at_once)
-    display.many(lines, out)
+    end_many(lines, out)
