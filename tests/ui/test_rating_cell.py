@@ -15,6 +15,7 @@ from zo_dno.errors import InputError, RunError
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED
 from zo_dno.storage.images import png_bytes
+from zo_dno.storage.signature import SIGNATURE
 from zo_dno.ui.rating_widget import RatingWidget
 
 SMALL = {"queries": 16, "strategy_options": {"population": 8}}
@@ -233,6 +234,25 @@ def test_a_combination_with_people():
     result = run.result
     assert all(row.value == pytest.approx(4 * row.components["brightness"]) for row in result.history)
     assert len(steps) == 1
+
+
+def bright(images, prompts):
+    return [float(image.getpixel((0, 0))[0]) for image in images]
+
+
+def test_a_folder_of_another_user_is_resumed_where_it_is_trusted(tmp_path):
+    people = {"weight": 1, "options": {"mode": "rate", "patience": 0}}
+    options = {"parts": {"human": people, f"{__name__}:bright": 1}}
+    run = zo_dno.RatingCell(
+        ToyGenerator(), reward="product", reward_options=options, out=tmp_path / "run", queries=4, strategy="snes"
+    )
+    rate_all(run, lambda task: 4.0)
+    (tmp_path / "run" / SIGNATURE).unlink()
+    with pytest.raises(InputError, match=r"was not written by you on this machine, .* \(trust=True\)"):
+        zo_dno.RatingCell(tmp_path / "run", generator=ToyGenerator())
+    run = zo_dno.RatingCell(tmp_path / "run", generator=ToyGenerator(), trust=True)
+    rate_all(run, lambda task: 4.0)
+    assert run.result.queries == 4
 
 
 def test_an_error_of_the_search_is_shown_and_raised():

@@ -69,7 +69,7 @@ class RatingCell:
         folder = Path(run) if isinstance(run, str | Path) else None
         self._view = RatingWidget(rater, width)
         self._view.stop = self._stop = options.pop("stop", None) or Stop()
-        made = _reward(folder, mode, reward, reward_options or {})
+        made = _reward(folder, mode, reward, reward_options or {}, trust=options.get("trust", False))
         _human(made).show = self._view.show
         call: Callable[..., Result] = optimize if folder is None else resume
         on_step = _both(self._view.step, options.pop("on_step", None))
@@ -142,13 +142,15 @@ class RatingCell:
             _ = self.result
 
 
-def _reward(folder: Path | None, mode: str | None, reward: "AnyReward | None", options: Mapping[str, Any]) -> Reward:
+def _reward(
+    folder: Path | None, mode: str | None, reward: "AnyReward | None", options: Mapping[str, Any], *, trust: bool
+) -> Reward:
     from zo_dno.run.make_reward import make_reward
 
     if folder is not None and reward is None:
         check_is_run(folder)
         config = read_yaml(folder / CONFIG)
-        check_trusted(folder, config, trust=False, without=("model", "strategy", "space", "held_out"))
+        check_trusted(folder, config, trust=trust, without=("model", "strategy", "space", "held_out"))
         reward, options = config["reward"], {**config.get("reward_options", {}), **options}
     return make_reward("human" if reward is None else reward, {**options, **({} if mode is None else {"mode": mode})})
 
