@@ -142,6 +142,11 @@ def too_late(seconds: float | None) -> Failure:
     return Failure("timeout", f"no response within {seconds:g} s", transient=True, billed=True)
 
 
+def storable(text: str) -> str:
+    """Replace halves of characters, which UTF-8 cannot hold, such as those of a text that was cut."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def printable(text: str) -> str:
     """Replace control characters, and those that turn the direction of writing, by spaces; line ends stay."""
     return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else " " for c in text)

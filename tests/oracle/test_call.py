@@ -87,6 +87,7 @@ def test_a_reward_may_return_score_objects():
         ({"cost": -1.0}, "cost must be at least 0 and finite; got -1.0"),
         ({"seconds": math.inf}, "seconds must be at least 0 and finite; got inf"),
         ({"tokens": -3}, "tokens must be at least 0 and finite; got -3"),
+        ({"tokens": 10**30}, "tokens must be at least 0 and finite; got 1000000"),
     ],
 )
 def test_details_of_a_score_must_be_numbers(details, error):
@@ -97,7 +98,8 @@ def test_details_of_a_score_must_be_numbers(details, error):
 
 def test_numbers_of_a_score_are_stored_as_plain_ones(tmp_path):
     """SQLite would keep the bytes of numpy's, which no later session could read."""
-    own = Score(np.float32(0.5), cost=np.float32(0.25), tokens=np.float64(3), seconds=np.float32(1.0))
+    half = "half a character: \ud800"  # as a text that was cut may end
+    own = Score(np.float32(0.5), cost=np.float32(0.25), tokens=np.float64(3), seconds=np.float32(1.0), raw=half)
 
     def judge(images, prompts):
         return [own] * len(images)
@@ -105,6 +107,7 @@ def test_numbers_of_a_score_are_stored_as_plain_ones(tmp_path):
     zo_dno.optimize(ToyGenerator(), judge, queries=8, threads=1, out=tmp_path / "run", policy={"price": 0.5})
     rows = Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries()
     assert {(row.value, row.cost, row.tokens, row.seconds) for row in rows} == {(0.5, 0.25, 3, 1.0)}
+    assert {row.raw for row in rows} == {"half a character: ?"}
 
 
 def test_a_cost_that_is_no_number_does_not_lift_the_cap():

@@ -7,6 +7,7 @@ import pytest
 import zo_dno
 from tests.support.resuming import PAID, brightness, content, resume, run, settled, stops
 from zo_dno.call_policy import CallPolicy
+from zo_dno.failures import CallError, Failure
 
 
 class HeldOut(zo_dno.Reward):
@@ -57,6 +58,20 @@ def test_a_missing_score_is_final(tmp_path):
     assert again.calls == 0
     assert result.held_out == first.held_out == {"held_out": (None, None)}
     assert result.cost == first.cost == pytest.approx(0.02)
+
+
+def test_a_server_that_asks_to_wait_long_pauses_the_run(tmp_path):
+    def busy():
+        raise CallError(Failure("HTTP 429", "busy", transient=True, billed=False, retry_after=10_000))
+
+    held_out = HeldOut(at_call=busy)
+    paused = run(tmp_path / "run", settled, held_out=[held_out])
+    assert paused.status == "paused"
+    assert "the server asks to wait 10000 s" in paused.pause
+    rest = HeldOut()
+    result = resume(tmp_path / "run", settled, held_out=[rest])
+    assert (result.status, rest.calls) == ("finished", 2)
+    assert None not in result.held_out["held_out"]
 
 
 def test_a_stop_from_another_thread_ends_it_after_the_call_in_flight(tmp_path):

@@ -1,6 +1,7 @@
 """The re-evaluation of a run that is resumed: what was asked is not asked again, and what it cost is not forgotten."""
 
 import hashlib
+from contextlib import closing
 
 import pytest
 
@@ -73,3 +74,15 @@ def test_queries_kept_for_the_best_are_spent_although_no_noise_is_plausible(tmp_
     assert result.status == "infeasible"
     assert result.queries == 48
     assert result.stopped_by == "queries"
+
+
+def test_a_run_that_ended_without_them_before_stays_as_it_ended(tmp_path):
+    options = {**OPTIONS, "queries": 36, "repeats": None, "horizon": 48}
+    whole = zo_dno.optimize(
+        ToyGenerator(), Noisy({}), "snes", out=tmp_path / "run", min_log_prob=-1e-9, policy=PAID, **options
+    )
+    with closing(Ledger(tmp_path / "run" / "ledger.db")) as ledger:
+        ledger.set({"rules": None})
+    again = Noisy({})
+    zo_dno.resume(tmp_path / "run", generator=ToyGenerator(), reward=again, queries=48, repeats=12)
+    assert (whole.queries, again.calls) == (36, 0)

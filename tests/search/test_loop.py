@@ -1,5 +1,6 @@
 import gc
 import math
+import pickle
 import weakref
 
 import numpy as np
@@ -297,3 +298,4 @@ def test_a_result_holds_its_own_images_and_no_block_of_them():
     assert len(result.improvements) > 3
     assert not [block for block in blocks if block() is not None]
     assert all(found.image.base is None for found in result.improvements)
+    assert np.array_equal(pickle.loads(pickle.dumps(result)).best.image, result.best.image)

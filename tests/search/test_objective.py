@@ -57,6 +57,9 @@ def test_an_automatic_gamma_looks_at_candidates_that_can_win_alone():
         plausibility = objective.plausibility(z).with_perturbed(perturbed)
         objective.told(z, z[:, 0].double(), plausibility, regularized=True)
     assert objective.gamma == 0
+    objective.counts_perturbed = True  # as runs that began before do
+    objective.told(z, z[:, 0].double(), plausibility, regularized=True)
+    assert objective.gamma > 0
 
 
 def test_an_automatic_gamma_scales_with_the_rewards_unit():

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from zo_dno.failures import LONGEST_KIND, CallError, Failure, failure_of, one_line
+from zo_dno.failures import LONGEST_KIND, CallError, Failure, failure_of, one_line, storable
 from zo_dno.types import Score
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LONGEST_RAW = 100_000  # characters of a raw response
 _MOST_COMPONENTS = 1000
+_MOST = 2.0**63  # which a table's whole numbers stay below
 
 
 def call(
@@ -99,7 +100,7 @@ def _with_finite_details(score: Score) -> Score:
     spread = None if score.spread is None or not math.isfinite(score.spread) else float(score.spread)
     for name in ("reward_violation", "seconds", "tokens", "cost"):
         value = getattr(score, name)
-        if not (value is None and name == "cost") and not 0 <= value < math.inf:
+        if not (value is None and name == "cost") and not 0 <= value < _MOST:
             raise ValueError(f"{name} must be at least 0 and finite; got {value}")
     return replace(
         score,
@@ -110,7 +111,7 @@ def _with_finite_details(score: Score) -> Score:
         cost=None if score.cost is None else float(score.cost),
         components=None if score.components is None else components,
         spread=spread,
-        raw=score.raw and str(score.raw)[:_LONGEST_RAW],
+        raw=score.raw and storable(str(score.raw)[:_LONGEST_RAW]),
     )
 
 

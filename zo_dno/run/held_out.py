@@ -3,10 +3,12 @@
 import logging
 from contextlib import closing, nullcontext
 
+from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.query_queue import Responses
 from zo_dno.reward import Reward
 from zo_dno.run.open_run import OpenRun
 from zo_dno.search.archive import Archive
+from zo_dno.search.recorder import take_back
 from zo_dno.storage.ledger import HELD_OUT, QueryRow
 from zo_dno.storage.rows import query_row
 from zo_dno.types import Query, Response
@@ -15,7 +17,11 @@ log = logging.getLogger(__name__)
 
 
 def held_out_scores(run: OpenRun, reward: Reward, archive: Archive) -> tuple[float | None, float | None]:
-    """Score the first candidate and the winner by a held-out reward; scores of an earlier session are in the ledger."""
+    """Score the first candidate and the winner by a held-out reward; scores of an earlier session are in the ledger.
+
+    Raises:
+        PauseError: A server asked to wait long. A resumed run sends the queries again.
+    """
     assert archive.first is not None
     assert archive.best is not None
     both = {found.id: found for found in (archive.first, archive.best)}
@@ -47,7 +53,11 @@ def held_out_scores(run: OpenRun, reward: Reward, archive: Archive) -> tuple[flo
         closing(run.oracles.held_out(reward)) as oracle,
         nullcontext() if stop is None else stop.telling(oracle.interrupt),
     ):
-        responses = oracle.ask(queries, on_sent=on_sent, on_scored=on_scored)
+        try:
+            responses = oracle.ask(queries, on_sent=on_sent, on_scored=on_scored)
+        except PauseError as pause:
+            take_back(run.ledger, HELD_OUT, pause, reward.name)
+            raise
     if None in responses:
         log.warning("held-out reward %s was not asked: max_cost does not allow for it", reward.name)
     values = {

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _PADDED = "padded"  # a fact that older runs lack, whose blocks of images were all filled up
 _ENDS = "ends"  # a fact that older runs lack, whose ends follow from their config
+_RULES, _NEWEST = "rules", 2
+"""Rules by which a run goes on as it began. By the first, which older runs have, perturbed images count for an
+automatic gamma, and a search that found nothing feasible leaves the queries that were kept back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Manifest:
         accept_drift: Whether to resume although something differs, which is then recorded.
     Attributes:
         padded: Whether every block of images is filled up to the batch size.
+        rules: Number of the rules by which the run began.
     Raises:
         InputError: Something differs, or the ledger is too old to resume from.
     """
@@ -75,7 +79,7 @@ class Manifest:
         facts = {"config": spec.config, "reward": spec.reward.identity, "environment": environment()}
         facts = json.loads(json.dumps(facts, default=str))
         self._environment = facts["environment"]
-        recorded = {name: ledger.get(name) for name in (*facts, _PADDED, _ENDS)}
+        recorded = {name: ledger.get(name) for name in (*facts, _PADDED, _ENDS, _RULES)}
         if recorded["config"] is not None:
             self._compare(recorded, facts, accept_drift)
         elif ledger.all_queries():
@@ -88,8 +92,9 @@ class Manifest:
             raise InputError(f"queries must be at least the {completed} scored already; got {spec.options.queries}.")
         self._recorded_environment = recorded["environment"] or self._environment
         self.padded: bool = recorded["config"] is not None and recorded[_PADDED] is not False
+        self.rules: int = _NEWEST if recorded["config"] is None else recorded[_RULES] or 1
         written = {name: fact for name, fact in facts.items() if name != "environment" or recorded[name] is None}
-        ledger.set({**written, _PADDED: self.padded, _ENDS: recorded[_ENDS] or spec.ends})
+        ledger.set({**written, _PADDED: self.padded, _RULES: self.rules, _ENDS: recorded[_ENDS] or spec.ends})
         self._settle_lost_calls(spec)
 
     @property

@@ -46,7 +46,7 @@ class Oracles:
         return oracle
 
     def held_out(self, reward: Reward) -> Oracle:
-        """Make the oracle of a held-out reward; it never pauses the run."""
+        """Make the oracle of a held-out reward, whose failures do not pause the run unless its server asks for that."""
         policies, options = reward.policy.changed(breaker=0), self._spec.options
         oracle = Oracle(reward, policies, purse=self._spec.purse, cache=self._cache, seed=options.seed)
         oracle.recall(row for row in self._ledger.queries(HELD_OUT) if row.oracle == reward.name)

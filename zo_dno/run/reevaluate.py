@@ -11,6 +11,7 @@ from zo_dno.oracle.query_queue import Responses
 from zo_dno.run.open_run import OpenRun
 from zo_dno.search.archive import Found
 from zo_dno.search.loop import Search
+from zo_dno.search.recorder import take_back
 from zo_dno.search.reevaluation import Reevaluation
 from zo_dno.search.replay import Replay
 from zo_dno.storage.ledger import REPEAT, QueryRow
@@ -31,6 +32,8 @@ def reevaluate(run: OpenRun, search: Search, rest: Replay | None) -> Reevaluatio
         The re-evaluation; None where the search did not come to it.
     """
     if search.stopped_by != "queries" or not run.spec.kept_back:
+        return None
+    if search.status == "infeasible" and run.manifest.rules < 2:
         return None
     if len(search.archive.contenders) < 2:
         _search_on(search, rest, run.spec.kept_back)
@@ -97,9 +100,7 @@ class _Repeats:
         try:
             responses = iter(self._run.oracle.ask(asked, on_sent=self._on_sent, on_scored=self._on_scored))
         except PauseError as pause:
-            failed = {(query.id, query.repeat) for query in pause.unscored}
-            rows_now = [row for row in self._run.ledger.queries(REPEAT) if (row.id, row.repeat) in failed]
-            self._run.ledger.put([replace(row, status="asked", cached=False) for row in rows_now])
+            take_back(self._run.ledger, REPEAT, pause, self._run.spec.reward.name)
             raise
         found = [None if is_missing else next(responses) for is_missing in missing]
         return [
@@ -116,7 +117,7 @@ class _Repeats:
                 *(REPEAT, -1, self._run.spec.reward, self._found[query.id]), query, response, self._earlier_row(query)
             )
             for query, response in responses
-            if response is None or not response.cached
+            if response is None or not response.cached or response.score.missing
         ]
         self._run.ledger.put(rows)
 

@@ -78,8 +78,10 @@ def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limi
     """Make a search at its beginning; targets, snapshots and pre-selection are for the main search alone."""
     spec, options, main = run.spec, run.spec.options, stage == SEARCH
     contenders = MOST if main and spec.kept_back else 0
+    objective = spec.objective()
+    objective.counts_perturbed = run.manifest.rules < 2
     return Search(
-        *(spec.generator, run.renderer, run.oracle, build(), spec.objective(), limits),
+        *(spec.generator, run.renderer, run.oracle, build(), objective, limits),
         *(run.ledger, Archive(top, contenders=contenders), run.artifacts, run.prompt),
         target=options.target if main else None,
         stage=stage,

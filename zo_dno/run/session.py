@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from zo_dno.errors import RunError
+from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.ctrl_c import deferred
 from zo_dno.results.outputs import import_early, write_outputs
@@ -68,6 +69,8 @@ def _stages(run: OpenRun) -> Result:
                 found.held_out[reward.name] = held_out_scores(run, reward, search.archive)
     except KeyboardInterrupt:
         search.status = "interrupted"
+    except PauseError as pause:  # of a held-out reward
+        search.status, search.pause = "paused", pause
     with deferred(lambda: None):  # what was found so far is written, whenever the signal came
         return _finished(run, found)
 

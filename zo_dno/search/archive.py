@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,7 +57,7 @@ class Found:
     def image(self) -> np.ndarray:
         """Image, (H, W, 3) uint8."""
         image = self.load_image()
-        object.__setattr__(self, "load_image", lambda: image)  # which may hold the images of a whole block
+        object.__setattr__(self, "load_image", partial(np.asarray, image))  # it may have held a whole block of images
         return image
 
     @property

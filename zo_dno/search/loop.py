@@ -176,7 +176,7 @@ class Search:
             self.status = "interrupted"
         except PauseError as pause:
             self.status, self.pause = "paused", pause
-            self._recorder.reopen([query.id for query in pause.unscored], pause.term)
+            self._recorder.reopen(pause)
         with deferred(self.interrupt):
             self._recorder.end()
         best = self.archive.best

@@ -29,6 +29,8 @@ class Objective:
         k: Length of the vectors whose moments are compared with a Gaussian's.
         permutations: Number of random orders of z, besides the given one.
         seed: Seed of the permutations.
+    Attributes:
+        counts_perturbed: Whether an automatic gamma takes images with noise added for implausible, as older runs do.
     Raises:
         InputError: A number is out of range, or an automatic gamma comes without a min_log_prob.
     """
@@ -51,6 +53,7 @@ class Objective:
             raise InputError("gamma 'auto' must come with a min_log_prob to be met; got None.")
         self._tests = PlausibilityTests(layout, min_log_prob=min_log_prob, k=k, permutations=permutations, seed=seed)
         self._feasible, self._first = _Moments(), _Moments()
+        self.counts_perturbed = False
 
     @property
     def constrained(self) -> bool:
@@ -121,7 +124,8 @@ class Objective:
         self._feasible.add(told[feasible & ~told.isnan()])
         if not self._first.n:
             self._first.add(rewards[~rewards.isnan()])
-        own = plausible if perturbed is None else plausible[~perturbed]  # the rest cannot win, whatever gamma is
+        every = perturbed is None or self.counts_perturbed
+        own = plausible if every else plausible[~perturbed]  # the rest cannot win, whatever gamma is
         if self.adapts and len(own):
             self._adapt(float((~own).double().mean()))
 

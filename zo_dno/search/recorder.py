@@ -1,7 +1,6 @@
 """The recorder of a search: its writes to the ledger, and the images and noise that it keeps."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.combination.oracle import TermOracle
 from zo_dno.oracle.query_queue import Responses
 from zo_dno.search.archive import Archive
@@ -127,18 +127,12 @@ class Recorder:
                 self._keep(population)
         self.ledger.put(artifacts=self.artifacts.flush())
 
-    def reopen(self, ids: Sequence[int], term: str) -> None:
-        """Take back failures that say nothing about the candidates, so that a resumed run sends the queries again.
-
-        Args:
-            ids: Ids of the candidates.
-            term: Term of a combination whose queries failed; "" for the whole reward.
-        """
-        if term:
-            rows = [row for row in self.ledger.queries(self.stage + TERM) if row.oracle == term and row.id in ids]
-            self.ledger.put([replace(row, status="asked", cached=False) for row in rows])
+    def reopen(self, pause: PauseError) -> None:
+        """Take back failures that say nothing about the candidates, so that a resumed run sends the queries again."""
+        if pause.term:
+            take_back(self.ledger, self.stage + TERM, pause, pause.term)
             return
-        for id_ in ids:
+        for id_ in (query.id for query in pause.unscored):
             population = self.pending.of(id_)
             if population is not None:  # a candidate that was told as missing stays missing
                 row = population.rows[id_]
@@ -181,6 +175,20 @@ class Recorder:
         earlier = population.rows.get(query.id)
         row = query_row(self.stage, number, self.reward, tested, query, response, earlier)
         return replace(row, perturbed=tested.perturbed)
+
+
+def take_back(ledger: Ledger, stage: str, pause: PauseError, reward: str) -> None:
+    """Take back failures that say nothing about the candidates, so that a resumed run sends the queries again.
+
+    Args:
+        ledger: Ledger of the run.
+        stage: Stage of the queries.
+        pause: Pause with the queries that failed.
+        reward: Name of the reward that they were sent to.
+    """
+    failed = {(query.id, query.repeat) for query in pause.unscored}
+    rows = [row for row in ledger.queries(stage) if row.oracle == reward and (row.id, row.repeat) in failed]
+    ledger.put([replace(row, status="asked", cached=False) for row in rows])
 
 
 def _copied(image: AnyImage) -> np.ndarray:
