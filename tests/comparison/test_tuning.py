@@ -43,6 +43,8 @@ def test_other_settings_are_other_runs_and_more_seeds_are_more_of_the_same(tmp_p
 
     assert list(tried().values()) == [1]
     assert list(tried(seeds=2).values()) == [2]
+    assert list(tried(keep_images=2).values()) == [2]  # what a resumed run may change makes no other runs
+    assert list(tried(policy={"in_flight": 2}).values()) == [2]
     others = ({"space": "channels"}, {"gamma": 0.5}, {"horizon": 32})
     for number, other in enumerate(others, 2):
         assert sorted(tried(**other).values()) == [1] * (number - 1) + [2]

@@ -16,8 +16,10 @@ from zo_dno.distributed.cluster import LOCAL
 from zo_dno.distributed.generator_actors import closed_after
 from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.failures import one_line
+from zo_dno.option_group import marked
 from zo_dno.results.state import RunState
 from zo_dno.run import optimize as api
+from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
 from zo_dno.storage.atomic import write_text
 from zo_dno.storage.ledger import QueryRow
 from zo_dno.storage.run_folder import CONFIG, LEDGER
@@ -28,6 +30,10 @@ GAIN = "gain"  # metric of early stopping: best reward above the prior draws, in
 _TRIAL = "trial-"  # begins the names of Ray Tune's folders of trials
 _ENDLESS = 1e9  # instead of infinity, which Ray Tune's loggers cannot take
 _GRACE = 2  # budgets before a trial may be stopped early
+_CHANGES = tuple(
+    name for name in marked(RunOptions, "changeable") if name not in (*GENERATOR_ACTORS, "queries", "held_out")
+)
+"""Options with which a trial that began may go on."""
 _KEPT_GENERATORS = 4  # loaded models that a process keeps, one for each prompt, without shared memory
 
 Done = Callable[[int, int], None]
@@ -188,7 +194,8 @@ class Trials:
         if (folder / CONFIG).exists():
             if (folder / LEDGER).exists() and len(completed(folder)) > queries:
                 return  # an earlier session came further
-            api.resume(folder, generator=generator, queries=queries, **given)
+            changes = {name: getattr(config, name) for name in _CHANGES}
+            api.resume(folder, generator=generator, **{**changes, **given, "queries": queries})
             return
         arguments = {
             **config.search_arguments,

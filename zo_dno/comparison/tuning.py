@@ -1,9 +1,10 @@
 """Search of a strategy's options with Ray Tune: each set of options is run on every prompt, reward and seed."""
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,20 @@ from zo_dno.comparison.trials import GAIN, STATE, Trials, failure, forget_failur
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.distributed.ray_private import nevergrad_search
 from zo_dno.errors import InputError
+from zo_dno.run.config import CHANGEABLE
 from zo_dno.run.processors import processors
 from zo_dno.spaces import DEFAULT_SPACE
 
 _FAILED = "failed"  # metric of a set: why all of its runs failed
 _SEARCHERS = ("nevergrad", "optuna", "random")
+_OF_THE_END = {
+    "target",
+    "repeats",
+    "held_out",
+    "baseline",
+    "top",
+}  # which a resumed run may change, and its result with it
+_NOT_OF_THE_RUNS = (CHANGEABLE - _OF_THE_END) | {"seeds", "queries", "budgets"}
 
 
 @dataclass(frozen=True)
@@ -143,21 +153,32 @@ def _try(plan_of: Any, folder: Path, here: str, options: dict[str, Any]) -> dict
         sys.path.insert(0, here)
     plan = plan_of(options)
     own = folder / _name_of(plan)
-    forget_failures(plan, own)
     tried = [one for one in plan.trials if one.entry != BASELINE]
-    with quiet_libraries(), closing(Trials(plan, own)) as trials:
+    with _turn(own), quiet_libraries(), closing(Trials(plan, own)) as trials:
+        forget_failures(plan, own)
         gains = [trials.advance(one.number, plan.queries) for one in tried]
-    failures = [failure(one.folder(own)) for one in tried]
+        failures = [failure(one.folder(own)) for one in tried]
     return {GAIN: sum(gains) / len(gains), _FAILED: failures[0] if all(failures) else None}
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Wait until no other process runs the same set, which a searcher may propose twice at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".turn").open("w") as file:
+        with suppress(OSError):  # of a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _name_of(plan: Plan) -> str:
     """Return the name of a set's folder: a digest of all that its runs depend on, but not of how far they go.
 
     More seeds are more runs in the same folder. So are more queries where the strategy plans for as many as before.
+    What a resumed run may change, such as a cap on the money or the number of workers, makes no other runs either.
     """
     settings = plan.to_dict() | {"horizon": plan.settings.get("horizon") or plan.queries}
-    fixed = {name: value for name, value in settings.items() if name not in ("seeds", "queries", "budgets")}
+    fixed = {name: value for name, value in settings.items() if name not in _NOT_OF_THE_RUNS}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
