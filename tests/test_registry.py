@@ -3,7 +3,7 @@
 import pytest
 
 from zo_dno.errors import InputError
-from zo_dno.registry import checked_options, first_lines, load, options_of
+from zo_dno.registry import checked_options, first_lines, is_import, load, options_of
 from zo_dno.rewards import REWARDS
 from zo_dno.spaces import SPACES
 from zo_dno.strategies import STRATEGIES
@@ -16,7 +16,7 @@ def test_first_lines_are_those_of_the_imported_classes(kind, table):
         assert line == (load(kind, table, name).__doc__ or "").partition("\n")[0]
 
 
-@pytest.mark.parametrize("name", [":x", ".a:x", "..:x", "a:", ":", "my-rewards:warm", "my rewards:warm", "this:warm-1"])
+@pytest.mark.parametrize("name", [":x", ".a:x", "..:x", "a:", ":", "my rewards:warm", "this:warm-1"])
 def test_a_name_without_a_package_or_a_name_in_it_is_refused(name):
     with pytest.raises(InputError, match=f"reward must be package.module:name; got '{name}'"):
         load("reward", REWARDS, name)
@@ -43,3 +43,10 @@ def test_options_of_a_parent_count_where_they_are_passed_on():
     assert set(options_of(Decides)) == {"depth"}
     with pytest.raises(InputError, match="painter option 'size' is unknown"):
         checked_options("painter", Decides, {"size": 2})
+
+
+def test_a_file_with_a_hyphen_in_its_name_is_found(tmp_path, monkeypatch):
+    (tmp_path / "my-rewards.py").write_text("warm = 7")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load("reward", {}, "my-rewards:warm") == 7
+    assert is_import("my-rewards:warm")

@@ -34,9 +34,9 @@ def load(kind: str, table: Mapping[str, str], name: str) -> Any:
 
 
 def is_import(name: str) -> bool:
-    """Return whether a name is package.module:name, all of it identifiers of Python."""
+    """Return whether a name is package.module:name, all of it identifiers of Python; files may have hyphens."""
     module, colon, attribute = name.partition(":")
-    return bool(colon) and all(part.isidentifier() for part in f"{module}.{attribute}".split("."))
+    return bool(colon) and all(part.isidentifier() for part in f"{module.replace('-', '_')}.{attribute}".split("."))
 
 
 def options_of(target: Any, internal: Collection[str] = ()) -> dict[str, inspect.Parameter]:
