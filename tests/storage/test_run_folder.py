@@ -121,15 +121,3 @@ def test_files_of_the_user_stay_where_a_run_begins(tmp_path):
         (tmp_path / name).write_text("mine")
     zo_dno.optimize(ToyGenerator(), "brightness", "snes", queries=16, out=tmp_path)
     assert [(tmp_path / name).read_text() for name in USERS] == ["mine"] * len(USERS)
-
-
-def test_a_file_whose_writing_is_interrupted_leaves_nothing(tmp_path):
-    from zo_dno.storage.atomic import write_whole
-
-    def interrupted(path):
-        path.touch()
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(tmp_path / "file.txt", interrupted)
-    assert not list(tmp_path.iterdir())

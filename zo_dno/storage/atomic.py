@@ -4,6 +4,7 @@ import codecs
 import os
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from itertools import accumulate
 from pathlib import Path
@@ -24,8 +25,11 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
         write: Function that writes to the path that it is given.
         durable: Whether the file is on the disk when the call returns.
     Raises:
+        InputError: The path has no name, such as ".".
         StorageError: The file could not be written; an older file of that name is unchanged.
     """
+    if not path.name:
+        raise InputError(f"a file to write must have a name; got {str(path)!r}. Name a file in that folder.")
     unfinished = path.with_name(_unfinished(path, os.getpid()))
     try:
         path.parent.mkdir(exist_ok=True)
@@ -36,13 +40,23 @@ def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = 
         if durable:
             _flush(path.parent)
     except BaseException as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
-        raise StorageError(
-            f"file {path} could not be written: {error.strerror or error}. Make room or set the permissions, then try "
-            "again; a run is resumed with: zo-dno resume"
-        ) from error
+        raise StorageError(f"file {path} could not be written: {_reason(path, error)}") from error
+
+
+def _reason(path: Path, error: OSError) -> str:
+    """Say why a file could not be written, and what to do."""
+    if isinstance(error, FileExistsError | FileNotFoundError | NotADirectoryError):
+        return f"{path.parent} is not a folder. Name another."
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder. Name a file in it."
+    return (
+        f"{error.strerror or error}. Make room or set the permissions, then try again; a run is resumed with: "
+        "zo-dno resume"
+    )
 
 
 def remove_unfinished(folder: Path, names: Iterable[str]) -> None:

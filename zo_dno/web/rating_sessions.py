@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 from zo_dno.errors import InputError, StorageError
@@ -51,7 +52,8 @@ def _write_token(path: Path) -> None:
             f"{TOKEN}, then try again."
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def _move_unless_there(unfinished: Path, path: Path) -> None:
