@@ -132,6 +132,22 @@ def test_a_run_in_which_nothing_was_scored_fails_and_keeps_its_folder(zo, tiny):
     assert Path("here", "config.yaml").exists()
 
 
+def test_a_file_that_cannot_be_written_is_one_line(zo, own, monkeypatch):
+    assert zo("run", *own, "--prompt", "sea", "--out", "here")[0] == 0
+    Path("afile").write_text("mine")
+    monkeypatch.setattr("zo_dno.run.from_config.render", lambda *_, **options: pytest.fail("it was rendered"))
+    for words, expected, said in (
+        (("export", "here", "afile/a.csv"), 1, "file afile/a.csv could not be written: afile is not a folder."),
+        (("report", "here", "--out", "."), 2, "a file to write must have a name; got '.'."),
+        (("render", "here", "--out", "afile"), 2, "out must be a folder that can be written to; afile: File exists."),
+        (("render", "here", "--out", "/proc/x"), 2, "out must be a folder that can be written to; /proc/x: "),
+    ):
+        code, _, errors = zo(*words)
+        assert (code, len(errors.strip().splitlines())) == (expected, 1), errors
+        assert said in errors
+    assert Path("afile").read_text() == "mine"
+
+
 def test_render_of_what_is_no_run(zo):
     code, _, errors = zo("render", "nowhere")
     assert code == 2

@@ -49,13 +49,7 @@ class RunFolder:
             check_is_run(path)
         self.path = path
         self._lock = FolderLock(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=path).close()  # which has no name, so that no file of the user can have it
-        except OSError as error:
-            raise InputError(
-                f"{self._role(new)} must be a folder that can be written to; {path}: {error.strerror}."
-            ) from error
+        make_folder(path, self._role(new))
 
     @classmethod
     def check(cls, path: Path) -> None:
@@ -113,6 +107,19 @@ class RunFolder:
     @staticmethod
     def _role(new: bool) -> str:
         return "out" if new else "run"
+
+
+def make_folder(path: Path, name: str = "out") -> None:
+    """Make a folder with those above it, where it is missing.
+
+    Raises:
+        InputError: It cannot be made or written to; the message calls it by `name`.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()  # which has no name, so that no file of the user can have it
+    except OSError as error:
+        raise InputError(f"{name} must be a folder that can be written to; {path}: {error.strerror}.") from error
 
 
 def is_used(path: Path) -> bool:

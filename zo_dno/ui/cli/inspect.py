@@ -93,10 +93,14 @@ def render(
         from safetensors.torch import save_file
 
         from zo_dno.run import from_config as runs
+        from zo_dno.storage.atomic import write_whole
+        from zo_dno.storage.run_folder import check_is_run, make_folder
 
-        image, latents = runs.render(folder, steps=steps, trust=trust)
+        check_is_run(folder)
         out = out or folder / "render"
-        out.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image.numpy()).save(out / "image.png")
-        save_file({"latents": latents.contiguous()}, out / "latents.safetensors")
+        make_folder(out)  # before a model is loaded
+        image, latents = runs.render(folder, steps=steps, trust=trust)
+        write_whole(out / "image.png", Image.fromarray(image.numpy()).save)
+        tensors = {"latents": latents.contiguous()}
+        write_whole(out / "latents.safetensors", lambda unfinished: save_file(tensors, unfinished))
     display.files(out, {"image.png": "the winner", "latents.safetensors": "its initial latents, for `latents=`"})
