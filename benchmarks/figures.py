@@ -13,26 +13,26 @@ from benchmarks.tables import RECORDS, git, show
 
 ROOT = Path(__file__).parents[1]
 DOCS = ("README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md"))))
-SEARCH = ("zo_dno/search", "zo_dno/strategies", "zo_dno/oracle", "zo_dno/generators")
+SEARCH = ("zo_dno/search", "strategies", "zo_dno/oracle", "zo_dno/generators")
 MEASURED = {
-    "ask_tell": ("zo_dno/strategies",),
+    "ask_tell": ("strategies",),
     "best_of_n": (*SEARCH, "zo_dno/noise"),
     "gpu": ("zo_dno/generators", "zo_dno/search"),
-    "human": ("zo_dno/judges", "zo_dno/web", "zo_dno/strategies"),
+    "human": ("zo_dno/judges", "zo_dno/web", "rewards/human.py", "strategies"),
     "lag": SEARCH,
-    "latency": ("zo_dno/oracle",),
+    "latency": ("zo_dno/oracle", "rewards/http.py"),
     "ledger": ("zo_dno/storage", "zo_dno/search"),
     "memory": SEARCH,
     "regularizer": ("zo_dno/noise",),
     "reliability": ("zo_dno/storage", "zo_dno/search", "zo_dno/run"),
-    "ring": ("zo_dno/ring.py", "zo_dno/strategies"),
+    "ring": ("zo_dno/ring.py", "strategies"),
     "scaling": ("zo_dno/distributed", "zo_dno/oracle"),
-    "startup": ("zo_dno",),
+    "startup": ("zo_dno", "rewards", "strategies"),
     "strategies": (*SEARCH, "zo_dno/noise"),
     "throughput": SEARCH,
-    "white_box": ("zo_dno/strategies", "zo_dno/generators"),
+    "white_box": ("strategies", "zo_dno/generators"),
 }
-"""Folders that a benchmark's figures depend on."""
+"""Folders and files that a benchmark's figures depend on, not the links to them, which git does not follow."""
 
 
 def named() -> dict[str, list[str]]:
