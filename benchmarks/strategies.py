@@ -8,7 +8,6 @@ any entry reached. Images are rendered for every query, and no strategy knows th
 import argparse
 import json
 import multiprocessing
-import os
 import time
 from collections.abc import Sequence
 from functools import cache, partial
@@ -20,6 +19,7 @@ import numpy as np
 from benchmarks import memory
 from benchmarks.strategy_tables import AUTO, BASELINE, BUDGETS, SCREENED, claims, figure, markdown, scores, table
 from benchmarks.tables import show
+from zo_dno.run.processors import processors
 from zo_dno.storage.images import image_hash
 
 STEPS = 2
@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--queries", type=int, default=256)
     parser.add_argument("--device", default="cpu", help="to draw images on")
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--processes", type=int, default=processors())
     parser.add_argument("--quick", action="store_true", help="one prompt, 2 seeds, 64 queries: 5 minutes of 2 cores")
     parser.add_argument("--without-constraint", action="store_true", help="let any noise win")
     parser.add_argument("--noise", choices=("initial", "all"), default="initial", help="all: of every step, with eta 1")

@@ -18,6 +18,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from zo_dno.run.processors import processors
+
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], figures: dict[str, Any]) -> None:
     """Print rows under their columns, then the figures as JSON."""
@@ -33,6 +35,8 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], figu
 
 
 RECORDS = Path(__file__).parent / "results" / "figures.jsonl"
+CODE = ("zo_dno", "rewards", "strategies")
+"""Folders of the code that is measured, without the links to them, which git does not follow."""
 
 
 def record(figures: dict[str, Any]) -> None:
@@ -42,7 +46,7 @@ def record(figures: dict[str, Any]) -> None:
         "benchmark": module,
         "command": shlex.join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]]),
         "commit": git("rev-parse", "HEAD"),
-        "changed": bool(git("status", "--porcelain", "--", "zo_dno", "rewards", "strategies")),
+        "changed": bool(git("status", "--porcelain", "--", *(f":/{folder}" for folder in CODE))),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "hardware": hardware(),
         "figures": figures,
@@ -64,4 +68,4 @@ def hardware() -> str:
         name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
-    return f"{len(os.sched_getaffinity(0))} x {name}"
+    return f"{processors()} x {name}"

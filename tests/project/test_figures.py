@@ -17,6 +17,8 @@ def test_every_benchmark_that_a_document_quotes_measures_something_that_exists()
     for name, folders in figures.MEASURED.items():
         assert (ROOT / "benchmarks" / f"{name}.py").is_file(), name
         assert all((ROOT / folder).exists() for folder in folders)
+        for folder in (*folders, *tables.CODE):
+            assert (ROOT / folder).resolve() == ROOT.resolve() / folder, "git does not follow links"
 
 
 def test_committed_lines_are_whole():
@@ -26,13 +28,35 @@ def test_committed_lines_are_whole():
         assert not line["changed"], f"{line['command']} measured code that was not committed"
 
 
-def test_changes_are_counted_in_the_folders_that_a_benchmark_measures(tmp_path, monkeypatch):
-    def git(*words):
+@pytest.fixture
+def git(tmp_path):
+    """Run git in a small repository."""
+
+    def run(*words):
         return subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
 
-    git("init", "-q")
-    git("config", "user.email", "someone@example.org")
-    git("config", "user.name", "Someone")
+    run("init", "-q")
+    run("config", "user.email", "someone@example.org")
+    run("config", "user.name", "Someone")
+    return run
+
+
+@pytest.mark.parametrize("folder", tables.CODE)
+def test_a_line_says_whether_the_code_was_changed(folder, git, tmp_path, monkeypatch):
+    code, records = tmp_path / folder / "a.py", tmp_path / "benchmarks" / "results" / "figures.jsonl"
+    for path in (code, records):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    git("add", "-A")
+    git("commit", "-qm", "first")
+    monkeypatch.setattr(tables, "RECORDS", records)
+    for text in ("", "1\n"):
+        code.write_text(text)
+        tables.record({})
+    assert [json.loads(line)["changed"] for line in records.read_text().splitlines()] == [False, True]
+
+
+def test_changes_are_counted_in_the_folders_that_a_benchmark_measures(git, tmp_path, monkeypatch):
     (tmp_path / "zo_dno" / "oracle").mkdir(parents=True)
     (tmp_path / "zo_dno" / "oracle" / "a.py").write_text("1\n2\n3\n")
     (tmp_path / "zo_dno" / "b.py").write_text("1\n")
