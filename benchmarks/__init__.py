@@ -1,1 +1,1 @@
-"""Measurements of speed, memory and search quality; `make bench` runs them all."""
+"""Measurements of speed, memory and search quality; `make bench` runs those that take minutes on a CPU."""

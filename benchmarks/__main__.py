@@ -1,4 +1,4 @@
-"""Run every benchmark, one after the other, each in a process of its own."""
+"""Run the benchmarks that take minutes on a CPU, one after the other, each in a process of its own."""
 
 import subprocess
 import sys
@@ -15,11 +15,15 @@ MODULES = (
     "lag",
     "scaling",
     "human",
+    "ring",
 )
+BY_THEMSELVES = {"white_box": "an hour", "strategies": "hours", "gpu": "needs a GPU"}
+"""Benchmarks that are started one by one, `python -m benchmarks.NAME`, and why."""
 
 
 def main() -> int:
     failed = [name for name in MODULES if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode]
+    print("started one by one:", "; ".join(f"benchmarks.{name} ({why})" for name, why in BY_THEMSELVES.items()))
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return bool(failed)

@@ -16,6 +16,12 @@ from zo_dno.strategies import DEFAULT_STRATEGY
 PROMPT = "mountains at day, cloudy, with a house"
 
 
+def best_reward(result: zo_dno.Result) -> float:
+    """Return the winner's reward, NaN where it has none."""
+    reward = result.best.reward
+    return float("nan") if reward is None else reward
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strategies", nargs="+", default=[DEFAULT_STRATEGY])
@@ -34,7 +40,7 @@ def main() -> None:
                 zo_dno.optimize(generator, options.reward, name, queries=options.queries, seed=seed)
                 for seed in range(options.seeds)
             ]
-            found[name] = [result.best.reward or float("nan") for result in results]
+            found[name] = [best_reward(result) for result in results]
             wins = sum(ours > best for ours, best in zip(found[name], found["random_search"], strict=True))
             log_prob = min(result.best.log_prob for result in results)
             seconds = fmean(result.seconds["strategy"] for result in results)

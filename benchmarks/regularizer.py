@@ -1,13 +1,11 @@
 """False alarms, power and cost of the feasibility tests: `python -m benchmarks.regularizer [--quick]`.
 
-Prints one table a d and, as the last line, one JSON object. A z is feasible when log P is above its 1 % quantile and
-the norm and whiteness p-values are above 0.5 % each.
+Prints the cost of each d, one table and, as the last line, one JSON object. A z is feasible when log P is above its 1 %
+quantile and the norm and whiteness p-values are above 0.5 % each.
 """
 
 import argparse
-import json
 import math
-import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +15,8 @@ import torch
 from scipy import fft, signal
 from torch import Tensor
 
+from benchmarks import memory
+from benchmarks.tables import show
 from zo_dno import rng
 from zo_dno.noise.regularizer import GaussianProbability
 from zo_dno.noise.whiteness import norm_p_value, whiteness
@@ -133,15 +133,16 @@ def seconds(function: Callable[[], Any], repeats: int = 5) -> float:
 
 
 def cost(d: int) -> dict[str, float]:
-    """Measure milliseconds a candidate, and the growth of the peak memory."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Measure milliseconds a candidate, and the most megabytes held at once beyond those held before."""
+    memory.reset_peak()
+    before = memory.held()
     start = time.perf_counter()
     probability = GaussianProbability(d)
     found = {"build_ms": 1000 * (time.perf_counter() - start)}
     for n in (1, 4):
         z = torch.randn(n, d, generator=rng.stream(2, "benchmark"))
         found[f"log_prob_ms_n{n}"] = 1000 * seconds(lambda z=z: probability.log_prob(z)) / n  # type: ignore[misc]
-    found["peak_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    found["peak_mb"] = memory.peak() - before
     z = z[:1].clone().requires_grad_()
     found["penalty_and_gradient_ms"] = 1000 * seconds(
         lambda: torch.autograd.grad(probability.penalty(z * 1.02).sum(), z), 1
@@ -161,19 +162,19 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     plan = QUICK if options.quick else DRAWS
-    report: dict[str, Any] = {"level": LEVEL, "threads": options.threads, "cost": {d: cost(d) for d in reversed(plan)}}
+    cost(min(plan))  # what libraries allocate at their first use
+    report: dict[str, Any] = {"level": LEVEL, "threads": options.threads, "cost": {d: cost(d) for d in plan}}
     report["false_alarms"], report["power"] = {}, {}
+    table: list[list[object]] = []
     for d, (true_draws, draws) in plan.items():
+        print(f"d = {d}, cost: {report['cost'][d]}", flush=True)
         probability = GaussianProbability(d)
         alarms = report["false_alarms"][d] = shares(probability, true_draws, "true draws", lambda z: z)
         rows = {name: spoil for name, spoil in ROWS.items() if not name.startswith("draws") or len(SPACES[d]) > 1}
         power = report["power"][d] = {name: shares(probability, draws, name, spoil) for name, spoil in rows.items()}
-        print(f"\nd = {d}: share flagged ({true_draws} true draws, {draws} of each other row)")
-        print(f"{'z':26}" + "".join(f"{name:>18}" for name in NAMES))
-        for name, found in {"true draws": alarms, **power}.items():
-            print(f"{name:26}" + "".join(f"{found[test]:18.3f}" for test in NAMES))
-        print(f"cost: {report['cost'][d]}", flush=True)
-    print(json.dumps(report))
+        for name, found in {f"{true_draws} true draws": alarms, **power}.items():
+            table.append([f"{d}: {name}", *(found[test] for test in NAMES)])
+    show(f"share flagged at the {LEVEL:.0%} level, by d", ["d: z", *NAMES], table, report)
 
 
 if __name__ == "__main__":
