@@ -11,7 +11,7 @@ SIDE, MARGIN, CAPTION = 320, 12, 34
 
 
 def main() -> None:
-    result = json.loads((RUN / "result.json").read_text())
+    result = json.loads((RUN / "result.json").read_text(encoding="utf-8"))
     sheet = Image.new("RGB", (2 * SIDE + 3 * MARGIN, SIDE + 2 * MARGIN + CAPTION), "white")
     draw = ImageDraw.Draw(sheet)
     for i, name in enumerate(("first", "best")):

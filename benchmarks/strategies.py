@@ -219,7 +219,11 @@ def main() -> None:
         prompts, options.seeds, options.queries = prompts[:1], 2, 64
     constrained = not options.without_constraint
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    lines = (
+        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
+        if options.out.exists()
+        else []
+    )
     done = {tuple(line[field] for field in Job._fields) for line in lines}
     jobs = [
         job
@@ -230,7 +234,7 @@ def main() -> None:
         if (job := Job(name, reward, prompt, seed, options.queries, constrained, options.noise)) not in done
     ]
     context = multiprocessing.get_context("spawn")
-    with context.Pool(options.processes) as pool, options.out.open("a") as file:
+    with context.Pool(options.processes) as pool, options.out.open("a", encoding="utf-8") as file:
         for line in pool.imap_unordered(partial(one_run, device=options.device), jobs):
             file.write(json.dumps(line) + "\n")
             file.flush()

@@ -23,9 +23,9 @@ def python(code: str, *path: Path, cwd: Path) -> subprocess.CompletedProcess[str
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """Build the wheel of a copy that holds only what git tracks, so that nothing untracked slips in."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+def source(tmp_path_factory) -> Path:
+    """Copy what git tracks, so that nothing untracked slips in."""
+    source = tmp_path_factory.mktemp("source")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in filter(None, listed.decode().split("\0")):
         if not (ROOT / name).is_symlink() and not (ROOT / name).exists():
@@ -36,11 +36,30 @@ def wheel(tmp_path_factory) -> Path:
             target.symlink_to(os.readlink(ROOT / name))
         else:
             target.write_bytes((ROOT / name).read_bytes())
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
     done = subprocess.run(build, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     (path,) = out.glob("*.whl")
     return path
+
+
+def test_the_source_distribution_lists_what_its_tests_need(source):
+    """And nothing that was compiled or built beside them."""
+    left = ["tests/__pycache__/a.cpython-311.pyc", "rewards/__pycache__/b.cpython-311.pyc", "docs/_build/index.html"]
+    for name in left:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+    subprocess.run([sys.executable, "-c", "import setuptools; setuptools.setup()", "-q", "egg_info"], cwd=source)
+    listed = set((source / "zo_dno.egg-info" / "SOURCES.txt").read_text().splitlines())
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert {name for name in tracked if not name.startswith(".") and (source / name).is_file()} <= listed
+    assert not {*left} & listed
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel):
@@ -158,7 +177,8 @@ def test_text_files_are_read_and_written_as_utf8(method):
     """The linter sees this only where it knows the type of the path."""
     calls = [
         (path, call)
-        for path in ROOT.glob("zo_dno/**/*.py")
+        for folder in ("zo_dno", "rewards", "strategies")  # glob does not follow the links to the last two
+        for path in ROOT.glob(f"{folder}/**/*.py")
         for call in re.findall(rf"\.{method}\((?:[^()]|\([^()]*\))*\)", path.read_text())
     ]
     assert calls
