@@ -58,9 +58,9 @@ class Kernel:
         elif kind == "error":
             self.error = f"{content['ename']}: {content['evalue']}"
         elif kind in ("display_data", "execute_result", "update_display_data"):
-            place = self._places.get(content.get("transient", {}).get("display_id", ""), len(self.shown))
+            name = content.get("transient", {}).get("display_id")
+            place = len(self.shown) if name is None else self._places.setdefault(name, len(self.shown))
             self.shown[place : place + 1] = [content["data"]]
-            self._places[content.get("transient", {}).get("display_id", "")] = place
 
 
 def _is_end_of(message: dict[str, Any], cell: str) -> bool:
