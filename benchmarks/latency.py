@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,7 +106,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=1920)
     options = parser.parse_args()
-    ideal, rows = IN_FLIGHT / SECONDS, []
+    ideal = IN_FLIGHT / SECONDS
+    rows: list[list[Any]] = []
     with sleeping_server() as url:
         for name, reward in (("in this process", Sleeper()), ("http", HTTP(url))):
             found = throughput(reward, options.queries)

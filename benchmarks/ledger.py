@@ -6,6 +6,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -39,16 +40,16 @@ class Watch:
     def __enter__(self) -> "Watch":
         self._put = Ledger.put
 
-        def timed(ledger: Ledger, *arguments, **named) -> None:
+        def timed(ledger: Ledger, *arguments: Any, **named: Any) -> None:
             started = time.perf_counter()
             self._put(ledger, *arguments, **named)
             self.seconds += time.perf_counter() - started
 
-        Ledger.put = timed
+        Ledger.put = timed  # type: ignore[assignment, method-assign]
         return self
 
     def __exit__(self, *_: object) -> None:
-        Ledger.put = self._put
+        Ledger.put = self._put  # type: ignore[method-assign]
 
 
 def milliseconds_a_row(row: QueryRow, folder: Path, rows: int, batch: int) -> float:

@@ -8,6 +8,7 @@ import gc
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,8 @@ def throughput(actors: int, rounds: int) -> float:
 
 def scaling(most: int, rounds: int) -> None:
     """Show throughput against the ideal, and what a query takes beyond its reward."""
-    rows, n = [], 1
+    rows: list[list[Any]] = []
+    n = 1
     while n <= most:
         found, ideal = throughput(n, rounds), n / SECONDS
         rows.append([n, found, ideal, f"{found / ideal:.1%}", 1000 * (n / found - SECONDS)])
