@@ -124,8 +124,9 @@ class Objective:
         self._feasible.add(told[feasible & ~told.isnan()])
         if not self._first.n:
             self._first.add(rewards[~rewards.isnan()])
-        every = perturbed is None or self.counts_perturbed
-        own = plausible if every else plausible[~perturbed]  # the rest cannot win, whatever gamma is
+        own = plausible
+        if perturbed is not None and not self.counts_perturbed:
+            own = plausible[~perturbed]  # the rest cannot win, whatever gamma is
         if self.adapts and len(own):
             self._adapt(float((~own).double().mean()))
 
