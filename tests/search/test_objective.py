@@ -51,10 +51,9 @@ def test_an_automatic_gamma_starts_at_0_rises_with_implausible_noise_and_falls_w
 
 def test_an_automatic_gamma_looks_at_candidates_that_can_win_alone():
     """Images with noise added, as those of `hybrid1`'s probes, say nothing about the noise that is searched."""
-    objective, perturbed = Objective(LAYOUT, gamma="auto"), torch.tensor([False] + [True] * 9)
+    objective, z = Objective(LAYOUT, gamma="auto"), population(0)
+    plausibility = objective.plausibility(z).with_perturbed(torch.tensor([False] + [True] * 9))
     for _ in range(20):
-        z = population(0)
-        plausibility = objective.plausibility(z).with_perturbed(perturbed)
         objective.told(z, z[:, 0].double(), plausibility, regularized=True)
     assert objective.gamma == 0
     objective.counts_perturbed = True  # as runs that began before do

@@ -29,7 +29,7 @@ def checked_batch_size(batch_size: int | str) -> int | None:
 
 def is_count(value: object) -> bool:
     """Return whether a value is a whole number of at least 1."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 1
 
 
 def best_batch_size(render: Callable[[int], Tensor], seconds: Callable[[], float] = time.perf_counter) -> int:

@@ -98,9 +98,12 @@ def _with_finite_details(score: Score) -> Score:
     named = islice((score.components or {}).items(), _MOST_COMPONENTS)
     components = {one_line(str(name), LONGEST_KIND): float(value) for name, value in named if math.isfinite(value)}
     spread = None if score.spread is None or not math.isfinite(score.spread) else float(score.spread)
-    for name in ("reward_violation", "seconds", "tokens", "cost"):
-        value = getattr(score, name)
-        if not (value is None and name == "cost") and not 0 <= value < _MOST:
+    cost = 0.0 if score.cost is None else score.cost
+    for name, value in (
+        *(("reward_violation", score.reward_violation), ("seconds", score.seconds)),
+        *(("tokens", score.tokens), ("cost", cost)),
+    ):
+        if not 0 <= value < _MOST:
             raise ValueError(f"{name} must be at least 0 and finite; got {value}")
     return replace(
         score,
