@@ -29,6 +29,9 @@ COLUMNS = {
 """Fields of a `QueryRow` -> the earlier names that their columns keep, in the file and in exports."""
 
 
+_LARGEST = 1_000_000  # candidates of a population; an edited one would take the machine's time and memory
+
+
 @dataclass(frozen=True, slots=True)
 class QueryRow:
     """One query: a reward for one image.
@@ -203,7 +206,11 @@ class Ledger:
     def populations(self, stage: str = "search") -> list[PopulationRow]:
         """Read the populations of a stage, in order."""
         rows = self._read("SELECT * FROM population WHERE stage = ? ORDER BY number", stage)
-        return [PopulationRow(*row) for row in rows]
+        found = [PopulationRow(*row) for row in rows]
+        for row in found:
+            if not (_is_within(row.size, 1, _LARGEST) and _is_within(row.first_id, 0, _LARGEST**2)):
+                raise self._damaged(f"population {row.number} has {row.size} candidates from {row.first_id} on")
+        return found
 
     def put_features(self, stage: str, features: "Mapping[int, np.ndarray]") -> None:
         """Write features of candidates' images, id -> (m,) float32."""
@@ -302,6 +309,10 @@ class Ledger:
             f"ledger {self._path} is damaged or no ledger ({one_line(why, 200)}). `sqlite3 {self._path} .recover` may "
             "save its rows."
         )
+
+
+def _is_within(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and low <= value <= high
 
 
 def _is_whole(type_: Any) -> bool:
