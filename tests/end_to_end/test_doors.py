@@ -310,7 +310,7 @@ def test_report(examples, tmp_path):
 
 @sizes(10, 60)
 def test_rating_page(examples, tmp_path):
-    """Whatever a browser posts, whatever the prompt: a page or a refusal, and no rating that the page did not offer."""
+    """Any form and any prompt gives a page or a refusal, and no rating that the page did not offer."""
     grey, numbers = np.full((8, 8, 3), 40, dtype=np.uint8), itertools.count()
     name = image_hash(grey)
 

@@ -76,13 +76,18 @@ class TestServedReward:
 
     def test_other_machines_need_a_token(self, monkeypatch, capsys):
         monkeypatch.delenv("ZO_DNO_TOKEN", raising=False)
-        monkeypatch.setattr(sys, "argv", ["zo-dno", "serve-reward", "brightness", "--host", "0.0.0.0"])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        error = capsys.readouterr().err
-        assert ended.value.code == 2
-        assert "a token must be set" in error
-        assert len(error.strip().splitlines()) == 1
+        assert "a token must be set" in refusal(monkeypatch, capsys, "brightness", "--host", "0.0.0.0")
+
+
+def refusal(monkeypatch, capsys, *arguments):
+    """Return the one line with which the command refuses to serve a reward."""
+    monkeypatch.setattr(sys, "argv", ["zo-dno", "serve-reward", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert len(error.strip().splitlines()) == 1
+    return error
 
 
 def picture(side=8, kind="PNG"):
@@ -193,13 +198,8 @@ class TestRewardsThatNeedARun:
 
     @pytest.mark.parametrize("replicas", ["0", "2"])
     def test_the_command_says_so_in_one_line(self, replicas, monkeypatch, capsys):
-        monkeypatch.setattr(sys, "argv", ["zo-dno", "serve-reward", "human", "--port", "0", "--replicas", replicas])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        error = capsys.readouterr().err
-        assert ended.value.code == 2
+        error = refusal(monkeypatch, capsys, "human", "--port", "0", "--replicas", replicas)
         assert "reward must work without a run's folder to be served; got 'human'" in error
-        assert len(error.strip().splitlines()) == 1
 
 
 class Connected(Reward):

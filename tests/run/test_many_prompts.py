@@ -93,7 +93,7 @@ def broken_at_sea(z, prompt):
 broken_at_sea.shape = (3, 4, 4)  # type: ignore[attr-defined]
 
 
-def test_an_error_that_nobody_foresaw_is_that_of_its_prompt_alone(tmp_path, caplog):
+def test_an_unexpected_error_is_that_of_its_prompt_alone(tmp_path, caplog):
     lines = run_many(config({"model": f"{__name__}:broken_at_sea"}, queries=8), PROMPTS, tmp_path / "out", at_once=3)
     assert [line.error for line in lines] == [None, "ValueError: no sea", None]
     assert [line.result and line.result["queries"] for line in lines] == [8, None, 8]
@@ -159,7 +159,7 @@ def test_a_resumed_prompt_takes_all_changes_that_a_resumed_run_takes(tmp_path):
         assert (line.result["queries"], len(line.result["top"])) == (24, 3)
         assert line.result["held_out"]["contrast"]["best"] is not None
         assert read_yaml(line.folder / "config.yaml")["held_out"] == ["contrast"]
-    for line in resume_many(out, queries=32, at_once=2):  # who share a rate, whatever it was when they began
+    for line in resume_many(out, queries=32, at_once=2):  # which share the new rate
         assert (line.result["queries"], len(line.result["top"])) == (32, 3)
         assert read_yaml(line.folder / "config.yaml")["policy"]["requests_per_minute"] == 30_000
 

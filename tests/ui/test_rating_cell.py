@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 
 import ipywidgets
 import pytest
@@ -11,6 +10,7 @@ import zo_dno
 from tests.rewards.test_human import number_of, rated_run, reward
 from tests.support.kernel import kernel
 from tests.support.toys import ToyGenerator
+from tests.support.widget import buttons, images, parts, rate, rate_all, until, words
 from zo_dno.errors import InputError, RunError
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED
@@ -21,62 +21,10 @@ from zo_dno.ui.rating_widget import RatingWidget
 SMALL = {"queries": 16, "strategy_options": {"population": 8}}
 
 
-def parts(widget):
-    return [widget, *(part for child in getattr(widget, "children", ()) for part in parts(child))]
-
-
-def buttons(box):
-    return {part.description: part for part in parts(box) if isinstance(part, ipywidgets.Button)}
-
-
-def words(box):
-    return "\n".join(part.value for part in parts(box) if isinstance(part, ipywidgets.HTML))
-
-
-def images(box):
-    return [bytes(part.value) for part in parts(box) if isinstance(part, ipywidgets.Image)]
-
-
-def until(happened, patience=30.0):
-    ends = time.monotonic() + patience
-    while not happened():
-        assert time.monotonic() < ends, "it did not happen"
-        time.sleep(0.01)
-
-
 def started(mode, generator=None, **options):
     return zo_dno.RatingCell(
         generator or ToyGenerator(), reward=reward(mode), **{"strategy": "snes", **SMALL, **options}
     )
-
-
-def rate(run, task, rating):
-    """Click the buttons of a rating."""
-    if rating == SKIPPED:
-        buttons(run.widget)["Skip"].click()
-    elif task.mode == "rate":
-        buttons(run.widget)[f"{rating:g}"].click()
-    elif task.mode == "rank":
-        choices = [one for one in parts(run.widget) if isinstance(one, ipywidgets.Button)][: len(task.shown)]
-        for name in rating[:-1]:
-            choices[task.shown.index(name)].click()
-        buttons(run.widget)["Send this order"].click()
-    else:
-        buttons(run.widget)[str(task.shown.index(rating) + 1)].click()
-
-
-def rate_all(run, rating_of):
-    """Rate every task by a function of it, until the run has ended. Returns the number of ratings."""
-    view, clicks = run._view, 0
-    while run.running:
-        task = view._task
-        if task is None or not {"1", "-"} & {*buttons(run.widget)}:
-            time.sleep(0.01)
-            continue
-        rate(run, task, rating_of(task))
-        clicks += 1
-    run._search.join()
-    return clicks
 
 
 def best_of(task):
@@ -328,7 +276,7 @@ def test_a_config_that_the_widget_made_is_that_of_the_page(tmp_path):
 CELLS = """
 import zo_dno
 from tests.support.toys import ToyGenerator
-from tests.ui.test_rating_cell import buttons
+from tests.support.widget import buttons
 run = zo_dno.RatingCell(ToyGenerator(), queries=8, reward_options={"patience": 0}, strategy_options={"population": 4})
 run
 ---
@@ -353,7 +301,5 @@ def test_clicks_in_a_real_kernel():
             button, counted = json.loads(notebook.printed)
             assert counted == clicks
             notebook.click(button)
-        notebook.run(
-            "from tests.ui.test_rating_cell import until; until(lambda: not run.running); print(run.result.status)"
-        )
+        notebook.run("from tests.support.widget import until; until(lambda: not run.running); print(run.result.status)")
         assert notebook.printed.endswith("finished\n")
