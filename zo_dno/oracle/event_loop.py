@@ -7,6 +7,7 @@ clean-up of coroutines as well.
 import asyncio
 import concurrent.futures
 import contextlib
+import inspect
 import logging
 import queue
 import threading
@@ -32,7 +33,7 @@ class EventLoopThread(Generic[T]):
         self._on_silence = on_silence
         self._done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closing = False
+        self._cancelling = self._closing = False
         made: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
         # The loop is made in its thread, where no Ctrl-C can cut that off and leave half of one behind.
         self._thread = threading.Thread(target=self._serve, args=(made,), name="zo-dno event loop", daemon=True)
@@ -120,7 +121,17 @@ class EventLoopThread(Generic[T]):
     def _begin(self, coroutine: Coroutine[Any, Any, T]) -> None:
         task = self._loop.create_task(self._collect(coroutine))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if inspect.getcoroutinestate(coroutine) != inspect.CORO_CREATED:
+                return
+            if self._cancelling:
+                coroutine.close()
+            else:  # a reward cancelled the task before its first step, so nothing has been asked: ask
+                self._begin(coroutine)
+
+        task.add_done_callback(ended)
 
     async def _collect(self, coroutine: Coroutine[Any, Any, T]) -> None:
         try:
@@ -129,6 +140,7 @@ class EventLoopThread(Generic[T]):
             self._done.put(error)
 
     async def _cancel(self) -> None:
+        self._cancelling = True
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()

@@ -1,0 +1,35 @@
+"""The event loop keeps every coroutine, whatever the code of others that runs on it does."""
+
+import asyncio
+import threading
+
+from zo_dno.oracle.event_loop import EventLoopThread
+
+
+def test_a_coroutine_cancelled_before_it_began_is_begun():
+    loop: EventLoopThread[str] = EventLoopThread()
+    first_runs, second_is_queued = threading.Event(), threading.Event()
+    begun = []
+
+    async def cancels_all():
+        first_runs.set()
+        second_is_queued.wait()
+        await asyncio.sleep(0)  # the task of the second is made here; its first step comes after this one
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        return "first"
+
+    async def second():
+        begun.append(1)
+        return "second"
+
+    loop.start(cancels_all())
+    first_runs.wait()
+    loop.start(second())
+    second_is_queued.set()
+    found = loop.finished()
+    while len(found) < 2:
+        found += loop.finished()
+    loop.close()
+    assert found == ["first", "second"]
+    assert begun == [1]
