@@ -1,5 +1,6 @@
 """Signals that end a process count as Ctrl-C: put off while answers are written, raised at once the second time."""
 
+import contextlib
 import os
 import signal
 
@@ -52,3 +53,29 @@ def test_an_ignored_signal_stays_ignored(number):
     with ctrl_c.deferred(lambda: None) as pressed:
         send(number)
         assert not pressed()
+
+
+def swallows(number):
+    with contextlib.suppress(KeyboardInterrupt):
+        send(number)
+
+
+def swallows_and_fails(number):
+    swallows(number)
+    raise RuntimeError("half started")
+
+
+@every
+@pytest.mark.parametrize("code", [swallows, swallows_and_fails, send])
+def test_a_signal_that_code_of_others_swallows_is_raised_at_the_end(number, code):
+    with pytest.raises(KeyboardInterrupt), ctrl_c.insisting():
+        code(number)
+    with pytest.raises(KeyboardInterrupt):
+        send(number)
+
+
+def test_without_a_signal_nothing_is_raised():
+    with ctrl_c.insisting():
+        pass
+    with pytest.raises(RuntimeError), ctrl_c.insisting():
+        raise RuntimeError("cannot start")

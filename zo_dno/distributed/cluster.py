@@ -17,6 +17,7 @@ import psutil
 from zo_dno.distributed.ray_private import listen_on_loopback, without_sigterm_handler
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
+from zo_dno.oracle.ctrl_c import insisting
 
 LOCAL, RUNNING = "local", "auto"
 PACKAGE = Path(__file__).parents[1]
@@ -62,15 +63,16 @@ def _connected(address: str, runtime_env: Mapping[str, Any] | None) -> Any:
         if os.environ[_CLUSTER_FLAG] == "0":
             listen_on_loopback()
         try:
-            ray.init(
-                address="local",
-                num_cpus=_CPUS,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE,
-                runtime_env=dict(runtime_env) if runtime_env else None,
-                _temp_dir=_short_folder(),
-                **quiet,
-            )
+            with insisting():  # code that Ray runs while it starts may swallow a KeyboardInterrupt
+                ray.init(
+                    address="local",
+                    num_cpus=_CPUS,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE,
+                    runtime_env=dict(runtime_env) if runtime_env else None,
+                    _temp_dir=_short_folder(),
+                    **quiet,
+                )
         except KeyboardInterrupt:
             _end(ray)
             raise

@@ -98,11 +98,11 @@ class DiffusersGenerator:
         given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
         self._call = PipelineCall(self._pipeline, prompt, given, frames=frames)
         self._tape = Tape(self._pipeline)
-        self._trace, seen = traced(self._play, self._call.settle, self.model)
+        self._trace, shown = traced(self._play, self._call.settle, self.model)
         self._searched: list[int] = []
         self.batch_size = fixed_size or best_batch_size(self._render_frozen)
         speed.compile_denoiser(self._pipeline)
-        self._searched = self._choose(search, None if compile else seen)
+        self._searched = self._choose(search, None if compile else shown)
         self._call.forget()
         self.layout = NoiseLayout(tuple(self._trace.draws[i].shape for i in self._searched))
         self._settings = {
@@ -258,12 +258,14 @@ class DiffusersGenerator:
 
         return source
 
-    def _choose(self, search: Search, seen: Tensor | None) -> list[int]:
-        """Return the numbers of the searched draws, each of which changes the image."""
+    def _choose(self, search: Search, shown: int | None) -> list[int]:
+        """Return the numbers of the searched draws, each of which changes the image; one is `shown` to do so."""
         draws = self._trace.draws
         wanted = [i for i, draw in enumerate(draws) if not draw.shared and (search == "all" or not draw.in_step)]
+        if wanted == [shown]:  # which is what most pipelines have, and saves two renders of a small run
+            return wanted
         with memory_named(self):
-            kept = influential(self._play, self._trace, wanted, self.batch_size, self._seed, self.model, seen)
+            kept = influential(self._play, self._trace, wanted, self.batch_size, self._seed, self.model)
         if not kept:
             what = "draws no noise" if not draws else "draws no noise that is searched and changes its image"
             remedy = "" if search == "all" or not draws else " Try search='all'."

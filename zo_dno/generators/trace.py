@@ -17,6 +17,9 @@ PlayedCall = Callable[[int, DrawSource], tuple[Tensor, Playback]]
 Settle = Callable[[Callable[[int], Tensor], int], None]
 """Call of a pipeline that renders the given number of images, always with the same noise; the most it may render."""
 
+_ROUNDING = 1e-3
+"""Largest difference between renders of the same noise in batches of other sizes: a quarter of a grey level."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -69,10 +72,12 @@ def frozen(draw: Draw, number: int, shape: tuple[int, ...], seed: int) -> Tensor
     return noise if draw.shared else noise.expand(shape[0] // draw.rows, *draw.shape).reshape(shape)
 
 
-def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, Tensor]:
-    """Trace a pipeline by calling it for one image and for two, and return those two as well, (2, 3, H, W).
+def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, int | None]:
+    """Trace a pipeline by calling it for one image and for two.
 
-    Where two do not fit into memory it is called for one, and every draw counts as the candidate's own.
+    The two differ in the first draw that is the candidate's own. Its number is returned as well if the images show that
+    it changes them, and that the first one comes out as it does alone; otherwise None. Where two images do not fit into
+    memory the pipeline is called for one, and every draw counts as the candidate's own.
 
     Args:
         call: Call of the pipeline.
@@ -97,7 +102,7 @@ def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, Tensor]:
     shapes = [playback.shapes for _, playback in played.values()]
     if len({len(one) for one in shapes}) > 1:
         raise TapeError(f"{name} makes {len(shapes[0])} draws for one image and {len(shapes[1])} for two.")
-    n, (images, last) = played.popitem()
+    n, (images, last) = max(played.items(), key=lambda item: item[0])
     draws = []
     for number, in_step in enumerate(last.in_step):
         own = _own(in_step, [(count, one[number]) for count, one in enumerate(shapes, 1)])
@@ -105,7 +110,9 @@ def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, Tensor]:
             seen = " and ".join(str(one[number]) for one in shapes)
             raise TapeError(f"{name} draws noise without a batch axis ({seen}); it cannot be searched.")
         draws.append(own)
-    return Trace(tuple(draws), last.denoiser_rows // n, last.denoiser_calls), images
+    changed = next((number for number, draw in enumerate(draws) if not draw.shared), None) if n > 1 else None
+    shown = changed is not None and _shows(played[1][0], images)
+    return Trace(tuple(draws), last.denoiser_rows // n, last.denoiser_calls), changed if shown else None
 
 
 def _tried(call: PlayedCall, settle: Settle, most: int) -> dict[int, tuple[Tensor, Playback]]:
@@ -113,7 +120,7 @@ def _tried(call: PlayedCall, settle: Settle, most: int) -> dict[int, tuple[Tenso
     played: dict[int, tuple[Tensor, Playback]] = {}
 
     def render(n: int) -> Tensor:
-        played[n] = call(n, _tracing)
+        played[n] = call(n, _tracing if n == 1 else _two_candidates(played[1][1].shapes))
         return played[n][0]
 
     with torch.no_grad():
@@ -124,6 +131,34 @@ def _tried(call: PlayedCall, settle: Settle, most: int) -> dict[int, tuple[Tenso
 def _tracing(number: int, shape: tuple[int, ...]) -> Tensor:
     """Return the noise of a draw in a traced call, the same for all candidates."""
     return torch.randn(shape[1:], generator=stream(0, "recording", number)).expand(shape)
+
+
+def _two_candidates(alone: Sequence[tuple[int, ...]]) -> DrawSource:
+    """Return a source of draws for two candidates, which differ in the first draw that is their own.
+
+    Args:
+        alone: Shapes of the draws of a call for one image.
+    """
+    changed: list[int] = []
+
+    def source(number: int, shape: tuple[int, ...]) -> Tensor:
+        noise = _tracing(number, shape)
+        own = number < len(alone) and shape != alone[number] and len(noise) > 1
+        if not own or changed not in ([], [number]):
+            return noise
+        changed.append(number)
+        noise = noise.clone()
+        second = noise[len(noise) // 2 :]
+        second.copy_(torch.randn(second.shape, generator=stream(0, "second candidate", number)))
+        return noise
+
+    return source
+
+
+def _shows(alone: Tensor, two: Tensor) -> bool:
+    """Return whether the first of two images is the one rendered alone, up to rounding, and the second another."""
+    same, other = ((alone[0] - image).abs().max().item() for image in two)
+    return same <= _ROUNDING < other
 
 
 def _own(in_step: bool, seen: Sequence[tuple[int, tuple[int, ...]]]) -> Draw | None:
@@ -141,12 +176,12 @@ def _own(in_step: bool, seen: Sequence[tuple[int, tuple[int, ...]]]) -> Draw | N
 
 
 def influential(
-    call: PlayedCall, trace: Trace, numbers: Sequence[int], batch_size: int, seed: int, name: str, seen: Tensor | None
+    call: PlayedCall, trace: Trace, numbers: Sequence[int], batch_size: int, seed: int, name: str
 ) -> list[int]:
     """Return the numbers of the draws that change the image.
 
     Each row of a call has one draw replaced; the last row has none and shows that candidates do not mix. Rendering is
-    what it costs, so a call has no more rows than that takes, and the traced images serve again.
+    what it costs, so a call has no more rows than that takes.
 
     Args:
         call: Call of the pipeline.
@@ -155,7 +190,6 @@ def influential(
         batch_size: Number of images that a call may render.
         seed: Seed of the noise that replaces a draw.
         name: Name of the pipeline.
-        seen: Images of the traced call; None where the networks may give other numbers by now.
     Raises:
         TapeError: The draws do not determine the image, or candidates mix.
         InputError: The images hold NaN.
@@ -164,7 +198,7 @@ def influential(
     if not numbers:
         return []
     with torch.no_grad():
-        before = seen if seen is not None and len(seen) == n else call(n, _tracing)[0]
+        before = call(n, _tracing)[0]
         if bool(before.isnan().any()):
             raise InputError(
                 f"{name} draws images that are not numbers (NaN) from plain Gaussian noise: its numbers overflow in "

@@ -41,6 +41,32 @@ def deferred(on_press: Callable[[], None]) -> Iterator[Callable[[], bool]]:
         _set(ours, signal.default_int_handler)
 
 
+@contextmanager
+def insisting() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the end of the block if a signal came, even where code of others swallowed its first.
+
+    An exception of the block that follows from the signal gives way to it.
+    """
+    ours = _raising() if threading.current_thread() is threading.main_thread() else []
+    pressed = False
+
+    def press(number: int, frame: object) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    _set(ours, press)
+    try:
+        yield
+    except Exception:
+        if not pressed:
+            raise
+    finally:
+        _set(ours, signal.default_int_handler)
+    if pressed:
+        raise KeyboardInterrupt
+
+
 def _raising() -> list[signal.Signals]:
     return [number for number in SIGNALS if signal.getsignal(number) is signal.default_int_handler]
 
