@@ -19,6 +19,7 @@ def brief() -> ring.Ring:
     return ring.Ring(iterations=200)
 
 
+@pytest.mark.slow
 def test_a_briefly_trained_model_comes_near_the_ring(brief):
     """1,000 points, of which an untrained model puts none there; the share's standard error is 1.6 points."""
     x = brief(torch.randn(1000, brief.d, generator=stream(1, "prior")))

@@ -34,7 +34,8 @@ def test_every_combination_is_a_row_for_each_budget(found):
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("at_once", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.slow
 def test_ray_tune_makes_the_same_runs(found, tmp_path, at_once):
     over = []
     some = {**SETTINGS, "rewards": ["brightness"], "seeds": 1}

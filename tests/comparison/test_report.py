@@ -54,6 +54,7 @@ def test_the_report_has_the_numbers_of_the_table(found):
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_the_report_opens_without_errors_and_fits_a_phone(found):
     path = found.report()
     with chromium() as browser:

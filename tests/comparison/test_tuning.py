@@ -51,6 +51,7 @@ def test_other_settings_are_other_runs_and_more_seeds_are_more_of_the_same(tmp_p
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_the_reason_why_no_set_could_be_run_is_named(tmp_path):
     given = {**GIVEN, "model": "tests.comparison.test_trials:Faulty"}
     with pytest.raises(InputError, match=r"no set of options could be run: KeyError: 'two.*lines'$"):

@@ -35,7 +35,8 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("script", [_EARLY, pytest.param(_NORMAL, marks=pytest.mark.slow)], ids=["early", "at its end"])
+@pytest.mark.parametrize("script", [_EARLY, _NORMAL], ids=["early", "at its end"])
+@pytest.mark.slow
 def test_no_process_is_left(script, tmp_path):
     environment = {**os.environ, _MARK: str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)

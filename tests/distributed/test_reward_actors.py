@@ -215,6 +215,7 @@ def test_workers_do_not_change_the_result(toy, reward):
     assert result(2) == result(0)
 
 
+@pytest.mark.slow
 def test_workers_score_the_terms_of_a_combination(toy):
     class Waiting(zo_dno.Reward):
         name, unit, is_async = "waiting", "n", True

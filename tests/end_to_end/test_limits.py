@@ -81,9 +81,9 @@ def test_time_may_end_at_any_moment(tmp_path, monkeypatch):
     now = count()
     monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: float(next(now))))
     ends = []
-    for seconds in range(5, 60, 3):
+    for seconds in range(5, 60, 5):
         with suppress(RunError):  # before the first score
             result = run(None, seconds=float(seconds), queries=200, policy={"price": 0.01})
             assert result.stopped_by == "seconds"
             ends.append(result.queries)
-    assert len(ends) > 6
+    assert len(ends) > 4

@@ -46,6 +46,7 @@ def test_ctrl_c_in_the_baseline(tmp_path, at, policy):
 
 
 @pytest.mark.parametrize("at", [24, 32, 33, 34, 36])
+@pytest.mark.fast_cases(3)
 def test_ctrl_c_with_preselection(tmp_path, at):
     """Also at the last answer among the chosen of a population: all of it is recorded then, but no prediction."""
     options = {"policy": {**PAID, "in_flight": 3}, "screen": 4, "queries": 40}

@@ -138,7 +138,7 @@ def test_a_function_that_gives_no_images_is_refused(returned, message):
             render(torch.randn(2, 48))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.ray)])
 def test_candidates_without_an_image_are_missing_and_the_others_are_scored(workers, tmp_path):
     def breaks(z):
         images = floats(z)

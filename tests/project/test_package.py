@@ -74,6 +74,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel):
     assert not [name for name in names if name.startswith(("rewards/", "strategies/", "tests/"))]
 
 
+@pytest.mark.slow
 def test_the_wheel_runs_from_another_folder(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
@@ -111,6 +112,7 @@ def test_a_reward_needs_no_torch(tmp_path):
     assert python(code, ROOT, cwd=tmp_path).stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_a_run_of_a_function_loads_no_pipelines_library(tmp_path):
     """Which takes seconds; the command says what libraries may print before any of them is there."""
     command = ["run", "--model", "tests.support.toys:ToyGenerator", "--prompt", "x", "--reward", "jpeg_smaller"]

@@ -291,7 +291,7 @@ def test_the_key_is_in_no_file_no_log_and_no_message(tmp_path, key, caplog, capf
         assert base64.b64encode(KEY.encode()) not in content
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.recursive(
         st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

@@ -73,6 +73,7 @@ def test_a_stop_keeps_no_run_alive_that_has_ended(toy):
     assert [one for one in gc.get_objects() if type(one) is Search and one.generator is toy] == []
 
 
+@pytest.mark.slow
 def test_one_ctrl_c_ends_a_run_that_waits_for_people(tmp_path):
     """Their answers are kept, so there is nothing to wait for; the questions that were open are asked again."""
     script = (

@@ -77,6 +77,7 @@ def test_guidance_with_a_negative_prompt(pipeline):
     assert np.asarray(image).std() > 15
 
 
+@pytest.mark.slow
 def test_stochastic_samplers(pipeline):
     """DDIM with eta = 1 and another scheduler render pictures that the judge mostly reads as asked."""
     generator = torch.Generator().manual_seed(0)

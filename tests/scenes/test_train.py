@@ -37,6 +37,7 @@ def whole(tmp_path_factory, narrow):
     return training
 
 
+@pytest.mark.slow
 def test_weights_of_a_training_load_and_render(whole):
     pipeline = load(whole.work / "weights" / "pipeline")
     images = render_prompts(pipeline, ["sea at day"] * 2, seed=0, steps=2)

@@ -32,6 +32,7 @@ def test_beats_best_of_n(name: str, best_of_n: list[float]) -> None:
     assert wins >= 17
 
 
+@pytest.mark.slow
 def test_nevergrad_beats_best_of_n_in_fewer_seeds(best_of_n: list[float]) -> None:
     """In all of 6 seeds; a strategy that is only as good would do that in 1.6 % of all cases."""
     assert all(_run("nevergrad", seed) > best_of_n[seed] for seed in range(6))

@@ -142,6 +142,7 @@ def test_render_draws_the_winner_again(zo, tiny, stable_diffusion):
     assert Image.open("more/image.png").tobytes() != Image.open("here/best.png").tobytes()
 
 
+@pytest.mark.slow
 def test_render_of_a_run_that_searched_every_step(zo, tiny):
     from PIL import Image
 

@@ -47,6 +47,7 @@ def cell(page):
 @pytest.mark.browser
 class TestInTheBrowser:
     @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+    @pytest.mark.fast_cases(1)
     def test_it_opens_under_the_name_that_the_notebook_has(self, browser, store, page, name):
         """The browser would reject cookies from another name of the same machine."""
         number = store.post(FILES.items(), "a quiet sea", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
@@ -63,6 +64,7 @@ class TestInTheBrowser:
         assert [one.order.ranked for one in store.take(number)] == [(NAMES[0],), (NAMES[2],)]
 
     @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4)])
+    @pytest.mark.fast_cases(2)
     def test_a_task_fits_into_the_cell(self, browser, store, page, mode, n, tmp_path):
         store.post(FILES.items(), "a quiet sea", [(mode, NAMES[:n])])
         store.settle({NAMES[0]: 0.0, NAMES[5]: 1.0}, keep=NAMES)

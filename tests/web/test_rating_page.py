@@ -113,6 +113,7 @@ class TestInTheBrowser:
 
     @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4)])
     @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+    @pytest.mark.fast_cases(4)
     def test_everything_fits(self, browser, store, page, mode, n, size, tmp_path):
         """All images and buttons can be seen at once, nothing is wider than the screen, and nothing overlaps."""
         store.post(FILES.items(), "mountains at dusk, with a house", [(mode, NAMES[:n])])
