@@ -1,6 +1,7 @@
 """The trace of a pipeline call: the Gaussian draws that it makes, and which of them change its image."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -81,20 +82,21 @@ def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, int | No
 
     Args:
         call: Call of the pipeline.
-        settle: Function that is given, before anything else, a call with always the same noise, and a number of images;
-            it renders one image, and at last that number as images will be rendered from then on.
+        settle: Function that is given, first of all, a call with always the same noise of the first image, and a number;
+            it renders one image, and at last that number of images as they will be rendered from then on.
         name: Name of the pipeline.
     Raises:
         InputError: The pipeline cannot be called or does not render images, or not even one fits into memory.
         TapeError: A draw does not grow with the number of images as it should.
     """
     try:
-        played = _tried(call, settle, 2)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        with memory_named(None):
-            played = _tried(call, settle, 1)
+        try:
+            played, changed = _tried(call, settle, 2)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            with memory_named(None):
+                played, changed = _tried(call, settle, 1)
     except InputError:
         raise
     except (TypeError, ValueError, AttributeError) as error:
@@ -102,7 +104,7 @@ def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, int | No
     shapes = [playback.shapes for _, playback in played.values()]
     if len({len(one) for one in shapes}) > 1:
         raise TapeError(f"{name} makes {len(shapes[0])} draws for one image and {len(shapes[1])} for two.")
-    n, (images, last) = max(played.items(), key=lambda item: item[0])
+    n, (_, last) = max(played.items(), key=lambda item: item[0])
     draws = []
     for number, in_step in enumerate(last.in_step):
         own = _own(in_step, [(count, one[number]) for count, one in enumerate(shapes, 1)])
@@ -110,22 +112,30 @@ def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, int | No
             seen = " and ".join(str(one[number]) for one in shapes)
             raise TapeError(f"{name} draws noise without a batch axis ({seen}); it cannot be searched.")
         draws.append(own)
-    changed = next((number for number, draw in enumerate(draws) if not draw.shared), None) if n > 1 else None
-    shown = changed is not None and _shows(played[1][0], images)
-    return Trace(tuple(draws), last.denoiser_rows // n, last.denoiser_calls), changed if shown else None
+    return Trace(tuple(draws), last.denoiser_rows // n, last.denoiser_calls), changed
 
 
-def _tried(call: PlayedCall, settle: Settle, most: int) -> dict[int, tuple[Tensor, Playback]]:
-    """Return the last call for one image and for `most`."""
+def _tried(call: PlayedCall, settle: Settle, most: int) -> tuple[dict[int, tuple[Tensor, Playback]], int | None]:
+    """Return the last call for one image and for `most`, and the number of a draw that is shown to change the image."""
     played: dict[int, tuple[Tensor, Playback]] = {}
+    changed: set[int] = set()
 
-    def render(n: int) -> Tensor:
-        played[n] = call(n, _tracing if n == 1 else _two_candidates(played[1][1].shapes))
+    def same(n: int) -> Tensor:
+        played[n] = call(n, _tracing)
+        return played[n][0]
+
+    def different(n: int) -> Tensor:
+        played[n] = call(n, _tracing if n == 1 else _two_candidates(played[1][1].shapes, changed))
         return played[n][0]
 
     with torch.no_grad():
-        settle(render, most)
-    return played
+        if most == 2:
+            with suppress(InputError):  # as a pipeline that mixes candidates gives: the same noise for both tells
+                settle(different, most)
+            if changed and _shows(played[1][0], played[most][0]):
+                return played, min(changed)
+        settle(same, most)
+    return played, None
 
 
 def _tracing(number: int, shape: tuple[int, ...]) -> Tensor:
@@ -133,31 +143,29 @@ def _tracing(number: int, shape: tuple[int, ...]) -> Tensor:
     return torch.randn(shape[1:], generator=stream(0, "recording", number)).expand(shape)
 
 
-def _two_candidates(alone: Sequence[tuple[int, ...]]) -> DrawSource:
+def _two_candidates(alone: Sequence[tuple[int, ...]], changed: set[int]) -> DrawSource:
     """Return a source of draws for two candidates, which differ in the first draw that is their own.
 
     Args:
         alone: Shapes of the draws of a call for one image.
+        changed: Set that takes the number of that draw.
     """
-    changed: list[int] = []
 
     def source(number: int, shape: tuple[int, ...]) -> Tensor:
         noise = _tracing(number, shape)
-        own = number < len(alone) and shape != alone[number] and len(noise) > 1
-        if not own or changed not in ([], [number]):
+        own = number < len(alone) and len(shape) > 1 and shape == (2 * alone[number][0], *alone[number][1:])
+        if not own or changed - {number}:
             return noise
-        changed.append(number)
-        noise = noise.clone()
-        second = noise[len(noise) // 2 :]
-        second.copy_(torch.randn(second.shape, generator=stream(0, "second candidate", number)))
-        return noise
+        changed.add(number)
+        first, second = noise.chunk(2)
+        return torch.cat([first, torch.randn(second.shape, generator=stream(0, "second candidate", number))])
 
     return source
 
 
 def _shows(alone: Tensor, two: Tensor) -> bool:
     """Return whether the first of two images is the one rendered alone, up to rounding, and the second another."""
-    same, other = ((alone[0] - image).abs().max().item() for image in two)
+    same, other = (float((alone[0] - image).abs().max()) for image in two)
     return same <= _ROUNDING < other
 
 
