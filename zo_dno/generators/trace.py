@@ -82,8 +82,8 @@ def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, int | No
 
     Args:
         call: Call of the pipeline.
-        settle: Function that is given, first of all, a call with always the same noise of the first image, and a number;
-            it renders one image, and at last that number of images as they will be rendered from then on.
+        settle: Function that is called first, with a call that gives the first image the same noise each time, and a
+            number; it renders one image, and at last that number of images as they will be rendered from then on.
         name: Name of the pipeline.
     Raises:
         InputError: The pipeline cannot be called or does not render images, or not even one fits into memory.
