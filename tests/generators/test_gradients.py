@@ -180,8 +180,8 @@ def test_the_built_in_model_in_half_precision_is_climbed_through_as_well():
     assert result.best.reward > result.first.reward
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hybrid1", "hybrid2"])
-@pytest.mark.fast_cases(1)
 def test_a_run_resumes_to_the_same_end(name, tmp_path):
     options = {"strategy_options": {"population": 4}, "seed": 2}
     generator = tiny(batch_size=4)

@@ -54,6 +54,7 @@ def test_same_seed_same_image_and_another_seed_another(pipeline):
     assert np.abs(first - other).mean() > 5
 
 
+@pytest.mark.slow
 def test_image_hardly_depends_on_its_batch(pipeline):
     together = to_pixels(render_prompts(pipeline, [PROMPT] * 4, seed=3)).astype(float)
     apart = to_pixels(render_prompts(pipeline, [PROMPT] * 4, seed=3, batch=1)).astype(float)

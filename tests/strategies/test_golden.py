@@ -24,6 +24,7 @@ def test_curve_is_the_recorded_one(name: str) -> None:
     check(name, curve, recorded)
 
 
+@pytest.mark.slow
 def test_turbo_gains_as_much_with_brief_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     fit_briefly(monkeypatch)
     monkeypatch.setattr("zo_dno.strategies.turbo._POINTS", 300)

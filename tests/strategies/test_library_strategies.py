@@ -33,7 +33,7 @@ def test_the_global_generator_is_swapped_back_after_an_error() -> None:
         assert np.random.rand() == first[0]
 
 
-@pytest.mark.parametrize("name", ["cmaes", "nevergrad"])
+@pytest.mark.parametrize("name", ["cmaes", pytest.param("nevergrad", marks=pytest.mark.slow)])
 def test_flat_rewards_do_not_send_the_search_back(name: str) -> None:
     """Pycma wants to stop on flat rewards, and nevergrad then restarts it from its first point."""
     strategy = make(name, d=60, population=16, horizon=2000)
