@@ -125,6 +125,7 @@ def test_one_actor_scores_many_images_at_once_with_an_asynchronous_reward():
     assert len({response.score.raw for response in responses}) == 1
 
 
+@pytest.mark.slow
 def test_a_timeout_of_an_asynchronous_reward_fails_that_query_alone():
     class Late(zo_dno.Reward):
         name, unit, is_async = "late", "n", True

@@ -84,6 +84,7 @@ WAYS = pytest.mark.parametrize("when", ["before", "after", "fails"])
 
 @WAYS
 @pytest.mark.parametrize("kind", ["free", "priced"])
+@pytest.mark.fast_cases(3)
 def test_a_few_writes(tmp_path, kind, when):
     writes = number_of_writes(tmp_path, KINDS[kind], files=True)
     for at in (1, 2, writes // 2, writes):

@@ -189,7 +189,7 @@ def check(whole, damage, tmp_path, monkeypatch, capsys):
             report.unlink()
 
 
-@pytest.mark.parametrize("damage", DAMAGES[::24])
+@pytest.mark.parametrize("damage", DAMAGES[::40])
 def test_some_damaged_folders(whole, damage, tmp_path, monkeypatch, capsys):
     check(whole, damage, tmp_path, monkeypatch, capsys)
 

@@ -20,7 +20,7 @@ from zo_dno.storage.ledger import Ledger
 
 @pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.fast_cases(5)
+@pytest.mark.fast_cases(3)
 def test_a_larger_budget_goes_on_as_if_it_had_always_been_larger(tmp_path, strategy, policy):
     run(tmp_path / "whole", strategy=strategy, horizon=21, top=3, keep_images=5, policy=policy)
     run(tmp_path / "parts", strategy=strategy, queries=21, top=3, keep_images=5, policy=policy)
@@ -31,7 +31,7 @@ def test_a_larger_budget_goes_on_as_if_it_had_always_been_larger(tmp_path, strat
 
 @pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("at", [1, 3, 8, 9, 30, 48])
-@pytest.mark.fast_cases(6)
+@pytest.mark.fast_cases(3)
 def test_ctrl_c_and_resume(tmp_path, at, policy):
     check_ctrl_c(run, tmp_path, at, gamma=0.5, policy=policy)
 

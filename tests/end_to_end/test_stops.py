@@ -35,6 +35,7 @@ def pressed_at(at, name="settled"):
 
 @pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("at", [49, 55, 60])
+@pytest.mark.fast_cases(3)
 def test_ctrl_c_in_the_baseline(tmp_path, at, policy):
     options = {"policy": policy, "baseline": 12}
     run(tmp_path / "whole", settled, **options)

@@ -162,8 +162,8 @@ def test_power_of_whiteness(row):
 
 
 def test_p_values_are_differentiable():
-    shapes = ((2, 4, 4), (2, 4, 4))
-    z = (1.1 * draws(2, shapes, "gradient").double()).requires_grad_()
+    shapes = ((1, 4, 4), (1, 4, 4))
+    z = (1.1 * draws(1, shapes, "gradient").double()).requires_grad_()
     assert torch.autograd.gradcheck(lambda z: whiteness.whiteness(z, shapes), z)
     assert torch.autograd.gradcheck(norm_p_value, z)
 

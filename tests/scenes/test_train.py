@@ -82,6 +82,7 @@ def test_steps_without_a_stage_are_refused(capsys):
     assert "--steps must be positive and go with one stage; got 5" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_checkpoint_of_another_seed_is_refused(whole):
     other = {stage: replace(plan, seed=1) for stage, plan in TINY.items()}
     with pytest.raises(InputError, match="seed must be that of .*autoencoder.pt, 0; got 1"):

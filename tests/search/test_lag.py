@@ -117,7 +117,7 @@ def test_a_resumed_run_with_a_larger_budget_equals_one_that_always_had_it(tmp_pa
 
 @pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("at", [1, 8, 9, 20, 40, 64])
-@pytest.mark.fast_cases(4)
+@pytest.mark.fast_cases(2)
 def test_ctrl_c_and_resume(tmp_path, at, policy):
     check_ctrl_c(run, tmp_path, at, gamma=0.5, policy=policy)
 

@@ -157,6 +157,7 @@ def test_preselection_finds_better_rewards():
     assert sum(gain > 0 for gain in gains_of_preselection(range(12))) >= 10
 
 
+@pytest.mark.slow
 def test_preselection_finds_better_rewards_in_a_few_pairs():
     """A sign-flip test of 5 paired runs at the level 1/16."""
     gains = gains_of_preselection(range(5))

@@ -25,7 +25,7 @@ CLAIMS = [name for name in NAMES if name not in NO_CLAIM | WHITE_BOX]
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "nevergrad" else n for n in CLAIMS])
-@pytest.mark.fast_cases(5)
+@pytest.mark.fast_cases(3)
 def test_beats_best_of_n(name: str, best_of_n: list[float]) -> None:
     """In at least 17 of 20 seeds; a strategy that is only as good would do that in 0.13 % of all cases."""
     wins = sum(_run(name, seed) > best_of_n[seed] for seed in range(SEEDS))

@@ -51,7 +51,7 @@ def quadratic(curvature: float) -> tuple[Tensor, Tensor, Tensor]:
 @every_direction
 @pytest.mark.parametrize("curvature", [0.0, 0.3])
 @pytest.mark.parametrize("estimator", ["forward", "central"])
-@pytest.mark.fast_cases(5)
+@pytest.mark.fast_cases(3)
 def test_estimators_are_unbiased(kind: str, curvature: float, estimator: str) -> None:
     """On linear and quadratic rewards: the even terms of the expansion average out by symmetry."""
     z, a, h = quadratic(curvature)
