@@ -39,6 +39,7 @@ def test_the_model_samples_the_ring(model):
     assert float(radius.mean()) == pytest.approx(float(wanted.mean()), abs=0.05)
 
 
+@pytest.mark.slow
 def test_every_number_of_the_noise_moves_its_own_point_alone(brief):
     z = torch.randn(3, brief.d, generator=stream(3, "prior")).requires_grad_()
     (gradient,) = torch.autograd.grad(brief(z)[1].sum(), z)

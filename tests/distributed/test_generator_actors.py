@@ -69,6 +69,7 @@ def test_the_built_in_model_renders_the_same_in_an_actor(pool):
     assert there.model == "scenes"
 
 
+@pytest.mark.slow
 def test_only_kept_images_are_fetched(pool, tmp_path, monkeypatch):
     fetched, fetch = [], generators._Remote.fetch
     monkeypatch.setattr(generators._Remote, "fetch", lambda self: fetched.append(self.reference) or fetch(self))
@@ -77,6 +78,7 @@ def test_only_kept_images_are_fetched(pool, tmp_path, monkeypatch):
     assert len(set(fetched)) == kept < result.queries / 2
 
 
+@pytest.mark.slow
 def test_a_generator_that_dies_is_replaced_and_nothing_is_lost(pool, here, tmp_path):
     def once():
         mark = tmp_path / "died"
@@ -96,6 +98,7 @@ def test_a_generator_that_always_dies_ends_the_run_after_a_few(pool):
         zo_dno.optimize(pool(partial(Blocks, lambda: True)), "jpeg_smaller", **OPTIONS)
 
 
+@pytest.mark.slow
 def test_an_exception_of_a_generator_is_raised_by_the_caller(pool):
     class Wrong(Blocks):
         def __call__(self, z):
@@ -111,9 +114,10 @@ def refused():
 
 @pytest.mark.parametrize(
     "make",
-    [refused, pytest.param(partial(zo_dno.DiffusersGenerator, "no/such", "a prompt"), marks=pytest.mark.slow)],
+    [refused, partial(zo_dno.DiffusersGenerator, "no/such", "a prompt")],
     ids=["any generator", "diffusers"],
 )
+@pytest.mark.slow
 def test_a_model_that_is_not_there_is_named(make):
     with pytest.raises(InputError, match="model 'no/such' could not be loaded"):
         GeneratorPool(make, 1)

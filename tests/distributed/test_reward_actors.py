@@ -118,6 +118,7 @@ class Waiting(zo_dno.Reward):
         return number_and_process(images)
 
 
+@pytest.mark.slow
 def test_one_actor_scores_many_images_at_once_with_an_asynchronous_reward():
     reward = Waiting(together=8)
     responses = scored_in(RewardActors(reward, 1, concurrency=8), reward, 8, in_flight=8, timeout=20)

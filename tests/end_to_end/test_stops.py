@@ -114,7 +114,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "draft")) for kind in KINDS])
 def test_a_command_that_died_at_its_first_writes_can_be_given_again(tmp_path, monkeypatch, kind):
     """What it had not finished is removed, and does not count as another run's folder."""
     monkeypatch.chdir(tmp_path)

@@ -38,7 +38,7 @@ def schedulers():
 
 @pytest.mark.parametrize("name", schedulers())
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
-@pytest.mark.fast_cases(4)
+@pytest.mark.fast_cases(2)
 def test_replays_the_pipelines_own_draws(stable_diffusion, name, guidance):
     """Given what the pipeline drew by itself, the generator draws the same bytes as the pipeline did."""
     scheduler, arguments, recorded, influential = schedulers()[name]
@@ -214,7 +214,7 @@ def test_refuses_a_pipeline_that_its_draws_do_not_fix(stable_diffusion):
         lambda latents: torch.randn(*latents.shape, out=torch.empty_like(latents)),
     ],
 )
-@pytest.mark.fast_cases(3)
+@pytest.mark.fast_cases(2)
 def test_every_way_to_draw_gaussian_noise_is_replayed(stable_diffusion, draw):
     z = torch.randn(2, 256, generator=torch.Generator().manual_seed(6))
     expected = make(stable_diffusion).render(z)

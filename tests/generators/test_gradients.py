@@ -60,6 +60,7 @@ def test_a_gradient_predicts_how_the_image_changes():
     assert float(found) == pytest.approx(float(slope), rel=0.01)
 
 
+@pytest.mark.slow
 def test_recomputing_keeps_less():
     """Bytes that autograd holds between forward and backward."""
 
@@ -96,6 +97,7 @@ def test_weights_ask_for_gradients_again_afterwards():
     assert weight.grad is None
 
 
+@pytest.mark.slow
 def test_the_last_calls_alone_can_be_passed_through():
     generator = tiny(gradient_checkpointing=False)
     z = noise(generator)
@@ -161,8 +163,8 @@ HALF = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HALF)
-@pytest.mark.fast_cases(1)
 def test_a_pipeline_in_half_precision_is_climbed_through_as_well(name):
     """Tiny, for CPUs without half-precision arithmetic take minutes for the built-in model."""
     queries, options = HALF[name]

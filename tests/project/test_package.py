@@ -95,6 +95,7 @@ def test_the_bare_import_names_are_refused(name, tmp_path):
     assert f"as zo_dno.{name}, not as '{name}'" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_bare_checkout_imports(tmp_path):
     done = python("import zo_dno.rewards.jpeg, zo_dno.strategies.snes", ROOT, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -222,7 +222,7 @@ RUN = {"seed": 1, "strategy_options": {"population": 8}, "threads": 1, "policy":
 class TestMoney:
     @pytest.mark.parametrize("n", [2, 3, 5, 16])
     @pytest.mark.parametrize("anchors", [0, 1, 2, 5])
-    @pytest.mark.fast_cases(6)
+    @pytest.mark.fast_cases(3)
     def test_the_price_bounds_every_population(self, n, anchors):
         images = [grey(0.1 + 0.8 * i / n, i, side=8) for i in range(n)]
         with answering(brighter) as (url, asked):

@@ -30,6 +30,7 @@ def test_loads_in_full_precision_and_renders_small_pictures(pipeline):
     assert [image.size for image in images] == [(64, 64)] * 2
 
 
+@pytest.mark.slow
 def test_renders_most_of_what_is_asked(pipeline):
     """12 rendered scenes; a model that renders 9 of 10 as asked is below half less than once in 10,000 times."""
     scenes = balanced(12)

@@ -44,7 +44,8 @@ def test_weights_of_a_training_load_and_render(whole):
     assert len(Judge.load(whole.work / "weights" / "judge.safetensors").read(images)) == 2
 
 
-@pytest.mark.parametrize("stages", [("judge",), pytest.param(tuple(STAGE_MODELS), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", [("judge",), tuple(STAGE_MODELS)])
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, stages):
     """Every stage stops after one step, and a new process's worth of objects resumes from the checkpoint."""
     for stage, model in STAGE_MODELS.items():

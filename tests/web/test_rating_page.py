@@ -102,6 +102,7 @@ class TestInTheBrowser:
             store.post(pictures(7).items(), "", [("compare", NAMES[4:6])])
             expect(rater.get_by_text("Population 2")).to_be_visible()
 
+    @pytest.mark.slow
     def test_several_votes_show_how_far_raters_agree(self, browser, store, page):
         store.post(FILES.items(), "", [("compare", NAMES[:2])] * 1 + [("compare", NAMES[2:4])], votes=2)
         with tab(browser, page.link) as ada, tab(browser, page.link) as bob:
@@ -113,7 +114,7 @@ class TestInTheBrowser:
 
     @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4)])
     @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-    @pytest.mark.fast_cases(4)
+    @pytest.mark.fast_cases(2)
     def test_everything_fits(self, browser, store, page, mode, n, size, tmp_path):
         """All images and buttons can be seen at once, nothing is wider than the screen, and nothing overlaps."""
         store.post(FILES.items(), "mountains at dusk, with a house", [(mode, NAMES[:n])])
