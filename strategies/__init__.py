@@ -20,6 +20,7 @@ STRATEGIES: dict[str, str] = {
     "openai_es": "zo_dno.strategies.openai_es:OpenAIES",
     "pgpe": "zo_dno.strategies.pgpe:PGPE",
     "cmaes": "zo_dno.strategies.cmaes:CMAES",
+    "surrogate": "zo_dno.strategies.surrogate:Surrogate",
     "scipy": "zo_dno.strategies.scipy_optimizers:SciPy",
     "turbo": "zo_dno.strategies.turbo:TuRBO",
     "nevergrad": "zo_dno.strategies.nevergrad:Nevergrad",

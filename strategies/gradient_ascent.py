@@ -28,6 +28,7 @@ class GradientAscent(PopulationStrategy):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_z", "_moments", "_count")
+    needs_gradient: ClassVar[bool] = True
 
     def __init__(
         self,

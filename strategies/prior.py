@@ -21,9 +21,14 @@ def first_gaussian(start: Tensor, has_init: bool) -> tuple[Tensor, float]:
     return math.sqrt(1 - INIT_STEP**2) * start, INIT_STEP
 
 
-def first_draws(strategy: "PopulationStrategy") -> Tensor:
-    """Draw the first population of a strategy from its own stream, (n, d): its start, and prior draws or rotations."""
-    z = strategy.randn(strategy.population)
+def first_draws(strategy: "PopulationStrategy", n: int = 0) -> Tensor:
+    """Draw the first population of a strategy from its own stream, (n, d): its start, and prior draws or rotations.
+
+    Args:
+        strategy: Strategy that draws.
+        n: Number of candidates; 0 takes the strategy's population.
+    """
+    z = strategy.randn(n or strategy.population)
     if strategy.has_init:
         z = rotate(strategy.start, z, INIT_STEP)
     z[0] = strategy.start

@@ -153,7 +153,7 @@ class UsesRegularizer(Protocol):
 
 
 class Model(Protocol):
-    """A generator as white-box strategies see it: images before rounding, and gradients through it.
+    """A generator as white-box strategies see it: its images, before rounding where it can, and gradients through it.
 
     Attributes:
         image_shape: Shape of an image, (3, H, W).
@@ -161,6 +161,11 @@ class Model(Protocol):
 
     @property
     def image_shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether `vjp` works."""
+        ...
 
     def render(self, z: "Tensor") -> "Tensor":
         """Render z (n, d) as (n, 3, H, W) float in [0, 1], without a graph."""
@@ -186,12 +191,14 @@ class Model(Protocol):
 
 @runtime_checkable
 class WhiteBox(Protocol):
-    """A strategy that takes gradients through the generator.
+    """A strategy that renders and takes gradients through the generator itself.
 
     Attributes:
+        needs_gradient: Whether it works only with a generator that has gradients.
         takes_reward_gradient: Whether it takes gradients through the reward as well.
     """
 
+    needs_gradient: bool
     takes_reward_gradient: bool
 
     def use_model(self, model: Model) -> None:

@@ -6,79 +6,34 @@ import numpy as np
 import pytest
 
 import zo_dno
+from tests.support.pictures import textures
 from tests.support.toys import ToyGenerator
 from zo_dno import InputError
 from zo_dno.search.preselection import FIRST, Preselection
-from zo_dno.search.surrogate import GaussianProcess, image_features
 from zo_dno.storage.ledger import Ledger
-
-
-def images(n, seed=0, side=16):
-    rng = np.random.default_rng(seed)
-    coarse = rng.uniform(0, 255, (n, 4, 4, 3))
-    fine = coarse.repeat(side // 4, 1).repeat(side // 4, 2) + rng.normal(0, 1, (n, side, side, 3)) * rng.uniform(
-        0, 40, (n, 1, 1, 1)
-    )
-    return fine.clip(0, 255).round().astype(np.uint8)
+from zo_dno.surrogate.pixels import pixel_features_of
 
 
 def features(some):
-    return np.stack([image_features(image) for image in some])
-
-
-@pytest.mark.parametrize("shape", [(8, 8), (64, 64), (7, 13), (513, 300)])
-def test_the_number_of_features_does_not_depend_on_the_size(shape):
-    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    found = image_features(image)
-    assert found.shape == (576,)
-    assert np.isfinite(found).all()
-
-
-@pytest.mark.parametrize(
-    ("reward", "least"),
-    [
-        (lambda image: image[..., 0].mean() - image[..., 2].mean(), 0.85),
-        (lambda image: np.abs(np.diff(image.astype(float), axis=1)).mean(), 0.9),
-        (lambda image: image[:8].mean() * image[8:].mean(), 0.8),
-    ],
-)
-def test_rewards_of_colour_texture_and_layout_are_predicted(reward, least):
-    some = images(160)
-    rewards = np.array([reward(image) for image in some], float)
-    predictions, deviations = GaussianProcess(features(some[:120]), rewards[:120])(features(some[120:]))
-    assert np.corrcoef(predictions, rewards[120:])[0, 1] > least
-    within = np.abs(predictions - rewards[120:]) < 3 * deviations + 0.1 * rewards.std()
-    assert within.mean() > 0.8
-
-
-def test_left_out_predictions_are_those_of_a_process_without_the_reward():
-    some = images(40)
-    x, rewards = features(some), np.array([image.mean() for image in some]) + np.random.default_rng(0).normal(0, 20, 40)
-    process = GaussianProcess(x, rewards)
-    kernel = process._kernel(process._x, process._length, process._mix)
-    noise = process._spread.min() - max(0.0, np.linalg.eigvalsh(kernel).min())
-    others = np.arange(40) != 7
-    inverse = np.linalg.inv(kernel[np.ix_(others, others)] + noise * np.eye(39))
-    expected = process._mean + process._unit * kernel[7, others] @ inverse @ process._y[others]
-    assert process.left_out()[7] == pytest.approx(expected, rel=1e-3)
+    return np.stack([pixel_features_of(image) for image in some])
 
 
 def test_every_candidate_is_queried_before_there_are_enough_scores():
     preselection = Preselection(4, seed=0)
-    assert preselection.choose(0, features(images(16)), np.ones(16, bool)).places == tuple(range(16))
+    assert preselection.choose(0, features(textures(16)), np.ones(16, bool)).places == tuple(range(16))
 
 
 def test_a_reward_that_features_do_not_explain_is_not_predicted():
     preselection, rng = Preselection(4, seed=0), np.random.default_rng(1)
-    preselection.learn(list(features(images(64))), rng.normal(size=64).tolist())
-    assert preselection.choose(4, features(images(16, seed=2)), np.ones(16, bool)).places == tuple(range(16))
+    preselection.learn(list(features(textures(64))), rng.normal(size=64).tolist())
+    assert preselection.choose(4, features(textures(16, seed=2)), np.ones(16, bool)).places == tuple(range(16))
     assert preselection.trust < 0.5
 
 
 def test_the_most_promising_plausible_candidates_are_selected():
-    preselection, some = Preselection(4, seed=0), images(64)
+    preselection, some = Preselection(4, seed=0), textures(64)
     preselection.learn(list(features(some)), [float(image.mean()) for image in some])
-    new = images(16, seed=5)
+    new = textures(16, seed=5)
     plausible = np.arange(16) != int(np.argmax([image.mean() for image in new]))
     hits = 0
     for number in range(20):

@@ -20,7 +20,12 @@ from zo_dno.testing.search import with_model
 
 Reward = Callable[[Tensor], Tensor]
 NAMES = sorted(STRATEGIES)
-WHITE_BOX = {"dno", "hybrid1", "hybrid2"}  # what they climb is their model's; their claims are in test_white_box.py
+WHITE_BOX = {
+    "dno",
+    "hybrid1",
+    "hybrid2",
+    "surrogate",
+}  # what they climb is their model's; their claims are in test_white_box.py
 
 
 BRIEF_FIT = {"_FIT_STEPS": 4, "_POINTS": 100}  # TuRBO's model is poor then, which no law of strategies depends on

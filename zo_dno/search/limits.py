@@ -32,17 +32,18 @@ class Limits:
         if self.seconds is not None and not self.seconds > 0:
             raise InputError(f"seconds must be more than 0; got {self.seconds}.")
 
-    def left(self, queries: int, seconds: float, nfe_per_image: int) -> int:
-        """Return the number of queries left after `queries` of them in `seconds`."""
+    def left(self, queries: int, seconds: float, nfe_per_image: int, other_nfe: int = 0) -> int:
+        """Return the number of queries left after `queries` of them in `seconds`, with `other_nfe` spent otherwise."""
         if self.seconds is not None and seconds >= self.seconds:
             return 0
-        return max(0, self._images(nfe_per_image) - queries)
+        return max(0, self._images(nfe_per_image, other_nfe) - queries)
 
-    def limit(self, queries: int, nfe_per_image: int) -> Limit:
+    def limit(self, queries: int, nfe_per_image: int, other_nfe: int = 0) -> Limit:
         """Return the limit that was reached, once nothing is left."""
         if queries >= self.queries:
             return "queries"
-        return "nfe" if queries >= self._images(nfe_per_image) else "seconds"
+        return "nfe" if queries >= self._images(nfe_per_image, other_nfe) else "seconds"
 
-    def _images(self, nfe_per_image: int) -> int:
-        return self.queries if self.nfe is None else min(self.queries, self.nfe // max(1, nfe_per_image))
+    def _images(self, nfe_per_image: int, other_nfe: int) -> int:
+        left = self.queries if self.nfe is None else (self.nfe - other_nfe) // max(1, nfe_per_image)
+        return min(self.queries, left)

@@ -93,6 +93,7 @@ class Search:
     stopwatch: Stopwatch = field(init=False)
     _recorder: Recorder = field(init=False)
     _queries: QueryMaker = field(init=False)
+    _opened: Opened | None = field(default=None, init=False)
     _interrupted: bool = field(default=False, init=False)
     _populations: int = field(default=0, init=False)
 
@@ -109,12 +110,13 @@ class Search:
         if isinstance(self.strategy, UsesRegularizer) and (self.objective.gamma > 0 or self.objective.adapts):
             self.strategy.use_regularizer(self.objective.regularizer)
         if isinstance(self.strategy, WhiteBox):
-            self.strategy.use_model(Opened(self.generator, self.oracle.reward, self.objective, self.blocks))
+            self._opened = Opened(self.generator, self.oracle.reward, self.objective, self.blocks)
+            self.strategy.use_model(self._opened)
 
     @property
     def nfe(self) -> int:
-        """Denoiser calls for the images of all settled candidates."""
-        return self.counts.images * self.generator.nfe
+        """Denoiser calls for the images of all settled candidates, and for those that the strategy rendered itself."""
+        return self.counts.images * self.generator.nfe + self._own_nfe
 
     @property
     def unused_images(self) -> int:
@@ -135,12 +137,17 @@ class Search:
         return self._populations, len(self.pending), complete, rows, self.counts.queries
 
     @property
+    def _own_nfe(self) -> int:
+        """Denoiser calls for the images that the strategy rendered itself; a gradient counts as its image."""
+        return self._opened.images * self.generator.nfe if self._opened is not None else 0
+
+    @property
     def _nfe_per_query(self) -> int:
         return self.generator.nfe * (self.preselection.factor if self.preselection else 1)
 
     @property
     def _left(self) -> int:
-        return self.limits.left(self.counts.queries, self.stopwatch.elapsed, self._nfe_per_query)
+        return self.limits.left(self.counts.queries, self.stopwatch.elapsed, self._nfe_per_query, self._own_nfe)
 
     @property
     def _may_ask(self) -> bool:
@@ -171,7 +178,7 @@ class Search:
                     if self._progress == before and self.stopped_by is None and self._left:  # time may have run out
                         raise AssertionError("the search makes no progress; please report this")
                 else:
-                    self.stopped_by = self.limits.limit(self.counts.queries, self._nfe_per_query)
+                    self.stopped_by = self.limits.limit(self.counts.queries, self._nfe_per_query, self._own_nfe)
         except KeyboardInterrupt:
             self.status = "interrupted"
         except PauseError as pause:

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from zo_dno.errors import InputError
 from zo_dno.rng import numpy_stream
 from zo_dno.search.population import Population
-from zo_dno.search.surrogate import GaussianProcess, image_features
 from zo_dno.storage.ledger import Ledger, QueryRow
+from zo_dno.surrogate.pixels import pixel_features_of
+from zo_dno.surrogate.process import GaussianProcess
+from zo_dno.surrogate.trust import rank_correlation
 
 FIRST = 24  # scores before the first prediction
 _LATEST = 512  # scores that the surrogate learns from
@@ -73,7 +76,7 @@ class Preselection:
 
     def see(self, population: Population, images: Sequence[np.ndarray]) -> None:
         """Keep the features of all images (H, W, 3) uint8 of a population with it."""
-        population.features = np.stack([image_features(image) for image in images])
+        population.features = np.stack([pixel_features_of(image) for image in images])
 
     def learn_from(self, population: Population, ledger: Ledger) -> None:
         """Learn the scores of a complete population whose images were seen, and record their features."""
@@ -108,11 +111,12 @@ class Preselection:
         everyone = Selection(tuple(range(n)), np.full(n, np.nan))
         if len(self._rewards) < FIRST or n < 2:
             return everyone
-        process = GaussianProcess(np.stack(self._features), np.array(self._rewards))
-        self.trust = _rank_correlation(process.left_out()[-_TESTED:], np.array(self._rewards[-_TESTED:]))
+        rewards = torch.tensor(self._rewards, dtype=torch.float64)
+        process = GaussianProcess(torch.from_numpy(np.stack(self._features)), rewards)
+        self.trust = rank_correlation(process.left_out()[-_TESTED:], rewards[-_TESTED:])
         if self.trust < TRUSTED:
             return everyone
-        predictions, deviations = process(features)
+        predictions, deviations = (found.numpy() for found in process(torch.from_numpy(features)))
         count = max(1, round(n / self.factor))
         order = np.argsort(-np.where(plausible, predictions + _OPTIMISM * deviations, -np.inf), kind="stable").tolist()
         rng = numpy_stream(self._seed, "screening", number)
@@ -121,13 +125,3 @@ class Preselection:
         else:
             places = order[:count]
         return Selection(tuple(sorted(places)), predictions)
-
-
-def _rank_correlation(predictions: np.ndarray, rewards: np.ndarray) -> float:
-    """Return Spearman's rank correlation; 0 where either does not vary."""
-    from scipy.stats import rankdata
-
-    one, other = rankdata(predictions), rankdata(rewards)
-    if one.std() == 0 or other.std() == 0:
-        return 0.0
-    return float(np.corrcoef(one, other)[0, 1])

@@ -1,19 +1,20 @@
-"""The model that white-box strategies use: a differentiable generator, and the reward's gradient where it has one."""
+"""The model that white-box strategies use: a generator, and gradients through it and the reward where they have any."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.generators.pixels import render_floats, vjp_of
-from zo_dno.generators.renderer import Renderer
+from zo_dno.generators.renderer import Renderer, render_images
 from zo_dno.reward import Reward
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.objective import Objective
 from zo_dno.strategy import PerturbsImages, Strategy, WhiteBox
-from zo_dno.types import Differentiable, Generator, batch_size_of, prompt_of
+from zo_dno.types import Differentiable, Generator, HasVjp, array_of, batch_size_of, prompt_of
 
 
 @runtime_checkable
@@ -29,10 +30,12 @@ class Opened:
     """A generator and a reward as white-box strategies see them.
 
     Args:
-        generator: Generator with `render`.
+        generator: Generator; without `render`, images are rounded and have no gradient.
         reward: Reward whose gradient a strategy may take.
         objective: Objective that decides what is plausible.
         blocks: Blocks in which candidates are rendered.
+    Attributes:
+        images: Number of images that the strategy rendered so far, those of gradients included.
     """
 
     def __init__(
@@ -41,6 +44,15 @@ class Opened:
         self._generator, self._reward, self._objective = generator, reward, objective
         self._blocks = blocks or Blocks(batch_size_of(generator))
         self._shape: tuple[int, int, int] | None = None
+        self._has_gradient: bool | None = None
+        self.images = 0
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether images have a gradient with respect to their noise."""
+        if self._has_gradient is None:
+            self._has_gradient = _has_gradient(self._generator)
+        return self._has_gradient
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -52,18 +64,22 @@ class Opened:
 
     def render(self, z: Tensor) -> Tensor:
         """Render z (n, d) as (n, 3, H, W) float32 in [0, 1], without a graph."""
-        generator = self._generator
-        assert isinstance(generator, Differentiable)
-        blocks = [
-            render_floats(generator, self._blocks.filled(z[rows]))[: rows.stop - rows.start]
-            for rows in self._blocks.of(len(z))
-        ]
-        return torch.cat(blocks).float()
+        self.images += len(z)
+        return torch.cat([self._rendered(z[rows]) for rows in self._blocks.of(len(z))])
+
+    def _rendered(self, z: Tensor) -> Tensor:
+        filled = self._blocks.filled(z)
+        if isinstance(self._generator, Differentiable):
+            return render_floats(self._generator, filled)[: len(z)].float()
+        images = [array_of(one.image) for one in render_images(self._generator, filled)[: len(z)]]
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
     def vjp(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
         """Return J(z)^T h, (n, d) on the CPU; `cotangent` gives h for the float32 images of z."""
-        assert isinstance(self._generator, Differentiable)
-        return vjp_of(self._generator, z, cotangent)
+        generator = self._generator
+        assert isinstance(generator, Differentiable)
+        self.images += len(z)
+        return torch.cat([vjp_of(generator, z[rows], cotangent) for rows in self._blocks.of(len(z))])
 
     def project(self, z: Tensor) -> Tensor:
         """Move implausible noise in z (n, d) to plausible noise near it."""
@@ -89,6 +105,8 @@ def check_white_box(strategy: Strategy, generator: Generator, reward: Reward) ->
     if not isinstance(strategy, WhiteBox):
         return
     name = type(strategy).__name__
+    if not strategy.needs_gradient:
+        return
     if isinstance(generator, Renderer):  # it renders in its own actors
         raise InputError(f"generators must be 0 with {name}, which takes gradients in the run's own process; got more.")
     if not isinstance(generator, Differentiable):
@@ -101,6 +119,15 @@ def check_white_box(strategy: Strategy, generator: Generator, reward: Reward) ->
             f"{name} takes the reward's gradient, and {reward.name!r} has no differentiable(images, prompts). "
             "Take hybrid2, which queries the reward and takes its gradient through the pipeline alone."
         )
+
+
+def _has_gradient(generator: Generator) -> bool:
+    if isinstance(generator, HasVjp):
+        return True
+    if isinstance(generator, Renderer) or not isinstance(generator, Differentiable):
+        return False
+    with torch.enable_grad():
+        return generator.render(torch.zeros(1, generator.layout.d, requires_grad=True)).requires_grad
 
 
 def image_noise_of(strategy: Strategy) -> Tensor | None:

@@ -54,7 +54,7 @@ class InSpace:
         self.inner = self._made()
         if isinstance(self.inner, WhiteBox):
             name = type(self.inner).__name__
-            raise InputError(f"space must be 'all' with {name}, which follows gradients in all of the noise.")
+            raise InputError(f"space must be 'all' with {name}, which searches all of the noise through the model.")
 
     @property
     def n_prior(self) -> int:

@@ -14,6 +14,7 @@ class FlatModel:
     """A model whose images are rows of four pixels made of the noise; its reward is brightness."""
 
     image_shape = (3, 1, 4)
+    has_gradient = True
 
     def render(self, z: Tensor) -> Tensor:
         """Render a squashed fixed map of z."""

@@ -1,0 +1,140 @@
+"""A search that climbs a model of the reward through the pipeline, and asks about where it arrives."""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import AskTellError, InputError, unknown_name
+from zo_dno.noise.space import rotate
+from zo_dno.rng import stream_seed
+from zo_dno.strategies.base import PopulationStrategy
+from zo_dno.strategies.normal_es import NormalES
+from zo_dno.strategies.prior import first_draws
+from zo_dno.strategy import Model, Problem
+from zo_dno.surrogate.climb import climb
+from zo_dno.surrogate.evolve import evolve
+from zo_dno.surrogate.pixels import pixel_features
+from zo_dno.surrogate.process import GaussianProcess
+from zo_dno.surrogate.selection import diverse
+
+Inner = Literal["auto", "gradient", "images"]
+_LATEST = 512  # scores that the surrogate learns from
+_PARENTS = 4  # best candidates that climbs begin near
+_GRADIENTS, _IMAGES = 15, 32  # renders for each query
+
+
+class Surrogate(PopulationStrategy):
+    """Fit a Gaussian process to what the scored images look like, and search its upper bound through the pipeline.
+
+    With the pipeline's gradient, every candidate of a population begins near one of the best, turned by fresh noise,
+    and takes steps of normalised ascent on the shell. Without it, an evolution strategy searches the predictions from
+    the best on, and the most promising of its images that differ are queried. Rewards need no gradient.
+
+    Args:
+        first: Number of prior draws before the first search of the model.
+        inner: Search of the model; "gradient" climbs, "images" evolves, "auto" climbs where the pipeline has gradients.
+        renders: Images that the search of the model renders for each query, of which a gradient counts as one; 0 takes
+            15 gradients, or 32 images, which take about as long.
+        step: Length of the first step of a climb, as a share of the shell's radius; it shrinks to a fifth.
+        optimism: Standard deviations added to a prediction.
+        fresh: Share of fresh noise in the noise that a climb begins with.
+    """
+
+    STATE: ClassVar[tuple[str, ...]] = ("_z", "_features", "_rewards")
+    needs_gradient: ClassVar[bool] = False
+    takes_reward_gradient: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        population: int = 8,
+        first: int = 16,
+        inner: Inner = "auto",
+        renders: int = 0,
+        step: float = 0.15,
+        optimism: float = 0.5,
+        fresh: float = 0.3,
+    ) -> None:
+        super().__init__(problem, population=population)
+        for name, value, least in (("first", first, 2), ("renders", renders, 0)):
+            if value < least:
+                raise InputError(f"{name} must be at least {least}; got {value}.")
+        if inner not in ("auto", "gradient", "images"):
+            raise unknown_name("inner", inner, ("auto", "gradient", "images"))
+        if not (0 < step < 1 and optimism >= 0 and 0 < fresh <= 1):
+            raise InputError(
+                "step must be above 0 and below 1, optimism at least 0, and fresh above 0 and at most 1; got "
+                f"{step}, {optimism} and {fresh}."
+            )
+        self.first, self.inner, self.renders = first, inner, renders
+        self.step, self.optimism, self.fresh = step, optimism, fresh
+        self._seed = problem.seed
+        self._model: Model | None = None
+        self._z, self._features, self._rewards = torch.empty(0, self.d), torch.empty(0, 0), torch.empty(0)
+
+    @property
+    def n_prior(self) -> int:
+        return 0 if self.has_init else self.first
+
+    def use_model(self, model: Model) -> None:
+        if self.inner == "gradient" and not model.has_gradient:
+            raise InputError("inner must be 'images' or 'auto' with a generator that has no gradient; got 'gradient'.")
+        self._model = model
+
+    @property
+    def model(self) -> Model:
+        """The model that the predictions are searched through.
+
+        Raises:
+            AskTellError: `use_model` was not called.
+        """
+        if self._model is None:
+            raise AskTellError("Surrogate must be given a model to render with: use_model.")
+        return self._model
+
+    def _sample(self) -> Tensor:
+        if self._first_id == 0:
+            return first_draws(self, self.first)
+        if len(self._rewards) < 2:
+            return self.randn(self.population)
+        process = GaussianProcess(self._features, self._rewards)
+        climbs = self.inner == "gradient" or (self.inner == "auto" and self.model.has_gradient)
+        return self.model.project(self._climbed(process) if climbs else self._evolved(process))
+
+    def _climbed(self, process: GaussianProcess) -> Tensor:
+        """Climb to every candidate from near one of the best."""
+        best = self._rewards.argsort(descending=True, stable=True)[:_PARENTS]
+        parents = self._z[best[torch.arange(self.population) % len(best)]]
+        z = self.retract(rotate(parents, self.randn(self.population), self.fresh))
+
+        def worth(images: Tensor) -> Tensor:
+            return self._worth(process, pixel_features(images))
+
+        return climb(z, self.model, worth, self.retract, self.renders or _GRADIENTS, self.step)
+
+    def _evolved(self, process: GaussianProcess) -> Tensor:
+        """Evolve noise from the best on by predictions, and choose from all that was rendered."""
+        renders = (self.renders or _IMAGES) * self.population
+        best = self._z[int(self._rewards.argmax())]
+        seed = stream_seed(self._seed, "inner", self._first_id)
+        inner = NormalES(Problem(self.d, renders, seed, self.sizes, init=best), population=16)
+
+        def predicted(z: Tensor) -> tuple[Tensor, Tensor]:
+            features = pixel_features(self.model.render(z))
+            return features, self._worth(process, features)
+
+        z, features = evolve(inner, predicted, renders)
+        return z[diverse(process, features, self.population, self.optimism)]
+
+    def _worth(self, process: GaussianProcess, features: Tensor) -> Tensor:
+        mean, deviation = process(features)
+        return mean + self.optimism * deviation
+
+    def _update(self, z: Tensor, scores: Tensor) -> None:
+        there = ~scores.isnan()
+        features = pixel_features(self.model.render(z[there]))
+        self._z = torch.cat([self._z, z[there]])[-_LATEST:]
+        self._features = torch.cat([self._features.reshape(-1, features.shape[1]), features])[-_LATEST:]
+        self._rewards = torch.cat([self._rewards, scores[there]])[-_LATEST:]

@@ -1,0 +1,143 @@
+"""The search by a surrogate of the reward."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import zo_dno
+from tests.support.play import best, load, make
+from tests.support.toys import ToyGenerator
+from zo_dno.errors import AskTellError, InputError
+from zo_dno.rng import stream
+from zo_dno.strategy import Problem
+from zo_dno.testing.search import FlatModel, play
+
+D = 96
+
+
+class Coloured(FlatModel):
+    """Images of 8 x 8 pixels, a squashed linear map of the noise."""
+
+    image_shape = (3, 8, 8)
+
+    def render(self, z):
+        weights = torch.randn(z.shape[1], 3, 8, 8, generator=stream(5, "coloured")) / math.sqrt(z.shape[1])
+        return torch.einsum("nd,dchw->nchw", z, weights).sigmoid()
+
+
+class Still(Coloured):
+    """The model without its gradient."""
+
+    has_gradient = False
+
+    def vjp(self, z, cotangent):
+        raise AssertionError("there is no gradient")
+
+
+def reward_of(z: Tensor) -> Tensor:
+    """Score how red the upper half of the image is, and how blue the lower one, with a product of both."""
+    images = Coloured().render(z)
+    above, below = images[:, 0, :4].mean((1, 2)), images[:, 2, 4:].mean((1, 2))
+    return above + below + 4 * above * below
+
+
+BOTH = pytest.mark.parametrize("model", [Coloured(), Still()], ids=["gradient", "images"])
+
+
+def surrogate(model: FlatModel, seed: int = 0, **options: Any) -> Any:
+    strategy: Any = load("surrogate")(Problem(D, 64, seed), **options)
+    strategy.use_model(model)
+    return strategy
+
+
+@pytest.mark.parametrize(("model", "queries"), [(Coloured(), 40), (Still(), 64)], ids=["gradient", "images"])
+def test_few_queries_find_more_than_a_thousand_prior_draws(model, queries):
+    """In each of 3 seeds; prior draws of the same seed."""
+    for seed in range(3):
+        found = best(surrogate(model, seed), reward_of, queries)
+        assert found > float(reward_of(torch.randn(1000, D, generator=stream(seed, "prior"))).max())
+
+
+@BOTH
+def test_candidates_are_on_the_shell(model):
+    for z in play(surrogate(model), reward_of, 3)[1:]:
+        assert torch.allclose(z.norm(dim=1), torch.full((len(z),), math.sqrt(D)), rtol=1e-4)
+
+
+@BOTH
+def test_candidates_of_a_population_differ(model):
+    last = play(surrogate(model), reward_of, 3)[-1]
+    assert float(torch.pdist(last).min()) > 0.05 * math.sqrt(D)
+
+
+def test_missing_scores_are_not_learnt_from():
+    strategy = surrogate(Coloured())
+    candidates = strategy.ask()
+    scores = reward_of(candidates.z)
+    scores[::2] = torch.nan
+    strategy.tell(candidates, scores)
+    assert len(strategy._rewards) == len(candidates) // 2
+    assert bool(strategy.ask().z.isfinite().all())
+
+
+def test_prior_draws_follow_until_two_scores_are_known():
+    strategy = surrogate(Coloured())
+    candidates = strategy.ask()
+    strategy.tell(candidates, torch.full((16,), torch.nan))
+    again = strategy.ask()
+    assert float(again.z.mean().abs()) < 5 / math.sqrt(again.z.numel())
+
+
+def test_the_first_candidates_are_prior_draws_and_the_start_is_one_of_them():
+    strategy = surrogate(Coloured())
+    candidates = strategy.ask()
+    assert len(candidates) == strategy.n_prior == 16
+    assert torch.equal(candidates.z[0], strategy.start)
+
+
+def test_a_run_counts_the_images_that_the_search_of_the_model_renders():
+    toy = ToyGenerator()
+    result = zo_dno.optimize(toy, "brightness", "surrogate", queries=32, strategy_options={"renders": 3})
+    own = 16 + 2 * (32 + 8)  # the first population, and two searches, in whole populations of 16, with what they found
+    assert result.nfe == toy.nfe * (32 + own)
+    assert result.best.plausible
+
+
+def test_a_limit_of_denoiser_calls_counts_them_too():
+    toy = ToyGenerator()
+    result = zo_dno.optimize(toy, "brightness", "surrogate", queries=1000, nfe=800)
+    assert result.stopped_by == "nfe"
+    assert 16 <= result.queries < 100
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"first": 1}, "first must be at least 2; got 1"),
+        ({"renders": -1}, "renders must be at least 0; got -1"),
+        ({"inner": "grad"}, "inner 'grad' is unknown"),
+        ({"step": 1.0}, "step must be above 0 and below 1"),
+        ({"fresh": 0.0}, "fresh above 0 and at most 1"),
+        ({"optimism": -1.0}, "optimism at least 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        make("surrogate", **options)
+
+
+def test_a_climb_through_a_generator_without_gradient_is_refused():
+    with pytest.raises(InputError, match="inner must be 'images' or 'auto' with a generator that has no gradient"):
+        surrogate(Still(), inner="gradient")
+    with pytest.raises(InputError, match="inner must be 'images' or 'auto'"):
+        zo_dno.optimize(ToyGenerator(), "brightness", "surrogate", queries=32, strategy_options={"inner": "gradient"})
+
+
+def test_a_model_has_to_be_handed_over():
+    strategy = load("surrogate")(Problem(12, 60, 0))
+    candidates = strategy.ask()
+    with pytest.raises(AskTellError, match="Surrogate must be given a model"):
+        strategy.tell(candidates, torch.zeros(len(candidates)))
