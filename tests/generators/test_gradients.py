@@ -11,6 +11,7 @@ from tests.support.zoo import families
 from tests.support.zoo.schedulers import SCHEDULERS
 from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.errors import InputError
+from zo_dno.generators import gradients
 from zo_dno.generators.diffusers_generator import DiffusersGenerator
 from zo_dno.rewards.brightness import Brightness, Darkness
 from zo_dno.rewards.contrast import Contrast
@@ -42,7 +43,7 @@ def test_a_gradient_is_what_autograd_gives_without_recomputing():
     z = noise(generator).requires_grad_()
     images = generator.render(z)
     (wanted,) = torch.autograd.grad((images * weights_of(images)).sum(), z)
-    for made in (generator, tiny()):
+    for made in (generator, tiny(gradient_checkpointing=True), tiny()):
         found = made.vjp(z, weights_of)
         assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-5 * float(wanted.abs().max()))
         assert found.dtype == torch.float32
@@ -76,11 +77,24 @@ def test_recomputing_keeps_less():
             generator.vjp(noise(generator), weights_of)
         return total
 
-    assert held(tiny()) < 0.6 * held(tiny(gradient_checkpointing=False))
+    assert held(tiny(gradient_checkpointing=True)) < 0.6 * held(tiny(gradient_checkpointing=False))
+
+
+def test_what_would_be_kept_decides_about_recomputing(monkeypatch):
+    """By default; the gradient is the same, bit for bit."""
+    z, found = noise(tiny(), 3), []
+    for most in (2**30, 1000):
+        monkeypatch.setattr(gradients, "_MOST_KEPT", most)
+        calls, generator = [], tiny()
+        generator._pipeline.unet.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
+        found.append(generator.vjp(z, weights_of))
+        found.append(len(calls))
+    assert torch.equal(found[0], found[2])
+    assert found[3] > found[1]
 
 
 def test_no_mode_is_active_in_a_network_either_way():
-    generator = tiny()
+    generator = tiny(gradient_checkpointing=True)
     seen = []
     generator._pipeline.unet.register_forward_pre_hook(lambda *_: seen.append(_get_current_function_mode()))
     generator.vjp(noise(generator), weights_of)
@@ -251,7 +265,7 @@ def test_generators_in_actors_are_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gradient_calls": 0}, "gradient_calls must be at least 1; got 0"),
+        ({"gradient_calls": -1}, "gradient_calls must be at least 0; got -1"),
         ({"gradient_dtype": "half"}, None),
         ({"gradient_dtype": "float17"}, "dtype must be the name of a torch type"),
     ],

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,7 +50,8 @@ class DiffusersGenerator:
         vae_slicing: Whether to decode the images of a batch one by one.
         vae_tiling: Whether to decode large images in tiles.
         offload: Whether to keep unused weights in the CPU's memory, a "model" at a time or "sequential", by layers.
-        gradient_checkpointing: Whether `vjp` keeps only the inputs of each network and recomputes the rest.
+        gradient_checkpointing: Whether `vjp` keeps only the inputs of each network and recomputes the rest; by default
+            where all would take more than 1 GiB.
         gradient_dtype: Type that autocast computes in during `vjp`, such as "bfloat16".
         gradient_calls: Number of last denoiser calls that gradients pass through; by default all.
         call_arguments: Further arguments of the pipeline's call, such as height, width, negative_prompt, eta, image.
@@ -78,7 +80,7 @@ class DiffusersGenerator:
         vae_slicing: bool = False,
         vae_tiling: bool = False,
         offload: Offload | None = None,
-        gradient_checkpointing: bool = True,
+        gradient_checkpointing: bool | None = None,
         gradient_dtype: str | None = None,
         gradient_calls: int | None = None,
         **call_arguments: Any,
@@ -94,6 +96,7 @@ class DiffusersGenerator:
         self.prompt = prompt
         self._seed = seed
         self._gradients = Gradients(gradient_checkpointing, gradient_dtype, gradient_calls)
+        self._kept: int | None = None  # bytes that an image's gradient keeps without checkpoints, once measured
         self._pipeline = _prepared(pipeline, speed)
         given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
         self._call = PipelineCall(self._pipeline, prompt, given, frames=frames)
@@ -114,7 +117,7 @@ class DiffusersGenerator:
             "frames": None if frames == 4 else frames,
             "generator_options": plain_arguments(call_arguments),
             "generator_seed": seed,
-            **({} if gradient_checkpointing else {"gradient_checkpointing": False}),
+            **({} if gradient_checkpointing is None else {"gradient_checkpointing": gradient_checkpointing}),
             **({} if gradient_dtype is None else {"gradient_dtype": gradient_dtype}),
             **({} if gradient_calls is None else {"gradient_calls": gradient_calls}),
             **speed.settings,
@@ -213,17 +216,19 @@ class DiffusersGenerator:
             InputError: Memory does not suffice, or the gradient is not finite.
         """
         self.layout.check(z)
-        n = len(z)
+        device = execution_device(self._pipeline)
 
-        def rendered(z: Tensor) -> Tensor:
+        def rendered(gradients: Gradients, z: Tensor) -> Tensor:
             rows = dict(zip(self._searched, self.layout.split(z), strict=True))
-            around = self._gradients.around(self._trace.calls)
-            images, playback = self._play(n, self._source(rows, n), around)
+            images, playback = self._play(len(z), self._source(rows, len(z)), gradients.around(self._trace.calls))
             self._trace.check_count(len(playback.shapes))
             return images
 
         with memory_named(self), frozen_weights(self._tape.networks):
-            return self._gradients.vjp(z, rendered, cotangent, execution_device(self._pipeline))
+            if self._kept is None and self._gradients.checkpointing is None:
+                self._kept = self._gradients.kept(z[:1], partial(rendered, self._gradients), device)
+            gradients = self._gradients.settled(self._kept or 0, len(z))
+            return gradients.vjp(z, partial(rendered, gradients), cotangent, device)
 
     def draws(self, z: Tensor) -> list[Tensor]:
         """Split z (n, d) into the pipeline's own draws, each (n, *shape); the first are the initial latents."""

@@ -1,8 +1,8 @@
 """The backward pass through a pipeline: recomputation, precision, and the number of denoiser calls."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,11 @@ from zo_dno.generators.loading import torch_dtype
 
 _LOSS_SCALE = 8192.0  # largest entry of the cotangent in float16, as in the paper's code
 _TRIES = 4  # with ever smaller scales
+_MOST_KEPT = 2**30  # bytes kept for a gradient without checkpoints
+
+
+class _TooMuchError(Exception):
+    """More would be kept than may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +28,21 @@ class Gradients:
 
     Args:
         checkpointing: Whether to keep only the inputs of each network and recompute the rest, which takes the memory of
-            one call instead of all.
+            one call instead of all; by default where all would take more than 1 GiB.
         dtype: Type that autocast computes in, such as "bfloat16"; by default the pipeline's.
         calls: Number of last denoiser calls that the gradient passes through; the outputs of earlier ones are
             constants. The scheduler's own arithmetic always counts. By default all.
     Raises:
-        InputError: calls is below 1, or the dtype is unknown.
+        InputError: calls is below 0, or the dtype is unknown.
     """
 
-    checkpointing: bool = True
+    checkpointing: bool | None = None
     dtype: str | None = None
     calls: int | None = None
 
     def __post_init__(self) -> None:
-        if self.calls is not None and not is_count(self.calls):
-            raise InputError(f"gradient_calls must be at least 1; got {self.calls!r}.")
+        if self.calls is not None and not (self.calls == 0 or is_count(self.calls)):
+            raise InputError(f"gradient_calls must be at least 0; got {self.calls!r}.")
         if self.dtype is not None:
             torch_dtype(self.dtype)
 
@@ -60,6 +65,39 @@ class Gradients:
 
         return wrap
 
+    def settled(self, kept: int, n: int) -> "Gradients":
+        """Return the settings for n images, each of which would have `kept` bytes kept."""
+        return self if self.checkpointing is not None else replace(self, checkpointing=kept * n > _MOST_KEPT)
+
+    def kept(self, z: Tensor, render: Callable[[Tensor], Tensor], device: torch.device) -> int:
+        """Return the bytes that are kept for the gradient of z (1, d) without checkpoints, or more than the most.
+
+        Args:
+            z: Noise, (1, d).
+            render: Function from z to images (n, 3, H, W), without checkpoints.
+            device: Device that the pipeline computes on.
+        """
+        seen: dict[int, int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if not tensor.is_leaf:  # weights are there anyway
+                seen[storage.data_ptr()] = storage.nbytes()
+            if sum(seen.values()) > _MOST_KEPT:
+                raise _TooMuchError
+            return tensor
+
+        with suppress(_TooMuchError), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            self._forward(z, render, device)
+        return sum(seen.values())
+
+    def _forward(self, z: Tensor, render: Callable[[Tensor], Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the images of z and the leaf that they depend on."""
+        z = z.detach().requires_grad_()
+        kind = None if self.dtype is None else torch_dtype(self.dtype)
+        with torch.enable_grad(), torch.autocast(device.type, kind, enabled=kind is not None):
+            return render(z), z
+
     def vjp(
         self, z: Tensor, render: Callable[[Tensor], Tensor], cotangent: Callable[[Tensor], Tensor], device: torch.device
     ) -> Tensor:
@@ -73,10 +111,8 @@ class Gradients:
         Raises:
             InputError: The gradient is not finite at any scale.
         """
-        z = z.detach().requires_grad_()
+        images, z = self._forward(z, render, device)
         kind = None if self.dtype is None else torch_dtype(self.dtype)
-        with torch.enable_grad(), torch.autocast(device.type, kind, enabled=kind is not None):
-            images = render(z)
         h = cotangent(images.detach().float()).to(images.device, torch.float32)
         if bool(h.isnan().any()):
             return torch.full_like(z, torch.nan).detach().cpu()

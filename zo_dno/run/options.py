@@ -80,13 +80,13 @@ class GradientOptions(OptionGroup):
     title: ClassVar[str] = "Model"
 
     gradient_checkpointing: bool | None = option(
-        None, "Recompute the networks in the backward pass, which saves memory", by_default="on"
+        None, "Recompute the networks in the backward pass, which saves memory", by_default="above 1 GiB"
     )
     gradient_dtype: str | None = option(
         None, "Number type of the networks for gradients", by_default="that of the networks, in autocast"
     )
     gradient_calls: int | None = option(
-        None, "Number of denoiser calls, counted from the last, that gradients pass through", by_default="all", ge=1
+        None, "Number of denoiser calls, counted from the last, that gradients pass through", by_default="all", ge=0
     )
 
 
