@@ -10,6 +10,7 @@ from torch import Tensor
 import zo_dno
 from tests.support.play import best, load, make
 from tests.support.toys import ToyGenerator
+from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.errors import AskTellError, InputError
 from zo_dno.rng import stream
 from zo_dno.strategy import Problem
@@ -104,6 +105,31 @@ def test_a_run_counts_the_images_that_the_search_of_the_model_renders():
     own = 16 + 2 * (32 + 8)  # the first population, and two searches, in whole populations of 16, with what they found
     assert result.nfe == toy.nfe * (32 + own)
     assert result.best.plausible
+
+
+def test_a_threshold_is_met_by_the_winner_and_told_about():
+    """Of 8 images that are brighter than most prior draws are, the reddest."""
+    toy = ToyGenerator()
+    options = {"queries": 48, "seed": 1, "require": ["brightness >= 0.6"]}
+    result = zo_dno.optimize(toy, "saturation", "surrogate", **options)
+    assert result.best.feasible
+    assert sum(not row.reward_violation for row in result.history[16:]) > sum(
+        not row.reward_violation for row in result.history[:16]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_generator_actors_render_the_searches_of_the_model():
+    pool = GeneratorPool(ToyGenerator, 2)
+    options = {"queries": 32, "seed": 1, "strategy_options": {"renders": 4}}
+    try:
+        there = zo_dno.optimize(pool, "brightness", "surrogate", **options)
+    finally:
+        pool.close()
+    here = zo_dno.optimize(ToyGenerator(), "brightness", "surrogate", **options)
+    assert [row.value for row in there.history] == [row.value for row in here.history]
+    assert there.nfe == here.nfe
 
 
 def test_a_limit_of_denoiser_calls_counts_them_too():

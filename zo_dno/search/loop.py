@@ -286,7 +286,7 @@ class Search:
             population.rewards,
             population.plausibility,
             regularized=not isinstance(self.strategy, UsesRegularizer),
-            penalized=not isinstance(self.strategy, WhiteBox),
+            penalized=not (isinstance(self.strategy, WhiteBox) and self.strategy.needs_gradient),
             reward_violation=reward_violations(rows),
         )
         if self.preselection is not None:

@@ -65,7 +65,9 @@ class Opened:
     def render(self, z: Tensor) -> Tensor:
         """Render z (n, d) as (n, 3, H, W) float32 in [0, 1], without a graph."""
         self.images += len(z)
-        return torch.cat([self._rendered(z[rows]) for rows in self._blocks.of(len(z))])
+        at_once = isinstance(self._generator, Renderer)  # which spreads blocks over its actors
+        blocks = [slice(len(z))] if at_once else self._blocks.of(len(z))
+        return torch.cat([self._rendered(z[rows]) for rows in blocks])
 
     def _rendered(self, z: Tensor) -> Tensor:
         filled = self._blocks.filled(z)
