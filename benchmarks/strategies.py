@@ -7,6 +7,7 @@ any entry reached. Images are rendered for every query, and no strategy knows th
 
 import argparse
 import json
+import math
 import multiprocessing
 import time
 from collections.abc import Sequence
@@ -22,10 +23,14 @@ from benchmarks.tables import show
 from zo_dno.run.processors import processors
 from zo_dno.storage.images import image_hash
 
-STEPS = 2
+SURROGATE = "surrogate"
+MEASURED = (16, 32, 64, 128, 256, 512, 1024, 4096)
+"""Numbers of queries after which the best reward and the seconds are noted."""
 TUNED = ("mountains at day, cloudy, with a house", "sea at dusk, with a sailboat")
 HELD_BACK = ("forest at night, snowy", "desert at day, with a tent", "city at dawn, with a tower")
 REWARDS = ("jpeg_smaller", "jpeg_larger", "noisy_judge")
+WORDS = ("time=dawn", "time=dusk", "time=night", "weather=cloudy", "weather=snowy", "object=tower")
+"""Rewards too: the log-odds with which the scene judge reads a word; not run for a prompt that asks for the word."""
 PICTURE = Path("docs/pictures/strategies.png")
 
 
@@ -41,6 +46,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "annealing": {},
     "zero_order": {},
     "trs": {},
+    SURROGATE: {},
+    "surrogate, images": {"strategy": SURROGATE, "strategy_options": {"inner": "images"}},
     "genetic": {},
     "cosyne": {},
     "path_integral": {},
@@ -73,10 +80,10 @@ class NoisyJudge:
     Prior draws of the prompt are 3 on average, and 0.7 apart, as far apart as the moods.
 
     Args:
-        seed: of the moods.
-        usual: (mean, standard deviation) of warmth among prior draws.
+        seed: Seed of the moods.
+        usual: Mean and standard deviation of warmth among prior draws.
     Attributes:
-        truth: image's hash -> what it would say on average, were there no end to its scale.
+        truth: What it would say on average, were there no end to its scale, by the hash of the image.
     """
 
     noisy, unit = True, "points of 5"
@@ -96,6 +103,35 @@ class NoisyJudge:
         return scores
 
 
+class Word:
+    """Rates how sure the scene judge is to read a word in the picture, in log-odds.
+
+    Args:
+        name: Attribute and word, such as "time=night".
+    """
+
+    unit, version = "log-odds", "1"
+
+    def __init__(self, name: str) -> None:
+        from zo_dno.scenes.grammar import WORDS as KNOWN
+        from zo_dno.scenes.judge import Judge
+
+        self._attribute, _, word = name.partition("=")
+        self._column, self._judge = KNOWN[self._attribute].index(word), Judge.load()
+
+    def __call__(self, images: Sequence[Any], prompts: Sequence[str]) -> list[float]:
+        p = self._judge.probabilities(images)[self._attribute][:, self._column].clamp(1e-9, 1 - 1e-9)
+        return [float(value) for value in (p / (1 - p)).log()]
+
+
+def asked_for(reward: str, prompt: str) -> bool:
+    """Return whether a prompt asks for the word of a reward."""
+    from zo_dno.scenes.grammar import parse
+
+    attribute, _, word = reward.partition("=")
+    return bool(word) and getattr(parse(prompt), attribute) == word
+
+
 def _warmth(pixels: np.ndarray) -> float:
     return float(pixels[..., 0].mean() - pixels[..., 2].mean()) / 255
 
@@ -110,6 +146,7 @@ class Job(NamedTuple):
     queries: int
     constrained: bool = True
     noise: str = "initial"
+    steps: int = 2
 
 
 def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
@@ -119,18 +156,25 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
     import zo_dno
     from zo_dno.generators.quiet import quiet_libraries
 
-    name, reward, prompt, seed, queries, constrained, noise = job
+    name, reward, prompt, seed, queries, constrained, noise, steps = job
     torch.set_num_threads(1)
     entry = {"strategy": name, **(ENTRIES | OUTSIDE)[name]}
-    scorer: Any = reward
+    scorer: Any = _named(Word(reward), reward) if "=" in reward else reward
+    elapsed: dict[str, float] = {}
     with quiet_libraries():
-        generator = _generator(prompt, noise, device)
+        generator = _generator(prompt, noise, device, steps)
         judge = NoisyJudge(seed, _usual(prompt, device))
         if reward == "noisy_judge":
-            scorer = _named(judge)
+            scorer = _named(judge, reward)
         memory.reset_peak()
         before = memory.held()
         started = time.perf_counter()
+
+        def note(step: zo_dno.Step) -> None:
+            for budget in MEASURED:
+                if step.queries >= budget:
+                    elapsed.setdefault(str(budget), time.perf_counter() - started)
+
         result = zo_dno.optimize(
             generator,
             scorer,
@@ -139,12 +183,13 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
             held_out=["prompt_match"],
             threads=1,
             min_log_prob="1%" if constrained else None,
+            on_step=note,
             **entry,
         )
     best = {}
-    for budget in [budget for budget in BUDGETS if budget <= queries]:
+    for budget in [budget for budget in MEASURED if budget <= queries]:
         able = [row for row in result.history[:budget] if row.is_feasible(constrained=constrained)]
-        winner = max(able, key=lambda row: row.value or 0.0).image if able else ""
+        winner = max(able, key=lambda row: -math.inf if row.value is None else row.value).image if able else ""
         if budget == queries:
             winner = result.best.sha256
         value = (
@@ -160,17 +205,21 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
         "norm_ratio": result.best.norm_ratio,
         "feasible": result.best.plausible,
         "prompt_match": result.held_out["prompt_match"][1],
+        "nfe": result.nfe,
+        "elapsed": elapsed,
         "seconds": time.perf_counter() - started,
         "strategy_seconds": result.seconds["strategy"],
         "peak_mb": memory.peak() - before,
     }
 
 
-def _named(judge: NoisyJudge) -> Any:
+def _named(judge: NoisyJudge | Word, name: str) -> Any:
     from zo_dno.oracle.function_reward import FunctionReward
 
-    made = FunctionReward(judge, "noisy_judge")
-    made.noisy, made.unit, made.range = True, judge.unit, (1.0, 5.0)
+    made = FunctionReward(judge, name)
+    made.unit = judge.unit
+    if isinstance(judge, NoisyJudge):
+        made.noisy, made.range = True, (1.0, 5.0)
     return made
 
 
@@ -179,18 +228,18 @@ def _usual(prompt: str, device: str) -> tuple[float, float]:
     """Return mean and standard deviation of warmth among 64 prior draws, the same for all runs."""
     import torch
 
-    generator = _generator(prompt, "initial", device)
+    generator = _generator(prompt, "initial", device, 2)
     z = torch.randn(64, generator.layout.d, generator=torch.Generator().manual_seed(64))
     found = [_warmth(image.numpy()) for image in generator(z)]
     return float(np.mean(found)), float(np.std(found))
 
 
 @cache
-def _generator(prompt: str, noise: str, device: str) -> Any:
+def _generator(prompt: str, noise: str, device: str, steps: int) -> Any:
     import zo_dno
 
     eta = float(noise == "all")
-    return zo_dno.DiffusersGenerator.builtin(prompt, steps=STEPS, search=noise, eta=eta, device=device)
+    return zo_dno.DiffusersGenerator.builtin(prompt, steps=steps, search=noise, eta=eta, device=device)
 
 
 def main() -> None:
@@ -207,6 +256,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one prompt, 2 seeds, 64 queries: 5 minutes of 2 cores")
     parser.add_argument("--without-constraint", action="store_true", help="let any noise win")
     parser.add_argument("--noise", choices=("initial", "all"), default="initial", help="all: of every step, with eta 1")
+    parser.add_argument("--steps", type=int, default=2, help="denoising steps")
     parser.add_argument("--show", action="store_true", help="run nothing: tables of what is in the file")
     parser.add_argument("--markdown", action="store_true", help="print the table of docs/strategies.md as well")
     parser.add_argument(
@@ -224,14 +274,16 @@ def main() -> None:
         if options.out.exists()
         else []
     )
-    done = {tuple(line[field] for field in Job._fields) for line in lines}
+    done = {tuple(line.get(field, Job._field_defaults.get(field)) for field in Job._fields) for line in lines}
     jobs = [
         job
         for seed in range(options.seeds)
         for prompt in prompts
         for reward in options.rewards
+        if not asked_for(reward, prompt)
         for name in ([] if options.show else options.entries)
-        if (job := Job(name, reward, prompt, seed, options.queries, constrained, options.noise)) not in done
+        if (job := Job(name, reward, prompt, seed, options.queries, constrained, options.noise, options.steps))
+        not in done
     ]
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.processes) as pool, options.out.open("a", encoding="utf-8") as file:
@@ -240,7 +292,14 @@ def main() -> None:
             file.flush()
             lines.append(line)
     wanted = {"prompt": prompts, "reward": options.rewards, "constrained": [constrained], "noise": [options.noise]}
-    frame = scores([line for line in lines if all(line[k] in v for k, v in wanted.items())], max(options.budgets))
+    frame = scores(
+        [
+            line
+            for line in lines
+            if all(line[k] in v for k, v in wanted.items()) and line.get("steps", 2) == options.steps
+        ],
+        max(options.budgets),
+    )
     frame = frame[frame["budget"].isin(options.budgets)]
     columns = ["entry", "normalised", "above best-of-N", "auto above it", "mean", "runs", "plausible", "log P"]
     columns += ["prompt match", "ask+tell s", "peak MB"]
