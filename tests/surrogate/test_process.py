@@ -55,7 +55,7 @@ def test_predictions_have_the_gradient_of_their_differences(process):
     features = pixel_features(SOME[40:43]).double().requires_grad_()
     mean, deviation = process(features)
     (gradient,) = torch.autograd.grad((mean + deviation).sum(), features)
-    towards = process._scale * torch.randn(features.shape, generator=stream(1, "towards"), dtype=torch.float64)
+    towards = process._features.scale * torch.randn(features.shape, generator=stream(1, "towards"), dtype=torch.float64)
     with torch.no_grad():
         ahead, behind = (sum(process(features + sign * 1e-5 * towards)).sum() for sign in (1, -1))
     assert float((ahead - behind) / 2e-5) == pytest.approx(float((gradient * towards).sum()), rel=1e-4)

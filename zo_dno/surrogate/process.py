@@ -42,6 +42,26 @@ KERNELS = tuple(
 )
 
 
+class Standardized:
+    """The features of known images on a scale on which each has mean 0 and standard deviation 1.
+
+    Args:
+        features: Features of the images, (n, m).
+    Attributes:
+        x: Their standardized features, (n, m) float64.
+    """
+
+    def __init__(self, features: Tensor) -> None:
+        known = features.double()
+        self._centre, self.scale = known.mean(0), known.std(0, correction=0) + 1e-6
+        self.x = self(known)
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Put features (k, m) on this scale."""
+        standardized: Tensor = (features.double() - self._centre) / self.scale
+        return standardized
+
+
 class GaussianProcess:
     """A Gaussian process with the most likely kernel and noise of a grid (Rasmussen and Williams 2006, section 5.4).
 
@@ -57,12 +77,11 @@ class GaussianProcess:
     """
 
     def __init__(self, features: Tensor, rewards: Tensor, kernels: tuple[Kernel, ...] = KERNELS) -> None:
-        x, y = features.double(), rewards.double()
-        self._centre, self._scale = x.mean(0), x.std(0, correction=0) + 1e-6
+        self._features, y = Standardized(features), rewards.double()
         self._mean = y.mean()
         spread = y.std(correction=0)
         self._unit = spread if float(spread) > 0 else torch.ones_like(spread)
-        self._x = self._standardized(x)
+        self._x = self._features.x
         self._y = (y - self._mean) / self._unit
         best = -torch.inf
         for kernel in kernels:
@@ -80,7 +99,7 @@ class GaussianProcess:
 
     def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Predict rewards from features (n, m): means and standard deviations, (n,) each, with gradients."""
-        x = self._standardized(features.double())
+        x = self._features(features)
         kernel = self.kernel(x, self._x)
         known = ((kernel @ self._vectors) ** 2 / self._spread).sum(1)
         deviation = ((self.kernel.own(x) - known).clamp_min(1e-9) * self._variance).sqrt()
@@ -88,7 +107,7 @@ class GaussianProcess:
 
     def joint(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Predict rewards from features (k, m) together: means (k,), covariances (k, k), and a score's own variance."""
-        x = self._standardized(features.double())
+        x = self._features(features)
         kernel = self.kernel(x, self._x)
         known = (kernel @ self._vectors / self._spread) @ (kernel @ self._vectors).T
         covariance = (self.kernel(x, x) - known) * self._variance * self._unit**2
@@ -100,6 +119,3 @@ class GaussianProcess:
         diagonal = (self._vectors**2 / self._spread).sum(1)
         predictions: Tensor = self._mean + self._unit * (self._y - self._weights / diagonal)
         return predictions
-
-    def _standardized(self, features: Tensor) -> Tensor:
-        return (features - self._centre) / self._scale

@@ -1,0 +1,153 @@
+"""A Gaussian process of a utility that is known by choices alone, whose predictions have gradients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zo_dno.surrogate.process import Kernel, Standardized
+
+_LENGTHS, _MIXES = (0.5, 1.0, 2.0), (0.0, 0.5)
+_AMPLITUDES = (0.5, 1.5, 4.0)  # standard deviations of the utility among images; a difference of 1 is chosen 73:27
+_NEWTON = 100  # steps to the mode at most
+_JITTER = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An order of images by preference, the best first; of what was not ordered, all counts as behind.
+
+    Attributes:
+        ordered: Rows of the images that were put in order.
+        rest: Rows of the other images that were shown.
+    """
+
+    ordered: tuple[int, ...]
+    rest: tuple[int, ...] = ()
+
+    @property
+    def stages(self) -> list[tuple[int, tuple[int, ...]]]:
+        """The best of what is left, and what is left, for every step of the order (Plackett 1975, Luce 1959)."""
+        every = (*self.ordered, *self.rest)
+        count = len(self.ordered) - (not self.rest)
+        return [(self.ordered[place], every[place:]) for place in range(count)]
+
+
+class PreferenceProcess:
+    """A Gaussian process of the utility behind choices: Plackett-Luce with slips, by Laplace's method.
+
+    A choice is made at random with the probability `slips`, else with the softmax of the utilities. The most likely
+    kernel and amplitude of a grid are taken (Rasmussen and Williams 2006, sections 3.4 and 3.5). Where the slips make
+    the curvature negative, Fisher's information of the choice takes its place.
+
+    Args:
+        features: Features of the images, (n, m).
+        choices: Choices among these images.
+        slips: Probability that a choice tells nothing, below 1.
+    Attributes:
+        mode: Most likely utility of every image, (n,); their mean says nothing.
+        evidence: Logarithm of the marginal likelihood.
+    """
+
+    def __init__(self, features: Tensor, choices: Sequence[Choice], slips: float = 0.1) -> None:
+        self._features = Standardized(features)
+        stages = _Stages([stage for choice in choices for stage in choice.stages], len(features), slips)
+        fits = [
+            _Laplace(self._features.x, Kernel(length, mix), amplitude, stages)
+            for length in _LENGTHS
+            for mix in _MIXES
+            for amplitude in _AMPLITUDES
+        ]
+        self._fit = max(fits, key=lambda fit: fit.evidence)
+        self.mode, self.evidence = self._fit.mode, self._fit.evidence
+
+    def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict utilities from features (k, m): means and standard deviations, (k,) each, with gradients."""
+        mean, root, left = self._fit.predicted(self._features(features))
+        own = self._fit.own(self._features(features))
+        variance = own - (root**2).sum(0) + (left**2).sum(0)
+        return mean, variance.clamp_min(1e-12).sqrt()
+
+    def joint(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict utilities from features (k, m) together: means (k,), covariances (k, k), and the variance of slips.
+
+        The last number is as much as a clear choice leaves open: 1, the variance of a logistic difference, or less.
+        """
+        x = self._features(features)
+        mean, root, left = self._fit.predicted(x)
+        covariance = self._fit.prior(x, x) - root.T @ root + left.T @ left
+        return mean, covariance, torch.ones((), dtype=torch.float64)
+
+
+class _Stages:
+    """The likelihood of choices: its logarithm, gradient and information at utilities (n,)."""
+
+    def __init__(self, stages: Sequence[tuple[int, tuple[int, ...]]], n: int, slips: float) -> None:
+        width = max((len(shown) for _, shown in stages), default=1)
+        self._shown = torch.zeros(len(stages), width, dtype=torch.long)
+        self._there = torch.zeros(len(stages), width, dtype=torch.bool)
+        for row, (_, shown) in enumerate(stages):  # the best comes first
+            self._shown[row, : len(shown)] = torch.tensor(shown)
+            self._there[row, : len(shown)] = True
+        self._n, self._slips = n, slips
+
+    def __call__(self, utility: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the log-likelihood, its gradient (n,) and the information (n, n), which is positive semidefinite."""
+        share = utility[self._shown].masked_fill(~self._there, -torch.inf).softmax(1)
+        count = self._there.sum(1)
+        chosen = (1 - self._slips) * share[:, 0]
+        likely = chosen + self._slips / count
+        weight = chosen / likely  # probability that the choice was none of the slips
+        first = torch.zeros_like(share)
+        first[:, 0] = 1.0
+        gradient = torch.zeros_like(utility).index_put_(
+            (self._shown,), weight[:, None] * (first - share) * self._there, accumulate=True
+        )
+        blocks = weight[:, None, None] * (torch.diag_embed(share) - share[:, :, None] * share[:, None, :])
+        rows, columns = (one.expand_as(blocks) for one in (self._shown[:, :, None], self._shown[:, None, :]))
+        information = torch.zeros(self._n, self._n, dtype=utility.dtype).index_put_(
+            (rows, columns), blocks, accumulate=True
+        )
+        return likely.log().sum(), gradient, information
+
+
+class _Laplace:
+    """The posterior of utilities with one kernel, in the coordinates w with utility = root w."""
+
+    def __init__(self, x: Tensor, kernel: Kernel, amplitude: float, stages: _Stages) -> None:
+        self._x, self._kernel, self._variance = x, kernel, amplitude**2
+        self._root = torch.linalg.cholesky(self.prior(x, x) + _JITTER * self._variance * torch.eye(len(x)).double())
+        w = torch.zeros(len(x), dtype=torch.float64)
+        best = self._posterior(w, stages)
+        for _ in range(_NEWTON):
+            _, gradient, information = stages(self._root @ w)
+            curvature = torch.eye(len(w)).double() + self._root.T @ information @ self._root
+            step = torch.linalg.solve(curvature, self._root.T @ gradient - w)
+            length = 1.0
+            while length > 1e-4 and self._posterior(w + length * step, stages) < best:
+                length /= 2
+            w = w + length * step
+            before, best = best, self._posterior(w, stages)
+            if abs(best - before) < 1e-9:
+                break
+        likelihood, _, information = stages(self._root @ w)
+        curvature = torch.eye(len(w)).double() + self._root.T @ information @ self._root
+        self._factor = torch.linalg.cholesky(curvature)
+        self.mode, self._w = self._root @ w, w
+        self.evidence = float(likelihood - w @ w / 2 - self._factor.diagonal().log().sum())
+
+    def _posterior(self, w: Tensor, stages: _Stages) -> float:
+        return float(stages(self._root @ w)[0] - w @ w / 2)
+
+    def prior(self, x: Tensor, other: Tensor) -> Tensor:
+        return self._variance * self._kernel(x, other)
+
+    def own(self, x: Tensor) -> Tensor:
+        return self._variance * self._kernel.own(x)
+
+    def predicted(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return means (k,), and matrices (n, k): the prior variance that is known, and that of it which is left."""
+        known = torch.linalg.solve_triangular(self._root, self.prior(self._x, x), upper=False)
+        left = torch.linalg.solve_triangular(self._factor, known, upper=False)
+        return known.T @ self._w, known, left
