@@ -7,6 +7,7 @@ from torch import Tensor
 
 _LENGTHS = (0.5, 1.0, 2.0, 4.0)  # length scales of the smooth kernel, in standardized features
 _MIXES = (0.0, 0.5, 1.0)  # linear share of the kernel
+_DECIDING = 128  # rewards that decide about the kernel, at most
 _NOISES = (0.003, 0.03, 0.1, 0.3, 1.0)  # variance that features do not explain, as a share of the kernel's
 
 
@@ -65,7 +66,7 @@ class Standardized:
 class GaussianProcess:
     """A Gaussian process with the most likely kernel and noise of a grid (Rasmussen and Williams 2006, section 5.4).
 
-    One eigendecomposition of each kernel serves all noise levels, so the choice costs as much as one fit.
+    The kernel is chosen by at most 128 of the rewards, so that the choice costs less than the fit.
 
     Args:
         features: Features of the images, (n, m).
@@ -78,44 +79,67 @@ class GaussianProcess:
 
     def __init__(self, features: Tensor, rewards: Tensor, kernels: tuple[Kernel, ...] = KERNELS) -> None:
         self._features, y = Standardized(features), rewards.double()
+        self._x = self._features.x
         self._mean = y.mean()
         spread = y.std(correction=0)
         self._unit = spread if float(spread) > 0 else torch.ones_like(spread)
-        self._x = self._features.x
         self._y = (y - self._mean) / self._unit
-        best = -torch.inf
-        for kernel in kernels:
-            values, vectors = torch.linalg.eigh(kernel(self._x, self._x))
-            projected = vectors.T @ self._y
-            for noise in _NOISES:
-                spread = values.clamp_min(0) + noise
-                variance = (projected**2 / spread).mean().clamp_min(1e-12)
-                likelihood = float(-len(y) * variance.log() - spread.log().sum())
-                if likelihood > best:
-                    best = likelihood
-                    self.kernel, self.noise, self._variance = kernel, noise, variance
-                    self._vectors, self._spread = vectors, spread
-                    self._weights = vectors @ (projected / spread)
+        some = torch.linspace(0, len(y) - 1, min(len(y), _DECIDING)).round().long()
+        fits = [self._fit(kernel, some) for kernel in kernels]
+        best = max(fits, key=lambda fit: fit.likelihood)
+        if len(some) < len(y):
+            place = _NOISES.index(best.noise)
+            best = self._fit(best.kernel, torch.arange(len(y)), _NOISES[max(0, place - 1) : place + 2])
+        self.kernel, self.noise, self._factor = best.kernel, best.noise, best.factor
+        self._weights, self._variance = best.weights, best.variance
 
     def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Predict rewards from features (n, m): means and standard deviations, (n,) each, with gradients."""
         x = self._features(features)
-        kernel = self.kernel(x, self._x)
-        known = ((kernel @ self._vectors) ** 2 / self._spread).sum(1)
-        deviation = ((self.kernel.own(x) - known).clamp_min(1e-9) * self._variance).sqrt()
-        return self._mean + self._unit * (kernel @ self._weights), self._unit * deviation
+        mean, known = self._known(x)
+        deviation = ((self.kernel.own(x) - (known**2).sum(0)).clamp_min(1e-9) * self._variance).sqrt()
+        return mean, self._unit * deviation
 
     def joint(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Predict rewards from features (k, m) together: means (k,), covariances (k, k), and a score's own variance."""
         x = self._features(features)
-        kernel = self.kernel(x, self._x)
-        known = (kernel @ self._vectors / self._spread) @ (kernel @ self._vectors).T
-        covariance = (self.kernel(x, x) - known) * self._variance * self._unit**2
-        mean = self._mean + self._unit * (kernel @ self._weights)
-        return mean, covariance, self.noise * self._variance * self._unit**2
+        mean, known = self._known(x)
+        scale = self._variance * self._unit**2
+        return mean, (self.kernel(x, x) - known.T @ known) * scale, self.noise * scale
 
     def left_out(self) -> Tensor:
         """Predict every reward from all the others, (n,) (Rasmussen and Williams 2006, eq. 5.12)."""
-        diagonal = (self._vectors**2 / self._spread).sum(1)
+        diagonal = torch.cholesky_inverse(self._factor).diagonal()
         predictions: Tensor = self._mean + self._unit * (self._y - self._weights / diagonal)
         return predictions
+
+    def _known(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means (k,), and a matrix (n, k) the squares of whose columns sum to the variance that is known."""
+        kernel = self.kernel(self._x, x)
+        known = torch.linalg.solve_triangular(self._factor, kernel, upper=False)
+        return self._mean + self._unit * (kernel.T @ self._weights), known
+
+    def _fit(self, kernel: Kernel, rows: Tensor, noises: tuple[float, ...] = _NOISES) -> "_Fit":
+        """Fit a kernel to some of the rewards, with the most likely of some noises."""
+        x, y = self._x[rows], self._y[rows]
+        covariance = kernel(x, x)
+        fits = []
+        for noise in noises:
+            factor = torch.linalg.cholesky(covariance + noise * torch.eye(len(y), dtype=y.dtype))
+            weights = torch.cholesky_solve(y[:, None], factor)[:, 0]
+            variance = (y @ weights / len(y)).clamp_min(1e-12)
+            likelihood = float(-len(y) * variance.log() - 2 * factor.diagonal().log().sum())
+            fits.append(_Fit(kernel, noise, factor, weights, variance, likelihood))
+        return max(fits, key=lambda fit: fit.likelihood)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A kernel and a noise: the factor of their covariance, the weights of the rewards, and how likely they are."""
+
+    kernel: Kernel
+    noise: float
+    factor: Tensor
+    weights: Tensor
+    variance: Tensor
+    likelihood: float
