@@ -1,4 +1,6 @@
+import threading
 from dataclasses import fields, replace
+from itertools import count
 
 import pytest
 
@@ -75,6 +77,29 @@ def test_a_server_that_charges_more_than_its_price_is_named_and_reserved_for(cap
     assert sum(response is None for response in responses) == 17
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert "charged 0.3 for an image, where 0.01 was expected" in warning
+
+
+def test_calls_in_flight_are_reserved_for_once_the_charge_is_known():
+    """The second call ends after the third: until then 0.3 are reserved for it, so that there is no fourth."""
+    numbers, third_is_known, answered = count(), threading.Event(), []
+
+    def dear(images, prompts):
+        if next(numbers) == 1:
+            assert third_is_known.wait(60)
+        return [Score(1.0, cost=0.3)]
+
+    def on_scored(responses):
+        answered.extend(responses)
+        if len(answered) == 2:
+            third_is_known.set()
+
+    purse = Purse(1.0)
+    policy = CallPolicy(price=0.01, attempts=1, in_flight=2)
+    oracle = Oracle(FunctionReward(dear), policy, purse=purse)
+    oracle.ask(queries(range(20)), on_scored=on_scored)
+    assert len(answered) == 3
+    assert purse.spent == pytest.approx(0.9)
+    assert purse.reserved == pytest.approx(0)
 
 
 def test_what_a_server_charged_in_an_earlier_session_is_reserved_for():

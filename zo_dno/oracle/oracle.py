@@ -48,7 +48,7 @@ class Oracle:
         self.cache, self.purse = cache or Cache(), purse or Purse()
         self._identity = reward.identity
         self._breaker = Breaker(self.policy.breaker)
-        self._reserved: dict[int, float] = {}  # money by the id of a batch's first query
+        self._reserved: dict[int, tuple[float, int]] = {}  # money and queries by the id of a batch's first query
         self._dearest = 0.0  # most that a call charged for an image, where that is more than was expected
         self._executor = Executor(reward, self.policy, remote, seed)
 
@@ -168,10 +168,10 @@ class Oracle:
         """Take batches from the queue, at most `places` of them, and reserve their worst case."""
         batches: list[list[Query]] = []
         while len(batches) < places and (batch := queue.next_batch(self.reward.batch, last=last)):
-            amount = max(self.policy.worst_case(len(batch)), self.policy.attempts * self._dearest * len(batch))
+            amount = self._worst_case(len(batch))
             if not self.purse.reserve(amount):
                 break
-            self._reserved[batch[0].id] = amount
+            self._reserved[batch[0].id] = (amount, len(batch))
             queue.drop(len(batch))
             batches.append(batch)
         return batches
@@ -201,14 +201,21 @@ class Oracle:
         if request.scores is None and self.policy.pauses_for(request.failures[-1].retry_after):
             self._breaker.trip(asked, request.failures[-1])
         charged = sum(response.cost for _, response in responses)
-        self.purse.settle(self._reserved.pop(request.queries[0].id), charged)
+        self.purse.settle(self._reserved.pop(request.queries[0].id)[0], charged)
         self._note_charge(charged / n / max(1, request.attempts))
         return responses
+
+    def _worst_case(self, n: int) -> float:
+        """Return the most that a batch of n queries may cost, by what is known of the charges."""
+        return max(self.policy.worst_case(n), self.policy.attempts * self._dearest * n)
 
     def _note_charge(self, charged: float) -> None:
         """Reserve as much for the next queries as was charged for an image, and say so where that is unexpected."""
         if charged > max(self._dearest, self.policy.cost_of_call(1)) * (1 + 1e-9):
             first, self._dearest = self._dearest == 0, charged
+            for id_, (amount, n) in self._reserved.items():  # those in flight will be charged as much
+                self._reserved[id_] = (self._worst_case(n), n)
+                self.purse.reserve_more(self._worst_case(n) - amount)
             log.log(
                 logging.WARNING if first else logging.DEBUG,
                 "%s charged %.4g for an image, where %.4g was expected. From now on that much is reserved for every "

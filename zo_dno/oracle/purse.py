@@ -6,7 +6,7 @@ from zo_dno.errors import InputError
 
 
 class Purse:
-    """Money of a run. Spent and reserved together never exceed the cap, at any cost of the calls in flight.
+    """Money of a run. Spent and reserved together exceed the cap only where calls in flight cost more than expected.
 
     Args:
         max_cost: Cap in the unit of the prices; None means no cap.
@@ -25,6 +25,10 @@ class Purse:
             return False
         self.reserved += amount
         return True
+
+    def reserve_more(self, amount: float) -> None:
+        """Reserve money for a query in flight that will cost more than was reserved, the cap exceeded or not."""
+        self.reserved += amount
 
     def settle(self, reserved: float, cost: float) -> None:
         """Replace a reserved amount by the actual cost."""
