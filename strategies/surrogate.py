@@ -1,5 +1,6 @@
 """A search that climbs a model of the reward through the pipeline, and asks about where it arrives."""
 
+import logging
 from typing import ClassVar, Literal
 
 import torch
@@ -18,6 +19,7 @@ from zo_dno.surrogate.pixels import pixel_features
 from zo_dno.surrogate.process import GaussianProcess
 from zo_dno.surrogate.selection import diverse
 
+log = logging.getLogger(__name__)
 Inner = Literal["auto", "gradient", "images"]
 _LATEST = 512  # scores that the surrogate learns from
 _PARENTS = 4  # best candidates that climbs begin near
@@ -41,7 +43,7 @@ class Surrogate(PopulationStrategy):
         fresh: Share of fresh noise in the noise that a climb begins with.
     """
 
-    STATE: ClassVar[tuple[str, ...]] = ("_z", "_features", "_rewards")
+    STATE: ClassVar[tuple[str, ...]] = ("_z", "_features", "_rewards", "_climbs")
     needs_gradient: ClassVar[bool] = False
     takes_reward_gradient: ClassVar[bool] = False
 
@@ -72,6 +74,7 @@ class Surrogate(PopulationStrategy):
         self.step, self.optimism, self.fresh = step, optimism, fresh
         self._seed = problem.seed
         self._model: Model | None = None
+        self._climbs = True
         self._z, self._features, self._rewards = torch.empty(0, self.d), torch.empty(0, 0), torch.empty(0)
 
     @property
@@ -100,8 +103,19 @@ class Surrogate(PopulationStrategy):
         if len(self._rewards) < 2:
             return self.randn(self.population)
         process = GaussianProcess(self._features, self._rewards)
-        climbs = self.inner == "gradient" or (self.inner == "auto" and self.model.has_gradient)
-        return self.model.project(self._climbed(process) if climbs else self._evolved(process))
+        return self.model.project(self._searched(process))
+
+    def _searched(self, process: GaussianProcess) -> Tensor:
+        """Search the model by its gradient, or without where there is none or it fails."""
+        if self.inner == "gradient":
+            return self._climbed(process)
+        if self.inner == "auto" and self._climbs and self.model.has_gradient:
+            try:
+                return self._climbed(process)
+            except InputError as error:  # of memory that runs out, or of numbers that overflow
+                self._climbs = False
+                log.warning("the search goes on without gradients: %s", error)
+        return self._evolved(process)
 
     def _climbed(self, process: GaussianProcess) -> Tensor:
         """Climb to every candidate from near one of the best."""

@@ -162,6 +162,30 @@ def test_a_climb_through_a_generator_without_gradient_is_refused():
         zo_dno.optimize(ToyGenerator(), "brightness", "surrogate", queries=32, strategy_options={"inner": "gradient"})
 
 
+class Broken(Coloured):
+    """The model on a machine whose memory does not suffice for a gradient."""
+
+    def vjp(self, z, cotangent):
+        raise InputError("memory does not suffice for 8 images; set batch_size to less.")
+
+
+def test_a_gradient_that_fails_is_replaced_by_images_and_not_tried_again(caplog):
+    strategy = surrogate(Broken())
+    broken, still = play(strategy, reward_of, 4), play(surrogate(Still()), reward_of, 4)
+    assert all(torch.equal(one, other) for one, other in zip(broken[:1], still[:1], strict=True))
+    assert len(broken[-1]) == 8
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert (
+        warning == "the search goes on without gradients: memory does not suffice for 8 images; set batch_size to less."
+    )
+
+
+def test_a_gradient_that_fails_is_an_error_where_it_was_asked_for():
+    strategy = surrogate(Broken(), inner="gradient")
+    with pytest.raises(InputError, match="memory does not suffice"):
+        play(strategy, reward_of, 2)
+
+
 def test_a_model_has_to_be_handed_over():
     strategy = load("surrogate")(Problem(12, 60, 0))
     candidates = strategy.ask()
