@@ -20,6 +20,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ and "ZO_DNO_TEST_STATE" not in os.env
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -28,6 +29,8 @@ from tests.support.toys import ToyGenerator
 
 pytest_plugins = ["tests.support.cost", "tests.support.figures"]
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("any machine", deadline=None)  # no test counts on how fast it is
+hypothesis.settings.load_profile("any machine")
 _MEMORY = "/dev/shm"  # tests that store runs wait for the disk in a fifth of their time
 if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4e9:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)

@@ -103,6 +103,7 @@ def test_a_run_counts_the_images_that_the_search_of_the_model_renders():
     toy = ToyGenerator()
     result = zo_dno.optimize(toy, "brightness", "surrogate", queries=32, strategy_options={"renders": 3})
     own = 16 + 2 * (32 + 8)  # the first population, and two searches, in whole populations of 16, with what they found
+    assert result.strategy_images == result.to_dict()["strategy_images"] == own
     assert result.nfe == toy.nfe * (32 + own)
     assert result.best.plausible
 

@@ -74,6 +74,7 @@ def _loaded(path: Path, result: dict[str, Any]) -> Result:
         spent=result.get("spent"),
         images=result.get("images", result["queries"]),
         unused_images=result.get("unused_images", 0),
+        strategy_images=result.get("strategy_images", 0),
         chosen=result.get("chosen"),
     )
 

@@ -47,6 +47,7 @@ class Result:
         unasked: Number of planned queries that were not needed, with the reason; None if all were sent.
         images: Images of the search that were used, more than queries where a surrogate pre-selects.
         unused_images: Images that were rendered with those, in blocks, and not used.
+        strategy_images: Images that the strategy rendered itself, for gradients or predictions.
         chosen: Choice of `auto`, and its reason.
     """
 
@@ -85,6 +86,7 @@ class Result:
     unasked: str | None = None
     images: int = 0
     unused_images: int = 0
+    strategy_images: int = 0
     chosen: str | None = None
 
     @property
@@ -123,6 +125,7 @@ class Result:
             "queries": self.queries,
             "images": self.images,
             "unused_images": self.unused_images,
+            "strategy_images": self.strategy_images,
             "unused_share": round(self.unused_share, 4),
             "nfe": self.nfe,
             "failed_queries": self.failed_queries,

@@ -147,6 +147,7 @@ def _result(run: OpenRun, found: _Found) -> Result:
         unasked=_unasked(search, reevaluation),
         images=search.counts.images,
         unused_images=search.unused_images,
+        strategy_images=search.strategy_images,
         chosen=chosen_by_auto(reason, options.screen, options.max_cost) if reason else None,
     )
 

@@ -137,9 +137,13 @@ class Search:
         return self._populations, len(self.pending), complete, rows, self.counts.queries
 
     @property
+    def strategy_images(self) -> int:
+        """Images that the strategy rendered itself; a gradient counts as its image."""
+        return self._opened.images if self._opened is not None else 0
+
+    @property
     def _own_nfe(self) -> int:
-        """Denoiser calls for the images that the strategy rendered itself; a gradient counts as its image."""
-        return self._opened.images * self.generator.nfe if self._opened is not None else 0
+        return self.strategy_images * self.generator.nfe
 
     @property
     def _nfe_per_query(self) -> int:

@@ -98,6 +98,8 @@ def summary(result: "Result") -> None:
     seconds = result.seconds
     remembered = f" ({result.cached_queries} remembered)" if result.cached_queries else ""
     rendered = f", {result.images + result.unused_images} images ({result.unused_share:.1%} unused)"
+    if result.strategy_images:
+        rendered += f" and {result.strategy_images} of the strategy's own"
     console.print(
         f"{result.queries} queries{remembered}{rendered}, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
         f"(images {seconds['generate']:.1f}, reward {seconds['score']:.1f}, strategy {seconds['strategy']:.1f})"
