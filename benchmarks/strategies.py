@@ -163,7 +163,7 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
     elapsed: dict[str, float] = {}
     with quiet_libraries():
         generator = _generator(prompt, noise, device, steps)
-        judge = NoisyJudge(seed, _usual(prompt, device))
+        judge = NoisyJudge(seed, _usual(prompt, device, steps))
         if reward == "noisy_judge":
             scorer = _named(judge, reward)
         memory.reset_peak()
@@ -224,11 +224,11 @@ def _named(judge: NoisyJudge | Word, name: str) -> Any:
 
 
 @cache
-def _usual(prompt: str, device: str) -> tuple[float, float]:
+def _usual(prompt: str, device: str, steps: int) -> tuple[float, float]:
     """Return mean and standard deviation of warmth among 64 prior draws, the same for all runs."""
     import torch
 
-    generator = _generator(prompt, "initial", device, 2)
+    generator = _generator(prompt, "initial", device, steps)
     z = torch.randn(64, generator.layout.d, generator=torch.Generator().manual_seed(64))
     found = [_warmth(image.numpy()) for image in generator(z)]
     return float(np.mean(found)), float(np.std(found))
@@ -247,6 +247,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/strategies.jsonl"))
     parser.add_argument("--entries", nargs="+", default=list(ENTRIES | OUTSIDE))
     parser.add_argument("--rewards", nargs="+", default=list(REWARDS))
+    parser.add_argument("--words", action="store_true", help="take the words of the scene judge as rewards")
     parser.add_argument("--prompts", nargs="+", default=list(TUNED))
     parser.add_argument("--held-back", action="store_true", help="take the prompts that nothing was tuned on")
     parser.add_argument("--seeds", type=int, default=6)
@@ -260,13 +261,19 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="run nothing: tables of what is in the file")
     parser.add_argument("--markdown", action="store_true", help="print the table of docs/strategies.md as well")
     parser.add_argument(
-        "--budgets", type=int, nargs="+", default=list(BUDGETS), help="to show; 1 is the best up to them"
+        "--budgets",
+        type=int,
+        nargs="+",
+        default=list(BUDGETS),
+        help="to show; 0 is best-of-N at the smallest, 1 the best",
     )
     parser.add_argument("--picture", action="store_true", help=f"draw {PICTURE} of everything in the file")
     options = parser.parse_args()
     prompts = list(HELD_BACK) if options.held_back else options.prompts
     if options.quick:
         prompts, options.seeds, options.queries = prompts[:1], 2, 64
+    if options.words:
+        options.rewards = list(WORDS)
     constrained = not options.without_constraint
     options.out.parent.mkdir(parents=True, exist_ok=True)
     lines = (
@@ -298,9 +305,8 @@ def main() -> None:
             for line in lines
             if all(line[k] in v for k, v in wanted.items()) and line.get("steps", 2) == options.steps
         ],
-        max(options.budgets),
+        options.budgets,
     )
-    frame = frame[frame["budget"].isin(options.budgets)]
     columns = ["entry", "normalised", "above best-of-N", "auto above it", "mean", "runs", "plausible", "log P"]
     columns += ["prompt match", "ask+tell s", "peak MB"]
     for reward in options.rewards:

@@ -13,8 +13,8 @@ BASELINE, AUTO = "random_search", "auto"
 SCREENED = f"{AUTO}, screened"
 
 
-def scores(lines: list[dict[str, Any]], most: int = max(BUDGETS)) -> "pd.DataFrame":
-    """Return a row for each line and budget up to `most`, with its score."""
+def scores(lines: list[dict[str, Any]], budgets: Collection[int] = BUDGETS) -> "pd.DataFrame":
+    """Return a row for each line and each of some budgets, with its score."""
     import pandas as pd
 
     names = ("entry", "reward", "prompt", "seed", "log_prob", "feasible", "prompt_match", "strategy_seconds", "peak_mb")
@@ -23,7 +23,7 @@ def scores(lines: list[dict[str, Any]], most: int = max(BUDGETS)) -> "pd.DataFra
         for line in lines
         for budget, best in line["best"].items()
         # longer runs are planned otherwise, and a noisy judge is asked again about the best at the end alone
-        if int(budget) <= most
+        if int(budget) in budgets
         and (int(budget) == line["queries"] or (line["queries"] <= 256 and line["reward"] != "noisy_judge"))
     ]
     frame = pd.DataFrame(rows).drop_duplicates(["entry", "reward", "prompt", "seed", "budget"], keep="last")

@@ -6,12 +6,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from zo_dno.errors import AskTellError, InputError, unknown_name
+from zo_dno.errors import AskTellError, InputError, ZoDnoError, unknown_name
+from zo_dno.failures import one_line
 from zo_dno.noise.space import rotate
 from zo_dno.rng import stream_seed
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.normal_es import NormalES
-from zo_dno.strategies.prior import first_draws
+from zo_dno.strategies.prior import INIT_STEP, first_draws
 from zo_dno.strategy import Model, Problem
 from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
@@ -101,9 +102,8 @@ class Surrogate(PopulationStrategy):
         if self._first_id == 0:
             return first_draws(self, self.first)
         if len(self._rewards) < 2:
-            return self.randn(self.population)
-        process = GaussianProcess(self._features, self._rewards)
-        return self.model.project(self._searched(process))
+            return rotate(self.start, self.randn(self.population), INIT_STEP if self.has_init else 1.0)
+        return self.model.project(self._searched(GaussianProcess(self._features, _without_outliers(self._rewards))))
 
     def _searched(self, process: GaussianProcess) -> Tensor:
         """Search the model by its gradient, or without where there is none or it fails."""
@@ -112,43 +112,68 @@ class Surrogate(PopulationStrategy):
         if self.inner == "auto" and self._climbs and self.model.has_gradient:
             try:
                 return self._climbed(process)
-            except InputError as error:  # of memory that runs out, or of numbers that overflow
+            except (ZoDnoError, RuntimeError) as error:  # memory that runs out, numbers that overflow, no graph
                 self._climbs = False
-                log.warning("the search goes on without gradients: %s", error)
+                log.warning("the search goes on without gradients: %s", one_line(str(error)))
         return self._evolved(process)
 
     def _climbed(self, process: GaussianProcess) -> Tensor:
         """Climb to every candidate from near one of the best."""
-        best = self._rewards.argsort(descending=True, stable=True)[:_PARENTS]
+        best = self._best(_PARENTS)
         parents = self._z[best[torch.arange(self.population) % len(best)]]
         z = self.retract(rotate(parents, self.randn(self.population), self.fresh))
 
         def worth(images: Tensor) -> Tensor:
             return self._worth(process, pixel_features(images))
 
-        return climb(z, self.model, worth, self.retract, self.renders or _GRADIENTS, self.step)
+        return climb(z, self.model, worth, self.sizes, self.renders or _GRADIENTS, self.step)
 
     def _evolved(self, process: GaussianProcess) -> Tensor:
         """Evolve noise from the best on by predictions, and choose from all that was rendered."""
-        renders = (self.renders or _IMAGES) * self.population
-        best = self._z[int(self._rewards.argmax())]
+        renders = max(2, self.renders or _IMAGES) * self.population
+        best = self._z[self._best(1)[0]]
         seed = stream_seed(self._seed, "inner", self._first_id)
         inner = NormalES(Problem(self.d, renders, seed, self.sizes, init=best), population=16)
 
         def predicted(z: Tensor) -> tuple[Tensor, Tensor]:
-            features = pixel_features(self.model.render(z))
+            features = self._seen(z)
             return features, self._worth(process, features)
 
         z, features = evolve(inner, predicted, renders)
+        fit = features.isfinite().all(1) & (z != best).any(1)  # the best itself is scored already
+        z, features = z[fit], features[fit]
+        if len(z) < self.population:
+            return self.retract(rotate(best, self.randn(self.population), self.fresh))
         return z[diverse(process, features, self.population, self.optimism)]
+
+    def _seen(self, z: Tensor) -> Tensor:
+        """Return the features of the images of z as rewards see them, rounded; NaN where there is no image."""
+        return pixel_features((self.model.render(z).cpu().clamp(0, 1) * 255).round() / 255)
 
     def _worth(self, process: GaussianProcess, features: Tensor) -> Tensor:
         mean, deviation = process(features)
         return mean + self.optimism * deviation
 
+    def _best(self, n: int) -> Tensor:
+        """Return the rows of the n best scores, the best first."""
+        return self._rewards.argsort(descending=True, stable=True)[:n]
+
     def _update(self, z: Tensor, scores: Tensor) -> None:
-        there = ~scores.isnan()
-        features = pixel_features(self.model.render(z[there]))
-        self._z = torch.cat([self._z, z[there]])[-_LATEST:]
-        self._features = torch.cat([self._features.reshape(-1, features.shape[1]), features])[-_LATEST:]
-        self._rewards = torch.cat([self._rewards, scores[there]])[-_LATEST:]
+        features = self._seen(z)
+        there = ~scores.isnan() & features.isfinite().all(1)
+        self._z = torch.cat([self._z, z[there]])
+        self._features = torch.cat([self._features.reshape(-1, features.shape[1]), features[there]])
+        self._rewards = torch.cat([self._rewards, scores[there]])
+        kept = torch.zeros(len(self._rewards), dtype=torch.bool)
+        kept[-_LATEST:] = kept[self._best(_PARENTS)] = True
+        self._z, self._features, self._rewards = self._z[kept], self._features[kept], self._rewards[kept]
+
+
+def _without_outliers(rewards: Tensor) -> Tensor:
+    """Raise rewards (n,) far below the others, such as those of broken images or missed thresholds, to a fence.
+
+    The fence is three interquartile ranges below the first quartile (Tukey 1977): the process is told that they are
+    bad, and does not bend for how bad.
+    """
+    low, high = rewards.quantile(torch.tensor([0.25, 0.75]))
+    return rewards.clamp_min(float(low - 3 * (high - low))) if float(high) > float(low) else rewards

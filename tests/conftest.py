@@ -29,7 +29,9 @@ from tests.support.toys import ToyGenerator
 
 pytest_plugins = ["tests.support.cost", "tests.support.figures"]
 torch.set_num_threads(1)
-hypothesis.settings.register_profile("any machine", deadline=None)  # no test counts on how fast it is
+hypothesis.settings.register_profile(  # no test counts on how fast it is
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("any machine")
 _MEMORY = "/dev/shm"  # tests that store runs wait for the disk in a fifth of their time
 if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4e9:

@@ -239,7 +239,7 @@ def test_complex_noise_is_refused(stable_diffusion):
         ({"steps": 0}, "steps must be at least 1; got 0"),
         ({"steps": "two"}, "steps must be at least 1; got 'two'"),
         ({"frames": None}, "frames must be at least 1; got None"),
-        ({"gradient_calls": "two"}, "gradient_calls must be at least 1; got 'two'"),
+        ({"gradient_calls": "two"}, "gradient_calls must be at least 0; got 'two'"),
         ({"search": "some"}, "search must be 'initial' or 'all'; got 'some'"),
     ],
 )

@@ -124,6 +124,15 @@ def test_the_last_calls_alone_can_be_passed_through():
     assert float(torch.cosine_similarity(last[0].flatten(), last[1].flatten(), dim=0)) > 0.9
 
 
+def test_with_no_call_the_denoiser_is_a_constant_and_the_noise_still_has_a_gradient():
+    generator, graphs = tiny(gradient_calls=0), []
+    generator._pipeline.unet.register_forward_hook(lambda module, given, out: graphs.append(torch.is_grad_enabled()))
+    found = generator.vjp(noise(generator), weights_of)
+    assert graphs
+    assert not any(graphs)
+    assert float(found.abs().max()) > 0
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.fast_cases(1)
 def test_lower_precision_comes_near(dtype):

@@ -45,6 +45,19 @@ def test_the_likelihood_is_plackett_and_luces_with_slips():
     assert float(sum(gradient)) == pytest.approx(0, abs=1e-12)  # a shift of all utilities changes nothing
 
 
+@pytest.mark.parametrize("utility", [[0.3, -0.2, 1.0], [0.0, 0.0, 0.0], [2.0, 1.0, -1.5]])
+def test_the_curvature_is_the_likelihoods_and_cut_where_it_is_negative(utility):
+    at = torch.tensor(utility, dtype=torch.float64)
+    _, _, found = _Stages(Choice((2,), (0, 1)).stages, 3, 0.1)(at)
+    wanted = -torch.autograd.functional.hessian(lambda u: (0.9 * u.softmax(0)[2] + 0.1 / 3).log(), at)
+    values = torch.linalg.eigvalsh(wanted)
+    assert float(torch.linalg.eigvalsh(found).min()) > -1e-12
+    if float(values.min()) > -1e-12:
+        assert torch.allclose(found, wanted, atol=1e-12)
+    else:
+        assert not torch.allclose(found, wanted)
+
+
 def test_probabilities_of_all_orders_sum_to_one():
     utility = torch.randn(4, generator=stream(2, "utility")).double()
     total = sum(

@@ -68,6 +68,26 @@ def test_rewards_that_are_all_equal_are_predicted_as_they_are():
 
 
 def test_the_most_likely_kernel_is_chosen(process):
-    alone = [GaussianProcess(pixel_features(SOME[:40]), process._y, (kernel,)) for kernel in KERNELS]
-    assert process.kernel in KERNELS
-    assert len({one.kernel for one in alone}) == len(KERNELS)
+    rows = torch.arange(40)
+    likelihoods = {kernel: process._fit(kernel, rows).likelihood for kernel in KERNELS}
+    assert process.kernel == max(likelihoods, key=lambda kernel: likelihoods[kernel])
+    assert len(set(likelihoods.values())) > 5
+
+
+def test_a_feature_that_never_varied_does_not_decide():
+    """One that is the same in all known pictures, and then is not."""
+    features = torch.cat([pixel_features(SOME[:40]), torch.zeros(40, 1)], 1)
+    process = GaussianProcess(features, SOME[:40].mean((1, 2, 3)))
+    new = torch.cat([pixel_features(SOME[40:50]), torch.zeros(10, 1)], 1)
+    before, _ = process(new)
+    new[:, -1] = 0.01
+    after, _ = process(new)
+    assert float((after - before).abs().max()) < 0.1 * float(before.std())
+
+
+def test_many_scores_are_fitted_with_the_kernel_that_some_of_them_choose():
+    features = pixel_features(SOME)
+    process = GaussianProcess(features, SOME.mean((1, 2, 3)))
+    assert len(process._weights) == 160
+    mean, _ = process(features)
+    assert float(torch.corrcoef(torch.stack([mean, SOME.mean((1, 2, 3)).double()]))[0, 1]) > 0.99

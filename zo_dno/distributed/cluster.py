@@ -86,7 +86,8 @@ def _connected(address: str, runtime_env: Mapping[str, Any] | None) -> Any:
         return ray
     brought = {"py_modules": [str(PACKAGE)], **(runtime_env or {})}
     try:
-        ray.init(address=address, runtime_env={name: what for name, what in brought.items() if what}, **quiet)
+        with insisting():
+            ray.init(address=address, runtime_env={name: what for name, what in brought.items() if what}, **quiet)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise InputError(_reason(address, error)) from error
     return ray

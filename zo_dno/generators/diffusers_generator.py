@@ -96,16 +96,16 @@ class DiffusersGenerator:
         self.prompt = prompt
         self._seed = seed
         self._gradients = Gradients(gradient_checkpointing, gradient_dtype, gradient_calls)
-        self._kept: int | None = None  # bytes that an image's gradient keeps without checkpoints, once measured
+        self._kept: list[int] = []  # bytes that an image's gradient keeps without checkpoints; shared by all prompts
         self._pipeline = _prepared(pipeline, speed)
         given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
         self._call = PipelineCall(self._pipeline, prompt, given, frames=frames)
         self._tape = Tape(self._pipeline)
-        self._trace, shown = traced(self._play, self._call.settle, self.model)
+        self._trace, seen = traced(self._play, self._call.settle, self.model)
         self._searched: list[int] = []
         self.batch_size = fixed_size or best_batch_size(self._render_frozen)
         speed.compile_denoiser(self._pipeline)
-        self._searched = self._choose(search, None if compile else shown)
+        self._searched = self._choose(search, None if compile else seen)
         self._call.forget()
         self.layout = NoiseLayout(tuple(self._trace.draws[i].shape for i in self._searched))
         self._settings = {
@@ -225,9 +225,10 @@ class DiffusersGenerator:
             return images
 
         with memory_named(self), frozen_weights(self._tape.networks):
-            if self._kept is None and self._gradients.checkpointing is None:
-                self._kept = self._gradients.kept(z[:1], partial(rendered, self._gradients), device)
-            gradients = self._gradients.settled(self._kept or 0, len(z))
+            if not self._kept and self._gradients.checkpointing is None:
+                alone = partial(rendered, self._gradients)
+                self._kept.append(self._gradients.kept(z[:1], alone, device, self._tape.networks))
+            gradients = self._gradients.settled(sum(self._kept), len(z))
             return gradients.vjp(z, partial(rendered, gradients), cotangent, device)
 
     def draws(self, z: Tensor) -> list[Tensor]:
@@ -263,14 +264,12 @@ class DiffusersGenerator:
 
         return source
 
-    def _choose(self, search: Search, shown: int | None) -> list[int]:
-        """Return the numbers of the searched draws, each of which changes the image; one is `shown` to do so."""
+    def _choose(self, search: Search, seen: Tensor | None) -> list[int]:
+        """Return the numbers of the searched draws, each of which changes the image."""
         draws = self._trace.draws
         wanted = [i for i, draw in enumerate(draws) if not draw.shared and (search == "all" or not draw.in_step)]
-        if wanted == [shown]:  # which is what most pipelines have, and saves two renders of a small run
-            return wanted
         with memory_named(self):
-            kept = influential(self._play, self._trace, wanted, self.batch_size, self._seed, self.model)
+            kept = influential(self._play, self._trace, wanted, self.batch_size, self._seed, self.model, seen)
         if not kept:
             what = "draws no noise" if not draws else "draws no noise that is searched and changes its image"
             remedy = "" if search == "all" or not draws else " Try search='all'."

@@ -1,7 +1,7 @@
 """The backward pass through a pipeline: recomputation, precision, and the number of denoiser calls."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from zo_dno.errors import InputError
 from zo_dno.generators.batch_size import is_count
 from zo_dno.generators.loading import torch_dtype
+from zo_dno.generators.memory import is_out_of_memory
 
 _LOSS_SCALE = 8192.0  # largest entry of the cotangent in float16, as in the paper's code
 _TRIES = 4  # with ever smaller scales
@@ -41,7 +42,7 @@ class Gradients:
     calls: int | None = None
 
     def __post_init__(self) -> None:
-        if self.calls is not None and not (self.calls == 0 or is_count(self.calls)):
+        if self.calls is not None and not (is_count(self.calls) or (self.calls == 0 and type(self.calls) is int)):
             raise InputError(f"gradient_calls must be at least 0; got {self.calls!r}.")
         if self.dtype is not None:
             torch_dtype(self.dtype)
@@ -69,27 +70,39 @@ class Gradients:
         """Return the settings for n images, each of which would have `kept` bytes kept."""
         return self if self.checkpointing is not None else replace(self, checkpointing=kept * n > _MOST_KEPT)
 
-    def kept(self, z: Tensor, render: Callable[[Tensor], Tensor], device: torch.device) -> int:
-        """Return the bytes that are kept for the gradient of z (1, d) without checkpoints, or more than the most.
+    def kept(
+        self, z: Tensor, render: Callable[[Tensor], Tensor], device: torch.device, networks: Sequence[nn.Module]
+    ) -> int:
+        """Return the bytes that are kept for the gradient of z (1, d) without checkpoints; at least 1 GiB counts as 2.
 
         Args:
             z: Noise, (1, d).
             render: Function from z to images (n, 3, H, W), without checkpoints.
             device: Device that the pipeline computes on.
+            networks: Networks whose weights are there anyway.
         """
-        seen: dict[int, int] = {}
+        seen = {weight.untyped_storage().data_ptr() for network in networks for weight in network.parameters()}
+        total = 0
 
-        def pack(tensor: Tensor) -> Tensor:
+        def pack(tensor: Tensor) -> None:  # keeps nothing, so that nothing is held once it is counted
+            nonlocal total
             storage = tensor.untyped_storage()
-            if not tensor.is_leaf:  # weights are there anyway
-                seen[storage.data_ptr()] = storage.nbytes()
-            if sum(seen.values()) > _MOST_KEPT:
+            if storage.data_ptr() not in seen:
+                seen.add(storage.data_ptr())
+                total += storage.nbytes()
+            if total > _MOST_KEPT:
                 raise _TooMuchError
-            return tensor
 
-        with suppress(_TooMuchError), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            self._forward(z, render, device)
-        return sum(seen.values())
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda _: torch.empty(0)):
+                self._forward(z, render, device)
+        except _TooMuchError:
+            return 2 * _MOST_KEPT
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return 2 * _MOST_KEPT
+        return total
 
     def _forward(self, z: Tensor, render: Callable[[Tensor], Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
         """Return the images of z and the leaf that they depend on."""

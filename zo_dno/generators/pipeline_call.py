@@ -85,7 +85,7 @@ class PipelineCall:
         Raises:
             InputError: The pipeline does not render images.
         """
-        self._output_type, self._signed = "np", False
+        self._output_type = "np"
         shown = render(1)
         self._output_type = "pt"
         try:

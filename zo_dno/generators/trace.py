@@ -1,7 +1,6 @@
 """The trace of a pipeline call: the Gaussian draws that it makes, and which of them change its image."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -17,9 +16,6 @@ PlayedCall = Callable[[int, DrawSource], tuple[Tensor, Playback]]
 
 Settle = Callable[[Callable[[int], Tensor], int], None]
 """Call of a pipeline that renders the given number of images, always with the same noise; the most it may render."""
-
-_ROUNDING = 1e-3
-"""Largest difference between renders of the same noise in batches of other sizes: a quarter of a grey level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,30 +69,27 @@ def frozen(draw: Draw, number: int, shape: tuple[int, ...], seed: int) -> Tensor
     return noise if draw.shared else noise.expand(shape[0] // draw.rows, *draw.shape).reshape(shape)
 
 
-def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, int | None]:
-    """Trace a pipeline by calling it for one image and for two.
+def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, Tensor]:
+    """Trace a pipeline by calling it for one image and for two, and return those two as well, (2, 3, H, W).
 
-    The two differ in the first draw that is the candidate's own. Its number is returned as well if the images show that
-    it changes them, and that the first one comes out as it does alone; otherwise None. Where two images do not fit into
-    memory the pipeline is called for one, and every draw counts as the candidate's own.
+    Where two do not fit into memory it is called for one, and every draw counts as the candidate's own.
 
     Args:
         call: Call of the pipeline.
-        settle: Function that is called first, with a call that gives the first image the same noise each time, and a
-            number; it renders one image, and at last that number of images as they will be rendered from then on.
+        settle: Function that is given, before anything else, a call with always the same noise, and a number of images;
+            it renders one image, and at last that number as images will be rendered from then on.
         name: Name of the pipeline.
     Raises:
         InputError: The pipeline cannot be called or does not render images, or not even one fits into memory.
         TapeError: A draw does not grow with the number of images as it should.
     """
     try:
-        try:
-            played, changed = _tried(call, settle, 2)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            with memory_named(None):
-                played, changed = _tried(call, settle, 1)
+        played = _tried(call, settle, 2)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        with memory_named(None):
+            played = _tried(call, settle, 1)
     except InputError:
         raise
     except (TypeError, ValueError, AttributeError) as error:
@@ -104,7 +97,7 @@ def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, int | No
     shapes = [playback.shapes for _, playback in played.values()]
     if len({len(one) for one in shapes}) > 1:
         raise TapeError(f"{name} makes {len(shapes[0])} draws for one image and {len(shapes[1])} for two.")
-    n, (_, last) = max(played.items(), key=lambda item: item[0])
+    n, (images, last) = played.popitem()
     draws = []
     for number, in_step in enumerate(last.in_step):
         own = _own(in_step, [(count, one[number]) for count, one in enumerate(shapes, 1)])
@@ -112,61 +105,25 @@ def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, int | No
             seen = " and ".join(str(one[number]) for one in shapes)
             raise TapeError(f"{name} draws noise without a batch axis ({seen}); it cannot be searched.")
         draws.append(own)
-    return Trace(tuple(draws), last.denoiser_rows // n, last.denoiser_calls), changed
+    return Trace(tuple(draws), last.denoiser_rows // n, last.denoiser_calls), images
 
 
-def _tried(call: PlayedCall, settle: Settle, most: int) -> tuple[dict[int, tuple[Tensor, Playback]], int | None]:
-    """Return the last call for one image and for `most`, and the number of a draw that is shown to change the image."""
+def _tried(call: PlayedCall, settle: Settle, most: int) -> dict[int, tuple[Tensor, Playback]]:
+    """Return the last call for one image and for `most`."""
     played: dict[int, tuple[Tensor, Playback]] = {}
-    changed: set[int] = set()
 
-    def same(n: int) -> Tensor:
+    def render(n: int) -> Tensor:
         played[n] = call(n, _tracing)
         return played[n][0]
 
-    def different(n: int) -> Tensor:
-        played[n] = call(n, _tracing if n == 1 else _two_candidates(played[1][1].shapes, changed))
-        return played[n][0]
-
     with torch.no_grad():
-        if most == 2:
-            with suppress(InputError):  # as a pipeline that mixes candidates gives: the same noise for both tells
-                settle(different, most)
-            if changed and _shows(played[1][0], played[most][0]):
-                return played, min(changed)
-        settle(same, most)
-    return played, None
+        settle(render, most)
+    return played
 
 
 def _tracing(number: int, shape: tuple[int, ...]) -> Tensor:
     """Return the noise of a draw in a traced call, the same for all candidates."""
     return torch.randn(shape[1:], generator=stream(0, "recording", number)).expand(shape)
-
-
-def _two_candidates(alone: Sequence[tuple[int, ...]], changed: set[int]) -> DrawSource:
-    """Return a source of draws for two candidates, which differ in the first draw that is their own.
-
-    Args:
-        alone: Shapes of the draws of a call for one image.
-        changed: Set that takes the number of that draw.
-    """
-
-    def source(number: int, shape: tuple[int, ...]) -> Tensor:
-        noise = _tracing(number, shape)
-        own = number < len(alone) and len(shape) > 1 and shape == (2 * alone[number][0], *alone[number][1:])
-        if not own or changed - {number}:
-            return noise
-        changed.add(number)
-        first, second = noise.chunk(2)
-        return torch.cat([first, torch.randn(second.shape, generator=stream(0, "second candidate", number))])
-
-    return source
-
-
-def _shows(alone: Tensor, two: Tensor) -> bool:
-    """Return whether the first of two images is the one rendered alone, up to rounding, and the second another."""
-    same, other = (float((alone[0] - image).abs().max()) for image in two)
-    return same <= _ROUNDING < other
 
 
 def _own(in_step: bool, seen: Sequence[tuple[int, tuple[int, ...]]]) -> Draw | None:
@@ -184,12 +141,12 @@ def _own(in_step: bool, seen: Sequence[tuple[int, tuple[int, ...]]]) -> Draw | N
 
 
 def influential(
-    call: PlayedCall, trace: Trace, numbers: Sequence[int], batch_size: int, seed: int, name: str
+    call: PlayedCall, trace: Trace, numbers: Sequence[int], batch_size: int, seed: int, name: str, seen: Tensor | None
 ) -> list[int]:
     """Return the numbers of the draws that change the image.
 
     Each row of a call has one draw replaced; the last row has none and shows that candidates do not mix. Rendering is
-    what it costs, so a call has no more rows than that takes.
+    what it costs, so a call has no more rows than that takes, and the traced images serve again.
 
     Args:
         call: Call of the pipeline.
@@ -198,6 +155,7 @@ def influential(
         batch_size: Number of images that a call may render.
         seed: Seed of the noise that replaces a draw.
         name: Name of the pipeline.
+        seen: Images of the traced call; None where the networks may give other numbers by now.
     Raises:
         TapeError: The draws do not determine the image, or candidates mix.
         InputError: The images hold NaN.
@@ -206,7 +164,7 @@ def influential(
     if not numbers:
         return []
     with torch.no_grad():
-        before = call(n, _tracing)[0]
+        before = seen if seen is not None and len(seen) == n else call(n, _tracing)[0]
         if bool(before.isnan().any()):
             raise InputError(
                 f"{name} draws images that are not numbers (NaN) from plain Gaussian noise: its numbers overflow in "

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -43,9 +43,9 @@ def deferred(on_press: Callable[[], None]) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def insisting() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the end of the block if a signal came, even where code of others swallowed its first.
+    """Raise KeyboardInterrupt at the end of the block if a signal came and code in the block caught the exception.
 
-    An exception of the block that follows from the signal gives way to it.
+    An exception of the block after a signal gives way to it.
     """
     ours = _raising() if threading.current_thread() is threading.main_thread() else []
     pressed = False
@@ -55,14 +55,16 @@ def insisting() -> Iterator[None]:
         pressed = True
         raise KeyboardInterrupt
 
-    _set(ours, press)
     try:
+        _set(ours, press)
         yield
     except Exception:
         if not pressed:
             raise
     finally:
-        _set(ours, signal.default_int_handler)
+        while any(signal.getsignal(number) is press for number in ours):
+            with suppress(KeyboardInterrupt):  # of a signal that comes now
+                _set(ours, signal.default_int_handler)
     if pressed:
         raise KeyboardInterrupt
 

@@ -75,6 +75,7 @@ class EventLoopThread(Generic[T]):
             last: Coroutine to run before that. Neither it nor a coroutine that ignores its cancellation, nor one that
                 blocks the loop, is waited for longer than some seconds.
         """
+        self._cancelling = True
         for coroutine in (*([last] if last is not None else ()), self._cancel()):
             try:
                 self.submit(coroutine).result(timeout=2 * _ENDS)
@@ -140,7 +141,6 @@ class EventLoopThread(Generic[T]):
             self._done.put(error)
 
     async def _cancel(self) -> None:
-        self._cancelling = True
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()

@@ -27,7 +27,7 @@ class Purse:
         return True
 
     def reserve_more(self, amount: float) -> None:
-        """Reserve money for a query in flight that will cost more than was reserved, the cap exceeded or not."""
+        """Reserve more for a query in flight, even if the cap is exceeded."""
         self.reserved += amount
 
     def settle(self, reserved: float, cost: float) -> None:

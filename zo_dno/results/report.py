@@ -124,7 +124,7 @@ def _spent(result: dict[str, Any]) -> Table:
         "queries": result["queries"],
         "of them without a score": result["failed_queries"],
         "of them remembered": result["cached_queries"],
-        **({"images of the strategy's own": own} if (own := result.get("strategy_images")) else {}),
+        **({"images that the strategy rendered itself": own} if (own := result.get("strategy_images")) else {}),
         "denoiser calls": result["nfe"],
         "cost at most": number(result["cost"]),
         **{f"seconds: {name}": number(value) for name, value in result["seconds"].items()},

@@ -96,6 +96,7 @@ class Search:
     _opened: Opened | None = field(default=None, init=False)
     _interrupted: bool = field(default=False, init=False)
     _populations: int = field(default=0, init=False)
+    _last_images: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.stopwatch, self.drift = Stopwatch(self.renderer), DriftCheck(accept=self.accept_drift)
@@ -116,7 +117,7 @@ class Search:
     @property
     def nfe(self) -> int:
         """Denoiser calls for the images of all settled candidates, and for those that the strategy rendered itself."""
-        return self.counts.images * self.generator.nfe + self._own_nfe
+        return (self.counts.images + self.strategy_images) * self.generator.nfe
 
     @property
     def unused_images(self) -> int:
@@ -143,7 +144,9 @@ class Search:
 
     @property
     def _own_nfe(self) -> int:
-        return self.strategy_images * self.generator.nfe
+        """Denoiser calls of the strategy itself, and before it is asked again as many as it took for that last time."""
+        next_ones = 0 if self.pending else self._last_images
+        return (self.strategy_images + next_ones) * self.generator.nfe
 
     @property
     def _nfe_per_query(self) -> int:
@@ -249,9 +252,16 @@ class Search:
             else:
                 return
 
+    def proposals(self) -> Candidates:
+        """Ask the strategy for its next population."""
+        before = self.strategy_images
+        candidates = self.strategy.ask()
+        self._last_images = self.strategy_images - before
+        return candidates
+
     def _ask(self) -> Population:
         with self.stopwatch.strategy():
-            candidates = self.strategy.ask()
+            candidates = self.proposals()
         row = PopulationRow(self.stage, self._populations, candidates.ids[0], len(candidates), noise_hash(candidates.z))
         population = Population(row, candidates)
         self._recorder.proposed(population, self.strategy)

@@ -45,7 +45,7 @@ class Replay:
         while self._populations and not self._held and (queries is None or search.counts.queries < queries):
             _settle(search, search.lag)
             population = self._populations.popleft()
-            candidates = search.strategy.ask()
+            candidates = search.proposals()
             if candidates.ids[0] != population.first_id or noise_hash(candidates.z) != population.noise:
                 raise DriftError(f"the strategy proposes other noise from query {population.first_id + 1} on")
             rows = self._rows.get(population.number, [])

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.generators.pixels import render_floats, vjp_of
 from zo_dno.generators.renderer import Renderer, render_images
 from zo_dno.reward import Reward
@@ -63,7 +63,7 @@ class Opened:
         return self._shape
 
     def render(self, z: Tensor) -> Tensor:
-        """Render z (n, d) as (n, 3, H, W) float32 in [0, 1], without a graph."""
+        """Render z (n, d) as (n, 3, H, W) float32 in [0, 1], without a graph; what has no image is NaN."""
         self.images += len(z)
         at_once = isinstance(self._generator, Renderer)  # which spreads blocks over its actors
         blocks = [slice(len(z))] if at_once else self._blocks.of(len(z))
@@ -71,10 +71,12 @@ class Opened:
 
     def _rendered(self, z: Tensor) -> Tensor:
         filled = self._blocks.filled(z)
-        if isinstance(self._generator, Differentiable):
+        if isinstance(self._generator, Differentiable) and self.has_gradient:
             return render_floats(self._generator, filled)[: len(z)].float()
-        images = [array_of(one.image) for one in render_images(self._generator, filled)[: len(z)]]
-        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+        rendered = render_images(self._generator, filled)[: len(z)]
+        images = torch.from_numpy(np.stack([array_of(one.image) for one in rendered])).permute(0, 3, 1, 2) / 255
+        images[[bool(one.no_image) for one in rendered]] = torch.nan
+        return images
 
     def vjp(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
         """Return J(z)^T h, (n, d) on the CPU; `cotangent` gives h for the float32 images of z."""
@@ -128,8 +130,11 @@ def _has_gradient(generator: Generator) -> bool:
         return True
     if isinstance(generator, Renderer) or not isinstance(generator, Differentiable):
         return False
-    with torch.enable_grad():
-        return generator.render(torch.zeros(1, generator.layout.d, requires_grad=True)).requires_grad
+    try:
+        with torch.enable_grad():
+            return generator.render(torch.zeros(1, generator.layout.d, requires_grad=True)).requires_grad
+    except (ZoDnoError, RuntimeError, TypeError):  # a function of NumPy, or one that gives bytes
+        return False
 
 
 def image_noise_of(strategy: Strategy) -> Tensor | None:

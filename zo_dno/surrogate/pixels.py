@@ -43,7 +43,7 @@ def pixel_features(images: Tensor, *, soft: bool = True) -> Tensor:
 
 def pixel_features_of(image: "np.ndarray") -> "np.ndarray":
     """Describe one image, (H, W, 3) uint8, (576,)."""
-    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.tensor(image).permute(2, 0, 1)[None].float() / 255
     return pixel_features(pixels, soft=False)[0].numpy()
 
 

@@ -16,7 +16,7 @@ _JITTER = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An order of images by preference, the best first; of what was not ordered, all counts as behind.
+    """An order of images by preference, the best first. Images in `rest` rank below all ordered ones.
 
     Attributes:
         ordered: Rows of the images that were put in order.
@@ -39,7 +39,7 @@ class PreferenceProcess:
 
     A choice is made at random with the probability `slips`, else with the softmax of the utilities. The most likely
     kernel and amplitude of a grid are taken (Rasmussen and Williams 2006, sections 3.4 and 3.5). Where the slips make
-    the curvature negative, Fisher's information of the choice takes its place.
+    the curvature of a choice negative in a direction, it counts as 0 there.
 
     Args:
         features: Features of the images, (n, m).
@@ -70,14 +70,14 @@ class PreferenceProcess:
         return mean, variance.clamp_min(1e-12).sqrt()
 
     def joint(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Predict utilities from features (k, m) together: means (k,), covariances (k, k), and the variance of slips.
+        """Predict utilities from features (k, m) together: means (k,), covariances (k, k), and a choice's variance.
 
-        The last number is as much as a clear choice leaves open: 1, the variance of a logistic difference, or less.
+        The last number is the inverse of the information in one choice between two equal images, 1/4.
         """
         x = self._features(features)
         mean, root, left = self._fit.predicted(x)
         covariance = self._fit.prior(x, x) - root.T @ root + left.T @ left
-        return mean, covariance, torch.ones((), dtype=torch.float64)
+        return mean, covariance, torch.tensor(4.0, dtype=torch.float64)
 
 
 class _Stages:
@@ -93,7 +93,7 @@ class _Stages:
         self._n, self._slips = n, slips
 
     def __call__(self, utility: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the log-likelihood, its gradient (n,) and the information (n, n), which is positive semidefinite."""
+        """Return the log-likelihood, its gradient (n,) and its negative curvature (n, n), cut at 0."""
         share = utility[self._shown].masked_fill(~self._there, -torch.inf).softmax(1)
         count = self._there.sum(1)
         chosen = (1 - self._slips) * share[:, 0]
@@ -104,7 +104,11 @@ class _Stages:
         gradient = torch.zeros_like(utility).index_put_(
             (self._shown,), weight[:, None] * (first - share) * self._there, accumulate=True
         )
-        blocks = weight[:, None, None] * (torch.diag_embed(share) - share[:, :, None] * share[:, None, :])
+        behind = first - share
+        best = share[:, 0]
+        slipped = torch.minimum(1 - weight, best / (1 - best).clamp_min(1e-300))  # beyond that it would be negative
+        blocks = torch.diag_embed(share) - share[:, :, None] * share[:, None, :]
+        blocks = weight[:, None, None] * (blocks - slipped[:, None, None] * behind[:, :, None] * behind[:, None, :])
         rows, columns = (one.expand_as(blocks) for one in (self._shown[:, :, None], self._shown[:, None, :]))
         information = torch.zeros(self._n, self._n, dtype=utility.dtype).index_put_(
             (rows, columns), blocks, accumulate=True
@@ -124,13 +128,12 @@ class _Laplace:
             _, gradient, information = stages(self._root @ w)
             curvature = torch.eye(len(w)).double() + self._root.T @ information @ self._root
             step = torch.linalg.solve(curvature, self._root.T @ gradient - w)
-            length = 1.0
-            while length > 1e-4 and self._posterior(w + length * step, stages) < best:
-                length /= 2
-            w = w + length * step
-            before, best = best, self._posterior(w, stages)
-            if abs(best - before) < 1e-9:
+            lengths = (0.5**halvings for halvings in range(14))
+            better = (w + length * step for length in lengths)
+            found = next((one for one in better if self._posterior(one, stages) > best + 1e-9), None)
+            if found is None:
                 break
+            w, best = found, self._posterior(found, stages)
         likelihood, _, information = stages(self._root @ w)
         curvature = torch.eye(len(w)).double() + self._root.T @ information @ self._root
         self._factor = torch.linalg.cholesky(curvature)
@@ -147,7 +150,11 @@ class _Laplace:
         return self._variance * self._kernel.own(x)
 
     def predicted(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return means (k,), and matrices (n, k): the prior variance that is known, and that of it which is left."""
+        """Return means (k,), and two matrices (n, k).
+
+        The squares of the first one's columns sum to the variance that exact utilities would explain, those of the
+        second one's to the part of it that the choices leave open.
+        """
         known = torch.linalg.solve_triangular(self._root, self.prior(self._x, x), upper=False)
         left = torch.linalg.solve_triangular(self._factor, known, upper=False)
         return known.T @ self._w, known, left

@@ -7,6 +7,7 @@ from torch import Tensor
 
 _LENGTHS = (0.5, 1.0, 2.0, 4.0)  # length scales of the smooth kernel, in standardized features
 _MIXES = (0.0, 0.5, 1.0)  # linear share of the kernel
+_LEAST_SCALE = 0.01  # of a feature, whose values are shares, brightnesses or logarithms
 _DECIDING = 128  # rewards that decide about the kernel, at most
 _NOISES = (0.003, 0.03, 0.1, 0.3, 1.0)  # variance that features do not explain, as a share of the kernel's
 
@@ -44,7 +45,9 @@ KERNELS = tuple(
 
 
 class Standardized:
-    """The features of known images on a scale on which each has mean 0 and standard deviation 1.
+    """The features of known images on a scale on which each has mean 0 and standard deviation 1, or less.
+
+    A feature that hardly varies among them would outweigh all others in an image in which it does, and is scaled less.
 
     Args:
         features: Features of the images, (n, m).
@@ -54,7 +57,7 @@ class Standardized:
 
     def __init__(self, features: Tensor) -> None:
         known = features.double()
-        self._centre, self.scale = known.mean(0), known.std(0, correction=0) + 1e-6
+        self._centre, self.scale = known.mean(0), known.std(0, correction=0).clamp_min(_LEAST_SCALE)
         self.x = self(known)
 
     def __call__(self, features: Tensor) -> Tensor:

@@ -1,30 +1,44 @@
 """The choice of a diverse batch among candidates whose rewards are predicted."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
-from zo_dno.surrogate.process import GaussianProcess
+_CONSIDERED = 512  # candidates, the most promising ones
 
 
-def diverse(process: GaussianProcess, features: Tensor, n: int, optimism: float) -> list[int]:
+class Predicts(Protocol):
+    """A process that predicts from features."""
+
+    def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def joint(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
+
+
+def diverse(process: Predicts, features: Tensor, n: int, optimism: float) -> list[int]:
     """Choose n rows one after another by mean + optimism * deviation, best first (GP-BUCB, Desautels et al. 2014).
 
-    Once a row is chosen, the deviations of all rows are those that its score would leave, whatever it is; so rows like
-    those chosen already are worth less.
+    Once a row is chosen, the deviations of all rows are those that its score would leave, which do not depend on the
+    score; so rows like those chosen already are worth less.
 
     Args:
         process: Process that predicts.
-        features: Features of the candidates, (k, m), k at least n.
+        features: Finite features of the candidates, (k, m), k at least n.
         n: Number of rows to choose.
         optimism: Deviations added to a mean.
     """
-    mean, covariance, noise = process.joint(features)
+    mean, deviation = process(features)
+    considered = (mean + optimism * deviation).argsort(descending=True, stable=True)[: max(n, _CONSIDERED)]
+    mean, covariance, noise = process.joint(features[considered])
+    variance, explained = covariance.diagonal().clone(), torch.zeros(0, len(considered), dtype=mean.dtype)
     chosen: list[int] = []
     for _ in range(n):
-        worth = mean + optimism * covariance.diagonal().clamp_min(0).sqrt()
+        worth = mean + optimism * variance.clamp_min(0).sqrt()
         worth[chosen] = -torch.inf
         place = int(worth.argmax())
         chosen.append(place)
-        column = covariance[:, place].clone()
-        covariance = covariance - torch.outer(column, column) / (column[place] + noise)
-    return chosen
+        column = (covariance[:, place] - explained.T @ explained[:, place]) / (variance[place] + noise).sqrt()
+        explained = torch.cat([explained, column[None]])
+        variance = variance - column**2
+    return [int(considered[place]) for place in chosen]
