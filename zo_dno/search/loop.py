@@ -18,7 +18,7 @@ from zo_dno.search.blocks import Blocks
 from zo_dno.search.drift import DriftCheck
 from zo_dno.search.limits import Limit, Limits
 from zo_dno.search.objective import Objective
-from zo_dno.search.population import PendingPopulations, Population, reward_violations, rewards_of
+from zo_dno.search.population import PendingPopulations, Population, reward_violations, rewards_of, told_before
 from zo_dno.search.preselection import Preselection
 from zo_dno.search.progress import ActorPoolStatus, Counts, Status, Step
 from zo_dno.search.queries import QueryMaker
@@ -212,7 +212,7 @@ class Search:
         for query in rows:
             self.counts.add(query)
         population = Population(row, candidates, {query.id: query for query in rows}, known=known)
-        population.told = _told_before(population)
+        population.told = told_before(population)
         self.pending.append(population)
 
     def recall_more(self, rows: list[QueryRow]) -> None:
@@ -221,7 +221,7 @@ class Search:
         for query in rows:
             self.counts.add(query)
             population.rows[query.id] = query
-        population.told = _told_before(population)
+        population.told = told_before(population)
 
     def settle(self) -> None:
         """Decide and record the scores of the first pending population, which is complete, and tell the strategy."""
@@ -342,11 +342,3 @@ class Search:
             cost=self.oracle.purse.spent,
             actor_pools=self.actor_pools,
         )
-
-
-def _told_before(population: Population) -> torch.Tensor | None:
-    """Return the scores (n,) that an earlier session told the strategy; None where it did not come to that."""
-    rows = [population.rows.get(id_) for id_ in population.candidates.ids]
-    if any(row is None or row.told_seq is None for row in rows):
-        return None
-    return torch.tensor([math.nan if row.told is None else row.told for row in rows if row], dtype=torch.float64)

@@ -102,3 +102,11 @@ def rewards_of(rows: Sequence[QueryRow]) -> Tensor:
 def reward_violations(rows: Sequence[QueryRow]) -> Tensor:
     """Return the violations of the reward's constraints, (n,) float64."""
     return torch.tensor([row.reward_violation for row in rows], dtype=torch.float64)
+
+
+def told_before(population: Population) -> Tensor | None:
+    """Return the scores (n,) that an earlier session told the strategy; None where it did not come to that."""
+    rows = [population.rows.get(id_) for id_ in population.candidates.ids]
+    if any(row is None or row.told_seq is None for row in rows):
+        return None
+    return torch.tensor([math.nan if row.told is None else row.told for row in rows if row], dtype=torch.float64)
