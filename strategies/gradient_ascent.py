@@ -5,17 +5,17 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from zo_dno.errors import AskTellError, InputError, unknown_name
-from zo_dno.strategies.base import PopulationStrategy
+from zo_dno.errors import InputError, unknown_name
 from zo_dno.strategies.cotangents import normalised
 from zo_dno.strategies.slopes import slope_of
 from zo_dno.strategies.step_rules import adam, zero_moments
-from zo_dno.strategy import Model, Problem, Regularizer
+from zo_dno.strategies.with_model import WithModel
+from zo_dno.strategy import Problem, Regularizer
 
 Scale = Literal["reward", "unit"]
 
 
-class GradientAscent(PopulationStrategy):
+class GradientAscent(WithModel):
     """Adam on one noise, with gamma times the regulariser's gradient added; there is no weight decay.
 
     Args:
@@ -49,7 +49,6 @@ class GradientAscent(PopulationStrategy):
             raise unknown_name("scale", scale, ("reward", "unit"))
         self.lr, self.momentum, self.retraction, self.scale = lr, momentum, retraction, scale
         self._regularizer: Regularizer | None = None
-        self._model: Model | None = None
         self._z, self._moments, self._count = self.start, zero_moments(self.d), 0
 
     @property
@@ -58,20 +57,6 @@ class GradientAscent(PopulationStrategy):
 
     def use_regularizer(self, regularizer: Regularizer) -> None:
         self._regularizer = regularizer
-
-    def use_model(self, model: Model) -> None:
-        self._model = model
-
-    @property
-    def model(self) -> Model:
-        """The model that gradients are taken through.
-
-        Raises:
-            AskTellError: `use_model` was not called.
-        """
-        if self._model is None:
-            raise AskTellError(f"{type(self).__name__} must be given a model to take gradients through: use_model.")
-        return self._model
 
     @abstractmethod
     def _slope(self, z: Tensor, scores: Tensor, x: Tensor) -> Tensor:

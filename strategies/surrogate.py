@@ -6,13 +6,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from zo_dno.errors import AskTellError, InputError, ZoDnoError, unknown_name
+from zo_dno.errors import InputError, ZoDnoError, unknown_name
 from zo_dno.failures import one_line
 from zo_dno.noise.space import rotate
 from zo_dno.rng import stream_seed
-from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.normal_es import NormalES
 from zo_dno.strategies.prior import INIT_STEP, first_draws
+from zo_dno.strategies.with_model import WithModel
 from zo_dno.strategy import Model, Problem
 from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
@@ -27,7 +27,7 @@ _PARENTS = 4  # best candidates that climbs begin near
 _GRADIENTS, _IMAGES = 15, 32  # renders for each query
 
 
-class Surrogate(PopulationStrategy):
+class Surrogate(WithModel):
     """Fit a Gaussian process to what the scored images look like, and search its upper bound through the pipeline.
 
     With the pipeline's gradient, every candidate of a population begins near one of the best, turned by fresh noise,
@@ -74,7 +74,6 @@ class Surrogate(PopulationStrategy):
         self.first, self.inner, self.renders = first, inner, renders
         self.step, self.optimism, self.fresh = step, optimism, fresh
         self._seed = problem.seed
-        self._model: Model | None = None
         self._climbs = True
         self._z, self._features, self._rewards = torch.empty(0, self.d), torch.empty(0, 0), torch.empty(0)
 
@@ -85,18 +84,7 @@ class Surrogate(PopulationStrategy):
     def use_model(self, model: Model) -> None:
         if self.inner == "gradient" and not model.has_gradient:
             raise InputError("inner must be 'images' or 'auto' with a generator that has no gradient; got 'gradient'.")
-        self._model = model
-
-    @property
-    def model(self) -> Model:
-        """The model that the predictions are searched through.
-
-        Raises:
-            AskTellError: `use_model` was not called.
-        """
-        if self._model is None:
-            raise AskTellError("Surrogate must be given a model to render with: use_model.")
-        return self._model
+        super().use_model(model)
 
     def _sample(self) -> Tensor:
         if self._first_id == 0:
