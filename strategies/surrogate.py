@@ -102,7 +102,7 @@ class Surrogate(WithModel):
                 return self._climbed(process)
             except (ZoDnoError, RuntimeError) as error:  # memory that runs out, numbers that overflow, no graph
                 self._climbs = False
-                log.warning("the search goes on without gradients: %s", one_line(str(error)))
+                log.warning("the search continues without gradients: %s", one_line(str(error)))
         return self._evolved(process)
 
     def _climbed(self, process: GaussianProcess) -> Tensor:

@@ -1,4 +1,4 @@
-"""The event loop keeps every coroutine, whatever the code of others that runs on it does."""
+"""The event loop keeps every coroutine, even where a reward cancels the tasks of others."""
 
 import asyncio
 import threading

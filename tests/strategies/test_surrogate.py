@@ -214,7 +214,8 @@ def test_a_gradient_that_fails_is_replaced_by_images_and_not_tried_again(caplog)
     assert [len(z) for z in play(strategy, reward_of, 4)] == [16, 8, 8, 8]
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert (
-        warning == "the search goes on without gradients: memory does not suffice for 8 images; set batch_size to less."
+        warning
+        == "the search continues without gradients: memory does not suffice for 8 images; set batch_size to less."
     )
 
 

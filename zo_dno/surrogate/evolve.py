@@ -12,7 +12,7 @@ Predicted = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def evolve(strategy: Strategy, predicted: Predicted, renders: int) -> tuple[Tensor, Tensor]:
-    """Let a strategy search the predictions, and return all noise that it asked about, (k, d), with its features.
+    """Let a strategy search the predictions, and return all noise that it proposed, (k, d), with its features.
 
     Args:
         strategy: Strategy that has not asked yet.
