@@ -93,6 +93,24 @@ def test_what_would_be_kept_decides_about_recomputing(monkeypatch):
     assert found[3] > found[1]
 
 
+def test_all_that_is_kept_is_counted():
+    """Against the tensors themselves, held until the end, without the weights."""
+    generator, plain = tiny(), tiny(gradient_checkpointing=False)
+    generator.vjp(noise(generator, 1), weights_of)
+    weights = {one.data_ptr() for network in plain._tape.networks for one in network.parameters()}
+    held = {}
+
+    def pack(tensor):
+        if tensor.data_ptr() not in weights:
+            held[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor.detach()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        plain.vjp(noise(plain, 1), weights_of)
+    expected = sum(tensor.untyped_storage().nbytes() for tensor in held.values())
+    assert sum(generator._kept) == pytest.approx(expected, rel=0.1)
+
+
 def test_no_mode_is_active_in_a_network_either_way():
     generator = tiny(gradient_checkpointing=True)
     seen = []

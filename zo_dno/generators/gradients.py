@@ -83,12 +83,14 @@ class Gradients:
         """
         seen = {weight.untyped_storage().data_ptr() for network in networks for weight in network.parameters()}
         total = 0
+        held: list[torch.UntypedStorage] = []
 
-        def pack(tensor: Tensor) -> None:  # keeps nothing, so that nothing is held once it is counted
+        def pack(tensor: Tensor) -> None:
             nonlocal total
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in seen:
                 seen.add(storage.data_ptr())
+                held.append(storage)  # until all is counted, or the next one might get its address
                 total += storage.nbytes()
             if total > _MOST_KEPT:
                 raise _TooMuchError
