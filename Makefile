@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(if $(CI),--durations=40)
+PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder $(if $(CI),--durations=40)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, which would compile the package again
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
@@ -23,13 +23,13 @@ demo: $(READY)
 		--queries 512 --baseline equal --seed 0 --out runs/demo
 
 test: $(READY)
-	$(PYTEST) -m "not notebook and not slow"
+	$(PYTEST) -n 2 -m "not notebook and not slow"
 
-test-slow: $(READY)
-	$(PYTEST) -m "slow and not notebook"
+test-slow: $(READY)  # three at once: much of their time they wait for processes of their own
+	$(PYTEST) -n 3 -m "slow and not notebook"
 
 test-notebooks: $(READY)
-	$(PYTEST) -m notebook
+	$(PYTEST) -n 2 -m notebook
 
 lint: $(READY)
 	$(BIN)/ruff format --check

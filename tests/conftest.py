@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background, and processes begun here inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -63,10 +64,15 @@ def _leave_most_to_the_slow_set(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.slow)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Stop Ray after the last test that uses it and after that test's fixtures, which stop their actors."""
-    if _starts_ray(item) and not (nextitem and _starts_ray(nextitem)):
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Stop Ray after the last test that uses it and after that test's fixtures, which stop their actors.
+
+    Also after a test that worked in another folder: workers find modules where Ray was started.
+    """
+    elsewhere = Path.cwd() != item.config.rootpath
+    yield
+    if _starts_ray(item) and (elsewhere or not (nextitem and _starts_ray(nextitem))):
         import ray
 
         ray.shutdown()
