@@ -4,6 +4,7 @@ import pytest
 
 import zo_dno
 from tests.comparison.plans import PLAN, SETTINGS
+from tests.support import fake_tune as fakes
 from zo_dno.comparison.trials import Trials
 
 
@@ -22,3 +23,9 @@ def found(tmp_path_factory):
         made = zo_dno.compare(folder, PLAN["strategies"], PLAN["prompts"], **SETTINGS)
     assert made.unfinished == 0
     return made
+
+
+@pytest.fixture
+def fake_tune(monkeypatch):
+    """Let Ray Tune make its trials in this process."""
+    return fakes.put_in_place(monkeypatch)

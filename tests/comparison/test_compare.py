@@ -33,17 +33,14 @@ def test_every_combination_is_a_row_for_each_budget(found):
     assert (table["queries"] == table["budget"]).all()
 
 
-@pytest.mark.ray
-@pytest.mark.parametrize("at_once", [1, 2])
-@pytest.mark.slow
-def test_ray_tune_makes_the_same_runs(found, tmp_path, at_once):
+SOME = {**SETTINGS, "rewards": ["brightness"], "seeds": 1}
+
+
+def check_same_runs(found, folder, **options):
+    """Make some of the runs of a comparison, and find what it found."""
     over = []
-    some = {**SETTINGS, "rewards": ["brightness"], "seeds": 1}
     made = zo_dno.compare(
-        *(tmp_path / "out", PLAN["strategies"], ["one"]),
-        at_once=at_once,
-        on_trial=lambda done, of: over.append((done, of)),
-        **some,
+        folder, PLAN["strategies"], ["one"], on_trial=lambda done, of: over.append((done, of)), **SOME, **options
     )
     assert over == [(i, 3) for i in range(1, 4)]
     assert made.unfinished == 0
@@ -51,6 +48,18 @@ def test_ray_tune_makes_the_same_runs(found, tmp_path, at_once):
     own = found.table[(found.table["prompt"] == "one") & (found.table["reward"] == "brightness")]
     own = own[own["seed"] == 0].reset_index(drop=True)
     pd.testing.assert_frame_equal(made.table.drop(columns=TIMED), own.drop(columns=TIMED))
+
+
+def test_trials_of_ray_tune_make_the_same_runs(found, tmp_path, fake_tune):
+    check_same_runs(found, tmp_path / "out", at_once=2)
+    assert fake_tune.settings.max_concurrent_trials == 2
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.slow
+def test_ray_tune_makes_the_same_runs(found, tmp_path, at_once):
+    check_same_runs(found, tmp_path / "out", at_once=at_once)
 
 
 def test_runs_equal_those_of_optimize(found):

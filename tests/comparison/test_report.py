@@ -1,8 +1,13 @@
 """Reports of comparisons: their numbers are those of the table."""
 
 import html
+import re
+from base64 import b64decode
+from io import BytesIO
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
 import zo_dno
 from tests.support.browser import chromium
@@ -11,9 +16,13 @@ from tests.support.toys import ToyGenerator
 from zo_dno.comparison.report import comparison_report
 
 
-def test_the_report_has_the_numbers_of_the_table(found):
+@pytest.fixture(scope="module")
+def text(found):
+    return comparison_report(found)
+
+
+def test_the_report_has_the_numbers_of_the_table(found, text):
     page = Cells()
-    text = comparison_report(found)
     page.feed(text)
     assert all(address.startswith("data:") for address in page.addresses)
     assert len(text) < 5e6
@@ -51,6 +60,25 @@ def test_the_report_has_the_numbers_of_the_table(found):
         assert means[entry] == [f"{value:.4g}" for value in expected]
     for claim in found.claims():
         assert str(claim) in html.unescape(text)
+
+
+def test_nothing_of_the_report_is_loaded_run_or_wider_than_a_phone(text):
+    """Images are inside and whole, wide ones and tables scroll, and no script is there to fail."""
+    assert "<script" not in text
+    assert "width=device-width" in text
+    wide = re.findall(r"<(?:table|img class=\"plot\")", text)
+    assert len(wide) == len(re.findall(r'<div class="wide"><(?:table|img class="plot")', text)) > 5
+    assert ".wide { overflow-x: auto }" in text
+    page = Cells()
+    page.feed(text)
+    images = [address for address in page.addresses if address.startswith("data:image")]
+    for address in images:
+        kind, _, content = address.removeprefix("data:image/").partition(";base64,")
+        if kind == "svg+xml":
+            assert ElementTree.fromstring(b64decode(content)).tag.endswith("svg")
+        else:
+            Image.open(BytesIO(b64decode(content))).load()
+    assert len(images) == text.count("<img")
 
 
 @pytest.mark.browser

@@ -7,51 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.support.fake_ray import FakeRay, ObjectLostError, RayError, RayTaskError, RuntimeEnvSetupError
 from zo_dno.distributed import actor_pool
 from zo_dno.distributed.actor_pool import ActorPool
 from zo_dno.distributed.slots import ActorError
 from zo_dno.errors import InputError
-
-
-class RayError(Exception):
-    pass
-
-
-class RayTaskError(RayError):
-    def __init__(self, cause):
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-class ObjectLostError(RayError):
-    pass
-
-
-class RuntimeEnvSetupError(RayError):
-    pass
-
-
-class FakeRay:
-    """The functions of Ray that a pool calls; its actors are `Actor`s."""
-
-    exceptions = SimpleNamespace(
-        RayError=RayError,
-        RayTaskError=RayTaskError,
-        ObjectLostError=ObjectLostError,
-        RuntimeEnvSetupError=RuntimeEnvSetupError,
-    )
-
-    def __init__(self):
-        self.killed = []
-
-    def kill(self, actor):
-        self.killed.append(actor)
-
-    def available_resources(self):
-        return {"CPU": 0.0}
-
-    def cluster_resources(self):
-        return {"CPU": 2.0}
 
 
 class Actor:

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 import zo_dno
+from tests.support.fake_ray import DeathError
 from tests.support.toys import ToyGenerator
 from zo_dno.distributed import generator_actors as generators
 from zo_dno.distributed.generator_actors import GeneratorPool
@@ -69,6 +70,13 @@ def test_the_built_in_model_renders_the_same_in_an_actor(pool):
     assert there.model == "scenes"
 
 
+def test_only_kept_images_are_fetched_of_actors_of_this_process(pool, here, fake_ray, tmp_path):
+    result = zo_dno.optimize(pool(Blocks, 1), "jpeg_smaller", keep_images=16, out=tmp_path / "run", **OPTIONS)
+    assert comparable(result) == here
+    kept = len(list((tmp_path / "run" / "images").glob("*.png")))
+    assert len(set(fake_ray.fetched)) == kept < result.queries / 2
+
+
 @pytest.mark.slow
 def test_only_kept_images_are_fetched(pool, tmp_path, monkeypatch):
     fetched, fetch = [], generators._Remote.fetch
@@ -92,18 +100,55 @@ def test_a_generator_that_dies_is_replaced_and_nothing_is_lost(pool, here, tmp_p
     assert (tmp_path / "died").exists()
 
 
+def dying(at):
+    """Return a function for `Blocks` that ends the actor at some of the blocks of all actors, numbered from 0."""
+    blocks = []
+
+    def fatal():
+        blocks.append(1)
+        if at(len(blocks) - 1):
+            raise DeathError
+
+    return fatal
+
+
+def test_a_block_whose_actor_dies_is_rendered_by_another_actor(pool, here, fake_ray):
+    deaths = (0, 1, 5)
+    assert (
+        comparable(zo_dno.optimize(pool(partial(Blocks, dying(deaths.__contains__)), 1), "jpeg_smaller", **OPTIONS))
+        == here
+    )
+    assert len(fake_ray.killed) == len(deaths)
+
+
+@pytest.mark.usefixtures("fake_ray")
+def test_a_block_that_every_actor_dies_of_ends_the_run(pool):
+    with pytest.raises(RunError, match=r"images could not be rendered: RayError: The actor died"):
+        zo_dno.optimize(pool(partial(Blocks, dying(lambda block: block >= 4))), "jpeg_smaller", **OPTIONS)
+
+
 @pytest.mark.slow
 def test_a_generator_that_always_dies_ends_the_run_after_a_few(pool):
     with pytest.raises(RunError, match=r"images could not be rendered: .*(died|die)"):
         zo_dno.optimize(pool(partial(Blocks, lambda: True)), "jpeg_smaller", **OPTIONS)
 
 
+class Wrong(Blocks):
+    """Renders floats."""
+
+    def __call__(self, z):
+        return super().__call__(z).float()
+
+
+def test_an_exception_of_an_actor_is_raised_and_the_actor_stays(pool, fake_ray):
+    made = pool(Wrong, 1)
+    with pytest.raises(InputError, match=r"generator must return 4 images .* got torch.float32"):
+        zo_dno.optimize(made, "jpeg_smaller", **OPTIONS)
+    assert (made.actors.alive, fake_ray.killed) == (1, [])
+
+
 @pytest.mark.slow
 def test_an_exception_of_a_generator_is_raised_by_the_caller(pool):
-    class Wrong(Blocks):
-        def __call__(self, z):
-            return super().__call__(z).float()
-
     with pytest.raises(InputError, match=r"generator must return 4 images .* got torch.float32"):
         zo_dno.optimize(pool(Wrong, 1), "jpeg_smaller", **OPTIONS)
 
@@ -121,6 +166,12 @@ def refused():
 def test_a_model_that_is_not_there_is_named(make):
     with pytest.raises(InputError, match="model 'no/such' could not be loaded"):
         GeneratorPool(make, 1)
+
+
+def test_no_actor_is_left_of_a_model_that_is_not_there(fake_ray):
+    with pytest.raises(InputError, match="^model 'no/such' could not be loaded: it is not there$"):
+        GeneratorPool(refused, 2)
+    assert len(fake_ray.killed) == 2
 
 
 def test_bad_number_of_generators():

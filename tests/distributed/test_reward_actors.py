@@ -126,6 +126,32 @@ def test_one_actor_scores_many_images_at_once_with_an_asynchronous_reward():
     assert len({response.score.raw for response in responses}) == 1
 
 
+@pytest.mark.usefixtures("fake_ray")
+def test_a_call_that_is_late_at_an_asynchronous_actor_fails_alone():
+    class Late(zo_dno.Reward):
+        name, unit, is_async = "late", "n", True
+
+        async def __call__(self, images, prompts):
+            if int(np.asarray(images[0]).flat[0]) == 3:
+                await asyncio.Event().wait()
+            return number_and_process(images)
+
+    pool = RewardActors(Late(), 1, concurrency=4)
+
+    async def called():
+        return await asyncio.gather(
+            *(pool.call([one.image], ["p"], ["key"], 0.01 if one.id == 3 else None) for one in queries(8))
+        )
+
+    try:
+        found = asyncio.run(called())
+        assert pool.actors.alive == 1
+    finally:
+        pool.close()
+    assert found.pop(3).kind == "timeout"
+    assert [score.value for (score,) in found] == [0, 1, 2, 4, 5, 6, 7]
+
+
 @pytest.mark.slow
 def test_a_timeout_of_an_asynchronous_reward_fails_that_query_alone():
     class Late(zo_dno.Reward):
@@ -217,16 +243,29 @@ def test_workers_do_not_change_the_result(toy, reward):
     assert result(2) == result(0)
 
 
+class Awaited(zo_dno.Reward):
+    """Scores the brightness asynchronously."""
+
+    name, unit, is_async = "awaited", "n", True
+
+    async def __call__(self, images, prompts):
+        return brightness(images, prompts)
+
+
+def test_terms_of_a_combination_have_actors_each_but_those_that_are_awaited(toy, fake_ray):
+    def result(workers):
+        reward = WeightedSum(["jpeg_smaller", Process(), Awaited()], standardise=False)
+        found = zo_dno.optimize(toy, reward, "snes", queries=16, seed=1, workers=workers)
+        return {key: value for key, value in found.to_dict().items() if key != "seconds"}
+
+    assert result(2) == result(0)
+    assert len(fake_ray.killed) == 2 * 2
+
+
 @pytest.mark.slow
 def test_workers_score_the_terms_of_a_combination(toy):
-    class Waiting(zo_dno.Reward):
-        name, unit, is_async = "waiting", "n", True
-
-        async def __call__(self, images, prompts):
-            return brightness(images, prompts)
-
     def result(workers):
-        reward = WeightedSum(["jpeg_smaller", Process(), Waiting()], standardise=False)
+        reward = WeightedSum(["jpeg_smaller", Process(), Awaited()], standardise=False)
         found = zo_dno.optimize(toy, reward, "snes", queries=24, seed=1, workers=workers)
         return {key: value for key, value in found.to_dict().items() if key != "seconds"}
 

@@ -13,6 +13,7 @@ from benchmarks.reliability import carried_out, planned
 from tests.support.command_line import exit_code
 from tests.support.dying import KilledError, going_wrong
 from tests.support.resuming import PAID, content, resume, run, settled
+from tests.support.toys import ToyGenerator
 from zo_dno.run import session
 
 HERE = [name for name, case in CASES.items() if not case.distributed]
@@ -114,10 +115,15 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "draft")) for kind in KINDS])
-def test_a_command_that_died_at_its_first_writes_can_be_given_again(tmp_path, monkeypatch, kind):
+@pytest.mark.parametrize(
+    ("kind", "real"),
+    [("run", True), ("many prompts", True), ("draft", False), pytest.param("draft", True, marks=pytest.mark.slow)],
+)
+def test_a_command_that_died_at_its_first_writes_can_be_given_again(tmp_path, monkeypatch, kind, real):
     """What it had not finished is removed, and does not count as another run's folder."""
     monkeypatch.chdir(tmp_path)
+    if not real:
+        monkeypatch.setattr("zo_dno.run.draft.make_generator", lambda config: ToyGenerator(prompt=config.prompt))
     Path("prompts.txt").write_text("a\nb\n")
     options = ["--queries", 4, "--threads", 1, "--out", "out"]
     words = ["run", *options, *KINDS[kind]]
