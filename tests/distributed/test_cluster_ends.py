@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from types import ModuleType, SimpleNamespace
 
 import psutil
 import pytest
+
+from zo_dno.distributed import cluster
 
 pytestmark = pytest.mark.ray
 _MARK = "ZO_DNO_TEST_OF_ENDS"
@@ -33,6 +36,59 @@ try:
 except KeyboardInterrupt:
     pass
 """
+
+
+class Process:
+    """A process that others belong to; `gone` at its end, be it by itself."""
+
+    def __init__(self, name, *children):
+        self.name = lambda: name
+        self._children, self.gone = [*children], False
+
+    def children(self, *, recursive=False):
+        own = [child for child in self._children if not child.gone]
+        return own + [one for child in own for one in child.children(recursive=True)] if recursive else own
+
+    def suspend(self):
+        if self.gone:
+            raise psutil.NoSuchProcess(1)
+        self._children += self.late if hasattr(self, "late") else []
+
+    def kill(self):
+        if self.gone:
+            raise psutil.NoSuchProcess(1)
+        self.gone = True
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["while it starts", "at the end"])
+def test_the_processes_of_a_ray_of_its_own_are_ended_and_no_others(monkeypatch, early):
+    """Some end with Ray by themselves; one starts another until it is held; one is the caller's own."""
+    agent, worker, late, own = (Process(name) for name in ("agent", "worker", "worker", "raylet viewer"))
+    server, raylet = Process("gcs_server"), Process("raylet", Process("shell", agent), worker)
+    raylet.late = [late]
+    this = Process("python", server, raylet, own)
+    ends = []
+
+    def started(**_):
+        if early:
+            raise KeyboardInterrupt
+
+    ray = ModuleType("ray")
+    vars(ray).update(is_initialized=lambda: False, init=started, shutdown=server.kill, exceptions=ModuleType("e"))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", ray.exceptions)
+    monkeypatch.setattr(cluster, "psutil", SimpleNamespace(Process=lambda: this, NoSuchProcess=psutil.NoSuchProcess))
+    monkeypatch.setattr(cluster, "atexit", SimpleNamespace(register=lambda end, *given: ends.append((end, given))))
+    monkeypatch.setenv(cluster._CLUSTER_FLAG, "1")
+    if early:
+        with pytest.raises(KeyboardInterrupt):
+            cluster._connected(cluster.LOCAL, None)
+    else:
+        cluster._connected(cluster.LOCAL, None)
+        for end, given in ends:
+            end(*given)
+    assert all(one.gone for one in (server, raylet, agent, worker, late))
+    assert not own.gone
 
 
 @pytest.mark.parametrize("script", [_EARLY, _NORMAL], ids=["early", "at its end"])

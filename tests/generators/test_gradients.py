@@ -3,6 +3,7 @@
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torch.overrides import _get_current_function_mode
 
 import zo_dno
@@ -13,6 +14,7 @@ from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.errors import InputError
 from zo_dno.generators import gradients
 from zo_dno.generators.diffusers_generator import DiffusersGenerator
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.rewards.brightness import Brightness, Darkness
 from zo_dno.rewards.contrast import Contrast
 from zo_dno.rewards.prompt_match import PromptMatch
@@ -61,22 +63,54 @@ def test_a_gradient_predicts_how_the_image_changes():
     assert float(found) == pytest.approx(float(slope), rel=0.01)
 
 
+CALLS = 4
+
+
+class Calls:
+    """A pipeline of one small network that is called four times."""
+
+    layout = NoiseLayout(((1, 2, 4),))
+
+    def __init__(self, gain=1.0, kind=torch.float32, **settings):
+        rng = torch.Generator().manual_seed(1)
+        self.network = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 8)).requires_grad_(False)
+        for weight in self.network.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=rng) / 8)
+        self.network.to(kind)
+        self._gain, self._kind, self._gradients = gain, kind, gradients.Gradients(**settings)
+
+    def render(self, z):
+        call, x = self._gradients.around(CALLS)(self.network, True), self._gain * z.to(self._kind)
+        for _ in range(CALLS):
+            x = x + call(x)
+        return x
+
+    def vjp(self, z, cotangent):
+        return self._gradients.vjp(z, self.render, cotangent, torch.device("cpu"))
+
+
+def test_recomputing_a_network_gives_the_same_gradient_and_keeps_less():
+    plain, recomputing = (Calls(checkpointing=value) for value in (False, True))
+    assert held(recomputing) < 0.6 * held(plain)
+    assert torch.equal(recomputing.vjp(noise(plain), weights_of), plain.vjp(noise(plain), weights_of))
+
+
+def held(generator):
+    """Return the bytes that autograd holds between forward and backward."""
+    total = 0
+
+    def pack(tensor):
+        nonlocal total
+        total += tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        generator.vjp(noise(generator), weights_of)
+    return total
+
+
 @pytest.mark.slow
 def test_recomputing_keeps_less():
-    """Bytes that autograd holds between forward and backward."""
-
-    def held(generator):
-        total = 0
-
-        def pack(tensor):
-            nonlocal total
-            total += tensor.numel() * tensor.element_size()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            generator.vjp(noise(generator), weights_of)
-        return total
-
     assert held(tiny(gradient_checkpointing=True)) < 0.6 * held(tiny(gradient_checkpointing=False))
 
 
@@ -129,6 +163,21 @@ def test_weights_ask_for_gradients_again_afterwards():
     assert weight.grad is None
 
 
+def test_calls_before_the_last_are_constants():
+    z = noise(Calls())
+    before = Calls(calls=CALLS).vjp(z, weights_of)
+    assert torch.equal(before, Calls().vjp(z, weights_of))
+    network, x = Calls().network, z
+    for _ in range(CALLS - 1):
+        x = x + network(x)
+    x = x.requires_grad_()
+    last = x + network(x)
+    (wanted,) = torch.autograd.grad((last * weights_of(last)).sum(), x)
+    found = Calls(calls=1).vjp(z, weights_of)
+    assert torch.allclose(found, wanted)
+    assert not torch.allclose(found, before, rtol=1e-2)
+
+
 @pytest.mark.slow
 def test_the_last_calls_alone_can_be_passed_through():
     generator = tiny(gradient_checkpointing=False)
@@ -149,6 +198,20 @@ def test_with_no_call_the_denoiser_is_a_constant_and_the_noise_still_has_a_gradi
     assert graphs
     assert not any(graphs)
     assert float(found.abs().max()) > 0
+
+
+@pytest.mark.parametrize("settings", [{"kind": torch.float16}, {"dtype": "float16"}], ids=["weights", "autocast"])
+@pytest.mark.parametrize(("size", "gain"), [(1.0, 1.0), (1e-12, 1.0), (1e12, 1.0), (1.0, 100.0)])
+def test_half_precision_comes_near_whatever_the_size_of_the_gradient(settings, size, gain):
+    """Of numbers from 6e-8 to 65,504: the cotangent is scaled, again if the gradient overflows on its way."""
+
+    def sized(images):
+        return size * weights_of(images)
+
+    z = noise(Calls()) / gain
+    wanted, found = (Calls(gain, **one).vjp(z, sized) for one in ({}, settings))
+    assert float((found - wanted).norm() / wanted.norm()) < 0.02
+    assert not torch.equal(found, wanted)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -221,6 +284,23 @@ def test_the_built_in_model_in_half_precision_is_climbed_through_as_well():
     generator = builtin(dtype="float16", batch_size=1)
     result = zo_dno.optimize(generator, "brightness", "dno", queries=2, strategy_options={"lr": 0.2})
     assert result.best.reward > result.first.reward
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+@pytest.mark.parametrize("name", ["hybrid1", "hybrid2"])
+def test_a_run_through_a_function_climbs_and_resumes_to_the_same_end(name, kind, tmp_path):
+    def floats(z):
+        return z.to(kind).reshape(-1, 3, 4, 4).sigmoid()
+
+    options = {"strategy_options": {"population": 4}, "seed": 2}
+    generator = zo_dno.FunctionGenerator(floats, (3, 4, 4))
+    whole = zo_dno.optimize(generator, "brightness", name, queries=12, **options)
+    first = zo_dno.optimize(generator, "brightness", name, queries=6, horizon=12, out=tmp_path / "run", **options)
+    rest = zo_dno.resume(tmp_path / "run", queries=12, generator=generator)
+    assert first.queries == 6
+    assert [(q.id, q.value, q.image) for q in rest.history] == [(q.id, q.value, q.image) for q in whole.history]
+    own = [query.value for query in whole.history if not query.perturbed]
+    assert max(own) > own[0]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The wheel holds everything and runs from anywhere; importing is light; the tables agree with what is there."""
 
+import ast
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import exit_code
 from zo_dno.registry import load
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +76,18 @@ def test_the_wheel_holds_every_file_of_the_package(wheel):
     assert not [name for name in names if name.startswith(("rewards/", "strategies/", "tests/"))]
 
 
+def test_the_wheel_is_imported_from_another_folder(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path / "site", [name for name in file.namelist() if name.endswith(".py")])
+    code = "import sys, zo_dno.ui.cli.main, zo_dno.rewards.jpeg, zo_dno.strategies\n"
+    code += "print({module.__file__ for name, module in sys.modules.items() if name.split('.')[0] == 'zo_dno'})"
+    done = python(code, tmp_path / "site", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    files = ast.literal_eval(done.stdout)
+    assert len(files) > 10
+    assert all(Path(file).is_relative_to(tmp_path / "site") for file in files)
+
+
 @pytest.mark.slow
 def test_the_wheel_runs_from_another_folder(wheel, tmp_path):
     site = tmp_path / "site"
@@ -113,12 +127,26 @@ def test_a_reward_needs_no_torch(tmp_path):
     assert python(code, ROOT, cwd=tmp_path).stdout.strip() == "False"
 
 
+RUN = ["run", "--model", "tests.support.toys:ToyGenerator", "--prompt", "x", "--reward", "jpeg_smaller"]
+RUN += ["--queries", "8", "--out", "out"]
+
+
+def test_a_run_of_a_function_works_without_a_pipelines_library(tmp_path, monkeypatch):
+    """All modules import one inside functions, so that none is loaded with the modules that are there already."""
+    libraries = ("diffusers", "transformers")
+    for folder in ("zo_dno", "rewards", "strategies"):
+        for path in ROOT.glob(f"{folder}/**/*.py"):
+            assert not re.search(rf"^(from|import) ({'|'.join(libraries)})\b", path.read_text(), re.MULTILINE), path
+    for name in [*libraries, *(name for name in sys.modules if name.startswith(tuple(f"{one}." for one in libraries)))]:
+        monkeypatch.setitem(sys.modules, name, None)  # whose import fails
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(RUN) == 0
+
+
 @pytest.mark.slow
 def test_a_run_of_a_function_loads_no_pipelines_library(tmp_path):
     """Which takes seconds; the command says what libraries may print before any of them is there."""
-    command = ["run", "--model", "tests.support.toys:ToyGenerator", "--prompt", "x", "--reward", "jpeg_smaller"]
-    command += ["--queries", "8", "--out", "out"]
-    code = f"import sys; from zo_dno.ui.cli.main import app; app({command}, standalone_mode=False); "
+    code = f"import sys; from zo_dno.ui.cli.main import app; app({RUN}, standalone_mode=False); "
     run = python(f"{code}assert not {{'diffusers', 'transformers'}} & set(sys.modules)", ROOT, cwd=tmp_path)
     assert run.returncode == 0, run.stderr[-1000:]
 

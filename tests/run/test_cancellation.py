@@ -1,6 +1,7 @@
 """A run in a thread is stopped from another one."""
 
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 
 import zo_dno
 from tests.support.oracles import Waiting
-from zo_dno.judges.rating_store import RATINGS
+from zo_dno.judges.rating_store import RATINGS, RatingStore
+from zo_dno.rewards.human import Human
 from zo_dno.search.loop import Search
 from zo_dno.storage.ledger import Ledger
 
@@ -71,6 +73,26 @@ def test_a_stop_keeps_no_run_alive_that_has_ended(toy):
         zo_dno.optimize(toy, "jpeg_smaller", queries=16, baseline=8, repeats=repeats, stop=stop)
     gc.collect()
     assert [one for one in gc.get_objects() if type(one) is Search and one.generator is toy] == []
+
+
+def test_one_ctrl_c_does_not_wait_for_people(toy, tmp_path, monkeypatch):
+    post, looks = RatingStore.post, []
+
+    def pressing(*given, **options):
+        number = post(*given, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+        return number
+
+    def not_rated(*_):
+        looks.append(1)
+        assert len(looks) < 500, "people are waited for"
+
+    monkeypatch.setattr(RatingStore, "post", pressing)
+    monkeypatch.setattr(RatingStore, "take", not_rated)
+    with pytest.raises(zo_dno.RunError, match="ended before its first query was answered"):
+        zo_dno.optimize(toy, Human(serve=False), "snes", queries=8, out=tmp_path / "run")
+    rows = Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries()
+    assert {row.status for row in rows} == {"asked"}
 
 
 @pytest.mark.slow

@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
+from tests.support.dying import KilledError
 from zo_dno.errors import InputError
 from zo_dno.scenes import autoencoder, data, denoiser, train
 from zo_dno.scenes.evaluate import CARD, table, update_card
 from zo_dno.scenes.judge import Judge
 from zo_dno.scenes.loop import Plan
+from zo_dno.scenes.loop import train as train_steps
 from zo_dno.scenes.pipeline import load, render_prompts
 
 TINY = {
@@ -37,11 +40,54 @@ def whole(tmp_path_factory, narrow):
     return training
 
 
+def check_render(weights):
+    """Render with the weights that stages wrote, and let the judge read the images."""
+    images = render_prompts(load(weights / "pipeline"), ["sea at day"] * 2, seed=0, steps=2)
+    assert len(Judge.load(weights / "judge.safetensors").read(images)) == 2
+
+
+def test_weights_that_a_stage_writes_load_and_render(tmp_path):
+    training = train.Training(tmp_path, TINY)
+    vars(training).update(autoencoder=autoencoder.build(), student=denoiser.Denoiser(), judge=Judge())
+    for stage in ("judge", "distil"):
+        training.run(stage, tmp_path)
+    check_render(tmp_path)
+
+
 @pytest.mark.slow
 def test_weights_of_a_training_load_and_render(whole):
-    pipeline = load(whole.work / "weights" / "pipeline")
-    images = render_prompts(pipeline, ["sea at day"] * 2, seed=0, steps=2)
-    assert len(Judge.load(whole.work / "weights" / "judge.safetensors").read(images)) == 2
+    check_render(whole.work / "weights")
+
+
+def line_fitted(folder, stop=None, **changes):
+    """Train a line for 6 steps, and die in one of them."""
+
+    def batch(generator):
+        made.append(1)
+        if len(made) == stop:
+            raise KilledError
+        x = torch.randn(4, 3, generator=generator)
+        return x, x.sum(1, keepdim=True) + torch.randn(4, 1, generator=generator)
+
+    made = []
+    model = nn.Sequential(nn.Linear(3, 1), nn.BatchNorm1d(1))
+    for weight in model.parameters():
+        nn.init.constant_(weight, 0.5)
+    plan = Plan(**{"steps": 6, "batch": 4, "rate": 0.1, "warmup": 2, "save_every": 2, "shards": 1, **changes})
+    averaged = train_steps("line", model, batch, lambda x, y: (model(x) - y).square().mean(), plan, folder)
+    return [*averaged.state_dict().values(), *model.state_dict().values()]
+
+
+def test_a_stage_that_is_killed_goes_on_from_its_checkpoint(tmp_path):
+    whole = line_fitted(tmp_path / "whole")
+    with pytest.raises(KilledError):
+        line_fitted(tmp_path / "parts", stop=6)
+    with pytest.raises(KilledError):
+        line_fitted(tmp_path / "parts", stop=2)  # the checkpoint is of the 4th step
+    parts = line_fitted(tmp_path / "parts")
+    assert all(torch.equal(one, other) for one, other in zip(whole, parts, strict=True))
+    with pytest.raises(InputError, match=r"seed must be that of .*line.pt, 0; got 1"):
+        line_fitted(tmp_path / "parts", seed=1)
 
 
 @pytest.mark.slow

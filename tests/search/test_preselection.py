@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import zo_dno
 from tests.support.pictures import textures
@@ -104,6 +105,18 @@ def gains_of_preselection(seeds):
         )
         gains.append(screened - plain)
     return gains
+
+
+def test_what_is_selected_is_better_than_what_was_drawn_before():
+    """Among independent draws, 64 against 48 of two runs; a t of 3 comes by chance in 0.2 % of all cases."""
+    first, selected = [], []
+    for seed in range(2):
+        options = {**OPTIONS, "strategy": "random_search", "queries": FIRST + 32}
+        found = zo_dno.optimize(ToyGenerator(), "brightness", seed=seed, **options)
+        rewards = [row.value for row in found.history]
+        first += rewards[:FIRST]
+        selected += rewards[FIRST:]
+    assert stats.ttest_ind(selected, first).statistic > 3
 
 
 @pytest.mark.slow

@@ -24,6 +24,14 @@ def test_curve_is_the_recorded_one(name: str) -> None:
     check(name, curve, recorded)
 
 
+def test_the_curve_of_turbo_begins_as_recorded_and_rises_with_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit_briefly(monkeypatch)
+    recorded = json.loads(GOLDEN.read_text())["turbo"]
+    curve = curve_of("turbo", populations=4)
+    assert recorded[: MODELLED["turbo"]] == pytest.approx(curve[: MODELLED["turbo"]], rel=RELATIVE)
+    assert curve[-1] - curve[0] > 0.5 * (recorded[3] - recorded[0])
+
+
 @pytest.mark.slow
 def test_turbo_gains_as_much_with_brief_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     fit_briefly(monkeypatch)
@@ -31,8 +39,8 @@ def test_turbo_gains_as_much_with_brief_fits(monkeypatch: pytest.MonkeyPatch) ->
     check("turbo", curve_of("turbo"), json.loads(GOLDEN.read_text()))
 
 
-def curve_of(name: str) -> list[float]:
-    asked = play(make(name, d=64, seed=1, horizon=160, population=8), shifted_sphere, 20)
+def curve_of(name: str, populations: int = 20) -> list[float]:
+    asked = play(make(name, d=64, seed=1, horizon=160, population=8), shifted_sphere, populations)
     bests = torch.stack([shifted_sphere(z).max() for z in asked]).cummax(0).values
     return [round(value, 5) for value in bests.tolist()]
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from zo_dno.generators.function_generator import FunctionGenerator
+from zo_dno.run import from_config
+
 
 def test_run_writes_everything(zo, tiny):
     code, output, _ = zo("run", *tiny, "--held-out", "brightness", "--top", 2, "--baseline", "equal", "--out", "here")
@@ -140,6 +143,38 @@ def test_render_draws_the_winner_again(zo, tiny, stable_diffusion):
     assert int(difference.abs().max()) <= 1  # another batch size may flip the last bit of a float
     assert zo("render", "here", "--steps", 4, "--out", "more")[0] == 0
     assert Image.open("more/image.png").tobytes() != Image.open("here/best.png").tobytes()
+
+
+def every_step(z):
+    """Draw the initial noise, and the noise of a step over it."""
+    return (z.reshape(-1, 2, 3, 4, 4).sum(1) / 2).sigmoid()
+
+
+every_step.shape = ((3, 4, 4), (3, 4, 4))
+
+
+def test_render_takes_the_noise_of_every_step_or_with_other_steps_the_initial_one(zo, monkeypatch):
+    from PIL import Image
+    from safetensors.torch import load_file
+
+    words = ("--model", f"{__name__}:every_step", "--prompt", "x", "--reward", "brightness", "--queries", 8)
+    assert zo("run", *words, "--out", "here")[0] == 0
+    assert zo("render", "here")[0] == 0
+    assert Image.open("here/render/image.png").tobytes() == Image.open("here/best.png").tobytes()
+    latents = load_file("here/render/latents.safetensors")["latents"]
+    load, seen = from_config.load_model, []
+
+    def initial_alone(z):
+        seen.append(z)
+        return z.reshape(-1, 3, 4, 4).sigmoid()
+
+    def with_steps(config, steps=None):
+        return FunctionGenerator(initial_alone, (3, 4, 4)) if steps == 5 else load(config)
+
+    monkeypatch.setattr(from_config, "load_model", with_steps)
+    assert zo("render", "here", "--steps", 5)[0] == 0
+    assert torch.equal(seen[0][0], latents.flatten())
+    assert torch.equal(load_file("here/render/latents.safetensors")["latents"], latents)
 
 
 @pytest.mark.slow

@@ -4,12 +4,13 @@ import re
 import time
 
 import pytest
+from fastapi.testclient import TestClient
 from playwright.sync_api import expect
 
 from tests.support.browser import DESKTOP, PHONE, tab
-from tests.support.rating import FILES, NAMES, pictures
+from tests.support.rating import FILES, NAMES, TOKEN, form_of, pictures
 from zo_dno.judges.rating_store import RatingStore
-from zo_dno.web.rating_page import Page
+from zo_dno.web.rating_page import Page, page_app
 
 
 def waiting(store, number):
@@ -129,6 +130,18 @@ class TestInTheBrowser:
             assert all(box["width"] >= 120 and abs(box["width"] - box["height"]) < 120 for box in images)
             tappable = rater.locator("main button:visible:not(.picture)").all()
             assert all(one.bounding_box()["height"] >= 38 for one in tappable)
+
+
+def test_several_votes_say_how_far_raters_agree(store):
+    store.post(FILES.items(), "", [("compare", NAMES[:2]), ("compare", NAMES[2:4])], votes=2)
+    for choices in ((0, 2), (0, 3)):
+        rater = TestClient(page_app(store, TOKEN), base_url="http://127.0.0.1")
+        page = rater.get("/", params={"token": TOKEN}).text
+        assert "raters agree on 2" not in page
+        for given, choice in enumerate(choices, 1):
+            page = rater.post("/answer", data=form_of(page) | {"choice": NAMES[choice]}).text
+            assert f"You gave {given} of" in page
+    assert "raters agree on 1 of 2 pairs" in page
 
 
 def test_the_link_is_the_runs_own(tmp_path):
