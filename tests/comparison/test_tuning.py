@@ -50,25 +50,29 @@ def test_other_settings_are_other_runs_and_more_seeds_are_more_of_the_same(tmp_p
         assert sorted(tried(**other).values()) == [1] * (number - 1) + [2]
 
 
+FEW = {"ranges": {"reach": (0.05, 4.0)}, "prompts": ["one"], "seeds": 1, "trials": 2, "searcher": "random"}
+FAULTY = {**GIVEN, "model": "tests.comparison.test_trials:Faulty"}
 REFUSED = r"no set of options could be run: KeyError: 'two.*lines'$"
 
 
 @pytest.mark.usefixtures("fake_tune")
-def test_a_set_whose_runs_all_fail_says_why_and_the_better_of_two_comes_first(tmp_path):
-    some = {"ranges": {"reach": (0.05, 4.0)}, "prompts": ["one"], "seeds": 1, "trials": 2, "searcher": "random"}
-    found = zo_dno.tune(tmp_path / "good", "normal_es", **some, **GIVEN)
+def test_the_set_with_the_larger_gain_comes_first(tmp_path):
+    found = zo_dno.tune(tmp_path, "normal_es", **FEW, **GIVEN)
     assert [one["reach"] for one in found.options] == [4.0, 0.05]
     assert found.gains[0] > found.gains[1]
+
+
+@pytest.mark.usefixtures("fake_tune")
+def test_what_all_runs_failed_of_is_why_no_set_could_be_run(tmp_path):
     with pytest.raises(InputError, match=REFUSED):
-        zo_dno.tune(tmp_path / "bad", "normal_es", **some, **{**GIVEN, "model": "tests.comparison.test_trials:Faulty"})
+        zo_dno.tune(tmp_path, "normal_es", **FEW, **FAULTY)
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 def test_the_reason_why_no_set_could_be_run_is_named(tmp_path):
-    given = {**GIVEN, "model": "tests.comparison.test_trials:Faulty"}
     with pytest.raises(InputError, match=REFUSED):
-        zo_dno.tune(tmp_path, "normal_es", {"reach": (0.1, 1.0)}, ["one"], seeds=1, trials=1, at_once=1, **given)
+        zo_dno.tune(tmp_path, "normal_es", {"reach": (0.1, 1.0)}, ["one"], seeds=1, trials=1, at_once=1, **FAULTY)
 
 
 @pytest.mark.parametrize(
