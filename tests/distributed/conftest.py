@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support.fake_ray import FakeRay
-from zo_dno.distributed import actor_pool, generator_actors, reward_actors
+from tests.support import fake_ray as fakes
+from zo_dno.distributed import actor_pool
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +15,4 @@ def patient(monkeypatch):
 @pytest.fixture
 def fake_ray(monkeypatch):
     """Let actors be objects of this process."""
-    fake = FakeRay()
-    for module in (generator_actors, reward_actors):
-        monkeypatch.setattr(module, "connect", lambda *_, **__: fake)
-    return fake
+    return fakes.put_in_place(monkeypatch)

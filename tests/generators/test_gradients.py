@@ -358,12 +358,26 @@ def test_what_no_gradient_passes_through_is_refused(name, generator, reward, mes
         zo_dno.optimize(generator(), reward, name, queries=8)
 
 
+REFUSED = "generators must be 0 with Hybrid2"
+
+
+class Pool(ToyGenerator, GeneratorPool):
+    """A pool whose actors are this process."""
+
+    ahead, busy = 1, 0.0
+
+
+def test_a_pool_of_generators_is_refused():
+    with pytest.raises(InputError, match=REFUSED):
+        zo_dno.optimize(Pool(), "brightness", "hybrid2", queries=8)
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_generators_in_actors_are_refused():
     pool = GeneratorPool(ToyGenerator, 1)
     try:
-        with pytest.raises(InputError, match="generators must be 0 with Hybrid2"):
+        with pytest.raises(InputError, match=REFUSED):
             zo_dno.optimize(pool, "brightness", "hybrid2", queries=8)
     finally:
         pool.close()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import zo_dno
+from tests.support import fake_ray
 from zo_dno.distributed.reward_actors import RewardActors
 from zo_dno.errors import InputError
 from zo_dno.generators.imported import imported_generator
@@ -57,14 +58,23 @@ def test_each_prompt_finds_what_it_finds_alone(tmp_path):
     assert [float(row["best"]) for row in rows] == [line.result["best"]["reward"] for line in lines]
 
 
+def test_all_share_one_set_of_fake_actors(tmp_path, monkeypatch):
+    fake_ray.put_in_place(monkeypatch)
+    check_all_share_one_set(tmp_path, monkeypatch, TOY)
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_all_share_one_set_of_actors(tmp_path, monkeypatch):
+    check_all_share_one_set(tmp_path, monkeypatch, SCENES)
+
+
+def check_all_share_one_set(tmp_path, monkeypatch, model):
     made = []
     monkeypatch.setattr("zo_dno.distributed.reward_actors.RewardActors.__init__", _noting(made))
-    lines = run_many(config(SCENES, workers=2, generators=1), PROMPTS, tmp_path / "out")
+    lines = run_many(config(model, workers=2, generators=1), PROMPTS, tmp_path / "out")
     assert made == [2]
-    assert [comparable(line.result) for line in lines] == [alone(prompt, SCENES) for prompt in PROMPTS]
+    assert [comparable(line.result) for line in lines] == [alone(prompt, model) for prompt in PROMPTS]
 
 
 def _noting(made):

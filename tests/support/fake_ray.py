@@ -4,6 +4,8 @@ import inspect
 from functools import partial
 from types import SimpleNamespace
 
+from zo_dno.distributed import generator_actors, reward_actors
+
 
 class RayError(Exception):
     pass
@@ -104,3 +106,11 @@ class _Method:
 
 def _values(given):
     return [one.value if isinstance(one, Reference) else one for one in given]
+
+
+def put_in_place(patch):
+    """Let pools find the stand-in, and return it."""
+    fake = FakeRay()
+    for module in (generator_actors, reward_actors):
+        patch.setattr(module, "connect", lambda *_, **__: fake)
+    return fake

@@ -150,7 +150,7 @@ def every_step(z):
     return (z.reshape(-1, 2, 3, 4, 4).sum(1) / 2).sigmoid()
 
 
-every_step.shape = ((3, 4, 4), (3, 4, 4))
+every_step.shape = ((3, 4, 4), (3, 4, 4))  # type: ignore[attr-defined]
 
 
 def test_render_takes_the_noise_of_every_step_or_with_other_steps_the_initial_one(zo, monkeypatch):
