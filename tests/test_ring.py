@@ -59,9 +59,9 @@ def test_the_reward_is_the_tutorials():
 
 @pytest.mark.parametrize("method", ["gradient", "hybrid2"])
 def test_the_first_steps_gain_most_of_the_reward(brief, method):
-    """Of 30 points, whose mean has a standard error of about 0.2 before the first step."""
-    means = ring.climb(brief, method, 2, particles=30)
-    assert float(means[2] - means[0]) > 0.7
+    """Of 10 points: from about 0 before them to more than 1, where 1.5 is nearly all that there is."""
+    means = ring.climb(brief, method, 2, particles=10)
+    assert float(means[2]) > 1 > 2 * float(means[0])
 
 
 @pytest.mark.slow
