@@ -1,5 +1,7 @@
 """Gradients through pipelines, and runs of the strategies that take them."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from PIL import Image
@@ -364,7 +366,9 @@ REFUSED = "generators must be 0 with Hybrid2"
 class Pool(ToyGenerator, GeneratorPool):
     """A pool whose actors are this process."""
 
-    ahead, busy = 1, 0.0
+    def __init__(self):
+        super().__init__()
+        vars(self).update(ahead=1, _busy=SimpleNamespace(seconds=0.0))
 
 
 def test_a_pool_of_generators_is_refused():
