@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -15,13 +15,13 @@ import numpy as np
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.ipython import in_notebook
-from zo_dno.judges.plackett_luce import groups, placed, spread_out
+from zo_dno.judges.plackett_luce import groups, placed, spread_out, strengths
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import Mode, Rating
 from zo_dno.reward import Reward
 from zo_dno.rng import numpy_stream
 from zo_dno.storage.images import image_hash, png_bytes
-from zo_dno.types import Score
+from zo_dno.types import Order, Score
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _SHOWN_TOGETHER = {"rate": 1, "compare": 2, "best": 4, "rank": 4}
 _ROUNDS = {"rate": 1, "compare": 2, "best": 1, "rank": 1}  # more rounds searched better by query, and worse by click
+_KEPT = 16  # images that can be shown again
 _POLL = 0.1  # seconds between checks whether a rating round is complete
 
 
@@ -41,7 +42,8 @@ class Human(Reward):
     Every rating is on the disk before the page confirms it; `zo-dno rate RUN` serves the page of a run again.
 
     In the modes that compare, scores are the strengths of a Plackett-Luce (for two images, Bradley-Terry) model. The
-    first image has strength 0. Images of earlier populations are added as anchors, whose strengths stay fixed.
+    first image has strength 0. Images of earlier populations are shown again as anchors, whose scores stay fixed; the
+    best one by all choices so far is in every task of three images or more.
 
     Args:
         mode: Kind of rating: "rate" every image from 0 to 10, "compare" two, pick the "best" of several, or "rank"
@@ -118,14 +120,20 @@ class Human(Reward):
         assert self._store is not None
         files = await asyncio.to_thread(lambda: {image_hash(np.asarray(one)): png_bytes(one) for one in images})
         known = self._store.scores()
-        anchors = [] if self.mode == "rate" else spread_out(known, self.anchors, avoid=files)
+        anchors = self._anchors(known, files)
         number = self._store.post(files.items(), prompts[0], self._tasks([*files], anchors), votes=self.votes)
         while (ratings := self._store.take(number, self.patience)) is None:
             await asyncio.sleep(_POLL)
         scores = self._rated(ratings) if self.mode == "rate" else self._compared(ratings, [*files], known)
         values = {name: score.value for name, score in scores.items()}
-        self._store.settle(values, spread_out(known | values, self.anchors))
+        scored = known | values
+        best = sorted(scored, key=lambda name: -scored[name])[:_KEPT]  # further choices may favour any of them
+        self._store.settle(values, [*best, *spread_out(scored, self.anchors)])
         return [scores.get(image_hash(np.asarray(one)), _UNRATED) for one in images]
+
+    def orders(self, images: Collection[str]) -> list[Order]:
+        """Return the choices by which images were scored."""
+        return self._store.orders(images) if self._store is not None else []
 
     async def aclose(self) -> None:
         for end in self._ends:
@@ -152,9 +160,13 @@ class Human(Reward):
         if self.mode == "rate":
             return [("rate", (name,)) for name in names]
         size, rounds = self.together or _SHOWN_TOGETHER[self.mode], self.rounds or _ROUNDS[self.mode]
-        names_and_anchors = [*names, *anchors]
-        rng = numpy_stream(int(names_and_anchors[0][:8], 16), "ratings")
-        return [(self.mode, group) for group in groups(names_and_anchors, size, rounds, rng)]
+        rng = numpy_stream(int(names[0][:8], 16), "ratings")
+        if size == 2 or not anchors:
+            return [(self.mode, group) for group in groups([*names, *anchors], size, rounds, rng)]
+        best, *others = anchors
+        new = groups([*names, *others], size - 1, rounds, rng) or [tuple(names)]  # a single image is no group
+        shown = [(*group, best) for group in new]
+        return [(self.mode, tuple(str(name) for name in rng.permutation(group))) for group in shown]
 
     def _rated(self, ratings: Iterable[Rating]) -> dict[str, Score]:
         """Average the ratings of each image."""
@@ -167,6 +179,17 @@ class Human(Reward):
             name: Score(fmean(given.values()), components=given, spread=pstdev(given.values()))
             for name, given in votes.items()
         }
+
+    def _anchors(self, known: Mapping[str, float], new: Collection[str]) -> list[str]:
+        """Choose earlier images to show again: the best by all choices so far, then some down to the median."""
+        assert self._store is not None
+        if self.mode == "rate" or not known:
+            return []
+        orders, first = self._store.orders(known), next(iter(known))
+        fitted = strengths(orders, [*known], {first: 0.0}, populations=self._store.populations())
+        by_all = {name: one.value for name, one in fitted.items()} | {first: 0.0}
+        showable = self._store.showable()
+        return spread_out({name: value for name, value in by_all.items() if name in showable}, self.anchors, avoid=new)
 
     def _compared(
         self, ratings: Iterable[Rating], names: Sequence[str], known: Mapping[str, float]

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from zo_dno.judges.rating_store import RatingStore
 from zo_dno.judges.rating_tasks import Mode, Rating
 from zo_dno.rng import numpy_stream
 from zo_dno.storage.images import image_hash, png_bytes
-from zo_dno.types import Score
+from zo_dno.types import Order, Score
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -105,6 +105,10 @@ class VLMCompare(JudgeReward):
             mark = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
             path = folder / f"comparisons-{mark}.db" if folder else None
             object.__setattr__(self, "_store", RatingStore(path))
+
+    def orders(self, images: Collection[str]) -> list[Order]:
+        """Return the choices by which images were scored."""
+        return self._store.orders(images) if self._store is not None else []
 
     async def aclose(self) -> None:
         await super().aclose()

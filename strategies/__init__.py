@@ -4,7 +4,7 @@ if not __name__.startswith("zo_dno."):  # a second copy of the classes would bre
     raise ImportError(f"Import the strategies as zo_dno.strategies, not as {__name__!r}.")
 
 STRATEGIES: dict[str, str] = {
-    "auto": "zo_dno.strategies.auto:Auto",
+    "auto": "zo_dno.strategies.auto:auto",
     "random_search": "zo_dno.strategies.random_search:RandomSearch",
     "zo_sgd": "zo_dno.strategies.zo_sgd:ZOSGD",
     "hill_climb": "zo_dno.strategies.hill_climb:HillClimb",

@@ -31,6 +31,7 @@ class PopulationStrategy(ABC):
     STATE: ClassVar[tuple[str, ...]] = ()  # names of the attributes that `state_dict` stores
     OF_POPULATION: ClassVar[tuple[str, ...]] = ()  # those of them that `_sample` sets for its own `_update`
     TAKES_LAG: ClassVar[bool] = False  # `_sample` may be called again before the `_update` of what it proposed
+    reason: str | None = None  # what `auto` chose, and why
 
     def __init__(self, problem: Problem, *, population: int = 16) -> None:
         if population < 1:

@@ -1,6 +1,7 @@
 """A search that climbs a model of the reward through the pipeline, and asks about where it arrives."""
 
 import logging
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -17,12 +18,16 @@ from zo_dno.strategy import Model, Problem
 from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
 from zo_dno.surrogate.pixels import pixel_features
+from zo_dno.surrogate.preference import PreferenceProcess, log_odds_against_chance
 from zo_dno.surrogate.process import GaussianProcess
 from zo_dno.surrogate.selection import diverse
+from zo_dno.types import Choice
 
 log = logging.getLogger(__name__)
 Inner = Literal["auto", "gradient", "images"]
+Process = GaussianProcess | PreferenceProcess
 _LATEST = 512  # scores that the surrogate learns from
+_LATEST_CHOSEN = 160  # images that it learns from by choices, whose process takes longer
 _PARENTS = 4  # best candidates that climbs begin near
 _GRADIENTS, _IMAGES = 15, 32  # renders for each query
 
@@ -34,6 +39,9 @@ class Surrogate(WithModel):
     and takes steps of normalised ascent on the shell. Without it, an evolution strategy searches the predictions from
     the best on, and the most promising of its images that differ are queried. Rewards need no gradient.
 
+    Where a reward scores by choices among images, the process is one of the utility behind the choices
+    (Plackett-Luce with slips), not of the scores.
+
     Args:
         first: Number of prior draws before the first search of the model.
         inner: Search of the model; "gradient" climbs, "images" evolves, "auto" climbs where the pipeline has gradients.
@@ -42,9 +50,12 @@ class Surrogate(WithModel):
         step: Length of the first step of a climb, as a share of the shell's radius; it shrinks to a fifth.
         optimism: Standard deviations added to a prediction.
         fresh: Share of fresh noise in the noise that a climb begins with.
+    Attributes:
+        evidence: Natural logarithm of how much more likely the choices were by the predictions made before them than
+            by chance; None without predicted choices.
     """
 
-    STATE: ClassVar[tuple[str, ...]] = ("_z", "_features", "_rewards", "_climbs")
+    STATE: ClassVar[tuple[str, ...]] = ("_z", "_features", "_rewards", "_ids", "_choices", "_climbs", "_evidence")
     needs_gradient: ClassVar[bool] = False
     takes_reward_gradient: ClassVar[bool] = False
 
@@ -75,7 +86,15 @@ class Surrogate(WithModel):
         self.step, self.optimism, self.fresh = step, optimism, fresh
         self._seed = problem.seed
         self._climbs = True
+        self._evidence: list[float] = []
         self._z, self._features, self._rewards = torch.empty(0, self.d), torch.empty(0, 0), torch.empty(0)
+        self._ids = torch.empty(0, dtype=torch.long)
+        self._choices: list[list[list[int]]] = []  # ids in order, and the others that were shown
+        self._new_choices: list[Choice] = []
+
+    @property
+    def evidence(self) -> float | None:
+        return sum(self._evidence) if self._evidence else None
 
     @property
     def n_prior(self) -> int:
@@ -91,9 +110,21 @@ class Surrogate(WithModel):
             return first_draws(self, self.first)
         if len(self._rewards) < 2:
             return rotate(self.start, self.randn(self.population), INIT_STEP if self.has_init else 1.0)
-        return self.model.project(self._searched(GaussianProcess(self._features, _without_outliers(self._rewards))))
+        return self.model.project(self._searched(self._process()))
 
-    def _searched(self, process: GaussianProcess) -> Tensor:
+    def tell_choices(self, choices: Sequence[Choice]) -> None:
+        """Take the choices behind the scores that are told next."""
+        self._new_choices = list(choices)
+
+    def _process(self) -> Process:
+        """Fit the model to all that is known: to choices where there are any, else to scores."""
+        if not self._choices:
+            return GaussianProcess(self._features, _without_outliers(self._rewards))
+        rows = {id_: row for row, id_ in enumerate(self._ids.tolist())}
+        choices = [Choice(tuple(ordered), tuple(rest)).renumbered(rows) for ordered, rest in self._choices]
+        return PreferenceProcess(self._features, choices)
+
+    def _searched(self, process: Process) -> Tensor:
         """Search the model by its gradient, or without where there is none or it fails."""
         if self.inner == "gradient":
             return self._climbed(process)
@@ -105,9 +136,9 @@ class Surrogate(WithModel):
                 log.warning("the search continues without gradients: %s", one_line(str(error)))
         return self._evolved(process)
 
-    def _climbed(self, process: GaussianProcess) -> Tensor:
+    def _climbed(self, process: Process) -> Tensor:
         """Climb to every candidate from near one of the best."""
-        best = self._best(_PARENTS)
+        best = self._best(process, _PARENTS)
         parents = self._z[best[torch.arange(self.population) % len(best)]]
         z = self.retract(rotate(parents, self.randn(self.population), self.fresh))
 
@@ -116,10 +147,10 @@ class Surrogate(WithModel):
 
         return climb(z, self.model, worth, self.sizes, self.renders or _GRADIENTS, self.step)
 
-    def _evolved(self, process: GaussianProcess) -> Tensor:
+    def _evolved(self, process: Process) -> Tensor:
         """Evolve noise from the best on by predictions, and choose from all that was rendered."""
         renders = max(2, self.renders or _IMAGES) * self.population
-        best = self._z[self._best(1)[0]]
+        best = self._z[self._best(process, 1)[0]]
         seed = stream_seed(self._seed, "inner", self._first_id)
         inner = NormalES(Problem(self.d, renders, seed, self.sizes, init=best), population=16)
 
@@ -138,23 +169,41 @@ class Surrogate(WithModel):
         """Return the features of the images of z as rewards see them, rounded; NaN where there is no image."""
         return pixel_features((self.model.render(z).cpu().clamp(0, 1) * 255).round() / 255)
 
-    def _worth(self, process: GaussianProcess, features: Tensor) -> Tensor:
+    def _worth(self, process: Process, features: Tensor) -> Tensor:
         mean, deviation = process(features)
         return mean + self.optimism * deviation
 
-    def _best(self, n: int) -> Tensor:
-        """Return the rows of the n best scores, the best first."""
-        return self._rewards.argsort(descending=True, stable=True)[:n]
+    def _best(self, process: Process, n: int) -> Tensor:
+        """Return the rows of the n best scores, or utilities behind choices, the best first."""
+        values = process.mode if isinstance(process, PreferenceProcess) else self._rewards
+        return values.argsort(descending=True, stable=True)[:n]
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
         features = self._seen(z)
         there = ~scores.isnan() & features.isfinite().all(1)
-        self._z = torch.cat([self._z, z[there]])
-        self._features = torch.cat([self._features.reshape(-1, features.shape[1]), features[there]])
-        self._rewards = torch.cat([self._rewards, scores[there]])
+        z, features, scores = z[there], features[there], scores[there]
+        ids = torch.arange(self._first_id, self._first_id + len(there))[there]
+        if self._new_choices and self._choices:
+            self._weigh(ids, features)
+        self._choices += [[list(one.ordered), list(one.rest)] for one in self._new_choices]
+        self._new_choices = []
+        self._z, self._rewards = torch.cat([self._z, z]), torch.cat([self._rewards, scores])
+        self._features = torch.cat([self._features.reshape(-1, features.shape[1]), features])
+        self._ids = torch.cat([self._ids, ids])
         kept = torch.zeros(len(self._rewards), dtype=torch.bool)
-        kept[-_LATEST:] = kept[self._best(_PARENTS)] = True
+        kept[-(_LATEST_CHOSEN if self._choices else _LATEST) :] = True
+        kept[self._rewards.argsort(descending=True, stable=True)[:_PARENTS]] = True
         self._z, self._features, self._rewards = self._z[kept], self._features[kept], self._rewards[kept]
+        self._ids = self._ids[kept]
+
+    def _weigh(self, ids: Tensor, features: Tensor) -> None:
+        """Compare new choices with what was predicted of them."""
+        process = self._process()
+        assert isinstance(process, PreferenceProcess)
+        utilities = torch.cat([process.mode, process(features)[0]])
+        rows = {id_: row for row, id_ in enumerate([*self._ids.tolist(), *ids.tolist()])}
+        choices = [one.renumbered(rows) for one in self._new_choices]
+        self._evidence.append(log_odds_against_chance(utilities, choices))
 
 
 def _without_outliers(rewards: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def checked_options(
 
 
 def first_lines(table: Mapping[str, str]) -> dict[str, str]:
-    """Return the first line of every class's docstring, by its name in the table.
+    """Return the first line of every docstring of a table's classes and functions, by their names in it.
 
     The source is parsed and not imported: torch, which most of the modules import, takes seconds to load.
     """
@@ -107,12 +107,16 @@ def n_positional(function: Callable[..., Any]) -> int:
 
 @cache
 def _docstrings(module: str) -> dict[str, str]:
-    """Return the docstrings of a module's classes, by their names."""
+    """Return the docstrings of a module's classes and functions, by their names."""
     found = importlib.util.find_spec(module)
     assert found is not None
     assert found.origin is not None
     tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
-    return {node.name: ast.get_docstring(node) or "" for node in tree.body if isinstance(node, ast.ClassDef)}
+    return {
+        node.name: ast.get_docstring(node) or ""
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    }
 
 
 def _hints(init: Any, owner: Any) -> dict[str, Any]:

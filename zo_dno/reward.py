@@ -3,8 +3,8 @@
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from zo_dno.call_policy import CallPolicy
 
@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from zo_dno.types import Score
+    from zo_dno.types import Order, Score
+
+
+@runtime_checkable
+class ScoresByChoices(Protocol):
+    """A reward whose scores come from choices among images, which strategies may learn from as well."""
+
+    def orders(self, images: "Collection[str]") -> "Sequence[Order]":
+        """Return the choices by which new images, named by their hashes, were scored; they may include earlier ones."""
+        ...
 
 
 class Reward(ABC):

@@ -1,6 +1,6 @@
 """The contract of search strategies: propose candidates, learn from their scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -9,7 +9,7 @@ from zo_dno.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zo_dno.types import Candidates
+    from zo_dno.types import Candidates, Choice
 
 Regularizer = Callable[["Tensor"], "Tensor"]
 """Function (n, d) -> (n,): gamma R(z) <= 0, differentiable."""
@@ -28,6 +28,7 @@ class Problem:
         start: Candidate 0 of a search of the whole prior, (d,); by default a draw of its own.
         lag: Number of earlier populations that may be untold when the next one is asked for.
         noisy: Whether the same noise may get another score when it is scored again.
+        surrogate: Whether a strategy that chooses another one is to choose a surrogate.
     Raises:
         InputError: A number is below 1, the lag below 0, the sizes do not sum to d, or init is not (d,) and finite.
     """
@@ -40,6 +41,7 @@ class Problem:
     start: "Tensor | None" = None
     lag: int = 0
     noisy: bool = False
+    surrogate: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("d", self.d), ("horizon", self.horizon)):
@@ -212,4 +214,21 @@ class PerturbsImages(Protocol):
 
     def image_noise(self) -> "Tensor | None":
         """Return noise for the last `ask`, (n, 3, H, W) on the scale of [0, 1]; a row of zeros changes nothing."""
+        ...
+
+
+@runtime_checkable
+class LearnsFromChoices(Protocol):
+    """A strategy that learns from choices among candidates as well, where a reward scores by them.
+
+    Attributes:
+        evidence: Natural logarithm of how much more likely the choices were by predictions made before them than by
+            chance; None where it predicted none.
+    """
+
+    @property
+    def evidence(self) -> float | None: ...
+
+    def tell_choices(self, choices: "Sequence[Choice]") -> None:
+        """Take the choices behind the scores of a population, by ids of candidates, before these are told."""
         ...

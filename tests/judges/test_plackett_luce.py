@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from zo_dno.judges.plackett_luce import Order, agreement, groups, strengths
+from zo_dno.judges.plackett_luce import agreement, groups, strengths
+from zo_dno.types import Order
 
 NAMES = [f"image {number}" for number in range(12)]
 

@@ -6,7 +6,7 @@ import pytest
 import zo_dno
 from tests.support.toys import ToyGenerator
 from zo_dno.rewards.combinations import Min
-from zo_dno.strategies.auto import Auto
+from zo_dno.strategies.auto import auto
 from zo_dno.strategies.normal_es import NormalES
 from zo_dno.strategies.snes import SNES
 from zo_dno.strategy import Problem
@@ -26,11 +26,11 @@ from zo_dno.strategy import Problem
     ],
 )
 def test_the_choice_is_that_of_the_documented_table(d, horizon, noisy, taken, population):
-    auto = Auto(Problem(d, horizon, seed=0, noisy=noisy))
-    assert type(auto.inner) is taken
-    assert len(auto.ask()) == population
-    assert f" with a population of {population}" in auto.reason
-    assert ("noisy" in auto.reason) is noisy
+    chosen = auto(Problem(d, horizon, seed=0, noisy=noisy))
+    assert type(chosen) is taken
+    assert len(chosen.ask()) == population
+    assert f" with a population of {population}" in chosen.reason
+    assert ("noisy" in chosen.reason) is noisy
 
 
 def brightness(images, prompts):

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from zo_dno.rng import stream
-from zo_dno.surrogate.preference import Choice, PreferenceProcess, _Stages
+from zo_dno.surrogate.preference import PreferenceProcess, _Stages
 from zo_dno.surrogate.trust import rank_correlation
+from zo_dno.types import Choice
 
 X = torch.randn(120, 8, generator=stream(0, "features"))
 UTILITY = (2 * X[:, 0] - X[:, 1] + 0.5 * X[:, 2] ** 2).double()

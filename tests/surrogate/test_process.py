@@ -7,6 +7,7 @@ from tests.support.pictures import textures
 from zo_dno.rng import stream
 from zo_dno.surrogate.pixels import pixel_features
 from zo_dno.surrogate.process import KERNELS, GaussianProcess
+from zo_dno.surrogate.trust import rank_correlation
 
 SOME = torch.from_numpy(textures(160)).permute(0, 3, 1, 2).float() / 255
 
@@ -35,10 +36,21 @@ def process():
 
 
 def test_left_out_predictions_are_those_of_a_process_without_the_reward(process):
-    kernel, others = process.kernel(process._x, process._x), torch.arange(40) != 7
+    kernel, others = process._covariance(process._x, process._x), torch.arange(40) != 7
     inverse = torch.linalg.inv(kernel[others][:, others] + process.noise * torch.eye(39))
     expected = process._mean + process._unit * kernel[7, others] @ inverse @ process._y[others]
     assert float(process.left_out()[7]) == pytest.approx(float(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize("n", [16, 32])
+def test_what_features_do_not_explain_is_not_taken_for_explained(n):
+    """Features of mean 0 sum to 0: a linear process without a level would know every reward from the others' sum."""
+    trusts = []
+    for seed in range(20):
+        features = torch.randn(n, 200, generator=stream(seed, "features"))
+        process = GaussianProcess(features, torch.randn(n, generator=stream(seed, "rewards")))
+        trusts.append(rank_correlation(process.left_out(), process._y))
+    assert sum(trusts) / 20 < 0.1  # 4 standard errors above 0 with 32
 
 
 def test_predictions_together_are_the_predictions_one_by_one(process):

@@ -23,7 +23,7 @@ def test_no_row_is_chosen_twice():
 
 def test_copies_of_one_candidate_are_not_chosen_before_others():
     """Of a reward that is hardly known yet, so that a score would tell much."""
-    process = GaussianProcess(X[:8], X[:8].square().sum(1), (Kernel(0.5, 0.0),))
+    process = GaussianProcess(X[:16], X[:16].sum(1), (Kernel(0.5, 0.0),))
     assert process.noise < 0.1
     pool = torch.cat([X[40:], X[40:]])
     assert len({place % 20 for place in diverse(process, pool, 8, 5.0)}) == 8

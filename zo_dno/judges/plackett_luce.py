@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zo_dno.types import Order
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -19,19 +21,6 @@ SPREAD = 1.5  # prior standard deviation of strengths in a population, in log-od
 _LEVEL = 10.0  # prior standard deviation of a population's mean: nearly uninformative
 _TOLERANCE = 1e-9
 _STEPS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A choice among images, or a ranking of them.
-
-    Attributes:
-        shown: Names of the images that were shown together.
-        ranked: Names of the ranked images, the best first; the others come after them, in no order.
-    """
-
-    shown: tuple[str, ...]
-    ranked: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +37,23 @@ class Strength:
 
 
 def strengths(
-    orders: Iterable[Order], images: Sequence[str], fixed: Mapping[str, float] | None = None, *, spread: float = SPREAD
+    orders: Iterable[Order],
+    images: Sequence[str],
+    fixed: Mapping[str, float] | None = None,
+    *,
+    populations: Mapping[str, int] | None = None,
+    spread: float = SPREAD,
 ) -> dict[str, Strength]:
     """Fit the strengths of images that were never scored, by maximum a posteriori.
 
-    The prior pulls the strengths towards their common mean, which is free, so only choices that include anchors place
-    the images above or below earlier ones. Without any anchor the mean is 0.
+    The prior pulls the strengths of a population towards their common mean, which is free, so only choices that include
+    images of others place a population above or below them. Without any fixed strength the mean is 0.
 
     Args:
         orders: Choices among `images` and anchors.
         images: Names of the images to score.
         fixed: Fixed strengths of the anchors, which are images that were scored before.
+        populations: Number of the population of every image; by default all are of one.
         spread: Prior standard deviation around the common mean.
     Returns:
         Strengths by image; images that were in no choice are left out.
@@ -77,7 +72,7 @@ def strengths(
             )
             for best, rivals in choices
         ],
-        len(free),
+        np.array([(populations or {}).get(name, 0) for name in free]),
         spread,
     )
     errors = np.sqrt(np.diag(np.linalg.inv(precision))) if free else np.zeros(0)
@@ -151,15 +146,18 @@ def _choices(order: Order) -> list[tuple[str, list[str]]]:
 
 
 def _posterior_mode(
-    choices: "Collection[tuple[NDArray[np.int64], NDArray[np.float64], int]]", n: int, spread: float
+    choices: "Collection[tuple[NDArray[np.int64], NDArray[np.float64], int]]",
+    populations: "NDArray[np.int64]",
+    spread: float,
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
     """Find the mode by Newton's method; halved steps make it converge, since the log posterior is concave.
 
     Returns:
         Mode, (n,), and minus the second derivative at it, (n, n).
     """
-    # the common mean m ~ N(0, level^2) is integrated out: covariance spread^2 I + level^2 11'
-    prior = np.linalg.inv(spread**2 * np.eye(n) + _LEVEL**2 * np.ones((n, n))) if n else np.zeros((0, 0))
+    # a population's mean m ~ N(0, level^2) is integrated out: covariance spread^2 I + level^2 11'
+    n, same = len(populations), populations[:, None] == populations
+    prior = np.linalg.inv(spread**2 * np.eye(n) + _LEVEL**2 * same) if n else np.zeros((0, 0))
     values = np.zeros(n)
 
     def posterior(at: "NDArray[np.float64]") -> "tuple[float, NDArray[np.float64], NDArray[np.float64]]":
@@ -169,8 +167,8 @@ def _posterior_mode(
             is_free = rows >= 0
             strength = np.where(is_free, at[rows] if n else 0.0, known)
             weights = np.exp(strength - strength.max())
+            height += strength[best] - strength.max() - np.log(weights.sum())
             weights /= weights.sum()
-            height += np.log(weights[best])
             pull = -weights
             pull[best] += 1
             np.add.at(slope, rows[is_free], pull[is_free])

@@ -5,12 +5,13 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from zo_dno.errors import InputError
 from zo_dno.judges.rating_tasks import Mode, Progress, Rating, RatingError, RatingTask, decode_rating, encode_rating
 from zo_dno.storage.journal import write_ahead
+from zo_dno.types import Order
 
 RATINGS = "ratings.db"  # in a run's folder
 _LEASE = 90.0  # seconds for which a task shown to one rater is not given to another
@@ -139,6 +140,25 @@ class RatingStore:
                 kept,
             )
 
+    def orders(self, images: Collection[str]) -> list[Order]:
+        """Return the choices and rankings of the rating rounds in which these images were new."""
+        with self._lock:
+            rounds = self._file.execute("SELECT number, images FROM round ORDER BY number").fetchall()
+            own = [number for number, names in rounds if not set(images).isdisjoint(json.loads(names))]
+            ratings = [one for number in own for one in self._ratings_of(self._file, number)]
+        return [one.order for one in ratings if one.order is not None]
+
+    def populations(self) -> dict[str, int]:
+        """Return the number of the rating round in which each image was new."""
+        with self._lock:
+            rounds = self._file.execute("SELECT number, images FROM round ORDER BY number DESC").fetchall()
+        return {name: number for number, names in rounds for name in json.loads(names)}
+
+    def showable(self) -> set[str]:
+        """Return the images whose files are kept."""
+        with self._lock:
+            return {name for (name,) in self._file.execute("SELECT name FROM image WHERE png IS NOT NULL")}
+
     def scores(self) -> dict[str, float]:
         """Return the score of every image that has one, in the order in which the images were posted."""
         with self._lock:
@@ -252,7 +272,8 @@ class RatingStore:
         with self._lock:
             first = self._file.execute("SELECT name, score FROM image WHERE first").fetchone()
             best = self._file.execute(
-                "SELECT name, score FROM image WHERE score IS NOT NULL ORDER BY score DESC, first DESC LIMIT 1"
+                "SELECT name, score FROM image WHERE score IS NOT NULL AND png IS NOT NULL"
+                " ORDER BY score DESC, first DESC LIMIT 1"
             ).fetchone()
         return first, best
 

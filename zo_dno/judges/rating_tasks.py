@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zo_dno.errors import ZoDnoError
-from zo_dno.judges.plackett_luce import Order
+from zo_dno.types import Order
 
 Mode = Literal["rate", "compare", "best", "rank"]
 SKIPPED = "skip"

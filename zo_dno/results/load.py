@@ -75,6 +75,8 @@ def _loaded(path: Path, result: dict[str, Any]) -> Result:
         images=result.get("images", result["queries"]),
         unused_images=result.get("unused_images", 0),
         strategy_images=result.get("strategy_images", 0),
+        choices=result.get("choices", 0),
+        evidence=result.get("evidence"),
         chosen=result.get("chosen"),
     )
 

@@ -48,6 +48,9 @@ class Result:
         images: Images of the search that were used, more than queries where a surrogate pre-selects.
         unused_images: Images that were rendered with those, in blocks, and not used.
         strategy_images: Images that the strategy rendered itself, for gradients or predictions.
+        choices: Number of choices among images behind the scores; 0 where scores come from none.
+        evidence: Natural logarithm of how much likelier the choices were by predictions made before them than by
+            chance; None where nothing was predicted.
         chosen: Choice of `auto`, and its reason.
     """
 
@@ -87,6 +90,8 @@ class Result:
     images: int = 0
     unused_images: int = 0
     strategy_images: int = 0
+    choices: int = 0
+    evidence: float | None = None
     chosen: str | None = None
 
     @property
@@ -126,6 +131,7 @@ class Result:
             "images": self.images,
             "unused_images": self.unused_images,
             "strategy_images": self.strategy_images,
+            **({"choices": self.choices, "evidence": self.evidence} if self.choices else {}),
             "unused_share": round(self.unused_share, 4),
             "nfe": self.nfe,
             "failed_queries": self.failed_queries,

@@ -67,6 +67,8 @@ class _Stored(_Part):
     held_out: dict[str, _HeldOut]
     baseline: _Baseline | None
     seconds: dict[str, float]
+    choices: StrictInt = 0
+    evidence: float | None = None
 
 
 def result_of(folder: Path) -> dict[str, Any]:

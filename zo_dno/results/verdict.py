@@ -1,5 +1,6 @@
 """The verdict on a run in words: why it was cut short, why nothing was found, and what `auto` chose."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from zo_dno.storage.ledger import QueryRow
 
 if TYPE_CHECKING:
     from zo_dno.search.loop import Search
+
+_CONVINCING = math.log(20)  # random clicks get there in one search of 20 at most
 
 
 def unmet(thresholds: Iterable[Threshold], rows: Sequence[QueryRow]) -> dict[str, int]:
@@ -87,6 +90,18 @@ def why_no_scales(search: "Search", n: int, folder: Path | None, max_cost: float
     why = f"max_cost of {max_cost:g} does not suffice for" if spent else "The run was stopped in"
     remedy = "Give `out` to be able to resume." if folder is None else f"Resume: zo-dno resume {folder}"
     return f"{why} the warm-up, {search.counts.queries} of {n} queries that scales are measured on. {remedy}"
+
+
+def what_choices_say(choices: int, evidence: float | None) -> str | None:
+    """Say whether a search learned from choices; None where there were none, or nothing was predicted.
+
+    Random clicks pass for more in one search of 20 at most (zo_dno.surrogate.preference.log_odds_against_chance).
+    """
+    if not choices or evidence is None:
+        return None
+    if evidence >= _CONVINCING:
+        return f"{choices} choices, which the search predicted better than chance: it has learned what is liked"
+    return f"{choices} choices, which cannot be told from random clicks: nothing was learned so far"
 
 
 def chosen_by_auto(reason: str, screen: int | None, max_cost: float | None) -> str:

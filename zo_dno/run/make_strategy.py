@@ -31,6 +31,7 @@ def make_strategy(
     space_options: Mapping[str, Any] | None = None,
     lag: int = 0,
     noisy: bool = False,
+    surrogate: bool = False,
 ) -> Strategy:
     """Build a strategy for the noise of a generator, or for a search space in it.
 
@@ -45,13 +46,14 @@ def make_strategy(
         space_options: Options of the search space, by name.
         lag: Number of earlier populations that may lack scores when the next is asked for.
         noisy: Whether the same noise may get another score.
+        surrogate: Whether a strategy that chooses another one is to choose a surrogate.
     Raises:
         InputError: A name or an option does not fit, `init` is not noise of this generator, or the strategy needs
             every score before it proposes the next population.
     """
     noise = generator.layout
     target, checked = find_strategy(strategy, options)
-    problem = Problem(noise.d, horizon, seed, noise.sizes, init, lag=lag, noisy=noisy)
+    problem = Problem(noise.d, horizon, seed, noise.sizes, init, lag=lag, noisy=noisy, surrogate=surrogate)
     build: Callable[[Problem], Strategy] = partial(target, **checked)
     if space == DEFAULT_SPACE:
         made = build(problem)

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from zo_dno.distributed.generator_actors import GeneratorPool, closed_after
 from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.failures import text_of
-from zo_dno.generators.pixels import vjp_of
 from zo_dno.option_group import marked
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.policies import call_policies
@@ -38,7 +36,7 @@ from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG, is_used
 from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
-from zo_dno.types import Differentiable, Generator, Repromptable, capabilities_of
+from zo_dno.types import Differentiable, Generator, HasVjp, Repromptable, capabilities_of
 
 PROMPTS, SUMMARY = "prompts.json", "summary.csv"
 _CHANGEABLE = tuple(name for name in marked(RunOptions, "changeable") if name not in GENERATOR_ACTORS)
@@ -306,7 +304,9 @@ class _InTurn:
         self.layout, self.nfe = generator.layout, generator.nfe
         known = capabilities_of(generator)
         if isinstance(generator, Differentiable):
-            known |= {"render": self._in_turn(generator.render), "vjp": self._in_turn(partial(vjp_of, generator))}
+            known["render"] = self._in_turn(generator.render)
+        if isinstance(generator, HasVjp):
+            known["vjp"] = self._in_turn(generator.vjp)
         vars(self).update(known)
 
     def __call__(self, z: Tensor) -> Tensor:

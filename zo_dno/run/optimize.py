@@ -19,10 +19,11 @@ from zo_dno.results.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import checked_changes, flattened, with_current_names
+from zo_dno.run.decisions import check_can_climb, is_noisy, with_decisions
 from zo_dno.run.make_generator import generator_from
 from zo_dno.run.make_reward import make_reward, name_of, options_for_config, requiring
 from zo_dno.run.make_strategy import make_strategy
-from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions, is_noisy, with_preselection
+from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions
 from zo_dno.run.session import carry_out
 from zo_dno.run.spec import RunSpec
 from zo_dno.search.progress import Step
@@ -110,7 +111,7 @@ def optimize(
             f"{getattr(checked, made_already)}. Pass a zo_dno.GeneratorPool as the generator."
         )
     settled = {"horizon": checked.horizon or checked.queries, "threads": checked.threads or torch.get_num_threads()}
-    checked = with_preselection(checked.model_copy(update=settled), scorer)
+    checked = with_decisions(checked.model_copy(update=settled), requiring(scorer, checked.require), generator)
     noise = load_noise(Path(init), "init") if isinstance(init, str | Path) else init
     spec = _spec(
         checked, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop, pools
@@ -194,11 +195,15 @@ def _spec(
     pools: Pools | None,
 ) -> RunSpec:
     torch.set_num_threads(options.threads or torch.get_num_threads())
+    check_can_climb(options, generator)
     reward = requiring(reward, options.require)
     horizon = (options.horizon or options.queries) * max(1, options.screen or 0)  # what the strategy will be told
     searched = (options.strategy_options, options.space, options.space_options, options.lag)
     build = partial(
-        make_strategy, strategy, generator, horizon, options.seed, init, *searched, is_noisy(reward, options)
+        make_strategy,
+        *(strategy, generator, horizon, options.seed, init, *searched),
+        noisy=is_noisy(reward, options),
+        surrogate=bool(options.climb),
     )
     settings = dict(generator.settings) if isinstance(generator, Described) else {"model": name_of(generator)}
     if on_step is None and in_notebook():

@@ -8,13 +8,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from zo_dno.call_policy import CallPolicy
 from zo_dno.option_group import OptionGroup, option
-from zo_dno.reward import Reward
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.strategies import DEFAULT_STRATEGY
 
 GENERATOR_ACTORS = ("generators", "generator_cpus", "generator_gpus")
 """Options of a cluster that belong to the model; a generator that exists already has them."""
-PRESELECTED = 4  # images rendered per query if the run decides
 
 
 def _as_text(path: Any) -> Any:
@@ -188,6 +186,11 @@ class SearchOptions(OptionGroup):
         by_default="4 with auto and max_cost, else 0",
         ge=0,
     )
+    climb: bool | None = option(
+        None,
+        "Whether auto climbs a surrogate of the reward through the pipeline (docs/strategies.md)",
+        by_default="with gradients, if queries are few or cost something",
+    )
     lag: int = option(
         0, "Populations that may still lack scores when the next one is proposed (docs/strategies.md)", ge=0
     )
@@ -279,21 +282,3 @@ class Output(OptionGroup):
 
 class RunOptions(Output, Cluster, Budget, SearchOptions, RewardOptions):
     """The options of a run beside its model."""
-
-
-def is_noisy(reward: Reward, options: RunOptions) -> bool:
-    """Whether the same image may get another score: the reward says so, or the run is to score it again."""
-    return reward.noisy or bool(options.repeats)
-
-
-def with_preselection(options: RunOptions, reward: Reward) -> RunOptions:
-    """Decide how many images are rendered per query, if the caller did not.
-
-    `PRESELECTED` if only money is limited. With a noisy reward there is no pre-selection, since predictions do not help
-    there (docs/strategies.md).
-    """
-    if options.screen is not None:
-        return options
-    money_alone = options.max_cost is not None and options.nfe is None and options.seconds is None
-    able = options.strategy == DEFAULT_STRATEGY and not options.lag and not is_noisy(reward, options)
-    return options.model_copy(update={"screen": PRESELECTED if money_alone and able else 0})

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from zo_dno.reward import ScoresByChoices
 from zo_dno.rng import stream_seed
 from zo_dno.run.manifest import blocks_of
 from zo_dno.run.open_run import OpenRun
@@ -77,7 +78,7 @@ def _prepared(
 def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, blocks: Blocks, top: int) -> Search:
     """Make a search at its beginning; targets, snapshots and pre-selection are for the main search alone."""
     spec, options, main = run.spec, run.spec.options, stage == SEARCH
-    contenders = MOST if main and spec.kept_back else 0
+    contenders = MOST if main and (spec.kept_back or isinstance(spec.reward, ScoresByChoices)) else 0
     objective = spec.objective()
     objective.counts_perturbed = run.manifest.rules < 2
     return Search(

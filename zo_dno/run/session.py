@@ -9,6 +9,7 @@ from zo_dno.oracle.ctrl_c import deferred
 from zo_dno.results.outputs import import_early, write_outputs
 from zo_dno.results.result import Result
 from zo_dno.results.verdict import chosen_by_auto, unmet, why_infeasible, why_nothing_scored, why_paused, why_spent
+from zo_dno.run.by_choices import settle_by_choices
 from zo_dno.run.held_out import held_out_scores
 from zo_dno.run.open_run import OpenRun, opened
 from zo_dno.run.reevaluate import reevaluate
@@ -21,7 +22,7 @@ from zo_dno.search.loop import Search
 from zo_dno.search.reevaluation import Reevaluation
 from zo_dno.storage.ledger import BASELINE
 from zo_dno.storage.run_folder import RunFolder
-from zo_dno.strategy import Explains, HasPriorDraws
+from zo_dno.strategy import Explains, HasPriorDraws, LearnsFromChoices
 from zo_dno.types import model_of
 
 
@@ -54,6 +55,7 @@ class _Found:
     held_out: dict[str, tuple[float | None, float | None]]
     baseline: best_of_n.Baseline | None = None
     reevaluation: Reevaluation | None = None
+    choices: int = 0
 
 
 def _stages(run: OpenRun) -> Result:
@@ -63,8 +65,10 @@ def _stages(run: OpenRun) -> Result:
     try:
         search.run()
         found.reevaluation = reevaluate(run, search, rest)
+        if found.reevaluation is None or not found.reevaluation.standings:
+            found.choices = settle_by_choices(search)
         if search.archive.best is not None:
-            found.baseline = _baseline(run, search)
+            found.baseline = _baseline(run, search, by_choices=found.choices > 0)
             for reward in run.spec.held_out if search.status not in ("interrupted", "paused") else ():
                 found.held_out[reward.name] = held_out_scores(run, reward, search.archive)
     except KeyboardInterrupt:
@@ -87,10 +91,12 @@ def _finished(run: OpenRun, found: _Found) -> Result:
     return result
 
 
-def _baseline(run: OpenRun, search: Search) -> best_of_n.Baseline | None:
+def _baseline(run: OpenRun, search: Search, *, by_choices: bool) -> best_of_n.Baseline | None:
     """Score as many prior draws as asked for, or estimate best-of-N from the search's own."""
     n_prior = search.strategy.n_prior if isinstance(search.strategy, HasPriorDraws) else 0
     n = search.counts.queries if run.spec.options.baseline == "equal" else run.spec.options.baseline
+    if n == 0 and by_choices:
+        return None  # strengths of different populations are no draws of one distribution
     if n == 0 or search.status in ("interrupted", "paused"):
         return best_of_n.estimated(run.ledger.queries()[:n_prior], search.counts.queries)
     draws = prior_draws(run, BASELINE, n)
@@ -148,6 +154,8 @@ def _result(run: OpenRun, found: _Found) -> Result:
         images=search.counts.images,
         unused_images=search.unused_images,
         strategy_images=search.strategy_images,
+        choices=found.choices,
+        evidence=search.strategy.evidence if isinstance(search.strategy, LearnsFromChoices) else None,
         chosen=chosen_by_auto(reason, options.screen, options.max_cost) if reason else None,
     )
 

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter
@@ -14,6 +14,7 @@ from zo_dno.failures import one_line
 from zo_dno.storage.ledger_file import copied, identity, opened
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.schema import migrate
+from zo_dno.types import Choice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,6 +226,27 @@ class Ledger:
         rows = self._read("SELECT id, vector FROM feature WHERE stage = ? ORDER BY id", stage)
         return {id_: np.frombuffer(vector, "<f4") for id_, vector in rows}
 
+    def put_choices(self, stage: str, population: int, choices: Sequence[Choice]) -> None:
+        """Write the choices by which a population was scored."""
+        self.set({_choices_of(stage, population): [[one.ordered, one.rest] for one in choices]})
+
+    def choices(self, stage: str, population: int) -> list[Choice] | None:
+        """Read the choices by which a population was scored; None where none were written."""
+        found = self.get(_choices_of(stage, population))
+        if found is None:
+            return None
+        try:
+            choices = [Choice(tuple(ordered), tuple(rest)) for ordered, rest in found]
+        except (TypeError, ValueError) as error:
+            raise self._damaged("choices are no lists of ids") from error
+        known = {id_ for (id_,) in self._read("SELECT DISTINCT id FROM query WHERE stage = ?", stage)}
+        for choice in choices:
+            shown = (*choice.ordered, *choice.rest)
+            ids = {id_ for id_ in shown if isinstance(id_, int) and not isinstance(id_, bool)}
+            if not choice.stages or len(ids) < len(shown) or not ids <= known:
+                raise self._damaged("choices are no lists of ids")
+        return choices
+
     def artifacts(self) -> list[Artifact]:
         """Read the names of the run's files."""
         return [Artifact(*row) for row in self._read("SELECT * FROM artefact ORDER BY stage, id, path")]
@@ -309,6 +331,10 @@ class Ledger:
             f"ledger {self._path} is damaged or no ledger ({one_line(why, 200)}). `sqlite3 {self._path} .recover` may "
             "save its rows."
         )
+
+
+def _choices_of(stage: str, population: int) -> str:
+    return f"choices of population {population} of {stage}"
 
 
 def _is_within(value: Any, low: int, high: int) -> bool:

@@ -1,37 +1,19 @@
 """A Gaussian process of a utility that is known by choices alone, whose predictions have gradients."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from zo_dno.surrogate.process import Kernel, Standardized
+from zo_dno.types import Choice
 
 _LENGTHS, _MIXES = (0.5, 1.0, 2.0), (0.0, 0.5)
 _AMPLITUDES = (0.5, 1.5, 4.0)  # standard deviations of the utility among images; a difference of 1 is chosen 73:27
 _NEWTON = 100  # steps to the mode at most
 _JITTER = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """An order of images by preference, the best first. Images in `rest` rank below all ordered ones.
-
-    Attributes:
-        ordered: Rows of the images that were put in order.
-        rest: Rows of the other images that were shown.
-    """
-
-    ordered: tuple[int, ...]
-    rest: tuple[int, ...] = ()
-
-    @property
-    def stages(self) -> list[tuple[int, tuple[int, ...]]]:
-        """The best of what is left, and what is left, for every step of the order (Plackett 1975, Luce 1959)."""
-        every = (*self.ordered, *self.rest)
-        count = len(self.ordered) - (not self.rest)
-        return [(self.ordered[place], every[place:]) for place in range(count)]
+SLIPS = 0.1  # share of choices that tell nothing
 
 
 class PreferenceProcess:
@@ -50,7 +32,7 @@ class PreferenceProcess:
         evidence: Logarithm of the marginal likelihood.
     """
 
-    def __init__(self, features: Tensor, choices: Sequence[Choice], slips: float = 0.1) -> None:
+    def __init__(self, features: Tensor, choices: Sequence[Choice], slips: float = SLIPS) -> None:
         self._features = Standardized(features)
         stages = _Stages([stage for choice in choices for stage in choice.stages], len(features), slips)
         fits = [
@@ -78,6 +60,17 @@ class PreferenceProcess:
         mean, root, left = self._fit.predicted(x)
         covariance = self._fit.prior(x, x) - root.T @ root + left.T @ left
         return mean, covariance, torch.tensor(4.0, dtype=torch.float64)
+
+
+def log_odds_against_chance(utilities: Tensor, choices: Sequence[Choice], slips: float = SLIPS) -> float:
+    """Return by how much choices are likelier with utilities (n,) that were predicted than by chance, in nats.
+
+    Of choices made at random its exponential is 1 on average, and above k in at most one of k searches, however long
+    they go on (Ville's inequality).
+    """
+    stages = [stage for choice in choices for stage in choice.stages]
+    by_chance = -sum(math.log(len(shown)) for _, shown in stages)
+    return float(_Stages(stages, len(utilities), slips)(utilities.double())[0]) - by_chance
 
 
 class _Stages:

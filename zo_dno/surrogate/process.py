@@ -9,6 +9,7 @@ _LENGTHS = (0.5, 1.0, 2.0, 4.0)  # length scales of the smooth kernel, in standa
 _MIXES = (0.0, 0.5, 1.0)  # linear share of the kernel
 _LEAST_SCALE = 0.01  # of a feature, whose values are shares, brightnesses or logarithms
 _DECIDING = 128  # rewards that decide about the kernel, at most
+_LEVEL = 10.0  # variance of the mean reward, which is not known, as a share of the kernel's
 _NOISES = (0.003, 0.03, 0.1, 0.3, 1.0)  # variance that features do not explain, as a share of the kernel's
 
 
@@ -100,7 +101,7 @@ class GaussianProcess:
         """Predict rewards from features (n, m): means and standard deviations, (n,) each, with gradients."""
         x = self._features(features)
         mean, known = self._known(x)
-        deviation = ((self.kernel.own(x) - (known**2).sum(0)).clamp_min(1e-9) * self._variance).sqrt()
+        deviation = ((self.kernel.own(x) + _LEVEL - (known**2).sum(0)).clamp_min(1e-9) * self._variance).sqrt()
         return mean, self._unit * deviation
 
     def joint(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,7 +109,7 @@ class GaussianProcess:
         x = self._features(features)
         mean, known = self._known(x)
         scale = self._variance * self._unit**2
-        return mean, (self.kernel(x, x) - known.T @ known) * scale, self.noise * scale
+        return mean, (self._covariance(x, x) - known.T @ known) * scale, self.noise * scale
 
     def left_out(self) -> Tensor:
         """Predict every reward from all the others, (n,) (Rasmussen and Williams 2006, eq. 5.12)."""
@@ -118,14 +119,17 @@ class GaussianProcess:
 
     def _known(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return means (k,), and a matrix (n, k) the squares of whose columns sum to the variance that is known."""
-        kernel = self.kernel(self._x, x)
+        kernel = self._covariance(self._x, x)
         known = torch.linalg.solve_triangular(self._factor, kernel, upper=False)
         return self._mean + self._unit * (kernel.T @ self._weights), known
+
+    def _covariance(self, x: Tensor, other: Tensor) -> Tensor:
+        return self.kernel(x, other) + _LEVEL
 
     def _fit(self, kernel: Kernel, rows: Tensor, noises: tuple[float, ...] = _NOISES) -> "_Fit":
         """Fit a kernel to some of the rewards, with the most likely of some noises."""
         x, y = self._x[rows], self._y[rows]
-        covariance = kernel(x, x)
+        covariance = kernel(x, x) + _LEVEL
         fits = []
         for noise in noises:
             factor = torch.linalg.cholesky(covariance + noise * torch.eye(len(y), dtype=y.dtype))

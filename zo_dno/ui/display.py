@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from zo_dno.results.verdict import what_choices_say
 from zo_dno.ui.terminal import console, styled
 
 if TYPE_CHECKING:  # any of them imports torch, which takes seconds
@@ -79,7 +80,8 @@ def summary(result: "Result") -> None:
         table.add_column(column, justify="right" if column else "left")
     winner = styled((_text(result.best.reward), "bold"))
     if result.best.error is not None:
-        winner += Text(f" ± {result.best.error:.2g}, mean of {result.best.answers} scores")
+        source = "from {} choices" if result.choices else "mean of {} scores"
+        winner += Text(f" ± {result.best.error:.2g}, {source.format(result.best.answers)}")
     table.add_row(f"{result.reward} ({result.unit})", _text(result.first.reward), winner)
     for name in [name for name in result.best.components or () if name != result.reward]:
         both = ((found.components or {}).get(name) for found in (result.first, result.best))
@@ -108,6 +110,8 @@ def summary(result: "Result") -> None:
         console.print(_spent(result.cost, result.tokens))
     if result.stopped_by in ("cost", "nfe", "seconds"):
         console.print(f"stopped: {result.spent or _LIMITS[result.stopped_by]}")
+    if said := what_choices_say(result.choices, result.evidence):
+        console.print(said)
     if result.unasked:
         console.print(result.unasked)
     if result.infeasible is not None:

@@ -1,0 +1,117 @@
+"""What a run decides where its caller leaves it open: whether `auto` climbs a surrogate, and pre-selection."""
+
+import numpy as np
+import pytest
+
+import zo_dno
+from tests.generators.test_gradients import Pool
+from tests.support.toys import ToyGenerator
+from zo_dno.errors import InputError
+from zo_dno.generators.pixels import vjp_of
+from zo_dno.run.decisions import FEW, FEW_COSTLY, FEWEST, check_can_climb, with_decisions
+from zo_dno.run.make_reward import make_reward, requiring
+from zo_dno.run.options import RunOptions
+from zo_dno.storage.atomic import read_yaml
+from zo_dno.storage.ledger import Ledger
+
+
+class Smooth(ToyGenerator):
+    """The toy with gradients."""
+
+    def render(self, z):
+        return (z @ self._map).sigmoid().reshape(-1, 8, 8, 3).permute(0, 3, 1, 2)
+
+    def vjp(self, z, cotangent):
+        class Rendered:
+            render = self.render
+
+        return vjp_of(Rendered(), z, cotangent)
+
+
+def brightness(images, prompts):
+    return [float(np.asarray(image).mean()) for image in images]
+
+
+def decided(smooth=True, **options):
+    generator = Smooth() if smooth else ToyGenerator()
+    return with_decisions(RunOptions(**{"queries": FEW, **options}), make_reward("brightness"), generator)
+
+
+PRICE = {"policy": {"price": 0.01}}
+
+
+@pytest.mark.parametrize(
+    ("options", "climbs"),
+    [
+        ({}, True),
+        ({"queries": FEW + 1}, False),
+        ({**PRICE, "queries": FEW_COSTLY}, True),
+        ({**PRICE, "queries": FEW_COSTLY + 1}, False),
+        ({"policy": {"durable": True}, "queries": FEW_COSTLY}, True),
+        ({"strategy": "snes"}, False),
+        ({"lag": 1}, False),
+        ({"screen": 4}, False),
+        ({"screen": 0}, True),
+        ({"space": "low_band"}, False),
+        ({"smooth": False}, False),
+        ({**PRICE, "smooth": False}, False),
+        ({"climb": False}, False),
+        ({"nfe": 1000}, False),
+        ({"seconds": 100.0}, False),
+        ({"queries": FEWEST}, True),
+        ({"queries": FEWEST - 1}, False),
+        ({"horizon": FEW + 1}, False),
+        ({"max_cost": 1.0, **PRICE, "climb": True}, True),
+    ],
+    ids=str,
+)
+def test_a_surrogate_is_climbed_where_there_are_gradients_and_few_or_costly_queries(options, climbs):
+    found = decided(**options)
+    assert found.climb is climbs
+    assert not (found.climb and found.screen)
+
+
+def test_a_priced_threshold_makes_queries_costly():
+    combined = requiring(make_reward("brightness"), ["contrast >= 0.1"])
+    priced = {"policy": {"price": 0.01}}
+    assert with_decisions(RunOptions(queries=FEW + 1, **priced), combined, Smooth()).climb
+    assert not with_decisions(RunOptions(queries=FEW + 1), combined, Smooth()).climb
+
+
+def test_a_run_that_climbs_is_not_resumed_with_generators_elsewhere():
+    with pytest.raises(InputError, match="generators must be 0 where auto climbs a surrogate"):
+        check_can_climb(RunOptions(climb=True), Pool())
+    check_can_climb(RunOptions(climb=True, strategy="surrogate"), Pool())
+    check_can_climb(RunOptions(climb=False), Pool())
+
+
+def test_the_decision_is_said_recorded_and_kept(tmp_path):
+    result = zo_dno.optimize(Smooth(), brightness, queries=32, seed=1, out=tmp_path / "run")
+    assert result.chosen.startswith("surrogate with a population of 8: ")
+    assert result.strategy_images > 15 * 16
+    assert read_yaml(tmp_path / "run" / "config.yaml")["climb"] is True
+    more = zo_dno.resume(tmp_path / "run", queries=FEW + 40, generator=Smooth(), reward=brightness)
+    assert more.chosen.startswith("surrogate")
+    plain = zo_dno.optimize(Smooth(), brightness, queries=32, seed=1, climb=False)
+    assert plain.chosen.startswith("normal_es")
+    assert result.best.reward > plain.best.reward
+
+
+def test_a_run_from_before_the_decision_goes_on_as_it_began(tmp_path):
+    """Its config has no such option."""
+    options = {"queries": 24, "horizon": 48, "climb": False}
+    before = zo_dno.optimize(Smooth(), brightness, out=tmp_path / "run", **options)
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("climb: false\n", ""))
+    ledger = Ledger(tmp_path / "run" / "ledger.db")
+    ledger.set({"config": {name: value for name, value in ledger.get("config").items() if name != "climb"}})
+    ledger.close()
+    after = zo_dno.resume(tmp_path / "run", queries=40, generator=Smooth(), reward=brightness)
+    assert after.chosen == before.chosen
+    assert after.strategy_images == 0
+
+
+def test_a_surrogate_in_a_space_is_refused_where_it_was_asked_for():
+    options = {"space": "low_band", "space_options": {"dims": 12}, "climb": True}
+    with pytest.raises(InputError, match="space must be 'all' with Surrogate"):
+        zo_dno.optimize(Smooth(), brightness, queries=32, **options)

@@ -1,0 +1,43 @@
+"""The verdict on a run whose scores come from choices: the winner by all of them together."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from zo_dno.judges.plackett_luce import Strength, strengths
+from zo_dno.reward import ScoresByChoices
+from zo_dno.search.loop import Search
+from zo_dno.types import Choice, Order
+
+_SPREAD = 2.0  # prior standard deviation of strengths in a run, whose images differ more than those of a population
+
+
+def settle_by_choices(search: Search) -> int:
+    """Let the contender win that is strongest by all choices, and return how many choices there are.
+
+    One click can have given an image its score. By all choices, and with one prior for all images, an image that was
+    chosen once does not come before another that it was chosen over and that was chosen ten times.
+    """
+    if not isinstance(search.oracle.reward, ScoresByChoices):
+        return 0
+    populations = search.ledger.populations(search.stage)
+    choices = [one for row in populations for one in search.ledger.choices(search.stage, row.number) or ()]
+    choices += [one for population in search.pending for one in search.choices_among(population)]
+    first = search.archive.first
+    if choices and first is not None:
+        found = fitted(choices, first.id)
+        contenders = [one for one in search.archive.contenders if one.id in found and bool(one.z.isfinite().all())]
+        if contenders:
+            best = max(contenders, key=lambda one: (found[one.id].value, -one.id))
+            times = sum(best.id in (*one.ordered, *one.rest) for one in choices)
+            strength = found[best.id]
+            search.archive.promote(replace(best, reward=strength.value, answers=times, error=strength.error))
+    return len(choices)
+
+
+def fitted(choices: Sequence[Choice], first: int) -> dict[int, Strength]:
+    """Fit the strengths of all candidates in choices; the first candidate of the run has 0 where it is one of them."""
+    orders = [Order(tuple(map(str, (*one.ordered, *one.rest))), tuple(map(str, one.ordered))) for one in choices]
+    names = list(dict.fromkeys(name for order in orders for name in order.shown))
+    fixed = {str(first): 0.0} if str(first) in names else {}
+    found = strengths(orders, [name for name in names if name not in fixed], fixed, spread=_SPREAD)
+    return {int(name): one for name, one in found.items()} | {int(name): Strength(0.0, 0.0) for name in fixed}

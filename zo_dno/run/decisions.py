@@ -1,0 +1,60 @@
+"""What a new run decides where its caller leaves it open: how `auto` searches, and how many images a query takes."""
+
+from zo_dno.errors import InputError
+from zo_dno.generators.renderer import Renderer
+from zo_dno.oracle.policies import call_policies
+from zo_dno.reward import Reward
+from zo_dno.run.options import RunOptions
+from zo_dno.spaces import DEFAULT_SPACE
+from zo_dno.strategies import DEFAULT_STRATEGY
+from zo_dno.types import Generator, HasVjp
+
+PRESELECTED = 4  # images rendered per query where the run decides
+FEWEST = 32  # below, most of the queries are first draws
+FEW = 64  # queries up to which a surrogate is climbed although the reward is free
+FEW_COSTLY = 1024  # the same where queries cost money, or somebody's time
+
+
+def is_noisy(reward: Reward, options: RunOptions) -> bool:
+    """Whether the same image may get another score: the reward says so, or the run is to score it again."""
+    return reward.noisy or bool(options.repeats)
+
+
+def with_decisions(options: RunOptions, reward: Reward, generator: Generator) -> RunOptions:
+    """Decide whether `auto` climbs a surrogate, and whether images are pre-selected; both are written to the config.
+
+    A surrogate is climbed where the generator takes gradients, queries are few or cost something, and neither time nor
+    denoiser calls are limited. Otherwise `PRESELECTED` images are rendered per query if only money is limited. With a
+    noisy reward there is no pre-selection, since predictions do not help there (docs/strategies.md).
+    """
+    unlimited = options.nfe is None and options.seconds is None
+    auto = options.strategy == DEFAULT_STRATEGY and not options.lag
+    climb, screen = options.climb, options.screen
+    if climb is None:
+        climb = auto and unlimited and not screen and _pays(options, reward, generator)
+    if screen is None:
+        money_alone = options.max_cost is not None and unlimited
+        screen = PRESELECTED if money_alone and auto and not climb and not is_noisy(reward, options) else 0
+    return options.model_copy(update={"climb": climb, "screen": screen})
+
+
+def check_can_climb(options: RunOptions, generator: Generator) -> None:
+    """Check that a run which decided to climb in its own process still does.
+
+    Raises:
+        InputError: Its images are now rendered elsewhere.
+    """
+    if options.climb and options.strategy == DEFAULT_STRATEGY and isinstance(generator, Renderer):
+        raise InputError(
+            "generators must be 0 where auto climbs a surrogate, which takes gradients in the run's own process; got "
+            "more. A new run can search by images alone: --strategy surrogate."
+        )
+
+
+def _pays(options: RunOptions, reward: Reward, generator: Generator) -> bool:
+    if options.space != DEFAULT_SPACE or isinstance(generator, Renderer) or not isinstance(generator, HasVjp):
+        return False
+    policies = call_policies(reward, options.policy).values()
+    costly = any(policy.has_price or policy.durable for policy in policies)
+    planned = options.horizon or options.queries
+    return FEWEST <= planned <= (FEW_COSTLY if costly else FEW)
