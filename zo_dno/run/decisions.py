@@ -11,8 +11,7 @@ from zo_dno.types import Generator, HasVjp
 
 PRESELECTED = 4  # images rendered per query where the run decides
 FEWEST = 32  # below, most of the queries are first draws
-FEW = 64  # queries up to which a surrogate is climbed although the reward is free
-FEW_COSTLY = 1024  # the same where queries cost money, or somebody's time
+FEW = 1024  # beyond, the surrogate has no more to learn from further queries (docs/strategies.md)
 
 
 def is_noisy(reward: Reward, options: RunOptions) -> bool:
@@ -23,9 +22,9 @@ def is_noisy(reward: Reward, options: RunOptions) -> bool:
 def with_decisions(options: RunOptions, reward: Reward, generator: Generator) -> RunOptions:
     """Decide whether `auto` climbs a surrogate, and whether images are pre-selected; both are written to the config.
 
-    A surrogate is climbed where the generator takes gradients, queries are few or cost something, and neither time nor
-    denoiser calls are limited. Otherwise `PRESELECTED` images are rendered per query if only money is limited. With a
-    noisy reward there is no pre-selection, since predictions do not help there (docs/strategies.md).
+    A surrogate is climbed where the generator takes gradients, queries cost money or somebody's time, and neither
+    seconds nor denoiser calls are limited. Otherwise `PRESELECTED` images are rendered per query if only money is
+    limited, unless the reward is noisy, where predictions do not help (docs/strategies.md).
     """
     unlimited = options.nfe is None and options.seconds is None
     auto = options.strategy == DEFAULT_STRATEGY and not options.lag
@@ -57,4 +56,4 @@ def _pays(options: RunOptions, reward: Reward, generator: Generator) -> bool:
     policies = call_policies(reward, options.policy).values()
     costly = any(policy.has_price or policy.durable for policy in policies)
     planned = options.horizon or options.queries
-    return FEWEST <= planned <= (FEW_COSTLY if costly else FEW)
+    return costly and FEWEST <= planned <= FEW

@@ -189,7 +189,7 @@ class SearchOptions(OptionGroup):
     climb: bool | None = option(
         None,
         "Whether auto climbs a surrogate of the reward through the pipeline (docs/strategies.md)",
-        by_default="with gradients, if queries are few or cost something",
+        by_default="with gradients, if queries cost something",
     )
     lag: int = option(
         0, "Populations that may still lack scores when the next one is proposed (docs/strategies.md)", ge=0
