@@ -68,7 +68,7 @@ class Surrogate(WithModel):
         inner: Inner = "auto",
         renders: int = 0,
         step: float = 0.15,
-        optimism: float = 0.5,
+        optimism: float = 0.15,
         fresh: float = 0.3,
     ) -> None:
         super().__init__(problem, population=population)

@@ -279,3 +279,18 @@ class TestRuns:
             result = zo_dno.optimize(ToyGenerator(), "brightness", queries=16, seed=1, held_out=[reward], threads=1)
         first, best = result.held_out["vlm_compare"]
         assert first == 0 < best
+
+
+def test_the_comparisons_reach_a_strategy_that_learns_from_choices_and_a_resumed_run_repeats_them(tmp_path):
+    options = {"seed": 1, "horizon": 32, "threads": 1, "strategy_options": {"renders": 2}}
+    with answering(brighter) as (url, asked):
+        reward = VLMCompare(f"{url}/v1", "judge", key_env="")
+        whole = zo_dno.optimize(ToyGenerator(), reward, "surrogate", queries=32, out=tmp_path / "one", **options)
+        number = len(asked)
+        zo_dno.optimize(ToyGenerator(), reward, "surrogate", queries=24, out=tmp_path / "two", **options)
+        parts = zo_dno.resume(tmp_path / "two", queries=32, generator=ToyGenerator(), reward=reward)
+        assert len(asked) == 2 * number
+    assert whole.choices == number / 2  # a comparison is made in both orders
+    assert whole.evidence is not None
+    assert [row.value for row in parts.history] == [row.value for row in whole.history]
+    assert (parts.evidence, parts.choices, parts.best.id) == (whole.evidence, whole.choices, whole.best.id)
