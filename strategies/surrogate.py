@@ -18,7 +18,7 @@ from zo_dno.strategy import Model, Problem
 from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
 from zo_dno.surrogate.pixels import pixel_features
-from zo_dno.surrogate.preference import PreferenceProcess, log_odds_against_chance
+from zo_dno.surrogate.preference import SCALES, PreferenceProcess, evidence_of, log_odds_against_chance
 from zo_dno.surrogate.process import GaussianProcess
 from zo_dno.surrogate.selection import diverse
 from zo_dno.types import Choice
@@ -86,7 +86,7 @@ class Surrogate(WithModel):
         self.step, self.optimism, self.fresh = step, optimism, fresh
         self._seed = problem.seed
         self._climbs = True
-        self._evidence: list[float] = []
+        self._evidence: list[list[float]] = []
         self._z, self._features, self._rewards = torch.empty(0, self.d), torch.empty(0, 0), torch.empty(0)
         self._ids = torch.empty(0, dtype=torch.long)
         self._choices: list[list[list[int]]] = []  # ids in order, and the others that were shown
@@ -94,7 +94,7 @@ class Surrogate(WithModel):
 
     @property
     def evidence(self) -> float | None:
-        return sum(self._evidence) if self._evidence else None
+        return evidence_of(self._evidence) if self._evidence else None
 
     @property
     def n_prior(self) -> int:
@@ -203,7 +203,7 @@ class Surrogate(WithModel):
         utilities = torch.cat([process.mode, process(features)[0]])
         rows = {id_: row for row, id_ in enumerate([*self._ids.tolist(), *ids.tolist()])}
         choices = [one.renumbered(rows) for one in self._new_choices]
-        self._evidence.append(log_odds_against_chance(utilities, choices))
+        self._evidence.append([log_odds_against_chance(scale * utilities, choices) for scale in SCALES])
 
 
 def _without_outliers(rewards: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from PIL import Image
 import zo_dno
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
+from zo_dno.results.markup import number
+from zo_dno.results.report import run_report
 from zo_dno.results.verdict import what_choices_say
 from zo_dno.rewards.human import Human
 from zo_dno.rng import numpy_stream
@@ -76,20 +78,23 @@ def brightest(bright):
 
 def test_a_consistent_rater_is_learnt_from_and_the_best_liked_image_wins():
     clicks = Clicks(brightest)
-    result = run(clicks, queries=48, horizon=48)
+    result = run(clicks, queries=56, horizon=56)
     shown = [float(found.image.mean()) for found in result.improvements]
     assert float(result.best.image.mean()) > shown[0] + 10
-    assert result.choices == len(clicks.tasks) == 4 + 4 * 3
+    assert result.choices == len(clicks.tasks) == 4 + 5 * 3
     assert result.evidence > math.log(20)
     assert result.best.error > 0
     assert result.best.answers >= 1
     assert result.baseline is None  # scores of later populations are no draws of the prior
 
 
-def test_random_clicks_are_not_taken_for_a_preference():
+def test_random_clicks_are_not_taken_for_a_preference(tmp_path):
     rng = numpy_stream(3, "clicks")
-    result = run(Clicks(lambda bright: int(rng.integers(len(bright)))))
+    result = run(Clicks(lambda bright: int(rng.integers(len(bright)))), tmp_path / "run")
     assert result.evidence < math.log(20)
+    page = run_report(tmp_path / "run")
+    assert "13 choices, which cannot be told from random clicks" in page
+    assert f"± {number(result.best.error)}" in page
     assert what_choices_say(result.choices, result.evidence).endswith("nothing was learned so far")
 
 

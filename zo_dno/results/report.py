@@ -10,6 +10,7 @@ from PIL import Image
 from zo_dno.results.hacking_figure import hacking_figure
 from zo_dno.results.markup import Table, address, embedded, number, templates
 from zo_dno.results.stored import result_of
+from zo_dno.results.verdict import CONVINCING, what_choices_say
 from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.images import decoded, png_bytes
 from zo_dno.storage.ledger import Ledger, QueryRow
@@ -98,6 +99,9 @@ def _warnings(result: dict[str, Any]) -> list[str]:
         notes.append(f"The run is {result['status']}.")
     if result.get("drift"):
         notes.append(f"It cannot be repeated exactly: {result['drift']}.")
+    choices, evidence = result.get("choices", 0), result.get("evidence")
+    if evidence is not None and evidence < CONVINCING:
+        notes.append(f"{what_choices_say(choices, evidence)}.")
     return notes
 
 
@@ -106,8 +110,10 @@ def _found(result: dict[str, Any], rows: Sequence[QueryRow]) -> Table:
     log_prob, norm_ratio, whiteness = (
         (rows[0].log_prob, rows[0].norm_ratio, rows[0].whiteness) if rows else (None, None, None)
     )
+    error = best.get("error")
+    winner = number(best["reward"]) + ("" if error is None else f" ± {number(error)}")
     found = [
-        (f"{result['reward']} ({result['unit']})", number(first["reward"]), number(best["reward"])),
+        (f"{result['reward']} ({result['unit']})", number(first["reward"]), winner),
         *((f"{n} (held out)", number(v["first"]), number(v["best"])) for n, v in result["held_out"].items()),
         ("log P(z)", number(log_prob), number(best["log_prob"])),
         ("norm ratio", number(norm_ratio), number(best["norm_ratio"])),

@@ -28,6 +28,8 @@ class _Best(_First):
     whiteness: float
     feasible: StrictBool
     image: StrictStr
+    error: float | None = None
+    answers: StrictInt | None = None
 
 
 class _Top(_First):

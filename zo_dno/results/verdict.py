@@ -11,7 +11,7 @@ from zo_dno.storage.ledger import QueryRow
 if TYPE_CHECKING:
     from zo_dno.search.loop import Search
 
-_CONVINCING = math.log(20)  # random clicks get there in one search of 20 at most
+CONVINCING = math.log(20)  # random clicks get there in one search of 20 at most
 
 
 def unmet(thresholds: Iterable[Threshold], rows: Sequence[QueryRow]) -> dict[str, int]:
@@ -99,7 +99,7 @@ def what_choices_say(choices: int, evidence: float | None) -> str | None:
     """
     if not choices or evidence is None:
         return None
-    if evidence >= _CONVINCING:
+    if evidence >= CONVINCING:
         return f"{choices} choices, which the search predicted better than chance: it has learned what is liked"
     return f"{choices} choices, which cannot be told from random clicks: nothing was learned so far"
 

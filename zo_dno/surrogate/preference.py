@@ -13,6 +13,7 @@ _LENGTHS, _MIXES = (0.5, 1.0, 2.0), (0.0, 0.5)
 _AMPLITUDES = (0.5, 1.5, 4.0)  # standard deviations of the utility among images; a difference of 1 is chosen 73:27
 _NEWTON = 100  # steps to the mode at most
 _JITTER = 1e-6
+SCALES = (0.5, 1.0, 2.0, 4.0)  # factors of predicted utilities that evidence is computed with
 SLIPS = 0.1  # share of choices that tell nothing
 
 
@@ -71,6 +72,15 @@ def log_odds_against_chance(utilities: Tensor, choices: Sequence[Choice], slips:
     stages = [stage for choice in choices for stage in choice.stages]
     by_chance = -sum(math.log(len(shown)) for _, shown in stages)
     return float(_Stages(stages, len(utilities), slips)(utilities.double())[0]) - by_chance
+
+
+def evidence_of(log_odds: Sequence[Sequence[float]]) -> float:
+    """Return the evidence of several rounds, (rounds, scales): the logarithm of the mean of the odds over the scales.
+
+    How far apart utilities are is not known at first; a mean of such odds is one itself.
+    """
+    products = torch.tensor(log_odds, dtype=torch.float64).sum(0)
+    return float(products.logsumexp(0)) - math.log(len(products))
 
 
 class _Stages:
