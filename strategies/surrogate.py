@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -91,6 +91,7 @@ class Surrogate(WithModel):
         self._ids = torch.empty(0, dtype=torch.long)
         self._choices: list[list[list[int]]] = []  # ids in order, and the others that were shown
         self._new_choices: list[Choice] = []
+        self._last: Process | None = None
 
     @property
     def evidence(self) -> float | None:
@@ -110,11 +111,16 @@ class Surrogate(WithModel):
             return first_draws(self, self.first)
         if len(self._rewards) < 2:
             return rotate(self.start, self.randn(self.population), INIT_STEP if self.has_init else 1.0)
-        return self.model.project(self._searched(self._process()))
+        self._last = self._process()
+        return self.model.project(self._searched(self._last))
 
     def tell_choices(self, choices: Sequence[Choice]) -> None:
         """Take the choices behind the scores that are told next."""
         self._new_choices = list(choices)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._last = None
 
     def _process(self) -> Process:
         """Fit the model to all that is known: to choices where there are any, else to scores."""
@@ -185,6 +191,7 @@ class Surrogate(WithModel):
         ids = torch.arange(self._first_id, self._first_id + len(there))[there]
         if self._new_choices and self._choices:
             self._weigh(ids, features)
+        self._last = None
         self._choices += [[list(one.ordered), list(one.rest)] for one in self._new_choices]
         self._new_choices = []
         self._z, self._rewards = torch.cat([self._z, z]), torch.cat([self._rewards, scores])
@@ -198,7 +205,7 @@ class Surrogate(WithModel):
 
     def _weigh(self, ids: Tensor, features: Tensor) -> None:
         """Compare new choices with what was predicted of them."""
-        process = self._process()
+        process = self._last or self._process()  # the one that searched, if this session asked
         assert isinstance(process, PreferenceProcess)
         utilities = torch.cat([process.mode, process(features)[0]])
         rows = {id_: row for row, id_ in enumerate([*self._ids.tolist(), *ids.tolist()])}

@@ -35,7 +35,9 @@ def test_an_order_has_a_stage_for_every_step():
 
 def test_the_likelihood_is_plackett_and_luces_with_slips():
     utility = torch.tensor([0.3, -0.2, 1.0], dtype=torch.float64)
-    likelihood, gradient, information = _Stages(Choice((2, 0, 1)).stages, 3, 0.1)(utility)
+    stages = _Stages(Choice((2, 0, 1)).stages, 3, 0.1)
+    likelihood, gradient, information = stages(utility)
+    assert torch.equal(likelihood, stages.likelihood(utility))
     first = 0.9 * utility.softmax(0)[2] + 0.1 / 3
     second = 0.9 * utility[:2].softmax(0)[0] + 0.1 / 2
     assert float(likelihood) == pytest.approx(float((first * second).log()))

@@ -71,7 +71,7 @@ def log_odds_against_chance(utilities: Tensor, choices: Sequence[Choice], slips:
     """
     stages = [stage for choice in choices for stage in choice.stages]
     by_chance = -sum(math.log(len(shown)) for _, shown in stages)
-    return float(_Stages(stages, len(utilities), slips)(utilities.double())[0]) - by_chance
+    return float(_Stages(stages, len(utilities), slips).likelihood(utilities.double())) - by_chance
 
 
 def evidence_of(log_odds: Sequence[Sequence[float]]) -> float:
@@ -94,6 +94,11 @@ class _Stages:
             self._shown[row, : len(shown)] = torch.tensor(shown)
             self._there[row, : len(shown)] = True
         self._n, self._slips = n, slips
+
+    def likelihood(self, utility: Tensor) -> Tensor:
+        """Return the log-likelihood alone."""
+        share = utility[self._shown].masked_fill(~self._there, -torch.inf).softmax(1)
+        return ((1 - self._slips) * share[:, 0] + self._slips / self._there.sum(1)).log().sum()
 
     def __call__(self, utility: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the log-likelihood, its gradient (n,) and its negative curvature (n, n), cut at 0."""
@@ -144,7 +149,7 @@ class _Laplace:
         self.evidence = float(likelihood - w @ w / 2 - self._factor.diagonal().log().sum())
 
     def _posterior(self, w: Tensor, stages: _Stages) -> float:
-        return float(stages(self._root @ w)[0] - w @ w / 2)
+        return float(stages.likelihood(self._root @ w) - w @ w / 2)
 
     def prior(self, x: Tensor, other: Tensor) -> Tensor:
         return self._variance * self._kernel(x, other)
