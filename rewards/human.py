@@ -15,7 +15,7 @@ import numpy as np
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.ipython import in_notebook
-from zo_dno.judges.plackett_luce import groups, placed, spread_out, strengths
+from zo_dno.judges.plackett_luce import groups, overall, placed, spread_out
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import Mode, Rating
 from zo_dno.reward import Reward
@@ -185,11 +185,10 @@ class Human(Reward):
         assert self._store is not None
         if self.mode == "rate" or not known:
             return []
-        orders, first = self._store.orders(known), next(iter(known))
-        fitted = strengths(orders, [*known], {first: 0.0}, populations=self._store.populations())
-        by_all = {name: one.value for name, one in fitted.items()} | {first: 0.0}
+        by_all = overall(self._store.orders(known), next(iter(known)))
         showable = self._store.showable()
-        return spread_out({name: value for name, value in by_all.items() if name in showable}, self.anchors, avoid=new)
+        values = {name: one.value for name, one in by_all.items() if name in showable}
+        return spread_out(values, self.anchors, avoid=new)
 
     def _compared(
         self, ratings: Iterable[Rating], names: Sequence[str], known: Mapping[str, float]

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 from torch.overrides import _get_current_function_mode
 
 import zo_dno
@@ -16,7 +15,6 @@ from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.errors import InputError
 from zo_dno.generators import gradients
 from zo_dno.generators.diffusers_generator import DiffusersGenerator
-from zo_dno.noise.space import NoiseLayout
 from zo_dno.rewards.brightness import Brightness, Darkness
 from zo_dno.rewards.contrast import Contrast
 from zo_dno.rewards.prompt_match import PromptMatch
@@ -63,38 +61,6 @@ def test_a_gradient_predicts_how_the_image_changes():
     slope = ((moved[0] - moved[1]) * weights_of(moved[0])).sum() / (2 * step)
     found = (generator.vjp(z, weights_of).double() * direction).sum()
     assert float(found) == pytest.approx(float(slope), rel=0.01)
-
-
-CALLS = 4
-
-
-class Calls:
-    """A pipeline of one small network that is called four times."""
-
-    layout = NoiseLayout(((1, 2, 4),))
-
-    def __init__(self, gain=1.0, kind=torch.float32, **settings):
-        rng = torch.Generator().manual_seed(1)
-        self.network = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 8)).requires_grad_(False)
-        for weight in self.network.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=rng) / 8)
-        self.network.to(kind)
-        self._gain, self._kind, self._gradients = gain, kind, gradients.Gradients(**settings)
-
-    def render(self, z):
-        call, x = self._gradients.around(CALLS)(self.network, True), self._gain * z.to(self._kind)
-        for _ in range(CALLS):
-            x = x + call(x)
-        return x
-
-    def vjp(self, z, cotangent):
-        return self._gradients.vjp(z, self.render, cotangent, torch.device("cpu"))
-
-
-def test_recomputing_a_network_gives_the_same_gradient_and_keeps_less():
-    plain, recomputing = (Calls(checkpointing=value) for value in (False, True))
-    assert held(recomputing) < 0.6 * held(plain)
-    assert torch.equal(recomputing.vjp(noise(plain), weights_of), plain.vjp(noise(plain), weights_of))
 
 
 def held(generator):
@@ -165,21 +131,6 @@ def test_weights_ask_for_gradients_again_afterwards():
     assert weight.grad is None
 
 
-def test_calls_before_the_last_are_constants():
-    z = noise(Calls())
-    before = Calls(calls=CALLS).vjp(z, weights_of)
-    assert torch.equal(before, Calls().vjp(z, weights_of))
-    network, x = Calls().network, z
-    for _ in range(CALLS - 1):
-        x = x + network(x)
-    x = x.requires_grad_()
-    last = x + network(x)
-    (wanted,) = torch.autograd.grad((last * weights_of(last)).sum(), x)
-    found = Calls(calls=1).vjp(z, weights_of)
-    assert torch.allclose(found, wanted)
-    assert not torch.allclose(found, before, rtol=1e-2)
-
-
 @pytest.mark.slow
 def test_the_last_calls_alone_can_be_passed_through():
     generator = tiny(gradient_checkpointing=False)
@@ -200,20 +151,6 @@ def test_with_no_call_the_denoiser_is_a_constant_and_the_noise_still_has_a_gradi
     assert graphs
     assert not any(graphs)
     assert float(found.abs().max()) > 0
-
-
-@pytest.mark.parametrize("settings", [{"kind": torch.float16}, {"dtype": "float16"}], ids=["weights", "autocast"])
-@pytest.mark.parametrize(("size", "gain"), [(1.0, 1.0), (1e-12, 1.0), (1e12, 1.0), (1.0, 100.0)])
-def test_half_precision_comes_near_whatever_the_size_of_the_gradient(settings, size, gain):
-    """Of numbers from 6e-8 to 65,504: the cotangent is scaled, again if the gradient overflows on its way."""
-
-    def sized(images):
-        return size * weights_of(images)
-
-    z = noise(Calls()) / gain
-    wanted, found = (Calls(gain, **one).vjp(z, sized) for one in ({}, settings))
-    assert float((found - wanted).norm() / wanted.norm()) < 0.02
-    assert not torch.equal(found, wanted)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPREAD = 1.5  # prior standard deviation of strengths in a population, in log-odds: 82 % for one spread above another
+OF_A_RUN = 2.0  # the same in a run, whose images differ more than those of a population
 _LEVEL = 10.0  # prior standard deviation of a population's mean: nearly uninformative
 _TOLERANCE = 1e-9
 _STEPS = 100
@@ -37,23 +38,17 @@ class Strength:
 
 
 def strengths(
-    orders: Iterable[Order],
-    images: Sequence[str],
-    fixed: Mapping[str, float] | None = None,
-    *,
-    populations: Mapping[str, int] | None = None,
-    spread: float = SPREAD,
+    orders: Iterable[Order], images: Sequence[str], fixed: Mapping[str, float] | None = None, *, spread: float = SPREAD
 ) -> dict[str, Strength]:
     """Fit the strengths of images that were never scored, by maximum a posteriori.
 
-    The prior pulls the strengths of a population towards their common mean, which is free, so only choices that include
-    images of others place a population above or below them. Without any fixed strength the mean is 0.
+    The prior pulls the strengths towards their common mean, which is free, so only choices that include anchors place
+    the images above or below earlier ones. Without any anchor the mean is 0.
 
     Args:
         orders: Choices among `images` and anchors.
         images: Names of the images to score.
         fixed: Fixed strengths of the anchors, which are images that were scored before.
-        populations: Number of the population of every image; by default all are of one.
         spread: Prior standard deviation around the common mean.
     Returns:
         Strengths by image; images that were in no choice are left out.
@@ -72,11 +67,20 @@ def strengths(
             )
             for best, rivals in choices
         ],
-        np.array([(populations or {}).get(name, 0) for name in free]),
+        len(free),
         spread,
     )
     errors = np.sqrt(np.diag(np.linalg.inv(precision))) if free else np.zeros(0)
     return {name: Strength(float(values[row]), float(errors[row])) for name, row in place.items()}
+
+
+def overall(orders: Iterable[Order], first: str) -> dict[str, Strength]:
+    """Fit the strengths of all images in choices of a run, with one prior; the first image of the run has 0."""
+    orders = list(orders)
+    names = list(dict.fromkeys(name for order in orders for name in order.shown))
+    fixed = {first: 0.0} if first in names else {}
+    found = strengths(orders, [name for name in names if name not in fixed], fixed, spread=OF_A_RUN)
+    return found | {name: Strength(0.0, 0.0) for name in fixed}
 
 
 def placed(orders: Iterable[Order], images: Sequence[str], known: Mapping[str, float]) -> dict[str, Strength]:
@@ -146,18 +150,15 @@ def _choices(order: Order) -> list[tuple[str, list[str]]]:
 
 
 def _posterior_mode(
-    choices: "Collection[tuple[NDArray[np.int64], NDArray[np.float64], int]]",
-    populations: "NDArray[np.int64]",
-    spread: float,
+    choices: "Collection[tuple[NDArray[np.int64], NDArray[np.float64], int]]", n: int, spread: float
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
     """Find the mode by Newton's method; halved steps make it converge, since the log posterior is concave.
 
     Returns:
         Mode, (n,), and minus the second derivative at it, (n, n).
     """
-    # a population's mean m ~ N(0, level^2) is integrated out: covariance spread^2 I + level^2 11'
-    n, same = len(populations), populations[:, None] == populations
-    prior = np.linalg.inv(spread**2 * np.eye(n) + _LEVEL**2 * same) if n else np.zeros((0, 0))
+    # the common mean m ~ N(0, level^2) is integrated out: covariance spread^2 I + level^2 11'
+    prior = np.linalg.inv(spread**2 * np.eye(n) + _LEVEL**2 * np.ones((n, n))) if n else np.zeros((0, 0))
     values = np.zeros(n)
 
     def posterior(at: "NDArray[np.float64]") -> "tuple[float, NDArray[np.float64], NDArray[np.float64]]":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from zo_dno.errors import InputError
 from zo_dno.judges.rating_tasks import Mode, Progress, Rating, RatingError, RatingTask, decode_rating, encode_rating
+from zo_dno.judges.transaction import Transaction
 from zo_dno.storage.journal import write_ahead
 from zo_dno.types import Order
 
@@ -147,12 +148,6 @@ class RatingStore:
             own = [number for number, names in rounds if not set(images).isdisjoint(json.loads(names))]
             ratings = [one for number in own for one in self._ratings_of(self._file, number)]
         return [one.order for one in ratings if one.order is not None]
-
-    def populations(self) -> dict[str, int]:
-        """Return the number of the rating round in which each image was new."""
-        with self._lock:
-            rounds = self._file.execute("SELECT number, images FROM round ORDER BY number DESC").fetchall()
-        return {name: number for number, names in rounds for name in json.loads(names)}
 
     def showable(self) -> set[str]:
         """Return the images whose files are kept."""
@@ -294,8 +289,8 @@ class RatingStore:
         with self._lock:
             self._file.close()
 
-    def _writing(self) -> "_Transaction":
-        return _Transaction(self._file, self._lock)
+    def _writing(self) -> Transaction:
+        return Transaction(self._file, self._lock)
 
     @staticmethod
     def _advance(file: sqlite3.Connection, rater: str, serial: int | None) -> None:
@@ -329,33 +324,3 @@ class RatingStore:
             (number,),
         )
         return [decode_rating(*row) for row in rows]
-
-
-class _Transaction:
-    """A transaction, exclusive among the threads of this process and among processes."""
-
-    def __init__(self, file: sqlite3.Connection, lock: threading.RLock) -> None:
-        self._file, self._lock = file, lock
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._lock.acquire()
-        try:
-            self._file.execute("BEGIN IMMEDIATE")
-        except BaseException:  # __exit__ is not called then
-            self._lock.release()
-            raise
-        return self._file
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            if kind is None:
-                self._file.execute("COMMIT")
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        try:
-            if self._file.in_transaction:  # a full disk has ended it already
-                self._file.execute("ROLLBACK")
-        finally:
-            self._lock.release()

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from zo_dno.judges.plackett_luce import Strength, strengths
+from zo_dno.judges.plackett_luce import Strength, overall
 from zo_dno.reward import ScoresByChoices
+from zo_dno.search.choices import choices_among
 from zo_dno.search.loop import Search
 from zo_dno.types import Choice, Order
-
-_SPREAD = 2.0  # prior standard deviation of strengths in a run, whose images differ more than those of a population
 
 
 def settle_by_choices(search: Search) -> int:
@@ -21,7 +20,8 @@ def settle_by_choices(search: Search) -> int:
         return 0
     populations = search.ledger.populations(search.stage)
     choices = [one for row in populations for one in search.ledger.choices(search.stage, row.number) or ()]
-    choices += [one for population in search.pending for one in search.choices_among(population)]
+    for population in search.pending:  # of which a part is scored
+        choices += choices_among(search.oracle.reward, search.ledger, search.stage, population)
     first = search.archive.first
     if choices and first is not None:
         found = fitted(choices, first.id)
@@ -37,7 +37,4 @@ def settle_by_choices(search: Search) -> int:
 def fitted(choices: Sequence[Choice], first: int) -> dict[int, Strength]:
     """Fit the strengths of all candidates in choices; the first candidate of the run has 0 where it is one of them."""
     orders = [Order(tuple(map(str, (*one.ordered, *one.rest))), tuple(map(str, one.ordered))) for one in choices]
-    names = list(dict.fromkeys(name for order in orders for name in order.shown))
-    fixed = {str(first): 0.0} if str(first) in names else {}
-    found = strengths(orders, [name for name in names if name not in fixed], fixed, spread=_SPREAD)
-    return {int(name): one for name, one in found.items()} | {int(name): Strength(0.0, 0.0) for name in fixed}
+    return {int(name): one for name, one in overall(orders, str(first)).items()}

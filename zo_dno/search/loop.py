@@ -13,9 +13,9 @@ from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.ctrl_c import deferred
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.oracle.render_queue import RenderQueue
-from zo_dno.reward import ScoresByChoices
 from zo_dno.search.archive import Archive
 from zo_dno.search.blocks import Blocks
+from zo_dno.search.choices import recorded_choices
 from zo_dno.search.drift import DriftCheck
 from zo_dno.search.limits import Limit, Limits
 from zo_dno.search.objective import Objective
@@ -30,7 +30,7 @@ from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.images import noise_hash
 from zo_dno.storage.ledger import Ledger, PopulationRow, QueryRow
 from zo_dno.strategy import Asynchronous, HasStepSize, LearnsFromChoices, Strategy, UsesRegularizer, WhiteBox
-from zo_dno.types import Candidates, Choice, Generator, array_of
+from zo_dno.types import Candidates, Generator, array_of
 
 
 @dataclass(slots=True)
@@ -227,7 +227,9 @@ class Search:
     def settle(self) -> None:
         """Decide and record the scores of the first pending population, which is complete, and tell the strategy."""
         population = self.pending[0]
-        choices = self._choices(population)  # recorded before it is recorded that the strategy was told
+        choices = recorded_choices(
+            self.oracle.reward, self.ledger, self.stage, population
+        )  # before it is recorded that the strategy was told
         told = self._told(population) if population.told is None else self._recalled(population, population.told)
         self._recorder.settle(population)
         self.pending.popleft()
@@ -239,28 +241,6 @@ class Search:
         self._look_for_target()
         if self.on_step is not None and population.plausibility is not None:
             self.on_step(self._step(float(population.plausibility.log_prob.median())))
-
-    def _choices(self, population: Population) -> list[Choice]:
-        """Return the choices by which a complete population was scored, and record them once."""
-        reward = self.oracle.reward
-        if not isinstance(reward, ScoresByChoices):
-            return []
-        recorded = self.ledger.choices(self.stage, population.row.number)
-        if recorded is not None or population.told is not None:  # or told by an earlier version, without choices
-            return recorded or []
-        choices = self.choices_among(population)
-        self.ledger.put_choices(self.stage, population.row.number, choices)
-        return choices
-
-    def choices_among(self, population: Population) -> list[Choice]:
-        """Return the choices by which new images of a population were scored, by ids of candidates."""
-        reward = self.oracle.reward
-        if not isinstance(reward, ScoresByChoices):
-            return []
-        rows = [*self.ledger.queries(self.stage), *population.rows.values()]
-        ids = {row.image: row.id for row in reversed(rows)}
-        orders = reward.orders({row.image for row in population.rows.values() if not row.cached})
-        return [choice for order in orders if (choice := Choice.of(order, ids)).stages]
 
     def _advance(self, rendering: RenderQueue | None = None) -> None:
         """Tell complete populations and ask for as many as may be pending, in a fixed order.

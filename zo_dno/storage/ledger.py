@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from zo_dno.errors import InputError, StorageError
 from zo_dno.failures import one_line
+from zo_dno.storage import choices
 from zo_dno.storage.ledger_file import copied, identity, opened
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.schema import migrate
@@ -226,26 +227,20 @@ class Ledger:
         rows = self._read("SELECT id, vector FROM feature WHERE stage = ? ORDER BY id", stage)
         return {id_: np.frombuffer(vector, "<f4") for id_, vector in rows}
 
-    def put_choices(self, stage: str, population: int, choices: Sequence[Choice]) -> None:
+    def put_choices(self, stage: str, population: int, chosen: Sequence[Choice]) -> None:
         """Write the choices by which a population was scored."""
-        self.set({_choices_of(stage, population): [[one.ordered, one.rest] for one in choices]})
+        self.set({_choices_of(stage, population): choices.written(chosen)})
 
     def choices(self, stage: str, population: int) -> list[Choice] | None:
         """Read the choices by which a population was scored; None where none were written."""
         found = self.get(_choices_of(stage, population))
         if found is None:
             return None
-        try:
-            choices = [Choice(tuple(ordered), tuple(rest)) for ordered, rest in found]
-        except (TypeError, ValueError) as error:
-            raise self._damaged("choices are no lists of ids") from error
         known = {id_ for (id_,) in self._read("SELECT DISTINCT id FROM query WHERE stage = ?", stage)}
-        for choice in choices:
-            shown = (*choice.ordered, *choice.rest)
-            ids = {id_ for id_ in shown if isinstance(id_, int) and not isinstance(id_, bool)}
-            if not choice.stages or len(ids) < len(shown) or not ids <= known:
-                raise self._damaged("choices are no lists of ids")
-        return choices
+        try:
+            return choices.read(found, known)
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
 
     def artifacts(self) -> list[Artifact]:
         """Read the names of the run's files."""
