@@ -58,7 +58,7 @@ def click_for_me():
 
 while cell.running:
     click_for_me()
-    time.sleep(0.02)
+    time.sleep(0.5)
 
 # %% [markdown]
 # The score of an image is its strength in a model of all choices (Bradley and Terry 1952).
