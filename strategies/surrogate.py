@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 Inner = Literal["auto", "gradient", "images"]
 Process = GaussianProcess | PreferenceProcess
 _LATEST = 512  # scores that the surrogate learns from
-_LATEST_CHOSEN = 160  # images that it learns from by choices, whose process takes longer
+_LATEST_CHOSEN = 160  # images that it learns from by choices
 _PARENTS = 4  # best candidates that climbs begin near
 _GRADIENTS, _IMAGES = 15, 32  # renders for each query
 

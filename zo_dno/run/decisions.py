@@ -22,7 +22,7 @@ def is_noisy(reward: Reward, options: RunOptions) -> bool:
 def with_decisions(options: RunOptions, reward: Reward, generator: Generator) -> RunOptions:
     """Decide whether `auto` climbs a surrogate, and whether images are pre-selected; both are written to the config.
 
-    A surrogate is climbed where the generator takes gradients, queries cost money or somebody's time, and neither
+    A surrogate is climbed where the generator takes gradients, queries cost money or people's time, and neither
     seconds nor denoiser calls are limited. Otherwise `PRESELECTED` images are rendered per query if only money is
     limited, unless the reward is noisy, where predictions do not help (docs/strategies.md).
     """

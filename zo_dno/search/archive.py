@@ -32,7 +32,7 @@ class Found:
         components: Named numbers behind the reward.
         spread: Standard deviation among the raters, judges or samples behind the reward.
         load_image: Function that returns the image, (H, W, 3) uint8; called at most once.
-        answers: Number of scores behind `reward`; more than 1 after a re-evaluation (zo_dno.search.reevaluation).
+        answers: Number of scores behind `reward`; several after a re-evaluation; with choices, their number.
         error: Standard error of `reward` where it is their mean.
     """
 
