@@ -25,8 +25,8 @@ demo: $(READY)
 test: $(READY)
 	$(PYTEST) -n 2 -m "not notebook and not slow"
 
-test-slow: $(READY)  # three at once: much of their time they wait for processes of their own
-	$(PYTEST) -n 3 -m "slow and not notebook"
+test-slow: $(READY)  # four at once: much of their time they wait for processes of their own
+	$(PYTEST) -n 4 -m "slow and not notebook"
 
 test-notebooks: $(READY)
 	$(PYTEST) -n 2 -m notebook

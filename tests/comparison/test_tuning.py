@@ -19,7 +19,7 @@ def test_good_options_are_told_from_bad_ones(tmp_path, searcher, trials):
     """A reach of 0.05 hardly moves: the half of the sets with the larger reaches has the larger mean."""
     found = zo_dno.tune(
         *(tmp_path, "normal_es", {"reach": (0.05, 4.0)}, ["one"]),
-        seeds=4,
+        seeds=2,
         trials=trials,
         searcher=searcher,
         at_once=2,

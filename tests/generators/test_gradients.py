@@ -217,14 +217,6 @@ def test_a_pipeline_in_half_precision_is_climbed_through_as_well(name):
     assert max(own) > own[0]
 
 
-@pytest.mark.slow
-def test_the_built_in_model_in_half_precision_is_climbed_through_as_well():
-    """By the strategy that needs the fewest images, since each takes seconds."""
-    generator = builtin(dtype="float16", batch_size=1)
-    result = zo_dno.optimize(generator, "brightness", "dno", queries=2, strategy_options={"lr": 0.2})
-    assert result.best.reward > result.first.reward
-
-
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16])
 @pytest.mark.parametrize("name", ["hybrid1", "hybrid2"])
 def test_a_run_through_a_function_climbs_and_resumes_to_the_same_end(name, kind, tmp_path):

@@ -46,6 +46,16 @@ def test_the_first_is_put_off_and_the_second_is_not(number):
         send(number)
 
 
+def test_as_many_are_put_off_as_asked_for():
+    presses = []
+    with ctrl_c.deferred(lambda: presses.append(1), times=2):
+        send(signal.SIGINT)
+        send(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+    assert presses == [1, 1]
+
+
 @every
 def test_an_ignored_signal_stays_ignored(number):
     signal.signal(number, signal.SIG_IGN)

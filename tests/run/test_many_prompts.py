@@ -227,6 +227,20 @@ def test_ctrl_c_stops_all_and_keeps_what_was_answered(tmp_path):
     assert all(line.result["queries"] >= 8 for line in lines[:2])
 
 
+def test_ctrl_c_while_a_search_starts_leaves_no_search_behind(tmp_path, monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted_start(thread):
+        start(thread)
+        if thread.name.startswith("zo-dno search"):
+            os.kill(os.getpid(), signal.SIGINT)  # before the executor knows the thread
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+    lines = run_many(config(queries=100_000), PROMPTS, tmp_path / "out", at_once=1)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("zo-dno search")]
+    assert [line.cells[1] for line in lines[1:]] == ["not begun"] * 2
+
+
 def test_money_and_rates_are_shared_out(tmp_path):
     policy = {"price": 0.01, "requests_per_minute": 60_000, "attempts": 1}
     lines = run_many(config(policy=policy, max_cost=0.3), PROMPTS, tmp_path / "out", at_once=3)

@@ -17,26 +17,30 @@ def take_as_ctrl_c() -> None:
 
 
 @contextmanager
-def deferred(on_press: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Call `on_press` at the first signal instead of raising KeyboardInterrupt; a second one raises it at once.
+def deferred(on_press: Callable[[], None], times: int = 1) -> Iterator[Callable[[], bool]]:
+    """Call `on_press` at a signal instead of raising KeyboardInterrupt; one more than `times` raises it at once.
 
     Only signals that would raise it are deferred, and only in the main thread.
 
+    Args:
+        on_press: Function that is called in the main thread, wherever it is.
+        times: Number of signals that are deferred.
     Yields:
         Function that returns whether there was a signal.
     """
     ours = _raising() if threading.current_thread() is threading.main_thread() else []
-    pressed = False
+    presses = 0
 
     def press(number: int, frame: object) -> None:
-        nonlocal pressed
-        pressed = True
-        _set(ours, signal.default_int_handler)
+        nonlocal presses
+        presses += 1
+        if presses >= times:
+            _set(ours, signal.default_int_handler)
         on_press()
 
     _set(ours, press)
     try:
-        yield lambda: pressed
+        yield lambda: presses > 0
     finally:
         _set(ours, signal.default_int_handler)
 

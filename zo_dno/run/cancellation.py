@@ -12,7 +12,8 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self._lock, self._calls, self._listeners = threading.Lock(), 0, list[Callable[[], None]]()
+        # reentrant: a signal may call it while the main thread is in it
+        self._lock, self._calls, self._listeners = threading.RLock(), 0, list[Callable[[], None]]()
 
     def __call__(self) -> None:
         with self._lock:

@@ -21,6 +21,7 @@ from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.failures import text_of
 from zo_dno.option_group import marked
 from zo_dno.oracle.combination.reward import Combination
+from zo_dno.oracle.ctrl_c import deferred
 from zo_dno.oracle.policies import call_policies
 from zo_dno.results.state import STOPPED, RunState
 from zo_dno.run import optimize as api
@@ -133,14 +134,16 @@ def run_many(
         queue = _Queue()
         generators = [_renderer_of(generator, prompt, queue) for prompt in prompts]  # every prompt is checked first
         folders = [out / _name(number, prompt) for number, prompt in enumerate(prompts, 1)]
-        runs = [
-            threads.submit(
-                _run, config, prompt, one, folder, on_step, stop, pools, accept_drift=accept_drift, trust=trust
-            )
-            for prompt, one, folder in zip(prompts, generators, folders, strict=True)
-        ]
         try:
-            lines = _all(runs, stop)
+            # both stops of a run; and an exception while a thread starts would leave one that nobody waits for
+            with deferred(stop, times=2):
+                runs = [
+                    threads.submit(
+                        _run, config, prompt, one, folder, on_step, stop, pools, accept_drift=accept_drift, trust=trust
+                    )
+                    for prompt, one, folder in zip(prompts, generators, folders, strict=True)
+                ]
+                lines = [run.result() for run in runs]
         finally:
             pools.close()
     file = io.StringIO()
@@ -225,15 +228,6 @@ def _is_over(config: RunConfig, folder: Path) -> bool:
         return False
     recorded = RunOptions().model_dump() | with_current_names(read_yaml(folder / CONFIG))
     return all(getattr(config, name) in (None, recorded[name]) for name in _OF_THE_END)
-
-
-def _all(runs: Sequence[Any], stop: Stop) -> list[Line]:
-    """Wait for all runs; Ctrl-C stops them as it stops one."""
-    while True:
-        try:
-            return [run.result() for run in runs]
-        except KeyboardInterrupt:
-            stop()
 
 
 def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
