@@ -8,8 +8,8 @@ from zo_dno.errors import InputError
 from zo_dno.rewards.clip import PROCESSORS, load_clip
 from zo_dno.rewards.learned import LearnedReward
 from zo_dno.rewards.linear_head import LinearHead
-from zo_dno.rewards.reading import read_once, read_tensors, reading
-from zo_dno.rewards.weights import WEIGHTS, model_folder, weights_file
+from zo_dno.storage.read_weights import read_once, read_tensors, reading
+from zo_dno.storage.weights import WEIGHTS, model_folder, weights_file
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.rewards.learned import LearnedReward
-from zo_dno.rewards.reading import check_type, load_whole, read_once, reading
-from zo_dno.rewards.weights import TOKENIZER, WEIGHTS, model_folder
+from zo_dno.storage.read_weights import check_type, load_whole, read_once, reading
+from zo_dno.storage.weights import TOKENIZER, WEIGHTS, model_folder
 
 if TYPE_CHECKING:
     from PIL import Image

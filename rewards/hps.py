@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from zo_dno.rewards.clip import CLIP, PROCESSORS, load_clip, ready_clip
 from zo_dno.rewards.learned import LearnedReward
-from zo_dno.rewards.reading import check_type, load_whole, read_once, read_tensors, reading
-from zo_dno.rewards.weights import WEIGHTS, is_file_name, model_folder, weights_file
+from zo_dno.storage.read_weights import check_type, load_whole, read_once, read_tensors, reading
+from zo_dno.storage.weights import WEIGHTS, is_file_name, model_folder, weights_file
 
 if TYPE_CHECKING:
     from PIL import Image

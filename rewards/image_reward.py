@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from zo_dno.rewards.learned import LearnedReward
 from zo_dno.rewards.linear_head import LinearHead
-from zo_dno.rewards.reading import load_whole, read_once, read_tensors, reading
-from zo_dno.rewards.weights import TOKENIZER, model_folder, weights_file
+from zo_dno.storage.read_weights import load_whole, read_once, read_tensors, reading
+from zo_dno.storage.weights import TOKENIZER, model_folder, weights_file
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from zo_dno.errors import InputError
 from zo_dno.reward import Reward
-from zo_dno.rewards.weights import fingerprint
+from zo_dno.storage.read_weights import usable_device
+from zo_dno.storage.weights import fingerprint
 from zo_dno.types import slices
 
 if TYPE_CHECKING:
@@ -75,21 +76,3 @@ class LearnedReward(Reward):
     def _scores(self, images: "list[Image.Image]", prompts: list[str], device: str) -> "Tensor":
         """Score one batch of RGB images: (n,) float32."""
         ...
-
-
-def usable_device(device: str | None) -> str:
-    """Return the device to compute on.
-
-    Raises:
-        InputError: torch cannot compute there.
-    """
-    import torch
-
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"device must be one that torch can use here; got {device!r}: {reason}") from error
-    return device

@@ -10,14 +10,16 @@ from torch import Tensor
 from zo_dno.errors import InputError, ZoDnoError, unknown_name
 from zo_dno.failures import one_line
 from zo_dno.noise.space import rotate
-from zo_dno.rng import stream_seed
+from zo_dno.rng import stream, stream_seed
 from zo_dno.strategies.normal_es import NormalES
 from zo_dno.strategies.prior import INIT_STEP, first_draws
 from zo_dno.strategies.with_model import WithModel
-from zo_dno.strategy import Model, Problem
+from zo_dno.strategy import Measured, Model, Problem
+from zo_dno.surrogate.acquisition import Acquisition
 from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
-from zo_dno.surrogate.pixels import pixel_features
+from zo_dno.surrogate.features import Family, Features
+from zo_dno.surrogate.known import Known
 from zo_dno.surrogate.preference import SCALES, PreferenceProcess, evidence_of, log_odds_against_chance
 from zo_dno.surrogate.process import GaussianProcess
 from zo_dno.surrogate.selection import diverse
@@ -40,7 +42,8 @@ class Surrogate(WithModel):
     the best on, and the most promising of its images that differ are queried. Rewards need no gradient.
 
     Where a reward scores by choices among images, the process is one of the utility behind the choices
-    (Plackett-Luce with slips), not of the scores.
+    (Plackett-Luce with slips), not of the scores. Every threshold that a winner must meet has a process of its own, and
+    known errors of rewards count. Climbs begin near the best scores, or with a noisy reward near the best predictions.
 
     Args:
         first: Number of prior draws before the first search of the model.
@@ -50,12 +53,16 @@ class Surrogate(WithModel):
         step: Length of the first step of a climb, as a share of the shell's radius; it shrinks to a fifth.
         optimism: Standard deviations added to a prediction.
         fresh: Share of fresh noise in the noise that a climb begins with.
+        features: Families of features, each with a weight of its own in the kernel: "pixels", "package.module:name" of a
+            function of images (n, 3, H, W) in [0, 1] that gives (n, m), or such functions.
+        embedding: Folder or hub name, downloaded before, of a network of images, such as facebook/dinov2-small, whose
+            vectors are a further family.
     Attributes:
         evidence: Natural logarithm of how much more likely the choices were by the predictions made before them than
             by chance; None without predicted choices.
     """
 
-    STATE: ClassVar[tuple[str, ...]] = ("_z", "_features", "_rewards", "_ids", "_choices", "_climbs", "_evidence")
+    STATE: ClassVar[tuple[str, ...]] = ("_columns", "_choices", "_climbs", "_evidence", "_sizes")
     needs_gradient: ClassVar[bool] = False
     takes_reward_gradient: ClassVar[bool] = False
 
@@ -70,6 +77,8 @@ class Surrogate(WithModel):
         step: float = 0.15,
         optimism: float = 0.15,
         fresh: float = 0.3,
+        features: Sequence[str | Family] = ("pixels",),
+        embedding: str | None = None,
     ) -> None:
         super().__init__(problem, population=population)
         for name, value, least in (("first", first, 2), ("renders", renders, 0)):
@@ -84,13 +93,14 @@ class Surrogate(WithModel):
             )
         self.first, self.inner, self.renders = first, inner, renders
         self.step, self.optimism, self.fresh = step, optimism, fresh
-        self._seed = problem.seed
+        self._describe = Features(features, embedding)
+        self._seed, self._noisy = problem.seed, problem.noisy
         self._climbs = True
         self._evidence: list[list[float]] = []
-        self._z, self._features, self._rewards = torch.empty(0, self.d), torch.empty(0, 0), torch.empty(0)
-        self._ids = torch.empty(0, dtype=torch.long)
+        self._known: Known | None = None
         self._choices: list[list[list[int]]] = []  # ids in order, and the others that were shown
         self._new_choices: list[Choice] = []
+        self._measured: Measured | None = None
         self._last: Process | None = None
 
     @property
@@ -101,114 +111,162 @@ class Surrogate(WithModel):
     def n_prior(self) -> int:
         return 0 if self.has_init else self.first
 
+    @property
+    def _columns(self) -> dict[str, Tensor]:
+        return {} if self._known is None else self._known.tensors
+
+    @_columns.setter
+    def _columns(self, columns: dict[str, Tensor]) -> None:
+        self._known = Known(**columns) if columns else None
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return self._describe.sizes
+
+    @_sizes.setter
+    def _sizes(self, sizes: tuple[int, ...]) -> None:
+        self._describe.sizes = tuple(sizes)
+
     def use_model(self, model: Model) -> None:
         if self.inner == "gradient" and not model.has_gradient:
             raise InputError("inner must be 'images' or 'auto' with a generator that has no gradient; got 'gradient'.")
         super().use_model(model)
+        if not self._describe.own:
+            self._check_features(torch.rand(2, *model.image_shape, generator=stream(0, "features")))
+
+    def _check_features(self, images: Tensor) -> None:
+        """Check features before a query is spent, and search without gradients where they have none."""
+        self._describe.check(images)
+        flat = self._describe.without_gradient(images) if self.inner != "images" and self.model.has_gradient else []
+        if flat and self.inner == "gradient":
+            raise InputError(
+                f"inner must be 'images' or 'auto' with features without a gradient; {flat[0]!r} has none."
+            )
+        if flat:
+            self._climbs = False
+            log.warning("the search goes by images alone: features %r have no gradient", flat[0])
 
     def _sample(self) -> Tensor:
         if self._first_id == 0:
             return first_draws(self, self.first)
-        if len(self._rewards) < 2:
+        if self._known is None or len(self._known) < 2:
             return rotate(self.start, self.randn(self.population), INIT_STEP if self.has_init else 1.0)
-        self._last = self._process()
-        return self.model.project(self._searched(self._last))
+        acquisition = self._acquisition(self._known)
+        self._last = acquisition.process
+        return self.model.project(self._searched(self._known, acquisition))
 
     def tell_choices(self, choices: Sequence[Choice]) -> None:
         """Take the choices behind the scores that are told next."""
         self._new_choices = list(choices)
 
+    def tell_measured(self, measured: Measured) -> None:
+        """Take what was measured of the images whose scores are told next."""
+        self._measured = measured
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self._last = None
 
-    def _process(self) -> Process:
-        """Fit the model to all that is known: to choices where there are any, else to scores."""
-        if not self._choices:
-            return GaussianProcess(self._features, _without_outliers(self._rewards))
-        rows = {id_: row for row, id_ in enumerate(self._ids.tolist())}
-        choices = [Choice(tuple(ordered), tuple(rest)).renumbered(rows) for ordered, rest in self._choices]
-        return PreferenceProcess(self._features, choices)
+    def _acquisition(self, known: Known) -> Acquisition:
+        requirements = [self._requirement(known, column) for column in known.margins.T]
+        return Acquisition(self._process(known), self.optimism, [one for one in requirements if one is not None])
 
-    def _searched(self, process: Process) -> Tensor:
+    def _process(self, known: Known) -> Process:
+        """Fit the model to all that is known: to choices where there are any, else to rewards."""
+        if not self._choices:
+            rewards = _without_outliers(known.rewards)
+            return GaussianProcess(known.features, rewards, sizes=self._sizes, errors=known.errors)
+        rows = {id_: row for row, id_ in enumerate(known.ids.tolist())}
+        choices = [Choice(tuple(ordered), tuple(rest)).renumbered(rows) for ordered, rest in self._choices]
+        return PreferenceProcess(known.features, choices, sizes=self._sizes)
+
+    def _requirement(self, known: Known, margins: Tensor) -> GaussianProcess | None:
+        """Fit the model of one threshold's margins (n,); None where they tell nothing."""
+        there = ~margins.isnan()
+        if len(margins[there].unique()) < 2:
+            return None
+        return GaussianProcess(known.features[there], _without_outliers(margins[there]), sizes=self._sizes)
+
+    def _searched(self, known: Known, acquisition: Acquisition) -> Tensor:
         """Search the model by its gradient, or without where there is none or it fails."""
         if self.inner == "gradient":
-            return self._climbed(process)
+            return self._climbed(known, acquisition)
         if self.inner == "auto" and self._climbs and self.model.has_gradient:
             try:
-                return self._climbed(process)
+                return self._climbed(known, acquisition)
             except (ZoDnoError, RuntimeError) as error:  # memory that runs out, numbers that overflow, no graph
                 self._climbs = False
                 log.warning("the search continues without gradients: %s", one_line(str(error)))
-        return self._evolved(process)
+        return self._evolved(known, acquisition)
 
-    def _climbed(self, process: Process) -> Tensor:
+    def _climbed(self, known: Known, acquisition: Acquisition) -> Tensor:
         """Climb to every candidate from near one of the best."""
-        best = self._best(process, _PARENTS)
-        parents = self._z[best[torch.arange(self.population) % len(best)]]
+        best = self._best(known, acquisition, _PARENTS)
+        parents = known.z[best[torch.arange(self.population) % len(best)]]
         z = self.retract(rotate(parents, self.randn(self.population), self.fresh))
 
         def worth(images: Tensor) -> Tensor:
-            return self._worth(process, pixel_features(images))
+            return acquisition(self._describe(images))
 
         return climb(z, self.model, worth, self.sizes, self.renders or _GRADIENTS, self.step)
 
-    def _evolved(self, process: Process) -> Tensor:
+    def _evolved(self, known: Known, acquisition: Acquisition) -> Tensor:
         """Evolve noise from the best on by predictions, and choose from all that was rendered."""
         renders = max(2, self.renders or _IMAGES) * self.population
-        best = self._z[self._best(process, 1)[0]]
+        best = known.z[self._best(known, acquisition, 1)[0]]
         seed = stream_seed(self._seed, "inner", self._first_id)
         inner = NormalES(Problem(self.d, renders, seed, self.sizes, init=best), population=16)
 
         def predicted(z: Tensor) -> tuple[Tensor, Tensor]:
             features = self._seen(z)
-            return features, self._worth(process, features)
+            return features, acquisition(features)
 
         z, features = evolve(inner, predicted, renders)
         fit = features.isfinite().all(1) & (z != best).any(1)  # the best itself is scored already
         z, features = z[fit], features[fit]
         if len(z) < self.population:
             return self.retract(rotate(best, self.randn(self.population), self.fresh))
-        return z[diverse(process, features, self.population, self.optimism)]
+        return z[diverse(acquisition.process, features, self.population, self.optimism, acquisition.hope)]
 
     def _seen(self, z: Tensor) -> Tensor:
         """Return the features of the images of z as rewards see them, rounded; NaN where there is no image."""
-        return pixel_features((self.model.render(z).cpu().clamp(0, 1) * 255).round() / 255)
+        return self._describe((self.model.render(z).cpu().clamp(0, 1) * 255).round() / 255)
 
-    def _worth(self, process: Process, features: Tensor) -> Tensor:
-        mean, deviation = process(features)
-        return mean + self.optimism * deviation
-
-    def _best(self, process: Process, n: int) -> Tensor:
-        """Return the rows of the n best scores, or utilities behind choices, the best first."""
-        values = process.mode if isinstance(process, PreferenceProcess) else self._rewards
+    def _best(self, known: Known, acquisition: Acquisition, n: int) -> Tensor:
+        """Return the rows of the n best, the best first: by utility behind choices, prediction if noisy, or score."""
+        process, values = acquisition.process, known.scores.double()
+        if isinstance(process, PreferenceProcess):
+            values = process.mode + acquisition.hope(known.features)
+        elif self._noisy:
+            values = process(known.features)[0] + acquisition.hope(known.features)
         return values.argsort(descending=True, stable=True)[:n]
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
-        features = self._seen(z)
-        there = ~scores.isnan() & features.isfinite().all(1)
-        z, features, scores = z[there], features[there], scores[there]
-        ids = torch.arange(self._first_id, self._first_id + len(there))[there]
-        if self._new_choices and self._choices:
-            self._weigh(ids, features)
+        features, measured = self._seen(z), self._measured
+        self._measured = None
+        if measured is None or len(measured.rewards) != len(scores):
+            measured = Measured(scores, torch.zeros(len(scores)), torch.empty(len(scores), 0))
+        rewards, errors, margins = (one.float() for one in (measured.rewards, measured.errors, measured.margins))
+        ids = torch.arange(self._first_id, self._first_id + len(scores))
+        told = Known(z, features, scores, rewards, errors, margins, ids)
+        new = told.rows(~scores.isnan() & features.isfinite().all(1))
+        if self._new_choices and self._choices and self._known is not None:
+            self._weigh(self._known, new)
         self._last = None
         self._choices += [[list(one.ordered), list(one.rest)] for one in self._new_choices]
         self._new_choices = []
-        self._z, self._rewards = torch.cat([self._z, z]), torch.cat([self._rewards, scores])
-        self._features = torch.cat([self._features.reshape(-1, features.shape[1]), features])
-        self._ids = torch.cat([self._ids, ids])
-        kept = torch.zeros(len(self._rewards), dtype=torch.bool)
+        known = new if self._known is None else self._known.joined(new)
+        kept = torch.zeros(len(known), dtype=torch.bool)
         kept[-(_LATEST_CHOSEN if self._choices else _LATEST) :] = True
-        kept[self._rewards.argsort(descending=True, stable=True)[:_PARENTS]] = True
-        self._z, self._features, self._rewards = self._z[kept], self._features[kept], self._rewards[kept]
-        self._ids = self._ids[kept]
+        kept[known.scores.argsort(descending=True, stable=True)[:_PARENTS]] = True
+        self._known = known.rows(kept)
 
-    def _weigh(self, ids: Tensor, features: Tensor) -> None:
+    def _weigh(self, known: Known, new: Known) -> None:
         """Compare new choices with what was predicted of them."""
-        process = self._last or self._process()  # the one that searched, if this session asked
+        process = self._last or self._process(known)  # the one that searched, if this session asked
         assert isinstance(process, PreferenceProcess)
-        utilities = torch.cat([process.mode, process(features)[0]])
-        rows = {id_: row for row, id_ in enumerate([*self._ids.tolist(), *ids.tolist()])}
+        utilities = torch.cat([process.mode, process(new.features)[0]])
+        rows = {id_: row for row, id_ in enumerate([*known.ids.tolist(), *new.ids.tolist()])}
         choices = [one.renumbered(rows) for one in self._new_choices]
         self._evidence.append([log_odds_against_chance(scale * utilities, choices) for scale in SCALES])
 

@@ -154,6 +154,31 @@ class UsesRegularizer(Protocol):
     def use_regularizer(self, regularizer: Regularizer) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What was measured of the images of a population.
+
+    Args:
+        rewards: Rewards without any penalty, (n,) float64; NaN is missing.
+        errors: Standard errors of the rewards, (n,) float64; 0 where they are not known.
+        margins: Margins by which every threshold is met, in its own unit, (n, k) float64; negative where it is missed,
+            NaN where its value is missing.
+    """
+
+    rewards: "Tensor"
+    errors: "Tensor"
+    margins: "Tensor"
+
+
+@runtime_checkable
+class LearnsFromMeasured(Protocol):
+    """A strategy that learns from rewards, their errors and margins of thresholds beside the scores made of them."""
+
+    def tell_measured(self, measured: Measured) -> None:
+        """Take what was measured of a population before its scores are told."""
+        ...
+
+
 class Model(Protocol):
     """A generator as white-box strategies see it: its images, before rounding where it can, and gradients through it.
 

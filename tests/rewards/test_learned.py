@@ -21,9 +21,9 @@ from zo_dno.errors import InputError
 from zo_dno.rewards.aesthetic import Aesthetic
 from zo_dno.rewards.clip import ClipScore, load_clip
 from zo_dno.rewards.image_reward import load_blip
-from zo_dno.rewards.reading import read_once
-from zo_dno.rewards.weights import fingerprint
 from zo_dno.run.make_reward import make_reward
+from zo_dno.storage.read_weights import read_once
+from zo_dno.storage.weights import fingerprint
 
 
 class TestValues:

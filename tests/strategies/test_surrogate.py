@@ -90,7 +90,7 @@ def test_missing_scores_are_not_learnt_from():
     scores = reward_of(candidates.z)
     scores[::2] = torch.nan
     strategy.tell(candidates, scores)
-    assert len(strategy._rewards) == len(candidates) // 2
+    assert len(strategy._known) == len(candidates) // 2
     assert bool(strategy.ask().z.isfinite().all())
 
 
@@ -116,7 +116,54 @@ def test_images_that_are_missing_are_not_learnt_from():
     strategy = surrogate(Holes())
     for z in play(strategy, reward_of, 3):
         assert bool(z.isfinite().all())
-    assert bool(strategy._features.isfinite().all())
+    assert bool(strategy._known.features.isfinite().all())
+
+
+def rows(images: Tensor) -> Tensor:
+    return images.mean(3).flatten(1)
+
+
+def without_gradient(images: Tensor) -> Tensor:
+    return rows(images).detach()
+
+
+def test_features_of_the_users_are_climbed():
+    found = best(surrogate(Coloured(), features=[rows]), reward_of, 40)
+    assert found > float(reward_of(torch.randn(1000, D, generator=stream(0, "prior"))).max())
+
+
+def test_features_without_a_gradient_are_searched_by_images(caplog):
+    play(surrogate(Coloured(), features=["pixels", without_gradient], renders=4), reward_of, 3)
+    assert "features 'without_gradient' have no gradient" in caplog.text
+    with pytest.raises(InputError, match="inner must be 'images' or 'auto' with features without a gradient"):
+        surrogate(Coloured(), features=[without_gradient], inner="gradient")
+
+
+def test_several_families_continue_from_a_state_as_they_were():
+    def asked(strategy):
+        candidates = strategy.ask()
+        strategy.tell(candidates, reward_of(candidates.z))
+        return candidates.z
+
+    whole = surrogate(Coloured(), features=["pixels", rows], renders=3)
+    asked(whole), asked(whole)
+    state = whole.state_dict()
+    other = surrogate(Coloured(), features=["pixels", rows], renders=3)
+    other.load_state_dict(state)
+    assert torch.equal(asked(whole), asked(other))
+
+
+def test_with_noise_climbs_begin_at_the_best_predictions():
+    strategy: Any = load("surrogate")(Problem(D, 64, 0, noisy=True))
+    strategy.use_model(Coloured())
+    candidates = strategy.ask()
+    strategy.tell(candidates, reward_of(candidates.z) + torch.randn(16, generator=stream(0, "noise")))
+    known = strategy._known
+    acquisition = strategy._acquisition(known)
+    predicted = acquisition.process(known.features)[0].argsort(descending=True).tolist()
+    assert (
+        strategy._best(known, acquisition, 16).tolist() == predicted != known.scores.argsort(descending=True).tolist()
+    )
 
 
 def test_no_candidate_is_asked_about_twice():

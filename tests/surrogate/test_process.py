@@ -5,8 +5,9 @@ import torch
 
 from tests.support.pictures import textures
 from zo_dno.rng import stream
+from zo_dno.surrogate.kernels import KERNELS
 from zo_dno.surrogate.pixels import pixel_features
-from zo_dno.surrogate.process import KERNELS, GaussianProcess
+from zo_dno.surrogate.process import GaussianProcess
 from zo_dno.surrogate.trust import rank_correlation
 
 SOME = torch.from_numpy(textures(160)).permute(0, 3, 1, 2).float() / 255

@@ -3,7 +3,8 @@
 import torch
 
 from zo_dno.rng import stream
-from zo_dno.surrogate.process import GaussianProcess, Kernel
+from zo_dno.surrogate.kernels import Kernel
+from zo_dno.surrogate.process import GaussianProcess
 from zo_dno.surrogate.selection import diverse
 
 X = torch.randn(60, 6, generator=stream(0, "features"))

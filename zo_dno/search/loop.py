@@ -16,6 +16,7 @@ from zo_dno.oracle.render_queue import RenderQueue
 from zo_dno.search.archive import Archive
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.choices import recorded_choices
+from zo_dno.search.details import tell_details
 from zo_dno.search.drift import DriftCheck
 from zo_dno.search.limits import Limit, Limits
 from zo_dno.search.objective import Objective
@@ -29,7 +30,7 @@ from zo_dno.search.white_box import Opened
 from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.images import noise_hash
 from zo_dno.storage.ledger import Ledger, PopulationRow, QueryRow
-from zo_dno.strategy import Asynchronous, HasStepSize, LearnsFromChoices, Strategy, UsesRegularizer, WhiteBox
+from zo_dno.strategy import Asynchronous, HasStepSize, Strategy, UsesRegularizer, WhiteBox
 from zo_dno.types import Candidates, Generator, array_of
 
 
@@ -227,15 +228,13 @@ class Search:
     def settle(self) -> None:
         """Decide and record the scores of the first pending population, which is complete, and tell the strategy."""
         population = self.pending[0]
-        choices = recorded_choices(
-            self.oracle.reward, self.ledger, self.stage, population
-        )  # before it is recorded that the strategy was told
+        # before it is recorded that the strategy was told
+        choices = recorded_choices(self.oracle.reward, self.ledger, self.stage, population)
         told = self._told(population) if population.told is None else self._recalled(population, population.told)
         self._recorder.settle(population)
         self.pending.popleft()
         if not population.known:
-            if isinstance(self.strategy, LearnsFromChoices):
-                self.strategy.tell_choices(choices)
+            tell_details(self.strategy, self.oracle.reward, population, choices)
             with self.stopwatch.strategy():
                 self.strategy.tell(population.candidates, told)
         self._look_for_target()

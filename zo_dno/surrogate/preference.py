@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zo_dno.surrogate.process import Kernel, Standardized
+from zo_dno.surrogate.kernels import AnyKernel, Kernel, equal_sum
+from zo_dno.surrogate.process import Standardized
 from zo_dno.types import Choice
 
 _LENGTHS, _MIXES = (0.5, 1.0, 2.0), (0.0, 0.5)
@@ -28,16 +29,22 @@ class PreferenceProcess:
         features: Features of the images, (n, m).
         choices: Choices among these images.
         slips: Probability that a choice tells nothing, below 1.
+        sizes: Number of features of each family, which count equally; by default all are one family.
     Attributes:
         mode: Most likely utility of every image, (n,); their mean says nothing.
         evidence: Logarithm of the marginal likelihood.
+        unit: Unit of utilities, a difference of which is chosen 73:27.
     """
 
-    def __init__(self, features: Tensor, choices: Sequence[Choice], slips: float = SLIPS) -> None:
+    unit = 1.0
+
+    def __init__(
+        self, features: Tensor, choices: Sequence[Choice], slips: float = SLIPS, sizes: Sequence[int] = ()
+    ) -> None:
         self._features = Standardized(features)
         stages = _Stages([stage for choice in choices for stage in choice.stages], len(features), slips)
         fits = [
-            _Laplace(self._features.x, Kernel(length, mix), amplitude, stages)
+            _Laplace(self._features.x, equal_sum(Kernel(length, mix), sizes), amplitude, stages)
             for length in _LENGTHS
             for mix in _MIXES
             for amplitude in _AMPLITUDES
@@ -127,7 +134,7 @@ class _Stages:
 class _Laplace:
     """The posterior of utilities with one kernel, in the coordinates w with utility = root w."""
 
-    def __init__(self, x: Tensor, kernel: Kernel, amplitude: float, stages: _Stages) -> None:
+    def __init__(self, x: Tensor, kernel: AnyKernel, amplitude: float, stages: _Stages) -> None:
         self._x, self._kernel, self._variance = x, kernel, amplitude**2
         self._root = torch.linalg.cholesky(self.prior(x, x) + _JITTER * self._variance * torch.eye(len(x)).double())
         w = torch.zeros(len(x), dtype=torch.float64)

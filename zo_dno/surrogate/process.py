@@ -1,48 +1,18 @@
 """A Gaussian process of the reward over features of images, whose predictions have gradients."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-_LENGTHS = (0.5, 1.0, 2.0, 4.0)  # length scales of the smooth kernel, in standardized features
-_MIXES = (0.0, 0.5, 1.0)  # linear share of the kernel
+from zo_dno.surrogate.kernels import KERNELS, AnyKernel, Kernel, KernelSum, columns_of
+
 _LEAST_SCALE = 0.01  # of a feature, whose values are shares, brightnesses or logarithms
 _DECIDING = 128  # rewards that decide about the kernel, at most
 _LEVEL = 10.0  # variance of the mean reward, which is not known, as a share of the kernel's
+_SHARES = (0.25, 0.5, 0.75)  # of a further family of features in the kernel
 _NOISES = (0.003, 0.03, 0.1, 0.3, 1.0)  # variance that features do not explain, as a share of the kernel's
-
-
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """The kernel mix <x, x'> / m + (1 - mix) exp(-|x - x'|^2 / (2 m length^2)), for m standardized features.
-
-    Attributes:
-        length: Length scale of the smooth part.
-        mix: Share of the linear part.
-    """
-
-    length: float
-    mix: float
-
-    def __call__(self, x: Tensor, other: Tensor) -> Tensor:
-        """Return the kernel of all pairs of rows, (n, k)."""
-        m = x.shape[1]
-        inner = x @ other.T
-        squares = (x**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * inner
-        smooth = torch.exp(-squares.clamp_min(0) / (2 * m * self.length**2))
-        return self.mix * inner / m + (1 - self.mix) * smooth
-
-    def own(self, x: Tensor) -> Tensor:
-        """Return the kernel of every row with itself, (n,)."""
-        return self.mix * (x**2).mean(1) + 1 - self.mix
-
-
-KERNELS = tuple(
-    Kernel(length, mix)
-    for length in _LENGTHS
-    for mix in (_MIXES if length == _LENGTHS[0] else _MIXES[:-1])  # a linear kernel has no length
-)
 
 
 class Standardized:
@@ -70,32 +40,49 @@ class Standardized:
 class GaussianProcess:
     """A Gaussian process with the most likely kernel and noise of a grid (Rasmussen and Williams 2006, section 5.4).
 
-    The kernel is chosen by at most 128 of the rewards, so that the choice costs less than the fit.
+    The kernel is chosen by at most 128 of the rewards, so that the choice costs less than the fit. With several
+    families of features it is a sum: each family gets the kernel that is likeliest by itself, and then, from the
+    likeliest family on, each further one the likeliest share.
 
     Args:
         features: Features of the images, (n, m).
         rewards: Rewards of the images, (n,).
         kernels: Kernels to choose from.
+        sizes: Number of features of each family, in order; by default all are one family.
+        errors: Standard errors of the rewards where they are known, (n,); 0 elsewhere.
     Attributes:
         kernel: The chosen kernel.
         noise: Variance that features do not explain, as a share of the kernel's.
+        unit: Standard deviation of the rewards.
     """
 
-    def __init__(self, features: Tensor, rewards: Tensor, kernels: tuple[Kernel, ...] = KERNELS) -> None:
+    def __init__(
+        self,
+        features: Tensor,
+        rewards: Tensor,
+        kernels: tuple[Kernel, ...] = KERNELS,
+        sizes: Sequence[int] = (),
+        errors: Tensor | None = None,
+    ) -> None:
         self._features, y = Standardized(features), rewards.double()
         self._x = self._features.x
         self._mean = y.mean()
         spread = y.std(correction=0)
         self._unit = spread if float(spread) > 0 else torch.ones_like(spread)
         self._y = (y - self._mean) / self._unit
+        # as shares of the kernel's variance, which is about that of the rewards
+        self._errors = torch.zeros_like(y) if errors is None else (errors.double() / self._unit) ** 2
         some = torch.linspace(0, len(y) - 1, min(len(y), _DECIDING)).round().long()
-        fits = [self._fit(kernel, some) for kernel in kernels]
-        best = max(fits, key=lambda fit: fit.likelihood)
+        best = self._likeliest(kernels, sizes, some)
         if len(some) < len(y):
             place = _NOISES.index(best.noise)
             best = self._fit(best.kernel, torch.arange(len(y)), _NOISES[max(0, place - 1) : place + 2])
         self.kernel, self.noise, self._factor = best.kernel, best.noise, best.factor
         self._weights, self._variance = best.weights, best.variance
+
+    @property
+    def unit(self) -> float:
+        return float(self._unit)
 
     def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Predict rewards from features (n, m): means and standard deviations, (n,) each, with gradients."""
@@ -126,27 +113,48 @@ class GaussianProcess:
     def _covariance(self, x: Tensor, other: Tensor) -> Tensor:
         return self.kernel(x, other) + _LEVEL
 
-    def _fit(self, kernel: Kernel, rows: Tensor, noises: tuple[float, ...] = _NOISES) -> "_Fit":
+    def _likeliest(self, kernels: tuple[Kernel, ...], sizes: Sequence[int], rows: Tensor) -> "_Fit":
+        """Choose a kernel by some of the rewards."""
+        families = columns_of(sizes)
+        if len(families) < 2:
+            return max((self._fit(kernel, rows) for kernel in kernels), key=_likelihood)
+        alone = []
+        for columns in families:
+            fits = [(self._fit(KernelSum(((1.0, columns, kernel),)), rows), kernel) for kernel in kernels]
+            alone.append((*max(fits, key=lambda one: one[0].likelihood), columns))
+        alone.sort(key=lambda one: -one[0].likelihood)
+        best = alone[0][0]
+        for _, kernel, columns in alone[1:]:
+            assert isinstance(best.kernel, KernelSum)
+            wider = [self._fit(best.kernel.with_part(share, columns, kernel), rows) for share in _SHARES]
+            best = max([best, *wider], key=_likelihood)
+        return best
+
+    def _fit(self, kernel: AnyKernel, rows: Tensor, noises: tuple[float, ...] = _NOISES) -> "_Fit":
         """Fit a kernel to some of the rewards, with the most likely of some noises."""
         x, y = self._x[rows], self._y[rows]
         covariance = kernel(x, x) + _LEVEL
         fits = []
         for noise in noises:
-            factor = torch.linalg.cholesky(covariance + noise * torch.eye(len(y), dtype=y.dtype))
+            factor = torch.linalg.cholesky(covariance + (noise + self._errors[rows]).diag())
             weights = torch.cholesky_solve(y[:, None], factor)[:, 0]
             variance = (y @ weights / len(y)).clamp_min(1e-12)
             likelihood = float(-len(y) * variance.log() - 2 * factor.diagonal().log().sum())
             fits.append(_Fit(kernel, noise, factor, weights, variance, likelihood))
-        return max(fits, key=lambda fit: fit.likelihood)
+        return max(fits, key=_likelihood)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
     """A kernel and a noise: the factor of their covariance, the weights of the rewards, and how likely they are."""
 
-    kernel: Kernel
+    kernel: AnyKernel
     noise: float
     factor: Tensor
     weights: Tensor
     variance: Tensor
     likelihood: float
+
+
+def _likelihood(fit: _Fit) -> float:
+    return fit.likelihood

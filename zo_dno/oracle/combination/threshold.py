@@ -38,9 +38,13 @@ class Threshold:
     def __str__(self) -> str:
         return f"{self.term} {'>=' if self.at_least else '<='} {repr(self.limit).removesuffix('.0')}"
 
+    def margin(self, value: float) -> float:
+        """Return by how much a value meets the limit, in the term's unit; below 0 if it does not."""
+        return value - self.limit if self.at_least else self.limit - value
+
     def reward_violation(self, value: float) -> float:
         """Return how far a value is beyond the limit, in the term's unit; 0 if it meets the limit."""
-        return max(0.0, self.limit - value if self.at_least else value - self.limit)
+        return max(0.0, -self.margin(value))
 
     def can_be_met(self, low: float, high: float) -> bool:
         """Return whether a value from low to high can meet the limit."""

@@ -62,6 +62,24 @@ def load_whole(kind: Any, folder: Path | None, **options: Any) -> Any:
     return model.eval().requires_grad_(False)
 
 
+def usable_device(device: str | None) -> str:
+    """Return the device to compute on.
+
+    Raises:
+        InputError: torch cannot compute there.
+    """
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"device must be one that torch can use here; got {device!r}: {reason}") from error
+    return device
+
+
 @contextmanager
 def reading(option: str, path: Path) -> Iterator[None]:
     """Turn any error into one line that names the unreadable weights, and keep transformers silent."""

@@ -1,0 +1,40 @@
+"""The details behind the scores of a population, for strategies that learn from more than scores."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from zo_dno.oracle.combination.reward import Combination
+from zo_dno.reward import Reward
+from zo_dno.search.population import Population, rewards_of
+from zo_dno.storage.ledger import QueryRow
+from zo_dno.strategy import LearnsFromChoices, LearnsFromMeasured, Measured, Strategy
+from zo_dno.types import Choice
+
+
+def tell_details(strategy: Strategy, reward: Reward, population: Population, choices: Sequence[Choice]) -> None:
+    """Tell a strategy what it learns from beside the scores of a complete population, before it is told these."""
+    if isinstance(strategy, LearnsFromChoices):
+        strategy.tell_choices(choices)
+    if isinstance(strategy, LearnsFromMeasured):
+        strategy.tell_measured(measured(reward, population))
+
+
+def measured(reward: Reward, population: Population) -> Measured:
+    """Return the rewards of a complete population, their errors, and by how much they meet what is required."""
+    rows = [population.rows[id_] for id_ in population.candidates.ids]
+    thresholds = reward.thresholds if isinstance(reward, Combination) else ()
+    margins = torch.full((len(rows), len(thresholds)), math.nan, dtype=torch.float64)
+    for row, known in zip(rows, margins, strict=True):
+        for place, threshold in enumerate(thresholds):
+            if row.components and threshold.term in row.components:
+                known[place] = threshold.margin(row.components[threshold.term])
+    errors = torch.tensor([_error(row) for row in rows], dtype=torch.float64)
+    return Measured(rewards_of(rows), errors, margins)
+
+
+def _error(row: QueryRow) -> float:
+    """Return the standard error of the mean of several raters, judges or samples; 0 where there are not several."""
+    several = len(row.components or ())
+    return row.spread / math.sqrt(several - 1) if row.spread and several > 1 else 0.0
