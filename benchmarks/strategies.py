@@ -18,19 +18,42 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import memory
-from benchmarks.strategy_tables import AUTO, BASELINE, BUDGETS, SCREENED, claims, figure, markdown, scores, table
+from benchmarks.strategy_rewards import (
+    FREE,
+    NOISY_JUDGE,
+    OTHERS,
+    PHOTO,
+    REWARDS,
+    WORDS,
+    NoisyJudge,
+    asked_for,
+    noisy,
+    reward_named,
+    warmth,
+)
+from benchmarks.strategy_tables import (
+    AUTO,
+    BASELINE,
+    BUDGETS,
+    SCREENED,
+    SECONDS,
+    by_seconds,
+    claims,
+    compared,
+    figure,
+    markdown,
+    reached,
+    scores,
+    table,
+)
 from benchmarks.tables import show
 from zo_dno.run.processors import processors
-from zo_dno.storage.images import image_hash
 
 SURROGATE = "surrogate"
 MEASURED = (16, 32, 64, 128, 256, 512, 1024, 4096)
 """Numbers of queries after which the best reward and the seconds are noted."""
 TUNED = ("mountains at day, cloudy, with a house", "sea at dusk, with a sailboat")
 HELD_BACK = ("forest at night, snowy", "desert at day, with a tent", "city at dawn, with a tower")
-REWARDS = ("jpeg_smaller", "jpeg_larger", "noisy_judge")
-WORDS = ("time=dawn", "time=dusk", "time=night", "weather=cloudy", "weather=snowy", "object=tower")
-"""Rewards too: the log-odds with which the scene judge reads a word; not run for a prompt that asks for the word."""
 PICTURE = Path("docs/pictures/strategies.png")
 
 
@@ -74,68 +97,6 @@ OUTSIDE: dict[str, dict[str, Any]] = {
 """From their packages, as they come; `nevergrad` above is nevergrad's DiagonalCMA."""
 
 
-class NoisyJudge:
-    """Rates warmth from 1 to 5, in a mood of its own every time that it is asked.
-
-    Prior draws of the prompt are 3 on average, and 0.7 apart, as far apart as the moods.
-
-    Args:
-        seed: Seed of the moods.
-        usual: Mean and standard deviation of warmth among prior draws.
-    Attributes:
-        truth: What it would say on average, were there no end to its scale, by the hash of the image.
-    """
-
-    noisy, unit = True, "points of 5"
-
-    def __init__(self, seed: int, usual: tuple[float, float]) -> None:
-        self._usual = usual
-        self._moods = np.random.default_rng([seed, 5])
-        self.truth: dict[str, float] = {}
-
-    def __call__(self, images: Sequence[Any], prompts: Sequence[str]) -> list[float]:
-        scores = []
-        for image in images:
-            pixels = np.asarray(image)
-            truth = 3 + 0.7 * (_warmth(pixels) - self._usual[0]) / self._usual[1]
-            self.truth[image_hash(pixels)] = truth
-            scores.append(float(np.clip(np.round(truth + 0.7 * self._moods.normal()), 1, 5)))
-        return scores
-
-
-class Word:
-    """Rates how sure the scene judge is to read a word in the picture, in log-odds.
-
-    Args:
-        name: Attribute and word, such as "time=night".
-    """
-
-    unit, version = "log-odds", "1"
-
-    def __init__(self, name: str) -> None:
-        from zo_dno.scenes.grammar import WORDS as KNOWN
-        from zo_dno.scenes.judge import Judge
-
-        self._attribute, _, word = name.partition("=")
-        self._column, self._judge = KNOWN[self._attribute].index(word), Judge.load()
-
-    def __call__(self, images: Sequence[Any], prompts: Sequence[str]) -> list[float]:
-        p = self._judge.probabilities(images)[self._attribute][:, self._column].clamp(1e-9, 1 - 1e-9)
-        return [float(value) for value in (p / (1 - p)).log()]
-
-
-def asked_for(reward: str, prompt: str) -> bool:
-    """Return whether a prompt asks for the word of a reward."""
-    from zo_dno.scenes.grammar import parse
-
-    attribute, _, word = reward.partition("=")
-    return bool(word) and getattr(parse(prompt), attribute) == word
-
-
-def _warmth(pixels: np.ndarray) -> float:
-    return float(pixels[..., 0].mean() - pixels[..., 2].mean()) / 255
-
-
 class Job(NamedTuple):
     """One run to make; its fields are keys of the run's line."""
 
@@ -159,13 +120,11 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
     name, reward, prompt, seed, queries, constrained, noise, steps = job
     torch.set_num_threads(1)
     entry = {"strategy": name, **(ENTRIES | OUTSIDE)[name]}
-    scorer: Any = _named(Word(reward), reward) if "=" in reward else reward
     elapsed: dict[str, float] = {}
     with quiet_libraries():
         generator = _generator(prompt, noise, device, steps)
-        judge = NoisyJudge(seed, _usual(prompt, device, steps))
-        if reward == "noisy_judge":
-            scorer = _named(judge, reward)
+        judge = NoisyJudge(seed, _usual(prompt, device, steps)) if reward == NOISY_JUDGE else None
+        scorer = noisy(judge) if judge else reward_named(reward)
         memory.reset_peak()
         before = memory.held()
         started = time.perf_counter()
@@ -194,7 +153,7 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
             winner = result.best.sha256
         value = (
             judge.truth.get(winner)
-            if reward == "noisy_judge"
+            if judge
             else max((row.value for row in able if row.value is not None), default=None)
         )
         best[str(budget)] = value
@@ -213,16 +172,6 @@ def one_run(job: Job, device: str = "cpu") -> dict[str, Any]:
     }
 
 
-def _named(judge: NoisyJudge | Word, name: str) -> Any:
-    from zo_dno.oracle.function_reward import FunctionReward
-
-    made = FunctionReward(judge, name)
-    made.unit = judge.unit
-    if isinstance(judge, NoisyJudge):
-        made.noisy, made.range = True, (1.0, 5.0)
-    return made
-
-
 @cache
 def _usual(prompt: str, device: str, steps: int) -> tuple[float, float]:
     """Return mean and standard deviation of warmth among 64 prior draws, the same for all runs."""
@@ -230,7 +179,7 @@ def _usual(prompt: str, device: str, steps: int) -> tuple[float, float]:
 
     generator = _generator(prompt, "initial", device, steps)
     z = torch.randn(64, generator.layout.d, generator=torch.Generator().manual_seed(64))
-    found = [_warmth(image.numpy()) for image in generator(z)]
+    found = [warmth(image.numpy()) for image in generator(z)]
     return float(np.mean(found)), float(np.std(found))
 
 
@@ -242,12 +191,29 @@ def _generator(prompt: str, noise: str, device: str, steps: int) -> Any:
     return zo_dno.DiffusersGenerator.builtin(prompt, steps=steps, search=noise, eta=eta, device=device)
 
 
-def main() -> None:
+def _side(text: str) -> tuple[str, int]:
+    """Read one side of a claim, "ENTRY@QUERIES"."""
+    entry, _, queries = text.rpartition("@")
+    if entry not in ENTRIES | OUTSIDE or not (queries.isdecimal() and int(queries) in MEASURED):
+        raise argparse.ArgumentTypeError(
+            f"must be ENTRY@QUERIES, such as surrogate@128; got {text!r}. Entries are {'; '.join(ENTRIES | OUTSIDE)}. "
+            f"Queries are {', '.join(map(str, MEASURED))}."
+        )
+    return entry, int(queries)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/strategies.jsonl"))
     parser.add_argument("--entries", nargs="+", default=list(ENTRIES | OUTSIDE))
-    parser.add_argument("--rewards", nargs="+", default=list(REWARDS))
-    parser.add_argument("--words", action="store_true", help="take the words of the scene judge as rewards")
+    rewards = parser.add_mutually_exclusive_group()
+    names = f"names of zo-dno's rewards, and {', '.join((*WORDS, PHOTO, NOISY_JUDGE))}"
+    rewards.add_argument("--rewards", nargs="+", default=list(REWARDS), help=names)
+    for flag, const, text in (
+        ("--words", WORDS, "take the words of the scene judge as rewards"),
+        ("--others", OTHERS, f"take as rewards {', '.join(OTHERS)}"),
+    ):
+        rewards.add_argument(flag, dest="rewards", action="store_const", const=list(const), help=text)
     parser.add_argument("--prompts", nargs="+", default=list(TUNED))
     parser.add_argument("--held-back", action="store_true", help="take the prompts that nothing was tuned on")
     parser.add_argument("--seeds", type=int, default=6)
@@ -258,55 +224,87 @@ def main() -> None:
     parser.add_argument("--without-constraint", action="store_true", help="let any noise win")
     parser.add_argument("--noise", choices=("initial", "all"), default="initial", help="all: of every step, with eta 1")
     parser.add_argument("--steps", type=int, default=2, help="denoising steps")
-    parser.add_argument("--show", action="store_true", help="run nothing: tables of what is in the file")
+    parser.add_argument("--show", "--tables", action="store_true", help="run nothing: tables of what is in the file")
+    parser.add_argument(
+        "--claim",
+        type=_side,
+        nargs=2,
+        metavar="ENTRY@QUERIES",
+        help="run nothing: how far the first entry is ahead of the second, each with queries of its own",
+    )
     parser.add_argument("--markdown", action="store_true", help="print the table of docs/strategies.md as well")
     parser.add_argument(
         "--budgets",
         type=int,
         nargs="+",
         default=list(BUDGETS),
-        help="to show; 0 is best-of-N at the smallest, 1 the best",
+        help="to show; 0 is best-of-N at the smallest, 1 the best at all of them",
     )
     parser.add_argument("--picture", action="store_true", help=f"draw {PICTURE} of everything in the file")
-    options = parser.parse_args()
-    prompts = list(HELD_BACK) if options.held_back else options.prompts
-    if options.quick:
-        prompts, options.seeds, options.queries = prompts[:1], 2, 64
-    if options.words:
-        options.rewards = list(WORDS)
-    constrained = not options.without_constraint
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = (
-        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
-        if options.out.exists()
-        else []
-    )
+    return parser
+
+
+def _run(options: argparse.Namespace, prompts: Sequence[str], lines: list[dict[str, Any]]) -> None:
+    """Make the runs that are not among the lines yet, and append theirs to the file and to the lines."""
     done = {tuple(line.get(field, Job._field_defaults.get(field)) for field in Job._fields) for line in lines}
+    settings = (options.queries, not options.without_constraint, options.noise, options.steps)
     jobs = [
         job
         for seed in range(options.seeds)
         for prompt in prompts
         for reward in options.rewards
         if not asked_for(reward, prompt)
-        for name in ([] if options.show else options.entries)
-        if (job := Job(name, reward, prompt, seed, options.queries, constrained, options.noise, options.steps))
-        not in done
+        for name in options.entries
+        if (job := Job(name, reward, prompt, seed, *settings)) not in done
     ]
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.processes) as pool, options.out.open("a", encoding="utf-8") as file:
         for line in pool.imap_unordered(partial(one_run, device=options.device), jobs):
             file.write(json.dumps(line) + "\n")
             file.flush()
             lines.append(line)
-    wanted = {"prompt": prompts, "reward": options.rewards, "constrained": [constrained], "noise": [options.noise]}
-    frame = scores(
-        [
-            line
-            for line in lines
-            if all(line[k] in v for k, v in wanted.items()) and line.get("steps", 2) == options.steps
-        ],
-        options.budgets,
+
+
+def main() -> None:
+    parser = _parser()
+    options = parser.parse_args()
+    prompts = list(HELD_BACK) if options.held_back else options.prompts
+    if options.quick:
+        prompts, options.seeds, options.queries = prompts[:1], 2, 64
+    lines = (
+        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
+        if options.out.exists()
+        else []
     )
+    if not (options.show or options.claim):
+        _run(options, prompts, lines)
+    wanted = {
+        "prompt": prompts,
+        "reward": options.rewards,
+        "constrained": [not options.without_constraint],
+        "noise": [options.noise],
+    }
+    lines = [
+        line for line in lines if all(line[k] in v for k, v in wanted.items()) and line.get("steps", 2) == options.steps
+    ]
+    frame = scores(lines, options.budgets)
+    if options.claim:
+        (one, other) = options.claim
+        rows = compared(scores(lines, (one[1], other[1]), scale=frame), one, other)
+        if not rows:
+            parser.error(
+                f"argument --claim: must name two entries that ran with the same reward, prompt and seed; got none in "
+                f"{options.out} for these rewards and prompts. Make the runs first, or choose others."
+            )
+        title = f"{one[0]} at {one[1]} queries minus {other[0]} at {other[1]}, with 95 % intervals"
+        show(
+            title,
+            ["reward", "prompt", "normalised difference", "pairs won", "pairs"],
+            rows,
+            {"claim": title, "rows": rows},
+        )
+        return
     columns = ["entry", "normalised", "above best-of-N", "auto above it", "mean", "runs", "plausible", "log P"]
     columns += ["prompt match", "ask+tell s", "peak MB"]
     for reward in options.rewards:
@@ -315,6 +313,12 @@ def main() -> None:
             if rows:
                 title = f"{reward}, {budget} queries, {len(prompts)} prompts"
                 show(title, columns, rows, {"reward": reward, "budget": budget, "rows": rows})
+    free = reached([line for line in lines if line["reward"] in FREE], scale=frame)
+    for (reward, hardware), some in free.groupby(["reward", "hardware"]):
+        rows = by_seconds(some)
+        title = f"{reward}, {len(prompts)} prompts, {hardware}: best by so many seconds, normalised (ended/all runs)"
+        headings = ["entry", *(f"{limit} s" for limit in SECONDS)]
+        show(title, headings, rows, {"reward": reward, "hardware": hardware, "rows": rows})
     said = claims(frame)
     if said:
         headings = ["reward", "queries", "entry", "best other", "ahead of it", "p", "lowest end"]

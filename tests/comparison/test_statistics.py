@@ -19,6 +19,7 @@ from zo_dno.comparison.statistics import (
     holm,
     interquartile_mean,
     interval,
+    interval_over_cells,
     mean,
     mean_ranks,
     normalised,
@@ -105,6 +106,26 @@ def test_no_values_give_a_dash():
     assert str(interval([], mean)) == str(interval([np.array([])], mean)) == "-"
 
 
+def test_an_interval_over_cells_covers_cells_that_were_not_drawn():
+    """Two cells without a spread of their own: their resampled mean is 0, 0.5 or 1, and the same every time."""
+    cells = [np.zeros(3), np.ones(3)]
+    assert interval_over_cells(cells) == interval_over_cells(cells) == Interval(0.5, 0.0, 1.0)
+    assert interval(cells, mean) == Interval(0.5, 0.5, 0.5)
+
+
+def test_an_interval_over_one_cell_is_that_of_its_values():
+    cell = [np.random.default_rng(2).normal(size=40)]
+    one, other = interval_over_cells(cell, resamples=20000), interval(cell, mean, resamples=20000)
+    assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), abs=0.02)
+
+
+def test_an_interval_over_cells_weighs_values_alike_and_needs_seeds():
+    found = interval_over_cells([np.zeros(3), np.ones(9)])
+    assert (found.value, found.low, found.high) == (0.75, 0.0, 1.0)
+    assert str(interval_over_cells([np.zeros(3), np.ones(1)])) == "0.250 (too few seeds for an interval)"
+    assert str(interval_over_cells([])) == "-"
+
+
 def test_entries_without_a_pair_are_not_compared():
     found = normalised(table({"a": {("r", "p", 0): 1.0}, "b": {("r", "p", 1): 2.0}}), "a")
     assert math.isnan(probability_of_improvement(found, "b", "a", 64).value)
@@ -148,6 +169,13 @@ def test_normalised_rewards_are_0_at_best_of_n_and_1_at_the_best_of_all():
     large = table({"random_search": {("r", "p", 0): 2.0}, "snes": {("r", "p", 0): 5.0}}, budget=64)
     scores = normalised(pd.concat([small, large], ignore_index=True), "random_search")["score"]
     assert list(scores) == [-0.25, 0.0, 0.25, 0.25, 1.0]
+
+
+def test_rewards_are_normalised_on_the_scale_of_another_table():
+    """Only where that has the cell; else the table has a scale of its own."""
+    own = table({"random_search": {("r", "p", 0): 9.0}, "snes": {("r", "p", 0): 4.0, ("r", "q", 0): 3.0}}, budget=16)
+    scale = table({"random_search": {("r", "p", 0): 1.0}, "snes": {("r", "p", 0): 5.0}})
+    assert list(normalised(own, "random_search", scale)["score"]) == [2.0, 0.75, 0.0]
 
 
 def test_a_run_without_a_winner_counts_as_the_worst():

@@ -79,16 +79,24 @@ class Claim:
         return f"{self.entry} {verb} {self.other} at {self.budget} queries: {facts}."
 
 
-def normalised(table: "pd.DataFrame", baseline: str) -> "pd.DataFrame":
-    """Return the table with a column `score`: the reward on its cell's scale. A run without a winner has the lowest."""
+def normalised(table: "pd.DataFrame", baseline: str, scale: "pd.DataFrame | None" = None) -> "pd.DataFrame":
+    """Return the table with a column `score`: the reward on its cell's scale. A run without a winner has the lowest.
+
+    Args:
+        table: Rows of entries' rewards (`best`) in cells, at budgets unless there is another table for the scale.
+        baseline: Entry whose mean at the smallest budget is 0.
+        scale: Table whose runs define 0 and 1 of the cells that it has; by default the same one.
+    """
     found = table.copy()
     found["score"] = np.nan
-    for _, cell in table.groupby(["reward", "prompt"], sort=False):
-        smallest = cell["budget"].min()
-        zero = cell.loc[(cell["entry"] == baseline) & (cell["budget"] == smallest), "best"].mean()
-        one = cell["best"].max()
+    runs = {} if scale is None else dict(iter(scale.groupby(["reward", "prompt"], sort=False)))
+    for name, cell in table.groupby(["reward", "prompt"], sort=False):
+        own = runs.get(name, cell)
+        smallest = own["budget"].min()
+        zero = own.loc[(own["entry"] == baseline) & (own["budget"] == smallest), "best"].mean()
+        one = own["best"].max()
         if not math.isfinite(zero):
-            zero = cell.loc[cell["budget"] == smallest, "best"].mean()
+            zero = own.loc[own["budget"] == smallest, "best"].mean()
         width = one - zero if one > zero else 1.0
         score = (cell["best"].astype(float) - zero) / width
         found.loc[cell.index, "score"] = score.fillna(score.min())
@@ -136,6 +144,34 @@ def interval(
     first = np.repeat(sizes.cumsum() - sizes, sizes)  # of each value's stratum, from which it is replaced
     places = first + rng.integers(np.repeat(sizes, sizes), size=(resamples, len(pooled)))
     low, high = np.quantile(measure(pooled[places]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def interval_over_cells(cells: Sequence[np.ndarray], seed: int = 0, resamples: int = _RESAMPLES) -> Interval:
+    """Estimate the mean of the pooled values, for cells that are a sample of others as well.
+
+    The percentile bootstrap resamples the cells, and then the values of each cell that was drawn (Davison and Hinkley
+    1997, section 3.8). It is wider than `interval` where cells differ, and rough with few cells.
+
+    Args:
+        cells: Values of each cell, (n_i,).
+        seed: Seed of the resampling.
+        resamples: Number of resamples.
+    """
+    cells = [np.asarray(values, float) for values in cells if len(values)]
+    if not cells:
+        return Interval(math.nan, math.nan, math.nan)
+    value = float(np.concatenate(cells).mean())
+    if min(map(len, cells)) < FEWEST_SEEDS:
+        return Interval(value, math.nan, math.nan)
+    rng = np.random.default_rng(stream_seed(seed, "bootstrap over cells"))
+    totals, counts = np.zeros(resamples), np.zeros(resamples)
+    for drawn in rng.integers(len(cells), size=(len(cells), resamples)):
+        for place, values in enumerate(cells):
+            here = np.flatnonzero(drawn == place)
+            totals[here] += rng.choice(values, size=(len(here), len(values))).sum(axis=1)
+            counts[here] += len(values)
+    low, high = np.quantile(totals / counts, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))
 
 
