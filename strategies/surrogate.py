@@ -15,6 +15,7 @@ from zo_dno.strategies.normal_es import NormalES
 from zo_dno.strategies.prior import INIT_STEP, first_draws
 from zo_dno.strategies.with_model import WithModel
 from zo_dno.strategy import Model, Problem
+from zo_dno.surrogate.acquisition import UpperBound
 from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
 from zo_dno.surrogate.pixels import pixel_features
@@ -37,7 +38,8 @@ class Surrogate(WithModel):
 
     With the pipeline's gradient, every candidate of a population begins near one of the best, turned by fresh noise,
     and takes steps of normalised ascent on the shell. Without it, an evolution strategy searches the predictions from
-    the best on, and the most promising of its images that differ are queried. Rewards need no gradient.
+    the best on, and the most promising of its images that differ are queried. Rewards need no gradient. Generators in
+    Ray actors take the gradients there.
 
     Where a reward scores by choices among images, the process is one of the utility behind the choices
     (Plackett-Luce with slips), not of the scores.
@@ -147,11 +149,9 @@ class Surrogate(WithModel):
         best = self._best(process, _PARENTS)
         parents = self._z[best[torch.arange(self.population) % len(best)]]
         z = self.retract(rotate(parents, self.randn(self.population), self.fresh))
-
-        def worth(images: Tensor) -> Tensor:
-            return self._worth(process, pixel_features(images))
-
-        return climb(z, self.model, worth, self.sizes, self.renders or _GRADIENTS, self.step)
+        return climb(
+            z, self.model, UpperBound(process, self.optimism), self.sizes, self.renders or _GRADIENTS, self.step
+        )
 
     def _evolved(self, process: Process) -> Tensor:
         """Evolve noise from the best on by predictions, and choose from all that was rendered."""
@@ -159,10 +159,11 @@ class Surrogate(WithModel):
         best = self._z[self._best(process, 1)[0]]
         seed = stream_seed(self._seed, "inner", self._first_id)
         inner = NormalES(Problem(self.d, renders, seed, self.sizes, init=best), population=16)
+        bound = UpperBound(process, self.optimism)
 
         def predicted(z: Tensor) -> tuple[Tensor, Tensor]:
             features = self._seen(z)
-            return features, self._worth(process, features)
+            return features, bound.of_features(features)
 
         z, features = evolve(inner, predicted, renders)
         fit = features.isfinite().all(1) & (z != best).any(1)  # the best itself is scored already
@@ -174,10 +175,6 @@ class Surrogate(WithModel):
     def _seen(self, z: Tensor) -> Tensor:
         """Return the features of the images of z as rewards see them, rounded; NaN where there is no image."""
         return pixel_features((self.model.render(z).cpu().clamp(0, 1) * 255).round() / 255)
-
-    def _worth(self, process: Process, features: Tensor) -> Tensor:
-        mean, deviation = process(features)
-        return mean + self.optimism * deviation
 
     def _best(self, process: Process, n: int) -> Tensor:
         """Return the rows of the n best scores, or utilities behind choices, the best first."""
