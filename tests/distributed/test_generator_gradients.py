@@ -162,7 +162,7 @@ def test_a_search_by_a_surrogate_does_not_depend_on_the_processes(pool, make):
 @pytest.mark.ray
 def test_the_built_in_model_is_climbed_the_same_in_actors(pool):
     make = partial(zo_dno.DiffusersGenerator.builtin, prompt="mountains at day", steps=2, batch_size=3)
-    options = {"queries": 20, "strategy_options": {"population": 4, "renders": 3}}
+    options = {"queries": 20, "strategy_options": {"population": 4, "renders": 3, "inner": "gradient"}}
     assert searched(pool(make), **options) == searched(make(), **options)
 
 
