@@ -15,7 +15,7 @@ from zo_dno.strategies.normal_es import NormalES
 from zo_dno.strategies.prior import INIT_STEP, first_draws
 from zo_dno.strategies.with_model import WithModel
 from zo_dno.strategy import Measured, Model, Problem
-from zo_dno.surrogate.acquisition import Acquisition
+from zo_dno.surrogate.acquisition import Acquisition, OfImages
 from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
 from zo_dno.surrogate.features import Family, Features
@@ -39,7 +39,8 @@ class Surrogate(WithModel):
 
     With the pipeline's gradient, every candidate of a population begins near one of the best, turned by fresh noise,
     and takes steps of normalised ascent on the shell. Without it, an evolution strategy searches the predictions from
-    the best on, and the most promising of its images that differ are queried. Rewards need no gradient.
+    the best on, and the most promising of its images that differ are queried. Rewards need no gradient. Generators in
+    Ray actors take the gradients there.
 
     Where a reward scores by choices among images, the process is one of the utility behind the choices
     (Plackett-Luce with slips), not of the scores. Every threshold that a winner must meet has a process of its own, and
@@ -53,8 +54,8 @@ class Surrogate(WithModel):
         step: Length of the first step of a climb, as a share of the shell's radius; it shrinks to a fifth.
         optimism: Standard deviations added to a prediction.
         fresh: Share of fresh noise in the noise that a climb begins with.
-        features: Families of features, each with a weight of its own in the kernel: "pixels", "package.module:name" of a
-            function of images (n, 3, H, W) in [0, 1] that gives (n, m), or such functions.
+        features: Families of features, each with a weight of its own in the kernel: "pixels", "package.module:name" of
+            a function of images (n, 3, H, W) in [0, 1] that gives (n, m), or such functions.
         embedding: Folder or hub name, downloaded before, of a network of images, such as facebook/dinov2-small, whose
             vectors are a further family.
     Attributes:
@@ -204,10 +205,7 @@ class Surrogate(WithModel):
         best = self._best(known, acquisition, _PARENTS)
         parents = known.z[best[torch.arange(self.population) % len(best)]]
         z = self.retract(rotate(parents, self.randn(self.population), self.fresh))
-
-        def worth(images: Tensor) -> Tensor:
-            return acquisition(self._describe(images))
-
+        worth = OfImages(self._describe, acquisition)
         return climb(z, self.model, worth, self.sizes, self.renders or _GRADIENTS, self.step)
 
     def _evolved(self, known: Known, acquisition: Acquisition) -> Tensor:

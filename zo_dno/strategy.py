@@ -203,7 +203,8 @@ class Model(Protocol):
 
         Args:
             z: Noise, (n, d).
-            cotangent: Function from the images (n, 3, H, W) of z to h, of the same shape.
+            cotangent: Function from the images (n, 3, H, W) of z to h, of the same shape. It is called with a block of
+                images at a time. With generators in other processes it is pickled and sent there.
         """
         ...
 

@@ -4,30 +4,15 @@ import numpy as np
 import pytest
 
 import zo_dno
-from tests.generators.test_gradients import Pool
-from tests.support.toys import ToyGenerator
+from tests.support.toys import SmoothToy, ToyGenerator
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
-from zo_dno.generators.pixels import vjp_of
 from zo_dno.rewards.combinations import Min
-from zo_dno.run.decisions import FEW, FEWEST, check_can_climb, with_decisions
+from zo_dno.run.decisions import FEW, FEWEST, with_decisions
 from zo_dno.run.make_reward import make_reward
 from zo_dno.run.options import RunOptions
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.ledger import Ledger
-
-
-class Smooth(ToyGenerator):
-    """The toy with gradients."""
-
-    def render(self, z):
-        return (z @ self._map).sigmoid().reshape(-1, 8, 8, 3).permute(0, 3, 1, 2)
-
-    def vjp(self, z, cotangent):
-        class Rendered:
-            render = self.render
-
-        return vjp_of(Rendered(), z, cotangent)
 
 
 def brightness(images, prompts):
@@ -38,7 +23,7 @@ PRICE = {"policy": {"price": 0.01}}
 
 
 def decided(smooth=True, **options):
-    generator = Smooth() if smooth else ToyGenerator()
+    generator = SmoothToy() if smooth else ToyGenerator()
     return with_decisions(RunOptions(**{"queries": FEW, **PRICE, **options}), make_reward("brightness"), generator)
 
 
@@ -79,25 +64,18 @@ def test_a_priced_term_makes_queries_costly():
         def __call__(self, images, prompts):
             return brightness(images, prompts)
 
-    assert with_decisions(RunOptions(queries=FEW), make_reward(Min(["contrast", Priced()])), Smooth()).climb
-    assert not with_decisions(RunOptions(queries=FEW), make_reward(Min(["contrast", "brightness"])), Smooth()).climb
-
-
-def test_a_run_that_climbs_is_not_resumed_with_generators_elsewhere():
-    with pytest.raises(InputError, match="generators must be 0 where auto climbs a surrogate"):
-        check_can_climb(RunOptions(climb=True), Pool())
-    check_can_climb(RunOptions(climb=True, strategy="surrogate"), Pool())
-    check_can_climb(RunOptions(climb=False), Pool())
+    assert with_decisions(RunOptions(queries=FEW), make_reward(Min(["contrast", Priced()])), SmoothToy()).climb
+    assert not with_decisions(RunOptions(queries=FEW), make_reward(Min(["contrast", "brightness"])), SmoothToy()).climb
 
 
 def test_the_decision_is_said_recorded_and_kept(tmp_path):
-    result = zo_dno.optimize(Smooth(), brightness, queries=32, seed=1, out=tmp_path / "run", **PRICE)
+    result = zo_dno.optimize(SmoothToy(), brightness, queries=32, seed=1, out=tmp_path / "run", **PRICE)
     assert result.chosen.startswith("surrogate with a population of 8: ")
     assert result.strategy_images > 15 * 16
     assert read_yaml(tmp_path / "run" / "config.yaml")["climb"] is True
-    more = zo_dno.resume(tmp_path / "run", queries=48, generator=Smooth(), reward=brightness)
+    more = zo_dno.resume(tmp_path / "run", queries=48, generator=SmoothToy(), reward=brightness)
     assert more.chosen.startswith("surrogate")
-    plain = zo_dno.optimize(Smooth(), brightness, queries=32, seed=1, climb=False, **PRICE)
+    plain = zo_dno.optimize(SmoothToy(), brightness, queries=32, seed=1, climb=False, **PRICE)
     assert plain.chosen.startswith("normal_es")
     assert result.best.reward > plain.best.reward
 
@@ -105,13 +83,13 @@ def test_the_decision_is_said_recorded_and_kept(tmp_path):
 def test_a_run_from_before_the_decision_goes_on_as_it_began(tmp_path):
     """Its config has no such option."""
     options = {"queries": 24, "horizon": 48, "climb": False}
-    before = zo_dno.optimize(Smooth(), brightness, out=tmp_path / "run", **options)
+    before = zo_dno.optimize(SmoothToy(), brightness, out=tmp_path / "run", **options)
     config = tmp_path / "run" / "config.yaml"
     config.write_text(config.read_text().replace("climb: false\n", ""))
     ledger = Ledger(tmp_path / "run" / "ledger.db")
     ledger.set({"config": {name: value for name, value in ledger.get("config").items() if name != "climb"}})
     ledger.close()
-    after = zo_dno.resume(tmp_path / "run", queries=40, generator=Smooth(), reward=brightness)
+    after = zo_dno.resume(tmp_path / "run", queries=40, generator=SmoothToy(), reward=brightness)
     assert after.chosen == before.chosen
     assert after.strategy_images == 0
 
@@ -119,4 +97,4 @@ def test_a_run_from_before_the_decision_goes_on_as_it_began(tmp_path):
 def test_a_surrogate_in_a_space_is_refused_where_it_was_asked_for():
     options = {"space": "low_band", "space_options": {"dims": 12}, "climb": True}
     with pytest.raises(InputError, match="space must be 'all' with Surrogate"):
-        zo_dno.optimize(Smooth(), brightness, queries=32, **options)
+        zo_dno.optimize(SmoothToy(), brightness, queries=32, **options)

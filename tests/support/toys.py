@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from zo_dno.generators.pixels import vjp_of
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.rng import stream
 
@@ -21,6 +22,19 @@ class ToyGenerator:
 
     def __call__(self, z: Tensor) -> Tensor:
         return (torch.sigmoid(z @ self._map) * 255).round().to(torch.uint8).reshape(-1, 8, 8, 3)
+
+
+class SmoothToy(ToyGenerator):
+    """The toy with gradients."""
+
+    def render(self, z):
+        return (z @ self._map).sigmoid().reshape(-1, 8, 8, 3).permute(0, 3, 1, 2)
+
+    def vjp(self, z, cotangent):
+        class Rendered:
+            render = self.render
+
+        return vjp_of(Rendered(), z, cotangent)
 
 
 def prompted(z: Tensor, prompt: str) -> Tensor:

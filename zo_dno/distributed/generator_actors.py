@@ -1,12 +1,13 @@
 """A generator in several Ray actors, on this machine or on a cluster."""
 
 import copy
+import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,37 +15,34 @@ from torch import Tensor
 
 from zo_dno.distributed.actor_pool import ActorPool
 from zo_dno.distributed.cluster import LOCAL, connect, max_starting
+from zo_dno.distributed.rendering_actor import Cotangent, RenderingActor
 from zo_dno.distributed.reward_actors import Takes
 from zo_dno.distributed.slots import ActorError
 from zo_dno.errors import InputError, RunError
 from zo_dno.failures import one_line
-from zo_dno.generators.renderer import Block, render_images
+from zo_dno.generators.renderer import Block
 from zo_dno.noise.space import NoiseLayout
-from zo_dno.oracle.call import call
 from zo_dno.types import (
     Described,
     Generator,
     Rendered,
-    Repromptable,
     array_of,
     balanced_slices,
-    batch_size_of,
-    model_of,
-    prompt_of,
 )
 
 if TYPE_CHECKING:
     from zo_dno.reward import Reward
 
-_PROMPTS = 16  # prompts whose encodings an actor keeps
+T = TypeVar("T")
 _TRIES = 4  # actors that may die of one block before the run fails
+_GRADIENTS = "gradients"  # one name for all of them: where every one kills its actor, images may still be rendered
 
 
 class GeneratorPool:
     """One generator to its callers, which renders in Ray actors that each load the model once.
 
     An image stays on the machine that rendered it until it is fetched. An actor that dies is replaced, and its block
-    rendered anew.
+    rendered anew. Gradients are taken in the actors as well, block by block.
 
     Args:
         make: Function that loads the generator; called in every actor.
@@ -53,6 +51,9 @@ class GeneratorPool:
         threads: Number of threads of each actor, by default this process's; the same number gives the same bits.
         address: Address of Ray; "local" starts one.
         runtime_env: Ray's description of what actors need.
+    Attributes:
+        vjp: Function from noise (n, d) and a cotangent to J(z)^T h, (n, d), as that of the actors' generator; there is
+            none where that has none.
     Raises:
         InputError: A number is out of range, no actor could be started, or the generator could not be made.
     """
@@ -71,7 +72,7 @@ class GeneratorPool:
             raise InputError(f"generators must be at least 1; got {actors}.")
         takes = takes or Takes()
         ray = connect(address, runtime_env=runtime_env)
-        actor = ray.remote(**takes.options)(_GeneratorActor)
+        actor = ray.remote(**takes.options)(RenderingActor)
         arguments = (ray.put(make), threads or torch.get_num_threads())
         self.ray = ray
         self.actors = ActorPool(
@@ -93,10 +94,13 @@ class GeneratorPool:
             own = {"generators": actors, "generator_cpus": takes.cpus, "generator_gpus": takes.gpus}
             self.settings: dict[str, Any] = described["settings"] | own
         self.batch_size: int | None = described["batch_size"]
+        self._has_vjp: bool = described["has_vjp"]
+        if self._has_vjp:
+            self.vjp = self._vjp
 
     @property
     def busy(self) -> float:
-        """Seconds in which anything was being rendered."""
+        """Seconds in which anything was being rendered, or gradients taken."""
         return self._busy.seconds
 
     def with_prompt(self, prompt: str) -> "GeneratorPool":
@@ -105,6 +109,8 @@ class GeneratorPool:
         other.prompt, other._busy, other._reward = prompt, _Busy(), None
         if isinstance(self, Described):
             other.settings = self.settings | {"prompt": prompt}
+        if self._has_vjp:
+            other.vjp = other._vjp  # not the copied one, which takes gradients for this generator's prompt
         return other
 
     def scoring_with(self, reward: "Reward | None") -> None:
@@ -119,16 +125,42 @@ class GeneratorPool:
         """
         if image_noise is not None:
             raise InputError("generators must be 0 for a strategy that perturbs images; got more.")
-        self._busy.change(+1)
-        block: Block = self.actors.run(self._rendered(z))
-        block.add_done_callback(lambda _: self._busy.change(-1))
-        return block
+        return self._begun(self._rendered(z))
 
     def __call__(self, z: Tensor) -> Tensor:
         """Render the images of `z` (n, d) as (n, H, W, 3) uint8."""
         blocks = [self.begin(z[rows]) for rows in balanced_slices(len(z), self.batch_size or len(z))]
         images = [one.image for block in blocks for one in block.result()]
         return torch.stack([torch.from_numpy(array_of(image).copy()) for image in images])
+
+    def has_gradient(self) -> bool:
+        """Return whether images have a gradient with respect to their noise; an actor may have to try."""
+        return self._has_vjp or self._begun(self._tried_gradient()).result()
+
+    def vjps(self, blocks: Sequence[Tensor], cotangent: Cotangent) -> list[Tensor]:
+        """Return J(z)^T h of every block, (n, d) on the CPU, all of which the actors compute at the same time.
+
+        Args:
+            blocks: Noise, (n, d) each, at most a batch.
+            cotangent: Function from the images (n, 3, H, W) of a block, as float32, to h of the same shape. It is sent
+                to the actors, with all that it refers to.
+        Raises:
+            InputError: The cotangent cannot be sent, memory does not suffice, or the gradient is not finite.
+            RunError: One actor after another died of a block.
+        """
+        try:
+            sent = self.ray.put(cotangent)
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            raise InputError(
+                "cotangent must be a function that can be pickled, since it is sent to generators in other processes; "
+                f"got {one_line(str(error))}"
+            ) from error
+        begun = [self._begun(self._vjp_of_block(block, sent)) for block in blocks]
+        return [one.result() for one in begun]
+
+    def _vjp(self, z: Tensor, cotangent: Cotangent) -> Tensor:
+        blocks = [z[rows] for rows in balanced_slices(len(z), self.batch_size or len(z))]
+        return torch.cat(self.vjps(blocks, cotangent))
 
     def close(self) -> None:
         """Stop the actors."""
@@ -145,13 +177,44 @@ class GeneratorPool:
                 for row, ((sha256, first_call, no_image), reference) in enumerate(rows)
             ]
 
+        return await self._until_done(work, z.data_ptr(), "images could not be rendered")
+
+    async def _tried_gradient(self) -> bool:
+        async def work(actor: Any) -> bool:
+            found: bool = await actor.has_gradient.remote(self.prompt)
+            return found
+
+        return await self._until_done(work, _GRADIENTS, "no gradient could be tried")
+
+    async def _vjp_of_block(self, z: Tensor, cotangent: Any) -> Tensor:
+        noise = z.detach().contiguous().numpy()
+
+        async def work(actor: Any) -> Tensor:
+            gradient: Tensor = await actor.vjp.remote(noise, self.prompt, cotangent)
+            return gradient
+
+        return await self._until_done(work, _GRADIENTS, "gradients could not be computed")
+
+    async def _until_done(self, work: Callable[[Any], Awaitable[T]], key: Hashable, failure: str) -> T:
+        """Let actors do some work, another one where one dies of it.
+
+        Raises:
+            RunError: Too many died; the message begins with `failure`.
+        """
         for left in range(_TRIES - 1, -1, -1):
             try:
-                return await self.actors.use(work, key=z.data_ptr())
+                return await self.actors.use(work, key=key)
             except ActorError as error:
                 if error.hopeless or not left:
-                    raise RunError(f"images could not be rendered: {one_line(str(error))}") from error
+                    raise RunError(f"{failure}: {one_line(str(error))}") from error
         raise AssertionError
+
+    def _begun(self, coroutine: Any) -> "Future[Any]":
+        """Run a coroutine on the pool's event loop, and count its time as busy."""
+        self._busy.change(+1)
+        begun = self.actors.run(coroutine)
+        begun.add_done_callback(lambda _: self._busy.change(-1))
+        return begun
 
     async def _described(self) -> dict[str, Any]:
         async def work(actor: Any) -> dict[str, Any]:
@@ -197,55 +260,6 @@ class _Remote:
         """Render the image again."""
         again: Any = self._pool.begin(self._z).result()[self._row].image
         self.reference = again.reference
-
-
-class _GeneratorActor:
-    def __init__(self, make: Callable[[], Generator], threads: int) -> None:
-        torch.set_num_threads(threads)
-        self._make, self._others = make, dict[str, Generator]()
-
-    def ready(self) -> None:
-        """Return once the actor has started."""
-
-    @cached_property
-    def _loaded(self) -> Generator:
-        return self._make()
-
-    def _generator(self, prompt: str) -> Generator:
-        loaded = self._loaded
-        if prompt == prompt_of(loaded):
-            return loaded
-        if prompt not in self._others:
-            if len(self._others) >= _PROMPTS:
-                self._others.pop(next(iter(self._others)))
-            assert isinstance(loaded, Repromptable)
-            self._others[prompt] = loaded.with_prompt(prompt)
-        return self._others[prompt]
-
-    def describe(self) -> dict[str, Any]:
-        """Return what the run has to know about the generator."""
-        made = self._loaded
-        return {
-            "shapes": made.layout.shapes,
-            "nfe": made.nfe,
-            "prompt": prompt_of(made),
-            "model": model_of(made),
-            "settings": made.settings if isinstance(made, Described) else None,
-            "batch_size": batch_size_of(made),
-        }
-
-    def render_images(self, noise: np.ndarray, prompt: str, reward: "Reward | None") -> tuple[Any, ...]:
-        """Return the images' hashes and first calls as one value, and then every image as a value of its own."""
-        rendered = render_images(self._generator(prompt), torch.from_numpy(noise.copy()))
-        images = [array_of(one.image) for one in rendered]
-        first_calls = [
-            None if reward is None or one.no_image else call(reward, [image], [prompt])
-            for one, image in zip(rendered, images, strict=True)
-        ]
-        described = [
-            (one.sha256, first_call, one.no_image) for one, first_call in zip(rendered, first_calls, strict=True)
-        ]
-        return described, *map(np.copy, images)
 
 
 class _Busy:

@@ -8,7 +8,7 @@ from zo_dno.errors import ZoDnoError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zo_dno.types import Differentiable, HasVjp
+    from zo_dno.types import Differentiable, Generator, HasVjp
 
 NOT_NUMBERS = "it is not made of numbers (NaN)"
 
@@ -33,6 +33,23 @@ def render_floats(generator: "Differentiable", z: "Tensor") -> "Tensor":
 
     with torch.no_grad():
         return generator.render(z)
+
+
+def has_gradient(generator: "Generator") -> bool:
+    """Return whether images have a gradient with respect to their noise; a function of floats is tried."""
+    import torch
+
+    from zo_dno.types import Differentiable, HasVjp
+
+    if isinstance(generator, HasVjp):
+        return True
+    if not isinstance(generator, Differentiable):
+        return False
+    try:
+        with torch.enable_grad():
+            return generator.render(torch.zeros(1, generator.layout.d, requires_grad=True)).requires_grad
+    except (ZoDnoError, RuntimeError, TypeError):  # a function of NumPy, or one that gives bytes
+        return False
 
 
 def vjp_of(generator: "Differentiable | HasVjp", z: "Tensor", cotangent: "Callable[[Tensor], Tensor]") -> "Tensor":

@@ -2,6 +2,7 @@
 
 import time
 from asyncio import CancelledError
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -40,6 +41,19 @@ class Renderer(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class GradientRenderer(Renderer, Protocol):
+    """A renderer that takes gradients of several blocks of noise at the same time."""
+
+    def has_gradient(self) -> bool:
+        """Return whether images have a gradient with respect to their noise."""
+        ...
+
+    def vjps(self, blocks: "Sequence[Tensor]", cotangent: "Callable[[Tensor], Tensor]") -> "list[Tensor]":
+        """Return J(z)^T h of every block, (n, d) on the CPU; `cotangent` gives h for the images of a block."""
+        ...
 
 
 class LocalRenderer:

@@ -1,7 +1,5 @@
 """What a new run decides where its caller leaves it open: how `auto` searches, and how many images a query takes."""
 
-from zo_dno.errors import InputError
-from zo_dno.generators.renderer import Renderer
 from zo_dno.oracle.policies import call_policies
 from zo_dno.reward import Reward
 from zo_dno.run.options import RunOptions
@@ -37,21 +35,8 @@ def with_decisions(options: RunOptions, reward: Reward, generator: Generator) ->
     return options.model_copy(update={"climb": climb, "screen": screen})
 
 
-def check_can_climb(options: RunOptions, generator: Generator) -> None:
-    """Check that a run which decided to climb in its own process still does.
-
-    Raises:
-        InputError: Its images are now rendered elsewhere.
-    """
-    if options.climb and options.strategy == DEFAULT_STRATEGY and isinstance(generator, Renderer):
-        raise InputError(
-            "generators must be 0 where auto climbs a surrogate, which takes gradients in the run's own process; got "
-            "more. A new run can search by images alone: --strategy surrogate."
-        )
-
-
 def _pays(options: RunOptions, reward: Reward, generator: Generator) -> bool:
-    if options.space != DEFAULT_SPACE or isinstance(generator, Renderer) or not isinstance(generator, HasVjp):
+    if options.space != DEFAULT_SPACE or not isinstance(generator, HasVjp):
         return False
     policies = call_policies(reward, options.policy).values()
     costly = any(policy.has_price or policy.durable for policy in policies)

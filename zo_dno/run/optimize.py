@@ -19,7 +19,7 @@ from zo_dno.results.result import Result
 from zo_dno.reward import Reward
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import checked_changes, flattened, with_current_names
-from zo_dno.run.decisions import check_can_climb, is_noisy, with_decisions
+from zo_dno.run.decisions import is_noisy, with_decisions
 from zo_dno.run.make_generator import generator_from
 from zo_dno.run.make_reward import make_reward, name_of, options_for_config, requiring
 from zo_dno.run.make_strategy import make_strategy
@@ -195,7 +195,6 @@ def _spec(
     pools: Pools | None,
 ) -> RunSpec:
     torch.set_num_threads(options.threads or torch.get_num_threads())
-    check_can_climb(options, generator)
     reward = requiring(reward, options.require)
     horizon = (options.horizon or options.queries) * max(1, options.screen or 0)  # what the strategy will be told
     searched = (options.strategy_options, options.space, options.space_options, options.lag)

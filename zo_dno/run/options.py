@@ -240,7 +240,9 @@ class Cluster(OptionGroup):
         changeable=True,
         redraw=True,
     )
-    generators: int = option(0, "Number of actors that render; 0 renders in this process", resume=True, ge=0)
+    generators: int = option(
+        0, "Number of actors that render, and take gradients; 0 does both in this process", resume=True, ge=0
+    )
     generator_cpus: float = option(1, "CPUs that each generator takes", changeable=True, ge=0)
     generator_gpus: float = option(
         0,

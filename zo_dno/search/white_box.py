@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zo_dno.errors import InputError, ZoDnoError
-from zo_dno.generators.pixels import render_floats, vjp_of
-from zo_dno.generators.renderer import Renderer, render_images
+from zo_dno.errors import InputError
+from zo_dno.generators.pixels import has_gradient, render_floats, vjp_of
+from zo_dno.generators.renderer import GradientRenderer, Renderer, render_images
 from zo_dno.reward import Reward
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.objective import Objective
 from zo_dno.strategy import PerturbsImages, Strategy, WhiteBox
-from zo_dno.types import Differentiable, Generator, HasVjp, array_of, batch_size_of, prompt_of
+from zo_dno.types import Differentiable, Generator, HasVjp, Rendered, array_of, batch_size_of, prompt_of
 
 
 @runtime_checkable
@@ -51,7 +51,11 @@ class Opened:
     def has_gradient(self) -> bool:
         """Whether images have a gradient with respect to their noise."""
         if self._has_gradient is None:
-            self._has_gradient = _has_gradient(self._generator)
+            generator = self._generator
+            if isinstance(generator, GradientRenderer):
+                self._has_gradient = generator.has_gradient()
+            else:
+                self._has_gradient = has_gradient(generator)
         return self._has_gradient
 
     @property
@@ -65,25 +69,28 @@ class Opened:
     def render(self, z: Tensor) -> Tensor:
         """Render z (n, d) as (n, 3, H, W) float32 in [0, 1], without a graph; what has no image is NaN."""
         self.images += len(z)
-        at_once = isinstance(self._generator, Renderer)  # which spreads blocks over its actors
-        blocks = [slice(len(z))] if at_once else self._blocks.of(len(z))
-        return torch.cat([self._rendered(z[rows]) for rows in blocks])
+        blocks = [z[rows] for rows in self._blocks.of(len(z))]
+        if isinstance(self._generator, Renderer):  # it renders all of them at the same time
+            begun = [self._generator.begin(self._blocks.filled(block)) for block in blocks]
+            pairs = zip(begun, blocks, strict=True)
+            return torch.cat([_floats_of(one.result()[: len(block)]) for one, block in pairs])
+        return torch.cat([self._rendered(block) for block in blocks])
 
     def _rendered(self, z: Tensor) -> Tensor:
         filled = self._blocks.filled(z)
         if isinstance(self._generator, Differentiable) and self.has_gradient:
             return render_floats(self._generator, filled)[: len(z)].float()
-        rendered = render_images(self._generator, filled)[: len(z)]
-        images = torch.from_numpy(np.stack([array_of(one.image) for one in rendered])).permute(0, 3, 1, 2) / 255
-        images[[bool(one.no_image) for one in rendered]] = torch.nan
-        return images
+        return _floats_of(render_images(self._generator, filled)[: len(z)])
 
     def vjp(self, z: Tensor, cotangent: Callable[[Tensor], Tensor]) -> Tensor:
         """Return J(z)^T h, (n, d) on the CPU; `cotangent` gives h for the float32 images of z."""
         generator = self._generator
-        assert isinstance(generator, Differentiable)
         self.images += len(z)
-        return torch.cat([vjp_of(generator, z[rows], cotangent) for rows in self._blocks.of(len(z))])
+        blocks = [z[rows] for rows in self._blocks.of(len(z))]
+        if isinstance(generator, GradientRenderer):
+            return torch.cat(generator.vjps(blocks, cotangent))
+        assert isinstance(generator, HasVjp | Differentiable)
+        return torch.cat([vjp_of(generator, block, cotangent) for block in blocks])
 
     def project(self, z: Tensor) -> Tensor:
         """Move implausible noise in z (n, d) to plausible noise near it."""
@@ -125,16 +132,11 @@ def check_white_box(strategy: Strategy, generator: Generator, reward: Reward) ->
         )
 
 
-def _has_gradient(generator: Generator) -> bool:
-    if isinstance(generator, HasVjp):
-        return True
-    if isinstance(generator, Renderer) or not isinstance(generator, Differentiable):
-        return False
-    try:
-        with torch.enable_grad():
-            return generator.render(torch.zeros(1, generator.layout.d, requires_grad=True)).requires_grad
-    except (ZoDnoError, RuntimeError, TypeError):  # a function of NumPy, or one that gives bytes
-        return False
+def _floats_of(rendered: Sequence[Rendered]) -> Tensor:
+    """Return images as (n, 3, H, W) float32 in [0, 1]; what has no image is NaN."""
+    images = torch.from_numpy(np.stack([array_of(one.image) for one in rendered])).permute(0, 3, 1, 2) / 255
+    images[[bool(one.no_image) for one in rendered]] = torch.nan
+    return images
 
 
 def image_noise_of(strategy: Strategy) -> Tensor | None:

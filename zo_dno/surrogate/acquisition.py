@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zo_dno.surrogate.features import Features
 from zo_dno.surrogate.preference import PreferenceProcess
 from zo_dno.surrogate.process import GaussianProcess
 
@@ -39,3 +40,20 @@ class Acquisition:
             mean, deviation = requirement(features)
             logarithms = logarithms + torch.special.log_ndtr(mean / deviation)
         return self.process.unit * logarithms
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OfImages:
+    """An acquisition as a function of images. It refers to nothing of the search, so that actors can be sent it.
+
+    Args:
+        features: Features of images.
+        acquisition: Worth of a query by features.
+    """
+
+    features: Features
+    acquisition: Acquisition
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the worth of a query for images (n, 3, H, W) in [0, 1], (n,), with gradients."""
+        return self.acquisition(self.features(images))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,14 +23,15 @@ def climb(z: Tensor, model: Model, acquisition: Acquisition, sizes: Sequence[int
     Args:
         z: Noise to begin with, on the shell.
         model: Model to take gradients through.
-        acquisition: Function to climb.
+        acquisition: Function to climb. Where the model's images are rendered in other processes, it is sent there.
         sizes: Numbers of entries of the draws in z, each of which stays on a shell of its own.
         steps: Number of steps.
         step: Length of the first step, as a share of the shell's radius. The length shrinks to a fifth.
     """
     velocity, radius = torch.zeros_like(z), math.sqrt(z.shape[1])
+    cotangent = partial(slope, acquisition)
     for number in range(steps):
-        gradient = model.vjp(z, lambda images: slope(acquisition, images)).nan_to_num(0, 0, 0)
+        gradient = model.vjp(z, cotangent).nan_to_num(0, 0, 0)
         velocity = _tangent(_MOMENTUM * velocity + _unit(_tangent(gradient, z, sizes)), z, sizes)
         length = step * radius * (1 - (1 - _LAST_STEP) * number / steps)
         z = retract(z + length * _unit(velocity), sizes)

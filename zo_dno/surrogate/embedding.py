@@ -29,6 +29,7 @@ class Embedding:
     """
 
     def __init__(self, model: str, device: str | None = None) -> None:
+        self._given = (model, device)
         folder = model_folder("embedding", model, (*WEIGHTS, " or ".join(_PROCESSORS)))
         self._device = usable_device(device)
         self._network = _load(folder, self._device)
@@ -37,6 +38,9 @@ class Embedding:
             settings.get(name, default) for name, default in (("image_mean", _MEAN), ("image_std", _STD))
         )
         self._side = _side_of(self._network, settings)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Embedding, self._given  # actors read the network themselves
 
     def __call__(self, images: Tensor) -> Tensor:
         """Embed images (n, 3, H, W) in [0, 1]: (n, m), each row of length 1."""
