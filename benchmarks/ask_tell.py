@@ -14,7 +14,7 @@ from benchmarks import memory
 from benchmarks.tables import show
 
 LIBRARIES = {"nevergrad", "scipy", "cmaes"}  # which have no form for this size, or take minutes
-WHITE_BOX = {"dno", "hybrid1", "hybrid2"}
+WHITE_BOX = {"dno", "fast_direct", "hybrid1", "hybrid2", "surrogate"}
 ALLOWED_TIME, ALLOWED_MEMORY = 3.0, 4.0
 
 

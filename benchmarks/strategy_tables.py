@@ -1,7 +1,7 @@
 """Results of the benchmark of strategies: scores on one scale, tables, claims and the picture."""
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from zo_dno.comparison import statistics
 
@@ -120,7 +120,7 @@ def _difference(some: "pd.DataFrame", entry: str, other: str, budget: int, digit
     cells = statistics.paired(some, entry, other, budget)
     if entry == other or not cells:
         return ""
-    found = statistics.interval(cells, lambda values: float(values.mean()))
+    found = statistics.interval(cells, statistics.mean)
     return f"{found.value:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
 
 
@@ -135,7 +135,7 @@ def claims(frame: "pd.DataFrame") -> list[list[Any]]:
         for reference in (AUTO, SCREENED):
             left_out = [name for name in (AUTO, SCREENED) if name != reference]
             own = some[~some["entry"].isin(left_out)]
-            found = statistics.claims(own, reference, int(budget)) if (own["entry"] == reference).any() else []
+            found = statistics.claims(own, reference, cast("int", budget)) if (own["entry"] == reference).any() else []
             if not found:
                 continue
             best = found[0]  # the entry that is least behind
@@ -223,7 +223,7 @@ def figure(frame: "pd.DataFrame", outside: Collection[str]) -> Any:
         for place, entry in enumerate(entries):
             cells_of = statistics.strata_of(some, entry, budget)
             if cells_of:
-                found = statistics.interval(cells_of, lambda values: float(values.mean()))
+                found = statistics.interval(cells_of, statistics.mean)
                 colour = "#d1495b" if entry == AUTO else "#8d99ae" if entry in outside else "#30638e"
                 axes.hlines(place, found.low, found.high, color=colour, lw=4, alpha=0.35)
                 axes.plot(found.value, place, "o", color=colour, ms=4)

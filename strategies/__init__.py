@@ -22,6 +22,7 @@ STRATEGIES: dict[str, str] = {
     "cmaes": "zo_dno.strategies.cmaes:CMAES",
     "surrogate": "zo_dno.strategies.surrogate:Surrogate",
     "scipy": "zo_dno.strategies.scipy_optimizers:SciPy",
+    "fast_direct": "zo_dno.strategies.fast_direct:FastDirect",
     "turbo": "zo_dno.strategies.turbo:TuRBO",
     "nevergrad": "zo_dno.strategies.nevergrad:Nevergrad",
     "dno": "zo_dno.strategies.dno:DNO",

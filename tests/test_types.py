@@ -13,6 +13,7 @@ from zo_dno.types import (
     Described,
     Differentiable,
     Generator,
+    HasLatents,
     HasVjp,
     Named,
     Prompted,
@@ -23,7 +24,7 @@ from zo_dno.types import (
     prompt_of,
 )
 
-CAPABILITIES = (Prompted, Repromptable, Named, Described, Batched, Differentiable, HasVjp)
+CAPABILITIES = (Prompted, Repromptable, Named, Described, Batched, Differentiable, HasVjp, HasLatents)
 
 
 def grey(z):
@@ -41,6 +42,9 @@ class WithVjp(Bare):
     def render(self, z):
         return grey(z)
 
+    def latents(self, z):
+        return z
+
     def vjp(self, z, cotangent):
         return torch.zeros_like(z)
 
@@ -53,16 +57,16 @@ def test_a_bare_generator_has_no_capability_and_defaults_stand_in():
     assert (prompt_of(bare), model_of(bare), batch_size_of(bare)) == ("", "Bare", None)
 
 
-def test_a_function_generator_has_all_but_a_vjp():
+def test_a_function_generator_has_all_but_a_vjp_and_latents():
     generator = FunctionGenerator(grey, (4,), prompt="a cat", batch_size=2)
-    assert [one for one in CAPABILITIES if not isinstance(generator, one)] == [HasVjp]
+    assert [one for one in CAPABILITIES if not isinstance(generator, one)] == [HasVjp, HasLatents]
     assert (prompt_of(generator), model_of(generator), batch_size_of(generator)) == ("a cat", "grey", 2)
 
 
-@pytest.mark.parametrize(("generator", "differentiable"), [(Bare(), False), (WithVjp(), True)])
-def test_an_imported_generator_offers_what_its_generator_can_do(generator, differentiable):
+@pytest.mark.parametrize(("generator", "able"), [(Bare(), False), (WithVjp(), True)])
+def test_an_imported_generator_offers_what_its_generator_can_do(generator, able):
     imported = Imported(generator, "module:name", "a dog", {})
     assert (prompt_of(imported), model_of(imported)) == ("a dog", "module:name")
-    assert isinstance(imported, Differentiable) is isinstance(imported, HasVjp) is differentiable
-    if differentiable:  # Python 3.12 looks attributes up like this, past __getattr__
-        assert all(callable(inspect.getattr_static(imported, name)) for name in ("render", "vjp"))
+    assert all(isinstance(imported, one) is able for one in (Differentiable, HasVjp, HasLatents))
+    if able:  # Python 3.12 looks attributes up like this, past __getattr__
+        assert all(callable(inspect.getattr_static(imported, name)) for name in ("render", "vjp", "latents"))

@@ -180,7 +180,7 @@ class LearnsFromMeasured(Protocol):
 
 
 class Model(Protocol):
-    """A generator as white-box strategies see it: its images, before rounding where it can, and gradients through it.
+    """A generator as white-box strategies see it: images, before rounding where it can, latents, and gradients.
 
     Attributes:
         image_shape: Shape of an image, (3, H, W).
@@ -208,6 +208,15 @@ class Model(Protocol):
         """
         ...
 
+    @property
+    def has_latents(self) -> bool:
+        """Whether `latents` works."""
+        ...
+
+    def latents(self, z: "Tensor") -> "Tensor":
+        """Return the final latents of z (n, d), before decoding: (n, *shape) float32 on the CPU, without a graph."""
+        ...
+
     def project(self, z: "Tensor") -> "Tensor":
         """Move implausible noise in z (n, d) to plausible noise near it."""
         ...
@@ -232,6 +241,17 @@ class WhiteBox(Protocol):
     def use_model(self, model: Model) -> None:
         """Take the generator, before the first `ask`."""
         ...
+
+
+@runtime_checkable
+class NeedsLatents(Protocol):
+    """A white-box strategy that works only with a generator that gives its latents.
+
+    Attributes:
+        needs_latents: Whether it does.
+    """
+
+    needs_latents: bool
 
 
 @runtime_checkable

@@ -273,7 +273,16 @@ class HasVjp(Protocol):
         ...
 
 
-_CAPABILITIES = ("prompt", "with_prompt", "model", "settings", "batch_size", "render", "vjp")
+@runtime_checkable
+class HasLatents(Protocol):
+    """A generator of latents that a decoder turns into images, such as a latent diffusion model."""
+
+    def latents(self, z: "Tensor") -> "Tensor":
+        """Return the final latents of z (n, d), before decoding: (n, *shape) float32 on the CPU, without a graph."""
+        ...
+
+
+_CAPABILITIES = ("prompt", "with_prompt", "model", "settings", "batch_size", "render", "vjp", "latents")
 
 
 def capabilities_of(generator: Generator) -> dict[str, Any]:

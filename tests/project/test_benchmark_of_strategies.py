@@ -236,3 +236,14 @@ def test_lists_of_rewards_stand_for_their_names():
     assert read(["--words"]).rewards == list(WORDS)
     assert read(["--others"]).rewards == list(OTHERS)
     assert read(["--rewards", "photo", "symmetry"]).rewards == ["photo", "symmetry"]
+
+
+def test_the_interval_of_a_difference_is_that_of_its_seeds():
+    lines = [line("random_search", {16: 0.0, 64: 1.0 + seed % 3}, seed=seed) for seed in range(8)]
+    lines += [line("auto", {64: 4.0 + 2 * (seed % 2)}, seed=seed) for seed in range(8)]
+    low, high = (
+        strategy_tables._difference(strategy_tables.scores(lines, [64]), "auto", "random_search", 64)[:-1]
+        .split("[")[1]
+        .split(", ")
+    )
+    assert float(low) < float(high)

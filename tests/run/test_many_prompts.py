@@ -14,6 +14,8 @@ from tests.support import fake_ray
 from zo_dno.distributed.reward_actors import RewardActors
 from zo_dno.errors import InputError
 from zo_dno.generators.imported import imported_generator
+from zo_dno.generators.pixels import bytes_of
+from zo_dno.noise.space import NoiseLayout
 from zo_dno.run.config import validated
 from zo_dno.run.many_prompts import read_prompts, resume_many, run_many
 from zo_dno.storage.atomic import read_yaml
@@ -150,6 +152,32 @@ def test_a_model_is_entered_by_one_search_at_a_time_for_gradients_too(strategy, 
     found = run_many(config(model, **options), PROMPTS, tmp_path / "out", at_once=3)
     assert [line.error for line in found] == [None] * 3
     assert [line.result["queries"] for line in found] == [queries] * 3
+
+
+class Entered:
+    """The painted toy with latents, which are the noise."""
+
+    layout, nfe = NoiseLayout(((3, 4, 4),)), 1
+
+    def __init__(self, prompt=""):
+        self.prompt = prompt
+
+    def with_prompt(self, prompt):
+        return Entered(prompt)
+
+    def __call__(self, z):
+        return bytes_of(painted(z, self.prompt))
+
+    def latents(self, z):
+        painted(z, self.prompt)
+        return z.reshape(-1, 3, 4, 4)
+
+
+def test_latents_are_in_turn_too(tmp_path):
+    options = {"strategy": "fast_direct", "reward": "brightness", "queries": 24}
+    found = run_many(config({"model": f"{__name__}:Entered"}, **options), PROMPTS, tmp_path / "out", at_once=3)
+    assert [line.error for line in found] == [None] * 3
+    assert [line.result["strategy_images"] for line in found] == [8 * (1 + 2 + 3)] * 3
 
 
 def test_changes_of_resumed_prompts_reach_every_run_or_are_refused(tmp_path):

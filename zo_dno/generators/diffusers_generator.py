@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from zo_dno.errors import InputError
 from zo_dno.generators.batch_size import best_batch_size, checked_batch_size, is_count
 from zo_dno.generators.diffusers_private import execution_device
 from zo_dno.generators.gradients import Gradients, frozen_weights
+from zo_dno.generators.latents import FinalLatents, LatentsFoundError
 from zo_dno.generators.loading import BUILTIN, Offload, Speed, load_pipeline, torch_dtype
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pipeline_call import PipelineCall, plain_arguments
@@ -231,6 +233,21 @@ class DiffusersGenerator:
             gradients = self._gradients.settled(sum(self._kept), len(z))
             return gradients.vjp(z, partial(rendered, gradients), cotangent, device)
 
+    def latents(self, z: Tensor) -> Tensor:
+        """Return the final latents of `z` (n, d), (n, *shape) float32 on the CPU, without a graph.
+
+        They are what the pipeline gives its autoencoder to decode, which is left out where the pipeline decodes once.
+        A pipeline without an autoencoder has its images in their place, on the scale from -1 to 1.
+
+        Raises:
+            InputError: Memory does not suffice.
+            TapeError: The pipeline decodes something else than latents of each image.
+        """
+        self.layout.check(z)
+        together = 1 if self._trace.decodings > 1 else self.batch_size
+        with torch.no_grad():
+            return torch.cat([self._latents_of_block(z[rows]) for rows in balanced_slices(len(z), together)])
+
     def draws(self, z: Tensor) -> list[Tensor]:
         """Split z (n, d) into the pipeline's own draws, each (n, *shape); the first are the initial latents."""
         return self.layout.split(z)
@@ -241,6 +258,15 @@ class DiffusersGenerator:
             images, playback = self._play(len(z), self._source(rows, len(z)))
         self._trace.check_count(len(playback.shapes))
         return images
+
+    def _latents_of_block(self, z: Tensor) -> Tensor:
+        n, images = len(z), None
+        source = self._source(dict(zip(self._searched, self.layout.split(z), strict=True)), n)
+        found = FinalLatents(n, self._trace.decodings)
+        with memory_named(self), self._tape.playing(source, on_decode=found) as playback, suppress(LatentsFoundError):
+            images = self._call(n)
+        self._trace.check_count(len(playback.shapes))
+        return found.joined(images)
 
     def _play(self, n: int, source: DrawSource, around: Around | None = None) -> tuple[Tensor, Playback]:
         """Call the pipeline once with its draws taken from `source`."""

@@ -22,6 +22,9 @@ DrawSource = Callable[[int, tuple[int, ...]], Tensor]
 Around = Callable[[Callable[..., Any], bool], Callable[..., Any]]
 """Call of a network, and whether it is a denoiser's -> the call in its place."""
 
+OnDecode = Callable[[Tensor], None]
+"""Function that is given latents before an autoencoder decodes them."""
+
 DENOISERS = ("unet", "transformer", "transformer_2", "prior", "prior_prior", "decoder")
 """Names in diffusers of the networks that are called at every step."""
 
@@ -65,14 +68,17 @@ class Tape:
         self.networks = list({id(one): one for one in vars(pipeline).values() if _is_network(one)}.values())
 
     @contextmanager
-    def playing(self, source: DrawSource, around: Around | None = None) -> Iterator["Playback"]:
+    def playing(
+        self, source: DrawSource, around: Around | None = None, on_decode: OnDecode | None = None
+    ) -> Iterator["Playback"]:
         """Take every draw inside the block from `source`, and count the denoiser's calls.
 
         Args:
             source: Source of the draws.
             around: Wrapper of the calls of networks, told which are denoisers.
+            on_decode: Function that is given everything that is decoded; an exception of its own ends the call.
         """
-        playback = Playback(source)
+        playback = Playback(source, on_decode)
         with ExitStack() as stack:
             for network in self.networks:
                 count = any(network is denoiser for denoiser in self._denoisers)
@@ -84,22 +90,24 @@ class Tape:
                     method = getattr(network, name, None)
                     if callable(method):
                         method = method if around is None else around(method, False)
-                        stack.enter_context(replaced(network, name, playback.pausing(method)))
+                        played = playback.pausing(method, decodes=name == "decode")
+                        stack.enter_context(replaced(network, name, played))
             playback.open()
             stack.callback(playback.close)
             yield playback
 
 
 class Playback:
-    """The replaced draws and the denoiser calls of one pipeline call."""
+    """The replaced draws, the denoiser calls and the decodings of one pipeline call."""
 
-    def __init__(self, source: DrawSource) -> None:
-        self._source = source
+    def __init__(self, source: DrawSource, on_decode: OnDecode | None = None) -> None:
+        self._source, self._on_decode = source, on_decode
         self._mode: _GaussianMode | None = None
         self.shapes: list[tuple[int, ...]] = []
         self.in_step: list[bool] = []
         self.denoiser_rows = 0
         self.denoiser_calls = 0
+        self.decodings = 0
 
     def open(self) -> None:
         """Begin to replace draws."""
@@ -112,8 +120,16 @@ class Playback:
             self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self._mode = None
 
-    def pausing(self, function: Callable[..., Any], *, count: bool = False) -> Callable[..., Any]:
-        """Wrap a function so that nothing is replaced inside it; `count` whether it is a denoiser, whose rows count."""
+    def pausing(
+        self, function: Callable[..., Any], *, count: bool = False, decodes: bool = False
+    ) -> Callable[..., Any]:
+        """Wrap a function so that nothing is replaced inside it.
+
+        Args:
+            function: Function to wrap.
+            count: Whether it is a denoiser, whose rows count.
+            decodes: Whether it decodes latents, its first tensor.
+        """
 
         @functools.wraps(function)  # pipelines read signatures to decide what to pass
         def paused(*args: Any, **kwargs: Any) -> Any:
@@ -122,6 +138,8 @@ class Playback:
             if count:
                 self.denoiser_calls += 1
                 self.denoiser_rows += _rows((*args, *kwargs.values()))
+            if decodes:
+                self._decoding((*args, *kwargs.values()))
             self.close()
             try:
                 return function(*args, **kwargs)
@@ -129,6 +147,15 @@ class Playback:
                 self.open()
 
         return paused
+
+    def _decoding(self, values: Sequence[Any]) -> None:
+        self.decodings += 1
+        if self._on_decode is None:
+            return
+        latents = next((value for value in values if isinstance(value, Tensor)), None)
+        if latents is None:
+            raise TapeError("The pipeline decodes no tensor, so it has no latents to give.")
+        self._on_decode(latents)
 
     def _give(self, shape: tuple[int, ...]) -> Tensor:
         number = len(self.shapes)

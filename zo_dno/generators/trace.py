@@ -20,17 +20,19 @@ Settle = Callable[[Callable[[int], Tensor], int], None]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The Gaussian draws and the denoiser calls of one pipeline call.
+    """The Gaussian draws, the denoiser calls and the decodings of one pipeline call.
 
     Attributes:
         draws: Gaussian draws in their order.
         nfe: Denoiser calls per image; classifier-free guidance counts two.
         calls: Denoiser calls of the pipeline call, whatever guidance and batch size.
+        decodings: Decodings by an autoencoder in a call for one image; 0 of a pipeline without one.
     """
 
     draws: tuple[Draw, ...]
     nfe: int
     calls: int
+    decodings: int
 
     def check(self, number: int, shape: tuple[int, ...], n: int) -> None:
         """Refuse a draw of a call for n images that differs from the trace.
@@ -97,6 +99,7 @@ def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, Tensor]:
     shapes = [playback.shapes for _, playback in played.values()]
     if len({len(one) for one in shapes}) > 1:
         raise TapeError(f"{name} makes {len(shapes[0])} draws for one image and {len(shapes[1])} for two.")
+    decodings = played[1][1].decodings
     n, (images, last) = played.popitem()
     draws = []
     for number, in_step in enumerate(last.in_step):
@@ -105,7 +108,7 @@ def traced(call: PlayedCall, settle: Settle, name: str) -> tuple[Trace, Tensor]:
             seen = " and ".join(str(one[number]) for one in shapes)
             raise TapeError(f"{name} draws noise without a batch axis ({seen}); it cannot be searched.")
         draws.append(own)
-    return Trace(tuple(draws), last.denoiser_rows // n, last.denoiser_calls), images
+    return Trace(tuple(draws), last.denoiser_rows // n, last.denoiser_calls, decodings), images
 
 
 def _tried(call: PlayedCall, settle: Settle, most: int) -> dict[int, tuple[Tensor, Playback]]:

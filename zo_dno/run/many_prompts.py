@@ -37,7 +37,7 @@ from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG, is_used
 from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
-from zo_dno.types import Differentiable, Generator, HasVjp, Repromptable, capabilities_of
+from zo_dno.types import Differentiable, Generator, HasLatents, HasVjp, Repromptable, capabilities_of
 
 PROMPTS, SUMMARY = "prompts.json", "summary.csv"
 _CHANGEABLE = tuple(name for name in marked(RunOptions, "changeable") if name not in GENERATOR_ACTORS)
@@ -288,9 +288,9 @@ class _Queue:
 
 
 class _InTurn:
-    """A generator that shares its model with others; one of them renders or takes gradients at a time.
+    """A generator that shares its model with others; one of them renders or takes gradients or latents at a time.
 
-    Gradients are in turn as well: while a pipeline plays given noise, calls of its networks are replaced.
+    All three are in turn: while a pipeline plays given noise, calls of its networks are replaced.
     """
 
     def __init__(self, generator: Generator, queue: _Queue) -> None:
@@ -301,6 +301,8 @@ class _InTurn:
             known["render"] = self._in_turn(generator.render)
         if isinstance(generator, HasVjp):
             known["vjp"] = self._in_turn(generator.vjp)
+        if isinstance(generator, HasLatents):
+            known["latents"] = self._in_turn(generator.latents)
         vars(self).update(known)
 
     def __call__(self, z: Tensor) -> Tensor:

@@ -13,8 +13,18 @@ from zo_dno.generators.renderer import GradientRenderer, Renderer, render_images
 from zo_dno.reward import Reward
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.objective import Objective
-from zo_dno.strategy import PerturbsImages, Strategy, WhiteBox
-from zo_dno.types import Differentiable, Generator, HasVjp, Rendered, array_of, batch_size_of, prompt_of
+from zo_dno.strategy import NeedsLatents, PerturbsImages, Strategy, WhiteBox
+from zo_dno.types import (
+    Differentiable,
+    Generator,
+    HasLatents,
+    HasVjp,
+    Rendered,
+    array_of,
+    balanced_slices,
+    batch_size_of,
+    prompt_of,
+)
 
 
 @runtime_checkable
@@ -35,7 +45,7 @@ class Opened:
         objective: Objective that decides what is plausible.
         blocks: Blocks in which candidates are rendered.
     Attributes:
-        images: Number of images that the strategy rendered so far, those of gradients included.
+        images: Number of images that the strategy rendered so far; those of gradients and of latents count, too.
     """
 
     def __init__(
@@ -57,6 +67,11 @@ class Opened:
             else:
                 self._has_gradient = has_gradient(generator)
         return self._has_gradient
+
+    @property
+    def has_latents(self) -> bool:
+        """Whether the generator gives its latents."""
+        return isinstance(self._generator, HasLatents)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -92,6 +107,16 @@ class Opened:
         assert isinstance(generator, HasVjp | Differentiable)
         return torch.cat([vjp_of(generator, block, cotangent) for block in blocks])
 
+    def latents(self, z: Tensor) -> Tensor:
+        """Return the final latents of z (n, d), (n, *shape) float32 on the CPU, without a graph."""
+        generator = self._generator
+        assert isinstance(generator, HasLatents)
+        self.images += len(z)
+        # In blocks that no budget ends, or a run that is resumed with more queries would see other last bits.
+        blocks = balanced_slices(len(z), self._blocks.batch_size or len(z))
+        with torch.no_grad():
+            return torch.cat([generator.latents(z[rows]).detach().float().cpu() for rows in blocks])
+
     def project(self, z: Tensor) -> Tensor:
         """Move implausible noise in z (n, d) to plausible noise near it."""
         return self._objective.project(z)
@@ -108,7 +133,7 @@ class Opened:
 
 
 def check_white_box(strategy: Strategy, generator: Generator, reward: Reward) -> None:
-    """Check that a white-box strategy can take its gradients.
+    """Check that a white-box strategy can take its gradients and latents.
 
     Raises:
         InputError: The generator or the reward has none, or the generator renders in other processes.
@@ -116,6 +141,15 @@ def check_white_box(strategy: Strategy, generator: Generator, reward: Reward) ->
     if not isinstance(strategy, WhiteBox):
         return
     name = type(strategy).__name__
+    if isinstance(strategy, NeedsLatents) and strategy.needs_latents and not isinstance(generator, HasLatents):
+        if isinstance(generator, Renderer):
+            raise InputError(
+                f"generators must be 0 with {name}, which takes latents in the run's own process; got more."
+            )
+        raise InputError(
+            f"{name} takes the generator's final latents, and {type(generator).__name__} has no latents(z). Take "
+            "surrogate, which needs images alone."
+        )
     if not strategy.needs_gradient:
         return
     if isinstance(generator, Renderer):  # it renders in its own actors

@@ -7,14 +7,23 @@ import torch
 from torch import Tensor
 
 from zo_dno.rng import stream
+from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategy import Strategy, WhiteBox
 
 
 class FlatModel:
-    """A model whose images are rows of four pixels made of the noise; its reward is brightness."""
+    """A model whose images are rows of four pixels made of the noise; its reward is brightness.
+
+    Args:
+        first: Number of entries of the first draw, whose squashed values are the latents; by default all of z.
+    """
 
     image_shape = (3, 1, 4)
     has_gradient = True
+    has_latents = True
+
+    def __init__(self, first: int | None = None) -> None:
+        self._first = first
 
     def render(self, z: Tensor) -> Tensor:
         """Render a squashed fixed map of z."""
@@ -29,6 +38,10 @@ class FlatModel:
         (gradient,) = torch.autograd.grad(images, z, cotangent(images.detach()))
         return gradient
 
+    def latents(self, z: Tensor) -> Tensor:
+        """Squash the first draw of z."""
+        return z[:, : self._first].tanh()
+
     def project(self, z: Tensor) -> Tensor:
         """Find everything plausible."""
         return z
@@ -41,7 +54,7 @@ class FlatModel:
 def with_model(strategy: Strategy) -> Strategy:
     """Give a strategy the model that it takes gradients through, if it takes any."""
     if isinstance(strategy, WhiteBox):
-        strategy.use_model(FlatModel())
+        strategy.use_model(FlatModel(strategy.sizes[0] if isinstance(strategy, PopulationStrategy) else None))
     return strategy
 
 
