@@ -22,13 +22,13 @@ class SimulatedRater(threading.Thread):
     """Picks the image of the highest utility of those that the page shows together, mostly.
 
     Args:
-        link: of the page.
-        utility: of images, higher is better.
-        flipped: share of the answers that are another image instead.
-        seed: of which answers are flipped.
+        link: Link of the page.
+        utility: Function of images; the rater prefers the highest value.
+        flipped: Share of the choices that are another image instead.
+        seed: Seed of the choices that are flipped.
         patient: Whether the rater waits for a page that is gone to come back, until it is stopped.
     Attributes:
-        clicks: answers given.
+        clicks: Number of choices made.
     """
 
     def __init__(

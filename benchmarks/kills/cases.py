@@ -81,11 +81,11 @@ def words_of(name: str, strategy: str, folder: Path, url: str, port: int) -> lis
     """Write the config of a case into a folder; returns the words of the command that starts it.
 
     Args:
-        name: name of the case.
-        strategy: name of the strategy.
-        folder: folder of the trial; the run is made in `out` in it.
-        url: address of the counting server.
-        port: port of the rating page.
+        name: Name of the case.
+        strategy: Name of the strategy.
+        folder: Folder of the trial, in which the run has the folder `out`.
+        url: Address of the counting server.
+        port: Port of the rating page.
     """
     case = CASES[name]
     config = {

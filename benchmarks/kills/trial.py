@@ -46,10 +46,10 @@ class Whole:
     """What a command leaves that nothing happened to.
 
     Attributes:
-        seconds: how long it took.
-        writes: how often it wrote.
-        contents: what it left.
-        calls: what it asked the server for.
+        seconds: Time from the start to the end.
+        writes: Number of writes to ledger and files.
+        contents: Contents of the folder, by name.
+        calls: Number of calls of the server, by image.
     """
 
     seconds: float
@@ -63,15 +63,15 @@ class Outcome:
     """What a trial came to.
 
     Attributes:
-        case: name of the kind of run.
-        strategy: name of the strategy.
-        attack: name of what happened to it.
-        kills: signals and deaths that struck.
-        recorded: answers in the ledgers when the last of them struck.
+        case: Name of the kind of run.
+        strategy: Name of the strategy.
+        attack: Name of the signals and deaths.
+        kills: Number of signals and deaths that struck.
+        recorded: Number of responses in the ledgers when the last of them struck.
         repeated: Number of paid calls beyond those of an undisturbed run.
-        asked_again: Number of those calls that none in flight at a blow accounts for.
-        seconds_to_exit: longest time from a signal that can be answered to the end of the process.
-        wrong: what does not hold, in words; empty where all does.
+        asked_again: Number of those calls that were not in flight when the command was stopped.
+        seconds_to_exit: Longest time from a signal other than SIGKILL to the end of the process.
+        wrong: Descriptions of what does not hold; empty where all does.
     """
 
     case: str
@@ -89,12 +89,12 @@ class Trial:
     """A command in a folder of its own, with a server that counts its calls.
 
     Args:
-        case: name of the kind of run.
-        strategy: name of the strategy.
-        folder: new folder of the trial; its name is its path on the server.
-        url: address of the server.
-        logs: folder of the server's logs.
-        port: port of the rating page.
+        case: Name of the kind of run.
+        strategy: Name of the strategy.
+        folder: New folder of the trial; its name is the trial's path on the server.
+        url: Address of the server.
+        logs: Folder of the server's logs.
+        port: Port of the rating page.
     """
 
     def __init__(self, case: str, strategy: str, folder: Path, url: str, logs: Path, port: int) -> None:
