@@ -70,13 +70,13 @@ class SimulatedRater(threading.Thread):
             if name not in self._known:
                 image = Image.open(io.BytesIO(client.get(f"/image/{name}.png").raise_for_status().content))
                 self._known[name] = float(self._utility([image])[0])
-        answer = client.post("/answer", data=fields | {"choice": self._choice(shown)})
-        if answer.status_code == 429:  # no person is that fast
+        response = client.post("/answer", data=fields | {"choice": self._choice(shown)})
+        if response.status_code == 429:  # no person is that fast
             time.sleep(1)
             return client.get("/").text
-        answer.raise_for_status()
+        response.raise_for_status()
         self.clicks += 1
-        return answer.text
+        return response.text
 
     def _choice(self, shown: Sequence[str]) -> str:
         best, *others = sorted(shown, key=lambda name: -self._known[name])

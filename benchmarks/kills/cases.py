@@ -27,7 +27,7 @@ class Case:
         words: Function that returns further words of its command line, given its folder.
         share: Weight of this case among all when trials are drawn; quick cases have 1.
         exact: Whether a resumed run ends as one that was not stopped; a cap on money cuts it by what may be lost.
-        priced: Whether answers are paid for, so that none that was recorded is asked for again.
+        priced: Whether responses are paid for, so that none that was recorded is requested again.
         in_flight: Number of calls that one kill may lose.
         distributed: Whether other processes work for it.
         rated: Whether a robot on its page rates.

@@ -55,7 +55,7 @@ class QueryRow:
         whiteness: p-value of the whiteness test.
         noise_violation: Distance to the thresholds of the plausibility tests, in nats.
         plausible: Whether every plausibility test is passed.
-        cached: Whether the score was remembered, and no query was sent.
+        cached: Whether the score is from the cache, and no query was sent.
         attempts: Number of calls.
         failures: Kinds of the calls that failed, in order, joined by "; ".
         kind: Kind of the failure, if the score is missing.

@@ -52,7 +52,7 @@ class RatingView:
     def state(self, rater: str) -> str:
         """Return the state that a waiting page compares with its own, to know when to reload."""
         progress = self.store.progress(rater)
-        return json.dumps([progress.round, progress.given, self.store.has_task(rater), self._is_searching()])
+        return json.dumps([progress.rating_round, progress.given, self.store.has_task(rater), self._is_searching()])
 
     def page(self, rater: str, message: str = "", status: int = 200) -> HTMLResponse:
         """Return the page with the rater's next task."""

@@ -31,7 +31,9 @@ def run(
     ] = None,
     at_once: Annotated[
         int | None,
-        typer.Option(help="Number of prompts to search at a time, with --prompts.", min=1, rich_help_panel=Cluster.title),
+        typer.Option(
+            help="Number of prompts to search at a time, with --prompts.", min=1, rich_help_panel=Cluster.title
+        ),
     ] = None,
     draft: Annotated[
         int | None,
