@@ -55,8 +55,8 @@ def changed_since(commit: str, folders: tuple[str, ...]) -> int | None:
     """Count the lines that changed in folders since a commit; None where git does not know it."""
     if not git("cat-file", "-t", commit):
         return None
-    said = git("diff", "--numstat", commit, "HEAD", "--", *(str(ROOT / folder) for folder in folders))
-    counts = [line.split("\t")[:2] for line in said.splitlines()]
+    output = git("diff", "--numstat", commit, "HEAD", "--", *(str(ROOT / folder) for folder in folders))
+    counts = [line.split("\t")[:2] for line in output.splitlines()]
     return sum(int(number) for pair in counts for number in pair if number.isdigit())
 
 

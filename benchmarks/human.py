@@ -1,6 +1,6 @@
 """A simulated rater on the real rating page against best-of-N with as many clicks, by the scene judge.
 
-The rater likes warm skies, those that the judge takes for dawn or dusk, in a prompt that says day; one answer in ten is
+The rater likes warm skies, those that the judge takes for dawn or dusk, in a prompt that says day; one choice in ten is
 another image. Best-of-N shows the same rater draws from the prior, in groups, and the winner of each group stays.
 """
 

@@ -31,7 +31,7 @@ SIDE = 64  # of the images, in pixels, as the built-in model's
 _SERVER = f"""
 import asyncio
 SAID = b'HTTP/1.1 200 OK\\r\\ncontent-type: application/json\\r\\ncontent-length: 15\\r\\n\\r\\n{{"scores": [1]}}'
-async def answer(reader, writer):
+async def respond(reader, writer):
     try:
         while head := await reader.readuntil(b"\\r\\n\\r\\n"):
             length = int(head.lower().split(b"content-length:")[1].split(b"\\r\\n")[0])
@@ -41,7 +41,7 @@ async def answer(reader, writer):
     except asyncio.IncompleteReadError:
         writer.close()
 async def main():
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=2**26)
+    server = await asyncio.start_server(respond, "127.0.0.1", 0, limit=2**26)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 asyncio.run(main())
@@ -68,22 +68,22 @@ def sleeping_server() -> Iterator[str]:
 
 
 def throughput(reward: zo_dno.Reward, n: int) -> float:
-    """Ask about n images, and return scores per second."""
+    """Score n images, and return scores per second."""
     rng = np.random.default_rng(0)
     small = [Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)) for _ in range(n)]
     images = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for image in small]
     queries = [Query(row, image, image_hash(image), "") for row, image in enumerate(images)]
     oracle = Oracle(reward, zo_dno.CallPolicy(in_flight=IN_FLIGHT))
     started = time.perf_counter()
-    answers = oracle.ask(queries)
+    responses = oracle.ask(queries)
     seconds = time.perf_counter() - started
     oracle.close()
-    assert all(answer is not None and answer.score.value == 1 for answer in answers)
+    assert all(response is not None and response.score.value == 1 for response in responses)
     return n / seconds
 
 
 class SlowGenerator:
-    """Draws a block of images in 150 ms, as a GPU would: this processor has nothing to do meanwhile."""
+    """Renders a block of images in 150 ms, as a GPU would: this processor has nothing to do meanwhile."""
 
     prompt, nfe, batch_size = "", 1, 16
     layout = NoiseLayout(((3, SIDE, SIDE),))
@@ -94,12 +94,12 @@ class SlowGenerator:
 
 
 def overlapped(population: int) -> tuple[float, float, float]:
-    """Draw and ask about one population; return the seconds, the fewest possible, and those without any overlap."""
+    """Render and score one population; return the seconds, the fewest possible, and those without any overlap."""
     options = {"population": population}
     result = zo_dno.optimize(SlowGenerator(), Sleeper(), "random_search", queries=population, strategy_options=options)
-    drawing = population / SlowGenerator.batch_size * SECONDS / 2
+    rendering = population / SlowGenerator.batch_size * SECONDS / 2
     taken = result.seconds["generate"] + result.seconds["score"]
-    return taken, drawing + SECONDS, drawing + population / IN_FLIGHT * SECONDS
+    return taken, rendering + SECONDS, rendering + population / IN_FLIGHT * SECONDS
 
 
 def main() -> None:
@@ -120,9 +120,9 @@ def main() -> None:
     )
     taken, least, apart = overlapped(16 * SlowGenerator.batch_size)
     show(
-        f"one population of {16 * SlowGenerator.batch_size}, drawn in blocks of {SlowGenerator.batch_size}",
+        f"one population of {16 * SlowGenerator.batch_size}, rendered in blocks of {SlowGenerator.batch_size}",
         ["", "seconds"],
-        [["drawing and asking at once", taken], ["drawing, and then the last answers", least], ["in turns", apart]],
+        [["rendering and scoring at once", taken], ["rendering, and then the last scores", least], ["in turns", apart]],
         {"seconds": taken, "least": least, "in_turns": apart},
     )
 

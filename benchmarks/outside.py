@@ -98,7 +98,7 @@ class EvoTorch(Outside):
         super().__init__(problem, population=population)
         self._seed = problem.seed % 2**31
         self._policy: queue.Queue[Tensor] = queue.Queue()
-        self._answering: queue.Queue[Tensor | None] = queue.Queue()
+        self._scores: queue.Queue[Tensor | None] = queue.Queue()
         threading.Thread(target=self._search, daemon=True).start()
 
     @abstractmethod
@@ -124,15 +124,15 @@ class EvoTorch(Outside):
 
     def _reward_of(self, points: Tensor) -> Tensor:
         self._policy.put(points.detach().clone())
-        answer = self._answering.get()
-        assert answer is not None
-        return answer
+        scores = self._scores.get()
+        assert scores is not None
+        return scores
 
     def _points(self) -> Any:
         return self._policy.get()
 
     def _rewards(self, rewards: np.ndarray) -> None:
-        self._answering.put(torch.as_tensor(rewards, dtype=torch.float32))
+        self._scores.put(torch.as_tensor(rewards, dtype=torch.float32))
 
 
 class EvoTorchSNES(EvoTorch):

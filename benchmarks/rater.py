@@ -22,13 +22,13 @@ class SimulatedRater(threading.Thread):
     """Picks the image of the highest utility of those that the page shows together, mostly.
 
     Args:
-        link: of the page.
-        utility: of images, higher is better.
-        flipped: share of the answers that are another image instead.
-        seed: of which answers are flipped.
+        link: Link of the page.
+        utility: Function of images; the rater prefers the highest value.
+        flipped: Share of the choices that are another image instead.
+        seed: Seed of the choices that are flipped.
         patient: Whether the rater waits for a page that is gone to come back, until it is stopped.
     Attributes:
-        clicks: answers given.
+        clicks: Number of choices made.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class SimulatedRater(threading.Thread):
             if name not in self._known:
                 image = Image.open(io.BytesIO(client.get(f"/image/{name}.png").raise_for_status().content))
                 self._known[name] = float(self._utility([image])[0])
-        answer = client.post("/answer", data=fields | {"choice": self._choice(shown)})
-        if answer.status_code == 429:  # no person is that fast
+        response = client.post("/answer", data=fields | {"choice": self._choice(shown)})
+        if response.status_code == 429:  # no person is that fast
             time.sleep(1)
             return client.get("/").text
-        answer.raise_for_status()
+        response.raise_for_status()
         self.clicks += 1
-        return answer.text
+        return response.text
 
     def _choice(self, shown: Sequence[str]) -> str:
         best, *others = sorted(shown, key=lambda name: -self._known[name])

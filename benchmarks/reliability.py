@@ -27,8 +27,8 @@ from benchmarks.tables import show
 COLUMNS = (
     "",
     "trials",
-    "blows",
-    "mid-run",  # when the last blow struck, some answers had been recorded
+    "signals and kills",
+    "mid-run",  # at the last of these, some responses had been recorded
     "same",
     "asked again",
     "repeated",

@@ -61,20 +61,20 @@ def queries(n: int) -> list[Query]:
 
 
 def throughput(actors: int, rounds: int) -> float:
-    """Ask `rounds` times as many questions as there are actors; return scores per second."""
+    """Score `rounds` times as many images as there are actors; return scores per second."""
     reward = Sleeper()
     pool = RewardActors(reward, actors, takes=Takes(cpus=0))
     while pool.actors.alive < actors:
         time.sleep(0.1)
     oracle = Oracle(reward, CallPolicy(in_flight=actors), remote=pool)
-    asked = queries(rounds * actors)
+    sent = queries(rounds * actors)
     started = time.perf_counter()
-    answers = oracle.ask(asked)
+    responses = oracle.ask(sent)
     seconds = time.perf_counter() - started
     oracle.close()
     pool.close()
-    assert all(answer is not None and answer.score.value == 1 for answer in answers)
-    return len(asked) / seconds
+    assert all(response is not None and response.score.value == 1 for response in responses)
+    return len(sent) / seconds
 
 
 def scaling(most: int, rounds: int) -> None:
@@ -94,14 +94,14 @@ def scaling(most: int, rounds: int) -> None:
 
 
 def memory(queries: int) -> None:
-    """Show the driver's memory while a run asks more and more."""
+    """Show the driver's memory while a run sends more and more queries."""
     rows: list[list[object]] = []
 
     def on_step(step: object) -> None:
-        asked = step.queries  # type: ignore[attr-defined]
-        if asked % (queries // 10) < _POPULATION:
+        done = step.queries  # type: ignore[attr-defined]
+        if done % (queries // 10) < _POPULATION:
             gc.collect()
-            rows.append([asked, _megabytes()])
+            rows.append([done, _megabytes()])
 
     zo_dno.optimize(
         *(Instant(), Sleeper(0), "random_search"),

@@ -49,10 +49,10 @@ def seconds_to_text(command: list[str]) -> float:
         os.close(other)
         while True:
             try:
-                said = os.read(screen, 4096)
+                output = os.read(screen, 4096)
             except OSError:  # the other end is closed
                 break
-            if said.strip() and first == float("inf"):
+            if output.strip() and first == float("inf"):
                 first = time.perf_counter() - started
         process.wait()
     os.close(screen)

@@ -319,10 +319,10 @@ def main() -> None:
         title = f"{reward}, {len(prompts)} prompts, {hardware}: best by so many seconds, normalised (ended/all runs)"
         headings = ["entry", *(f"{limit} s" for limit in SECONDS)]
         show(title, headings, rows, {"reward": reward, "hardware": hardware, "rows": rows})
-    said = claims(frame)
-    if said:
+    found = claims(frame)
+    if found:
         headings = ["reward", "queries", "entry", "best other", "ahead of it", "p", "lowest end"]
-        show("claims", [*headings, "ahead of best-of-N", "p", "pairs"], said, {"rows": said})
+        show("claims", [*headings, "ahead of best-of-N", "p", "pairs"], found, {"rows": found})
     if options.markdown:
         print(markdown(frame))
     if options.picture:

@@ -34,7 +34,7 @@ class NoisyJudge:
         seed: Seed of the moods.
         usual: Mean and standard deviation of warmth among prior draws.
     Attributes:
-        truth: What it would say on average, were there no end to its scale, by the hash of the image.
+        truth: Mean of its scores if its scale had no ends, by the hash of the image.
     """
 
     noisy, unit = True, "points of 5"

@@ -57,8 +57,8 @@ def record(figures: dict[str, Any]) -> None:
 
 def git(*words: str) -> str:
     """Return what git says of this checkout; empty where it says nothing."""
-    said = subprocess.run(["git", "-C", str(RECORDS.parent), *words], capture_output=True, text=True, check=False)
-    return said.stdout.strip()
+    done = subprocess.run(["git", "-C", str(RECORDS.parent), *words], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def hardware() -> str:

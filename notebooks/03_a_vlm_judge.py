@@ -93,7 +93,7 @@ result = zo_dno.optimize(
     seed=0,
 )
 print(f"score {result.first.reward:.1f} -> {result.best.reward:.2f} ± {result.best.error:.2f}")
-print(f"the mean of {result.best.answers} scores; the standard deviation of one score is {result.noise:.2f}")
+print(f"the mean of {result.best.n_scores} scores; the standard deviation of one score is {result.noise:.2f}")
 print(f"{result.tokens} tokens, at most {result.cost:.4f} spent; prompt match {result.held_out['prompt_match']}")
 result.best_image.resize((256, 256))
 

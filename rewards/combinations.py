@@ -55,7 +55,7 @@ class Min(Combination):
 
 @dataclass(frozen=True)
 class Constrained(Combination):
-    """The value of one reward as it is; only images that meet all thresholds of `require` may win.
+    """The value of one reward as it is; only images that meet all thresholds of `require` can win.
 
     Args:
         reward: Reward that counts: a name, a Reward, a function, or details as for a term; it gives name and unit.

@@ -29,7 +29,7 @@ def auto(problem: Problem, *, population: int = 0) -> PopulationStrategy:
         name, why = "surrogate", "the pipeline has gradients, and climbing a model of the reward needs few queries"
     elif problem.noisy:
         chosen = SNES(problem, population=size)
-        name, why = "snes", "the reward is noisy, and this narrows by itself, so that a lucky answer does not lead far"
+        name, why = "snes", "the reward is noisy, and this narrows by itself, so that a lucky score does not lead far"
     elif many:
         chosen = NormalES(problem, population=size)
         name = "normal_es"

@@ -53,7 +53,7 @@ class PopulationStrategy(ABC):
 
     @property
     def n_prior(self) -> int:
-        """Number of first candidates that are draws from the prior, whatever scores are told."""
+        """Number of first candidates that are draws from the prior at any scores."""
         return 0 if self.has_init else self.population
 
     @property

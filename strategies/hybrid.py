@@ -55,7 +55,7 @@ class Hybrid(GradientAscent):
 class Hybrid1(Hybrid):
     """Probe in image space: score x + mu xi, where x is the image in [0, 1] (Hybrid-1, Tang et al. 2024).
 
-    The scored images are noisy, and only x itself may win.
+    The scored images are noisy, and only x itself can win.
 
     Args:
         mu: Standard deviation of the noise that is added to the image; 0.05 is 13 of 255 levels.

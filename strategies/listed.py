@@ -11,7 +11,7 @@ from zo_dno.strategy import Problem
 
 
 class Listed(PopulationStrategy):
-    """Have every noise of a list scored once, whatever is told.
+    """Have every noise of a list scored once, at any scores.
 
     Args:
         noise: Noise, (n, d), or a safetensors file that holds it as `z`.

@@ -1,4 +1,4 @@
-"""Any optimizer of nevergrad's registry, with candidates on the Gaussian shell."""
+"""Any optimizer of nevergrad's registry that takes a population, with candidates on the Gaussian shell."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

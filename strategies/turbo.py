@@ -32,8 +32,8 @@ class TuRBO(PopulationStrategy):
 
     Args:
         length: First side of the region, as a share of the side of the box from -4 to 4.
-        success: Populations in a row that must improve on the best before the region grows.
-        failure: Populations in a row that must not before it shrinks.
+        success: Populations in a row with an improvement after which the region grows.
+        failure: Populations in a row without an improvement after which the region shrinks.
     Raises:
         InputError: BoTorch is not installed, or there are more than 1,000 dimensions.
     """

@@ -30,7 +30,7 @@ class ZOSGD(PopulationStrategy):
         directions: Distribution of the probes, a name in DIRECTIONS.
         guided: Share of a probe that lies in the span of the last gradients.
         memory: Number of last gradients.
-        optimizer: Step rule; "adam" takes steps of about `lr` a coordinate in whatever unit the reward is, "sign" of
+        optimizer: Step rule; "adam" takes steps of about `lr` a coordinate in any unit of the reward, "sign" of
             exactly that; "sgd" takes lr * gradient, so `lr` depends on that unit.
         lr: Learning rate.
         momentum: Momentum of "sgd" and "sign", and beta_1 of "adam".

@@ -66,7 +66,7 @@ _HOMES = {
     "Reward": "zo_dno.reward",
     "RunError": "zo_dno.errors",
     "Score": "zo_dno.types",
-    "Step": "zo_dno.search.loop",
+    "Step": "zo_dno.search.progress",
     "Stop": "zo_dno.run.cancellation",
     "Strategy": "zo_dno.strategy",
     "Takes": "zo_dno.distributed.reward_actors",

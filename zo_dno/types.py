@@ -1,4 +1,4 @@
-"""The types that rooms exchange: candidates, queries, responses, scores, and the generator's protocols."""
+"""The types that packages exchange: candidates, queries, responses, scores, and the generator's protocols."""
 
 import itertools
 import math
@@ -180,7 +180,7 @@ class Response:
         attempts: Number of calls.
         failures: Kinds of the calls that failed, in order.
         cost: Most money that all calls together may have cost.
-        cached: Whether the score was remembered from an equal query instead of requested.
+        cached: Whether the score is from an equal query in the cache.
     """
 
     score: Score

@@ -27,7 +27,7 @@ class Case:
         words: Function that returns further words of its command line, given its folder.
         share: Weight of this case among all when trials are drawn; quick cases have 1.
         exact: Whether a resumed run ends as one that was not stopped; a cap on money cuts it by what may be lost.
-        priced: Whether answers are paid for, so that none that was recorded is asked for again.
+        priced: Whether responses are paid for, so that none that was recorded is requested again.
         in_flight: Number of calls that one kill may lose.
         distributed: Whether other processes work for it.
         rated: Whether a robot on its page rates.
@@ -81,11 +81,11 @@ def words_of(name: str, strategy: str, folder: Path, url: str, port: int) -> lis
     """Write the config of a case into a folder; returns the words of the command that starts it.
 
     Args:
-        name: name of the case.
-        strategy: name of the strategy.
-        folder: folder of the trial; the run is made in `out` in it.
-        url: address of the counting server.
-        port: port of the rating page.
+        name: Name of the case.
+        strategy: Name of the strategy.
+        folder: Folder of the trial, in which the run has the folder `out`.
+        url: Address of the counting server.
+        port: Port of the rating page.
     """
     case = CASES[name]
     config = {

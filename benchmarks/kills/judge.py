@@ -1,4 +1,4 @@
-"""A server in a process of its own that scores images, takes its time, and counts what it is asked."""
+"""A server in a process of its own that scores images, takes its time, and counts its requests."""
 
 import contextlib
 import hashlib

@@ -46,10 +46,10 @@ class Whole:
     """What a command leaves that nothing happened to.
 
     Attributes:
-        seconds: how long it took.
-        writes: how often it wrote.
-        contents: what it left.
-        calls: what it asked the server for.
+        seconds: Time from the start to the end.
+        writes: Number of writes to ledger and files.
+        contents: Contents of the folder, by name.
+        calls: Number of calls of the server, by image.
     """
 
     seconds: float
@@ -63,15 +63,15 @@ class Outcome:
     """What a trial came to.
 
     Attributes:
-        case: name of the kind of run.
-        strategy: name of the strategy.
-        attack: name of what happened to it.
-        kills: signals and deaths that struck.
-        recorded: answers in the ledgers when the last of them struck.
+        case: Name of the kind of run.
+        strategy: Name of the strategy.
+        attack: Name of the signals and deaths.
+        kills: Number of signals and deaths that struck.
+        recorded: Number of responses in the ledgers when the last of them struck.
         repeated: Number of paid calls beyond those of an undisturbed run.
-        asked_again: Number of those calls that none in flight at a blow accounts for.
-        seconds_to_exit: longest time from a signal that can be answered to the end of the process.
-        wrong: what does not hold, in words; empty where all does.
+        asked_again: Number of those calls that were not in flight when the command was stopped.
+        seconds_to_exit: Longest time from a signal other than SIGKILL to the end of the process.
+        wrong: Descriptions of what does not hold; empty where all does.
     """
 
     case: str
@@ -89,12 +89,12 @@ class Trial:
     """A command in a folder of its own, with a server that counts its calls.
 
     Args:
-        case: name of the kind of run.
-        strategy: name of the strategy.
-        folder: new folder of the trial; its name is its path on the server.
-        url: address of the server.
-        logs: folder of the server's logs.
-        port: port of the rating page.
+        case: Name of the kind of run.
+        strategy: Name of the strategy.
+        folder: New folder of the trial; its name is the trial's path on the server.
+        url: Address of the server.
+        logs: Folder of the server's logs.
+        port: Port of the rating page.
     """
 
     def __init__(self, case: str, strategy: str, folder: Path, url: str, logs: Path, port: int) -> None:
@@ -118,9 +118,9 @@ class Trial:
         """Stop the command as an attack says, resume it to its end, and compare."""
         outcome = Outcome(self.name, self.strategy, attack)
         try:
-            for number, blow in enumerate(ATTACKS[attack]):
+            for number, stop in enumerate(ATTACKS[attack]):
                 short = attack == "SIGKILL three times in a row" and number > 0
-                self._strike(blow, whole, instants, outcome, short=short)
+                self._stop(stop, whole, instants, outcome, short=short)
             before, recorded = count_of(self._log), self._recorded()
             code = self._finish()
             if code != 0:
@@ -164,53 +164,53 @@ class Trial:
         _await(process)
         return process.exitcode or 0
 
-    def _strike(self, blow: Any, whole: Whole, instants: random.Random, outcome: Outcome, *, short: bool) -> None:
-        if blow is None:
+    def _stop(self, stop: Any, whole: Whole, instants: random.Random, outcome: Outcome, *, short: bool) -> None:
+        if stop is None:
             process = self._start(Death(instants.randint(1, whole.writes), instants.random() < 0.5))
             _await(process)
             outcome.kills += process.exitcode == -_KILL
             return
-        blows: Sequence[signal.Signals] = blow if isinstance(blow, tuple) else (blow,)
+        signals: Sequence[signal.Signals] = stop if isinstance(stop, tuple) else (stop,)
         delay = instants.uniform(0, 0.3 if short else whole.seconds)
         process = self._start(NEVER)
         process.join(delay)
         gap = instants.uniform(0, 0.3)
         begin = time.monotonic()
-        for number, one in enumerate(blows):
+        for number, one in enumerate(signals):
             if number:
                 process.join(gap)
             outcome.kills += process.is_alive()
             if process.is_alive():
                 _send(process, one)
         _await(process)
-        if blow != _KILL:
+        if stop != _KILL:
             outcome.seconds_to_exit = max(outcome.seconds_to_exit, time.monotonic() - begin)
-            self._check_exit(process, outcome, once=len(blows) == 1)
+            self._check_exit(process, outcome, once=len(signals) == 1)
 
     def _check_exit(self, process: BaseProcess, outcome: Outcome, *, once: bool) -> None:
-        """A run that was asked to stop leaves its result, and nothing else: no process, no temporary file."""
-        said = []
+        """A run that was stopped by a signal leaves its result, and nothing else: no process, no temporary file."""
+        wrong = []
         if "Traceback" in self.output:
-            said.append(f"a traceback: {self.output[-1500:]}")
+            wrong.append(f"a traceback: {self.output[-1500:]}")
         if once and self.case.command == "run" and self.name not in ("many prompts", "draft"):
             scored = any(
                 row.status == "scored" for run in runs_in(self.out) for row in _rows(run) if row.stage == "search"
             )
             if scored and not (self.out / "result.json").exists():
-                said.append(f"no result.json, exit code {process.exitcode}: {self.output[-800:]}")
+                wrong.append(f"no result.json, exit code {process.exitcode}: {self.output[-800:]}")
         if process.exitcode not in (0, 1, 130, -signal.SIGTERM, -signal.SIGHUP):
-            said.append(f"exit code {process.exitcode}")
+            wrong.append(f"exit code {process.exitcode}")
         deadline = time.monotonic() + 60  # the processes of a Ray of its own end by themselves, a while later
         while (left := left_behind(self.folder)) and time.monotonic() < deadline:
             time.sleep(0.2)
         if left:
-            said.append(f"processes left: {left}")
+            wrong.append(f"processes left: {left}")
         if once and (files := [path.name for path in (self.folder / "temporary").glob("zo-dno*")]):
-            said.append(f"temporary files left: {files}")
-        outcome.wrong.extend(said)
+            wrong.append(f"temporary files left: {files}")
+        outcome.wrong.extend(wrong)
 
     def _recorded(self) -> Counter[str]:
-        """Count the answers that were paid for and recorded, by the server's name for their image."""
+        """Count the responses that were paid for and recorded, by the server's name for their image."""
         names = Counter[str]()
         for run in runs_in(self.out):
             for row in _rows(run):
@@ -225,7 +225,7 @@ class Trial:
             outcome.repeated = (calls - whole.calls).total()
             outcome.asked_again = (calls - whole.calls - lost).total()
             if outcome.asked_again:
-                outcome.wrong.append(f"{outcome.asked_again} recorded answers asked for again")
+                outcome.wrong.append(f"{outcome.asked_again} recorded responses requested again")
             if outcome.repeated > self.case.in_flight * max(outcome.kills, 1):
                 outcome.wrong.append(f"{outcome.repeated} calls repeated")
         if not self.case.exact and calls.total() * PRICE > (cap := self.case.options["max_cost"]) + 1e-9:

@@ -56,7 +56,7 @@ def test_a_budget_or_entry_that_is_not_there_is_refused(found):
 def test_a_comparison_without_an_answer_is_refused(table):
     found = Analysis(table)
     for read in (found.summary, found.claims, found.at_equal_seconds, lambda: found.reference, lambda: found.budgets):
-        with pytest.raises(InputError, match="comparison must have at least one answered run; it has none yet"):
+        with pytest.raises(InputError, match="comparison must have a run with a completed query; it has none yet"):
             read()
 
 

@@ -53,7 +53,7 @@ def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path, policy)
     assert result.status == "paused"
     assert result.queries == 19
     assert result.failed_queries == 0
-    assert "Paused after 19 answered queries: the last 3 queries all failed" in result.pause
+    assert "Paused after 19 completed queries: the last 3 queries all failed" in result.pause
     assert f"zo-dno resume {tmp_path / 'parts'}" in result.pause
     assert overview(tmp_path / "parts").state == "paused"
     result = resume(tmp_path / "parts", settled)
@@ -65,7 +65,7 @@ def test_a_dead_server_pauses_the_run_and_nothing_of_it_counts(tmp_path, policy)
 
 def test_a_run_paused_before_any_score_says_so_and_goes_on(tmp_path):
     dead = stops(1, PermissionError("bad key"), after=True)
-    with pytest.raises(RunError, match=r"Paused after 0 answered queries: .*bad key.*zo-dno resume"):
+    with pytest.raises(RunError, match=r"Paused after 0 completed queries: .*bad key.*zo-dno resume"):
         run(tmp_path / "parts", dead, policy={"breaker": 4, **PAID})
     run(tmp_path / "whole", settled, policy={"breaker": 4, **PAID})
     resume(tmp_path / "parts", settled)

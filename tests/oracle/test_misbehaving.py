@@ -255,7 +255,7 @@ def test_what_does_not_return_is_given_up_at_its_timeout(reward, monkeypatch):
 
 def test_ctrl_c_in_the_main_thread_is_no_failure(toy):
     """A plain reward is called there, where its own KeyboardInterrupt cannot be told from the user's."""
-    with pytest.raises(zo_dno.ZoDnoError, match="The run ended before its first query was answered"):
+    with pytest.raises(zo_dno.ZoDnoError, match="The run ended before its first query was completed"):
         zo_dno.optimize(toy, interrupts_the_main_thread_of_its_mind, queries=8)
 
 

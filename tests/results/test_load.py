@@ -25,7 +25,7 @@ SAME = (
     ),
     *("repeats", "noise", "folder"),
 )
-ROWS = ("id", "reward", "log_prob", "norm_ratio", "whiteness", "plausible", "feasible", "sha256", "answers", "error")
+ROWS = ("id", "reward", "log_prob", "norm_ratio", "whiteness", "plausible", "feasible", "sha256", "n_scores", "error")
 
 
 @pytest.mark.parametrize(

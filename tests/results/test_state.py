@@ -52,7 +52,7 @@ def test_a_run_without_a_whole_result_is_stopped(tmp_path, content):
     state = RunState.of(tmp_path)
     assert state.name == "stopped"
     assert not state.ended
-    assert not state.answered(0)
+    assert not state.has_completed(0)
     assert not state.spent_another_budget
     with pytest.raises(InputError, match="(no result yet .* Finish it|is damaged .* Write it again): zo-dno resume"):
         result_of(tmp_path)
@@ -70,8 +70,8 @@ def test_another_budget_than_queries_may_end_a_run(tmp_path, stopped_by, expecte
     write(tmp_path, status="finished", stopped_by=stopped_by, queries=24)
     state = RunState.of(tmp_path)
     assert state.spent_another_budget == expected
-    assert state.answered(24)
-    assert not state.answered(25)
+    assert state.has_completed(24)
+    assert not state.has_completed(25)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_consistent_rater_is_learnt_from_and_the_best_liked_image_wins():
     assert result.choices == len(clicks.tasks) == 4 + 5 * 3
     assert result.evidence > math.log(20)
     assert result.best.error > 0
-    assert result.best.answers >= 1
+    assert result.best.n_scores >= 1
     assert result.baseline is None  # scores of later populations are no draws of the prior
 
 
@@ -158,7 +158,7 @@ def test_the_favourite_wins_with_any_strategy(strategy, tmp_path):
     assert result.evidence is None
     brightness = sorted(float(np.asarray(one.image).mean()) for one in result.improvements)
     assert float(result.best.image.mean()) >= brightness[-1] - 5
-    assert result.best.answers > 0
+    assert result.best.n_scores > 0
 
 
 def test_ratings_are_no_choices():

@@ -44,7 +44,7 @@ def test_the_second_stop_does_not_wait(toy):
     error = []
 
     def run():
-        with pytest.raises(zo_dno.RunError, match="ended before its first query was answered") as raised:
+        with pytest.raises(zo_dno.RunError, match="ended before its first query was completed") as raised:
             zo_dno.optimize(toy, reward, queries=16, stop=stop)
         error.append(raised.value)
 
@@ -63,7 +63,7 @@ def test_the_second_stop_does_not_wait(toy):
 def test_a_run_that_is_stopped_before_it_begins_asks_nothing(toy):
     stop = zo_dno.Stop()
     stop()
-    with pytest.raises(zo_dno.RunError, match="ended before its first query was answered"):
+    with pytest.raises(zo_dno.RunError, match="ended before its first query was completed"):
         zo_dno.optimize(toy, "jpeg_smaller", queries=16, stop=stop)
 
 
@@ -89,7 +89,7 @@ def test_one_ctrl_c_does_not_wait_for_people(toy, tmp_path, monkeypatch):
 
     monkeypatch.setattr(RatingStore, "post", pressing)
     monkeypatch.setattr(RatingStore, "take", not_rated)
-    with pytest.raises(zo_dno.RunError, match="ended before its first query was answered"):
+    with pytest.raises(zo_dno.RunError, match="ended before its first query was completed"):
         zo_dno.optimize(toy, Human(serve=False), "snes", queries=8, out=tmp_path / "run")
     rows = Ledger(tmp_path / "run" / "ledger.db", read_only=True).queries()
     assert {row.status for row in rows} == {"asked"}
@@ -112,6 +112,6 @@ def test_one_ctrl_c_ends_a_run_that_waits_for_people(tmp_path):
             error = process.communicate(timeout=60)[1]
         finally:
             process.kill()
-    assert "The run ended before its first query was answered" in error
+    assert "The run ended before its first query was completed" in error
     rows = Ledger(folder / "ledger.db", read_only=True).queries()
     assert {row.status for row in rows} == {"asked"}

@@ -54,7 +54,7 @@ def test_the_mean_of_the_winner_is_hardly_lucky():
 def test_a_reevaluation_stays_within_its_budget(budget, noise):
     found, _ = reevaluation([0.1 * i for i in range(30)], noise, budget, seed=3)
     assert 4 <= found.spent <= budget
-    assert sum(standing.answers for standing in found.standings) == found.spent
+    assert sum(standing.n_scores for standing in found.standings) == found.spent
 
 
 @pytest.mark.parametrize("budget", [8, 9, 13, 50, 64, 200, 819])
@@ -64,7 +64,7 @@ def test_all_of_the_budget_is_asked_unless_one_is_clearly_the_best(budget, conte
     for seed in range(40):
         found, _ = reevaluation([0.0] * contenders, 1.0, budget, seed)
         if found.spent < budget:
-            assert sum(found.standings[0].id != one.id and one.answers > 2 for one in found.standings) < contenders
+            assert sum(found.standings[0].id != one.id and one.n_scores > 2 for one in found.standings) < contenders
             assert found.unasked.startswith(
                 f"{budget - found.spent} of {budget} queries kept for scoring the best again"
             )
@@ -102,7 +102,7 @@ def test_without_contenders_the_search_gets_the_queries_back(toy, tmp_path):
 def test_noise_is_measured_and_contenders_clearly_behind_are_eliminated():
     found, _ = reevaluation([0.0, 0.0, 10.0, 10.0], 0.2, 60, seed=1)
     assert found.noise == pytest.approx(0.2, rel=0.4)
-    scores = {standing.id: standing.answers for standing in found.standings}
+    scores = {standing.id: standing.n_scores for standing in found.standings}
     assert scores[0] == scores[1] == 2 < scores[2]
     assert scores[2] == scores[3]
 
@@ -143,10 +143,10 @@ def test_the_winner_of_a_run_has_the_best_mean_with_its_error(toy, tmp_path):
     assert 72 < result.queries == judge.queries <= 80
     assert len(result.history) == 64
     winner = result.repeats[0]
-    assert (result.best.id, result.best.reward, result.best.answers) == (winner.id, winner.mean, winner.answers)
-    assert result.best.error == pytest.approx(result.noise / math.sqrt(winner.answers))
+    assert (result.best.id, result.best.reward, result.best.n_scores) == (winner.id, winner.mean, winner.n_scores)
+    assert result.best.error == pytest.approx(result.noise / math.sqrt(winner.n_scores))
     assert result.noise == pytest.approx(0.1, rel=0.7)
-    assert result.to_dict()["best"]["answers"] == winner.answers
+    assert result.to_dict()["best"]["answers"] == winner.n_scores
 
 
 def test_an_exact_judge_costs_little_and_the_rest_is_searched(toy):
@@ -154,7 +154,7 @@ def test_an_exact_judge_costs_little_and_the_rest_is_searched(toy):
     result = zo_dno.optimize(toy, judge, queries=80, repeats="auto", threads=1)
     assert result.queries == judge.queries == 80
     assert len(result.history) == 72  # of 16 kept back, 4 contenders took 8
-    assert result.best.answers == 1
+    assert result.best.n_scores == 1
     assert result.best.reward == max(query.value for query in result.history if query.plausible)
 
 

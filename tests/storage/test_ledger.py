@@ -160,7 +160,7 @@ def test_readers_and_the_writer_do_not_stop_each_other(tmp_path):
 
 def test_dear_answers_are_flushed_to_the_disk(tmp_path):
     def synchronous(ledger):
-        return ledger._connection.execute("PRAGMA synchronous").fetchone()[0]
+        return ledger._file.read("PRAGMA synchronous")[0][0]
 
     assert synchronous(Ledger(tmp_path / "dear.db", durable=True)) == 2  # FULL
     assert synchronous(Ledger(tmp_path / "free.db")) == 1  # NORMAL: a killed process loses nothing, a power cut may

@@ -10,7 +10,7 @@ class FakeTune(ModuleType):
     """The functions of Ray Tune that comparisons call; every trial reuses the first one's actor, if it may.
 
     Attributes:
-        settings: Those of the last tuner.
+        settings: Settings of the last tuner; None before it.
     """
 
     Trainable = Callback = object

@@ -90,7 +90,7 @@ def test_a_bad_key_pauses_the_run_in_one_line(zo, tiny):
     )
     assert code == 1
     (line,) = errors.strip().splitlines()
-    assert line.startswith("Error: Paused after 0 answered queries: the last 4 queries all failed, at last with:")
+    assert line.startswith("Error: Paused after 0 completed queries: the last 4 queries all failed, at last with:")
     assert line.endswith("No more queries were sent. Fix it, then: zo-dno resume here")
     assert "no route to the judge" in line
     shown = zo("show", "here")[1]

@@ -19,25 +19,47 @@ ROOT = Path(__file__).parents[2]
 DECLARED = "    top: int = option("
 MADE_UP = '    made_up: int = option(3, "Number of sails on the mast", unit="sails", changeable=True, ge=1)\n'
 SEEN = """
+import contextlib
+import io
 import sys
-sys.path.insert(0, "here")
+
+sys.path[:0] = ["here", "."]
 import zo_dno
+from toys import generator
 from zo_dno.run.config import CHANGEABLE, validated
+from zo_dno.ui.cli.main import app
 from zo_dno.ui.cli.tables import page
 
 assert "here" in zo_dno.__file__
 print(next(line for line in page().splitlines() if "made_up" in line))
 print(validated({"prompt": "x"}).made_up, validated({"prompt": "x", "output": {"made_up": 4}}).made_up)
 print("made_up" in CHANGEABLE)
-import torch
-generator = zo_dno.FunctionGenerator(lambda z: (z.sigmoid() * 255).to(torch.uint8).reshape(-1, 2, 2, 3), (12,))
 zo_dno.optimize(generator, "brightness", queries=8, made_up=5, out="run")
-print([line for line in open("run/config.yaml") if "made_up" in line][0].strip())
+
+
+def kept(folder):
+    return [line.strip() for line in open(folder + "/config.yaml") if "made_up" in line]
+
+
+print(kept("run"))
+with open("flat.yaml", "w") as file:
+    file.write("made_up: 6\\nprompt: x\\nmodel: toys:generator\\nreward: brightness\\nqueries: 8\\n")
+with contextlib.redirect_stdout(io.StringIO()):
+    app(["run", "flat.yaml", "--out", "flat"], standalone_mode=False)
+    app(["run", "flat.yaml", "--made-up", "7", "--out", "flag"], standalone_mode=False)
+    zo_dno.resume("run", generator=generator, queries=16, made_up=8)
+print(kept("flat"), kept("flag"), kept("run"))
 for given in ({"made_up": 0}, {"output": zo_dno.Output(made_up=2), "made_up": 3}):
     try:
         zo_dno.optimize(generator, "brightness", **given)
     except zo_dno.InputError as error:
         print(error)
+"""
+TOYS = """
+import torch
+import zo_dno
+
+generator = zo_dno.FunctionGenerator(lambda z: (z.sigmoid() * 255).to(torch.uint8).reshape(-1, 2, 2, 3), (12,))
 """
 
 
@@ -55,6 +77,7 @@ def test_an_option_that_is_declared_in_its_group_appears_everywhere(tmp_path):
             assert text.count(DECLARED) == 1
             text = text.replace(DECLARED, MADE_UP + DECLARED)
         (package / "run" / item.name).write_text(text)
+    (tmp_path / "toys.py").write_text(TOYS)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "here"), "COLUMNS": "200"}
 
     def python(*arguments):
@@ -69,7 +92,8 @@ def test_an_option_that_is_declared_in_its_group_appears_everywhere(tmp_path):
         r"| `made_up`\* | `--made-up` | 3 | Number of sails on the mast (sails) |",
         "3 4",
         "True",
-        "made_up: 5",
+        "['made_up: 5']",
+        "['made_up: 6'] ['made_up: 7'] ['made_up: 8']",
         "made_up must be at least 1; got 0.",
         "made_up must be given once; got it in output and by itself. Leave one out.",
     ]

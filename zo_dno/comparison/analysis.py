@@ -62,9 +62,9 @@ class Analysis:
         """Entry that all are compared with: best-of-N if it is in the table.
 
         Raises:
-            InputError: No run has an answered query yet.
+            InputError: No run has a completed query yet.
         """
-        self._check_answered()
+        self._check_completed()
         names = list(self.table["entry"])
         return self.baseline if self.baseline in names else names[0]
 
@@ -73,16 +73,16 @@ class Analysis:
         """Budgets at which curves are read, in queries.
 
         Raises:
-            InputError: No run has an answered query yet.
+            InputError: No run has a completed query yet.
         """
-        self._check_answered()
+        self._check_completed()
         return sorted(int(budget) for budget in self.table["budget"].unique())
 
     def budget(self, budget: int | None = None) -> int:
         """Return a budget at which curves are read, by default the largest.
 
         Raises:
-            InputError: Curves are not read there, or no run has an answered query yet.
+            InputError: Curves are not read there, or no run has a completed query yet.
         """
         if budget is None:
             return self.budgets[-1]
@@ -90,9 +90,9 @@ class Analysis:
             raise InputError(f"budget must be one of {', '.join(map(str, self.budgets))}; got {budget}.")
         return budget
 
-    def _check_answered(self) -> None:
+    def _check_completed(self) -> None:
         if self.table.empty:
-            raise InputError("comparison must have at least one answered run; it has none yet.")
+            raise InputError("comparison must have a run with a completed query; it has none yet.")
 
     def summary(self, budget: int | None = None) -> "pd.DataFrame":
         """Return a row for each entry at a budget, the best first, with what its runs reached and cost.
@@ -100,7 +100,7 @@ class Analysis:
         Args:
             budget: Budget in queries, by default the largest.
         Raises:
-            InputError: Curves are not read at the budget, or no run has an answered query yet.
+            InputError: Curves are not read at the budget, or no run has a completed query yet.
         """
         import pandas as pd
 
@@ -144,7 +144,7 @@ class Analysis:
             reference: Entry to compare with, by default best-of-N.
             budget: Budget in queries, by default the largest.
         Raises:
-            InputError: An argument is not in the table, or no run has an answered query yet.
+            InputError: An argument is not in the table, or no run has a completed query yet.
         """
         budget = self.budget(budget)
         if reference is not None and reference not in self.entries:
@@ -158,7 +158,7 @@ class Analysis:
         so n may be several times a run's queries. It is missing where n exceeds the number of prior draws.
 
         Raises:
-            InputError: Curves are not read at the budget, or no run has an answered query yet.
+            InputError: Curves are not read at the budget, or no run has a completed query yet.
         """
         import pandas as pd
 

@@ -138,7 +138,7 @@ def compare(
         settings: Options of every run, by their names in `zo-dno run`, such as model="scenes", steps=4, cache=...
     Raises:
         InputError: An argument does not fit, or `out` holds another comparison; nothing was run.
-        RunError: No run has an answered query.
+        RunError: No run has a completed query.
     """
     plan = Plan(strategies, prompts, rewards, seeds, spaces, queries, budgets, {"threads": 1, **settings})
     return run_plan(plan, Path(out), at_once=at_once, early_stopping=early_stopping, ray=ray, on_trial=on_trial)

@@ -35,7 +35,7 @@ def comparison_report(found: Analysis) -> str:
     """Return the report as HTML.
 
     Raises:
-        InputError: No run has an answered query yet.
+        InputError: No run has a completed query yet.
     """
     budget = found.budget()
     leader = str(found.summary(budget)["entry"].iloc[0])
@@ -66,7 +66,7 @@ def comparison_report(found: Analysis) -> str:
 def card(found: Analysis) -> str:
     """Return the summary and the curves as a piece of HTML for notebooks."""
     if found.table.empty:
-        return "<p>No run has an answer yet.</p>"
+        return "<p>No run has a completed query yet.</p>"
     return _templates.get_template("card.html").render(
         summary=summary_table(found, found.budgets[-1]), claims=found.claims(), curves=embedded(curves_figure(found))
     )

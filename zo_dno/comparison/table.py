@@ -23,8 +23,8 @@ COLUMNS = {
     "prompt": "prompt of the model",
     "seed": "seed of the run",
     "budget": "queries at which the row was read",
-    "queries": "answered queries up to the budget, fewer where the run ended before",
-    "failed": "answered queries without a score",
+    "queries": "completed queries up to the budget, fewer where the run ended before",
+    "failed": "completed queries without a score",
     "best": "highest reward of a feasible candidate; missing while there is none",
     "first": "reward of candidate 0",
     "log_prob": "log P of the best's noise",
@@ -110,7 +110,7 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
 
 
 def completed(folder: Path) -> list[QueryRow]:
-    """Read the answered queries of a run's search, in order."""
+    """Read the completed queries of a run's search, in order."""
     with closing(Ledger(folder / LEDGER, read_only=True)) as ledger:
         return [row for row in ledger.queries("search") if row.completed]
 

@@ -131,7 +131,7 @@ def is_over(trial: Trial, out: Path) -> bool:
     if (folder / FAILED).exists() or (folder / STOPPED).exists():
         return True
     state = RunState.of(folder)
-    return state.answered(trial.config.queries) or state.spent_another_budget
+    return state.has_completed(trial.config.queries) or state.spent_another_budget
 
 
 def forget_failures(plan: Plan, out: Path) -> None:

@@ -28,7 +28,7 @@ class StoredImage(RemoteImage, Protocol):
     """An image in Ray's object store.
 
     Attributes:
-        reference: Ray's reference to it.
+        reference: Ray's reference to the image.
     """
 
     reference: Any

@@ -54,7 +54,7 @@ class ActorCall:
         timeout: Seconds from the call's turn on; None for no limit.
         started: Whether its turn has come.
         since: Time of its turn, by the monotonic clock.
-        clock: The running timeout.
+        clock: Timeout of the call while it runs.
     """
 
     slot: Slot

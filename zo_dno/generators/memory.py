@@ -27,7 +27,7 @@ def memory_named(generator: object) -> Iterator[None]:
         else:
             remedy = f"One image at a time does not fit: try {_LESS_MEMORY}"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"memory does not suffice for batch_size {size}. {remedy}. It said: {reason}") from error
+        raise InputError(f"memory does not suffice for batch_size {size}. {remedy}. The error: {reason}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -44,6 +44,6 @@ def without_bars() -> None:
 
 
 def _silence(library: str) -> None:
-    if (said := sys.modules.get(f"{library}.utils.logging")) is not None:
-        said.set_verbosity_error()
-        said.disable_progress_bar()
+    if (settings := sys.modules.get(f"{library}.utils.logging")) is not None:
+        settings.set_verbosity_error()
+        settings.disable_progress_bar()

@@ -25,7 +25,7 @@ class Trace:
     Attributes:
         draws: Gaussian draws in their order.
         nfe: Denoiser calls per image; classifier-free guidance counts two.
-        calls: Denoiser calls of the pipeline call, whatever guidance and batch size.
+        calls: Denoiser calls of one pipeline call; neither guidance nor the batch size changes them.
         decodings: Decodings by an autoencoder in a call for one image; 0 of a pipeline without one.
     """
 

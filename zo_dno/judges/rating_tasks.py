@@ -63,14 +63,14 @@ class Progress:
     """Progress of the newest rating round.
 
     Attributes:
-        round: Number of the round; -1 before the first.
+        rating_round: Number of the round; -1 before the first.
         given: Number of ratings given.
         needed: Number of ratings needed.
         mine: Number of ratings that this rater gave.
         raters: Number of people who gave a rating in this run.
     """
 
-    round: int
+    rating_round: int
     given: int
     needed: int
     mine: int

@@ -36,7 +36,7 @@ def whiteness(z: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
     """Test whether z is white: no frequency, direction, channel or draw stands out or repeats another.
 
     The p-values of several statistics (docs/regularizer.md) are combined into one, which for Gaussian draws is uniform
-    on [0, 1] within a few per cent of the level, whatever their norm.
+    on [0, 1] within a few per cent of the level, at any norm.
 
     Args:
         z: Noise on the N(0, I) scale, (n, d).

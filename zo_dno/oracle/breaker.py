@@ -38,7 +38,7 @@ class Breaker:
     def __init__(self, limit: int) -> None:
         self._limit, self._calls, self._queries, self._reason = limit, 0, 0, ""
         self._failed: list[Query] = []
-        self._told_to_wait: list[Query] = []  # their scores do not count, whatever others' calls return
+        self._told_to_wait: list[Query] = []  # their scores do not count, even where other calls return scores
 
     @property
     def open(self) -> bool:

@@ -89,7 +89,7 @@ class EventLoopThread(Generic[T]):
             self._loop.close()
 
     def _serve(self, made: "concurrent.futures.Future[asyncio.AbstractEventLoop]") -> None:
-        """Run the loop until it is closed, whatever the code of others that runs on it does to it."""
+        """Run the loop until it is closed, even where code of others that runs on it stops it or cancels its tasks."""
         loop = asyncio.new_event_loop()
         made.set_result(loop)
         while not self._closing:

@@ -49,7 +49,7 @@ class Oracle:
         self._identity = reward.identity
         self._breaker = Breaker(self.policy.breaker)
         self._reserved: dict[int, tuple[float, int]] = {}  # money and queries by the id of a batch's first query
-        self._dearest = 0.0  # most that a call charged for an image, where that is more than was expected
+        self._highest_charge = 0.0  # most that a call charged for an image, where that is more than was expected
         self._executor = Executor(reward, self.policy, remote, seed)
 
     def key(self, query: Query) -> str:
@@ -59,9 +59,9 @@ class Oracle:
     def recall(self, rows: "Iterable[QueryRow]") -> None:
         """Cache the scores of a ledger's rows."""
         rows = list(rows)
-        dearest = max((row.cost / max(1, row.attempts) for row in rows), default=0.0)
-        if dearest > self.policy.cost_of_call(1) * (1 + 1e-9):
-            self._dearest = dearest
+        highest = max((row.cost / max(1, row.attempts) for row in rows), default=0.0)
+        if highest > self.policy.cost_of_call(1) * (1 + 1e-9):
+            self._highest_charge = highest
         scored = [row for row in rows if row.value is not None]
         keys = (cache_key(self._identity, row.image, row.prompt, row.repeat, row.rater) for row in scored)
         self.cache.remember((key, score_of(row)) for key, row in zip(keys, scored, strict=True))
@@ -207,12 +207,12 @@ class Oracle:
 
     def _worst_case(self, n: int) -> float:
         """Return the most that a batch of n queries may cost, by what is known of the charges."""
-        return max(self.policy.worst_case(n), self.policy.attempts * self._dearest * n)
+        return max(self.policy.worst_case(n), self.policy.attempts * self._highest_charge * n)
 
     def _note_charge(self, charged: float) -> None:
         """Reserve as much for the next queries as was charged for an image, and say so where that is unexpected."""
-        if charged > max(self._dearest, self.policy.cost_of_call(1)) * (1 + 1e-9):
-            first, self._dearest = self._dearest == 0, charged
+        if charged > max(self._highest_charge, self.policy.cost_of_call(1)) * (1 + 1e-9):
+            first, self._highest_charge = self._highest_charge == 0, charged
             for id_, (amount, n) in self._reserved.items():  # those in flight will be charged as much
                 self._reserved[id_] = (self._worst_case(n), n)
                 self.purse.reserve_more(self._worst_case(n) - amount)

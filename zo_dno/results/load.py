@@ -53,7 +53,8 @@ def _loaded(path: Path, result: dict[str, Any]) -> Result:
     reader = _Reader(path, artifacts, load_noise(path), constrained=constrained)
     best = reader.found(_row(history, result["best"]["id"]), "best.png", reader.best_z)
     if "answers" in result["best"]:  # the mean of several
-        best = replace(best, **{name: result["best"][name] for name in ("reward", "answers", "error")})
+        kept = result["best"]
+        best = replace(best, reward=kept["reward"], n_scores=kept["answers"], error=kept["error"])
     unmet: dict[str, int] = result.get("unmet", {})
     return Result(
         **{name: result[name] for name in _AS_THEY_ARE},

@@ -129,7 +129,7 @@ def _spent(result: dict[str, Any]) -> Table:
     spent = {
         "queries": result["queries"],
         "of them without a score": result["failed_queries"],
-        "of them remembered": result["cached_queries"],
+        "of them cached": result["cached_queries"],
         **({"images that the strategy rendered itself": own} if (own := result.get("strategy_images")) else {}),
         "denoiser calls": result["nfe"],
         "cost at most": number(result["cost"]),

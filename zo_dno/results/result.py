@@ -150,7 +150,7 @@ class Result:
                 "whiteness": best.whiteness,
                 "feasible": best.plausible,
                 "image": best.sha256,
-                **({"answers": best.answers, "error": best.error} if best.error is not None else {}),
+                **({"answers": best.n_scores, "error": best.error} if best.error is not None else {}),
                 **_made_of(best),
             },
             "top": [{"id": found.id, "reward": found.reward, "image": found.sha256} for found in self.top],

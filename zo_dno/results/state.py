@@ -49,6 +49,6 @@ class RunState:
         """Whether money, time or denoiser calls ended the run before its queries did."""
         return self.result.get("stopped_by") not in (None, "queries")
 
-    def answered(self, queries: int) -> bool:
-        """Whether the result has at least so many answered queries."""
+    def has_completed(self, queries: int) -> bool:
+        """Whether the result has at least so many completed queries."""
         return bool(self.result) and self.result["queries"] >= queries

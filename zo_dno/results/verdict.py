@@ -42,7 +42,7 @@ def why_infeasible(rows: Sequence[QueryRow], missed: Mapping[str, int], *, const
 
 def why_paused(search: "Search", folder: Path | None) -> str:
     """Say why a run was paused, and how to resume it."""
-    after = f"Paused after {search.counts.queries} answered queries: {search.pause}."
+    after = f"Paused after {search.counts.queries} completed queries: {search.pause}."
     if folder is None:
         return f"{after} No more queries were sent. Give `out` to be able to resume."
     return f"{after} No more queries were sent. Fix it, then: zo-dno resume {folder}"
@@ -77,7 +77,7 @@ def why_nothing_scored(search: "Search", folder: Path | None, spent: str) -> str
     if search.stopped_by == "cost":
         return f"No query was sent: {spent}."
     if not search.counts.queries:
-        return "The run ended before its first query was answered."
+        return "The run ended before its first query was completed."
     reason, count = search.counts.failures.most_common(1)[0]
     return f"None of {search.counts.queries} queries got a score. Most often ({count} times): {reason}"
 

@@ -30,7 +30,7 @@ def settle_by_choices(search: Search) -> int:
             best = max(contenders, key=lambda one: (found[one.id].value, -one.id))
             times = sum(best.id in (*one.ordered, *one.rest) for one in choices)
             strength = found[best.id]
-            search.archive.promote(replace(best, reward=strength.value, answers=times, error=strength.error))
+            search.archive.promote(replace(best, reward=strength.value, n_scores=times, error=strength.error))
     return len(choices)
 
 

@@ -59,7 +59,7 @@ def held_out_scores(run: OpenRun, reward: Reward, archive: Archive) -> tuple[flo
             take_back(run.ledger, HELD_OUT, pause, reward.name)
             raise
     if None in responses:
-        log.warning("held-out reward %s was not asked: max_cost does not allow for it", reward.name)
+        log.warning("held-out reward %s was not queried: max_cost does not allow for it", reward.name)
     values = {
         query.id: None if response is None or response.score.missing else response.score.value
         for query, response in zip(queries, responses, strict=True)

@@ -135,7 +135,7 @@ def run_many(
         generators = [_renderer_of(generator, prompt, queue) for prompt in prompts]  # every prompt is checked first
         folders = [out / _name(number, prompt) for number, prompt in enumerate(prompts, 1)]
         try:
-            # both stops of a run; and an exception while a thread starts would leave one that nobody waits for
+            # both stops of a run; and an exception while a thread starts would leave one that is not waited for
             with deferred(stop, times=2):
                 runs = [
                     threads.submit(
@@ -224,7 +224,7 @@ def _run(
 def _is_over(config: RunConfig, folder: Path) -> bool:
     """Whether a run has nothing left to do: it ended by itself, and the config alters nothing of its end."""
     state = RunState.of(folder)
-    if not (state.ended and state.answered(config.queries)):
+    if not (state.ended and state.has_completed(config.queries)):
         return False
     recorded = RunOptions().model_dump() | with_current_names(read_yaml(folder / CONFIG))
     return all(getattr(config, name) in (None, recorded[name]) for name in _OF_THE_END)

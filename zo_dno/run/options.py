@@ -183,7 +183,7 @@ class SearchOptions(OptionGroup):
     screen: int | None = option(
         None,
         "Images rendered per query; a surrogate selects the ones to score; 0 scores every image",
-        by_default="4 with auto and max_cost, else 0",
+        by_default="4 with auto and max_cost, but no climb, lag, nfe, seconds or noisy reward; else 0",
         ge=0,
     )
     climb: bool | None = option(

@@ -50,7 +50,7 @@ def reevaluate(run: OpenRun, search: Search, rest: Replay | None) -> Reevaluatio
         _search_on(search, rest, budget - reevaluation.spent)
     elif reevaluation.standings:
         first = reevaluation.standings[0]
-        search.archive.promote(replace(found[first.id], reward=first.mean, answers=first.answers, error=first.error))
+        search.archive.promote(replace(found[first.id], reward=first.mean, n_scores=first.n_scores, error=first.error))
     return reevaluation
 
 

@@ -32,7 +32,7 @@ class Found:
         components: Named numbers behind the reward.
         spread: Standard deviation among the raters, judges or samples behind the reward.
         load_image: Function that returns the image, (H, W, 3) uint8; called at most once.
-        answers: Number of scores behind `reward`; several after a re-evaluation; with choices, their number.
+        n_scores: Number of scores behind `reward`; several after a re-evaluation; with choices, their number.
         error: Standard error of `reward` where it is their mean.
     """
 
@@ -50,8 +50,13 @@ class Found:
     components: Mapping[str, float] | None
     spread: float | None
     load_image: Callable[[], np.ndarray]
-    answers: int = 1
+    n_scores: int = 1
     error: float | None = None
+
+    @property
+    def answers(self) -> int:
+        """Former name of `n_scores`."""
+        return self.n_scores
 
     @cached_property
     def image(self) -> np.ndarray:

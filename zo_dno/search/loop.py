@@ -175,7 +175,7 @@ class Search:
             self._look_for_target()
             self._advance()
             if self.preselection is not None and self.pending and self.pending[0].rows and not self._left:
-                self._score_pending()  # asks nothing: its last answers came, but who was left out was not recorded
+                self._score_pending()  # sends nothing: its last responses came, but those left out were not recorded
                 self._advance()
             while self.status == "finished" and self.stopped_by is None:
                 if self._interrupted:
@@ -297,7 +297,7 @@ class Search:
     def _told(self, population: Population) -> torch.Tensor:
         """Decide the scores that the strategy is told, and record them."""
         rows = [population.rows[id_] for id_ in population.candidates.ids]
-        if population.plausibility is None:  # all of it was answered in an earlier session, which did not tell it
+        if population.plausibility is None:  # all of it was scored in an earlier session, which did not tell it
             found = self._queries.plausibility(population)
             population.plausibility = found.with_perturbed(torch.tensor([row.perturbed for row in rows]))
         told = self.objective.told(

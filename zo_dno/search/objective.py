@@ -126,7 +126,7 @@ class Objective:
             self._first.add(rewards[~rewards.isnan()])
         own = plausible
         if perturbed is not None and not self.counts_perturbed:
-            own = plausible[~perturbed]  # the rest cannot win, whatever gamma is
+            own = plausible[~perturbed]  # the rest cannot win at any gamma
         if self.adapts and len(own):
             self._adapt(float((~own).double().mean()))
 

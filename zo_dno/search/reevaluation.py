@@ -23,13 +23,13 @@ class Standing:
         id: Id of the candidate.
         mean: Mean of its new scores; the score that made it a contender is left out, since it was selected by luck.
         error: Standard error of the mean, from the noise of all contenders together.
-        answers: Number of scores in the mean.
+        n_scores: Number of scores in the mean.
     """
 
     id: int
     mean: float
     error: float
-    answers: int
+    n_scores: int
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class Reevaluation:
             for id_, scores in self._scores.items()
             if scores
         ]
-        return sorted(found, key=lambda one: (one.id in self._left, one.mean, one.answers), reverse=True)
+        return sorted(found, key=lambda one: (one.id in self._left, one.mean, one.n_scores), reverse=True)
 
     def _end_rung(self) -> None:
         if len(self._left) < 2 or self.is_exact:

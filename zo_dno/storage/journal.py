@@ -10,7 +10,7 @@ _PAUSE = 0.02  # seconds between two tries
 def write_ahead(connection: sqlite3.Connection, wait: float) -> None:
     """Switch a file to a write-ahead log.
 
-    Of two connections that do so at the same moment SQLite refuses one at once, whatever its timeout; it tries again.
+    Of two connections that do so at the same moment SQLite refuses one without waiting for its timeout; it tries again.
 
     Args:
         connection: Connection to the file.

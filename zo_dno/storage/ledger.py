@@ -3,18 +3,14 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from zo_dno.errors import InputError, StorageError
-from zo_dno.failures import one_line
 from zo_dno.storage import choices
-from zo_dno.storage.ledger_file import copied, identity, opened
+from zo_dno.storage.ledger_file import LedgerFile
 from zo_dno.storage.plain_json import parse_json
-from zo_dno.storage.schema import migrate
 from zo_dno.types import Choice
 
 if TYPE_CHECKING:
@@ -59,7 +55,7 @@ class QueryRow:
         whiteness: p-value of the whiteness test.
         noise_violation: Distance to the thresholds of the plausibility tests, in nats.
         plausible: Whether every plausibility test is passed.
-        cached: Whether the score was remembered, and no query was sent.
+        cached: Whether the score is from the cache, and no query was sent.
         attempts: Number of calls.
         failures: Kinds of the calls that failed, in order, joined by "; ".
         kind: Kind of the failure, if the score is missing.
@@ -168,18 +164,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path | None = None, *, durable: bool = False, read_only: bool = False) -> None:
-        self._path = path
-        try:
-            if read_only and path is not None:
-                self._connection = copied(path)
-            else:
-                self._connection = opened(path)
-                self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._connection.execute("PRAGMA trusted_schema = OFF")  # a stranger's file may bring functions of its own
-            migrate(self._connection)
-        except sqlite3.DatabaseError as error:
-            raise self._named(error) from error
-        self._file = None if read_only else identity(path)
+        self._file = LedgerFile(path, durable=durable, read_only=read_only)
 
     def put(
         self,
@@ -189,13 +174,13 @@ class Ledger:
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Write rows and facts in one transaction, all or none; a row with the key of an older one replaces it."""
-        with self._writing():
-            self._put_facts(facts or {})
+        with self._file.writing() as tables:
+            _put_facts(tables, facts or {})
             for table, rows in (("artefact", artifacts), ("population", populations), ("query", queries)):
                 columns, values = _COLUMNS[table]
                 marks = ", ".join("?" * len(columns))
                 stored = map(values, rows) if table != "query" else (_with_text(values(row)) for row in rows)
-                self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", stored)
+                tables.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", stored)
 
     def queries(self, stage: str = "search") -> list[QueryRow]:
         """Read the queries of a stage, in id order."""
@@ -207,24 +192,24 @@ class Ledger:
 
     def populations(self, stage: str = "search") -> list[PopulationRow]:
         """Read the populations of a stage, in order."""
-        rows = self._read("SELECT * FROM population WHERE stage = ? ORDER BY number", stage)
+        rows = self._file.read("SELECT * FROM population WHERE stage = ? ORDER BY number", stage)
         found = [PopulationRow(*row) for row in rows]
         for row in found:
             if not (_is_within(row.size, 1, _LARGEST) and _is_within(row.first_id, 0, _LARGEST**2)):
-                raise self._damaged(f"population {row.number} has {row.size} candidates from {row.first_id} on")
+                raise self._file.damaged(f"population {row.number} has {row.size} candidates from {row.first_id} on")
         return found
 
     def put_features(self, stage: str, features: "Mapping[int, np.ndarray]") -> None:
         """Write features of candidates' images, id -> (m,) float32."""
-        with self._writing():
+        with self._file.writing() as tables:
             rows = [(stage, id_, vector.astype("<f4").tobytes()) for id_, vector in features.items()]
-            self._connection.executemany("INSERT OR REPLACE INTO feature VALUES (?, ?, ?)", rows)
+            tables.executemany("INSERT OR REPLACE INTO feature VALUES (?, ?, ?)", rows)
 
     def features(self, stage: str = "search") -> "dict[int, np.ndarray]":
         """Read the features of candidates' images, id -> (m,) float32."""
         import numpy as np
 
-        rows = self._read("SELECT id, vector FROM feature WHERE stage = ? ORDER BY id", stage)
+        rows = self._file.read("SELECT id, vector FROM feature WHERE stage = ? ORDER BY id", stage)
         return {id_: np.frombuffer(vector, "<f4") for id_, vector in rows}
 
     def put_choices(self, stage: str, population: int, chosen: Sequence[Choice]) -> None:
@@ -236,96 +221,65 @@ class Ledger:
         found = self.get(_choices_of(stage, population))
         if found is None:
             return None
-        known = {id_ for (id_,) in self._read("SELECT DISTINCT id FROM query WHERE stage = ?", stage)}
+        known = {id_ for (id_,) in self._file.read("SELECT DISTINCT id FROM query WHERE stage = ?", stage)}
         try:
             return choices.read(found, known)
         except ValueError as error:
-            raise self._damaged(str(error)) from error
+            raise self._file.damaged(str(error)) from error
 
     def artifacts(self) -> list[Artifact]:
         """Read the names of the run's files."""
-        return [Artifact(*row) for row in self._read("SELECT * FROM artefact ORDER BY stage, id, path")]
+        return [Artifact(*row) for row in self._file.read("SELECT * FROM artefact ORDER BY stage, id, path")]
 
     def set(self, facts: Mapping[str, Any]) -> None:
         """Write facts of the run, anything that JSON can hold, in one transaction."""
-        with self._writing():
-            self._put_facts(facts)
-
-    def _put_facts(self, facts: Mapping[str, Any]) -> None:
-        rows = [(key, json.dumps(fact, sort_keys=True, ensure_ascii=False, default=str)) for key, fact in facts.items()]
-        self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
+        with self._file.writing() as tables:
+            _put_facts(tables, facts)
 
     def get(self, key: str) -> Any:
         """Read a fact of the run; None if there is none."""
-        rows = self._read("SELECT value FROM run WHERE key = ?", key)
+        rows = self._file.read("SELECT value FROM run WHERE key = ?", key)
         try:
             return parse_json(rows[0][0]) if rows else None
         except (TypeError, ValueError) as error:
-            raise self._damaged(f"fact {key}: {error}") from error
+            raise self._file.damaged(f"fact {key}: {error}") from error
 
     def close(self) -> None:
         """Close the file; everything is written already."""
-        self._connection.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        if self._file is not None and identity(self._path) != self._file:
-            raise StorageError(
-                f"ledger {self._path} was removed or replaced while the run wrote to it. Put the folder back, or start "
-                "a new run."
-            )
-        try:
-            with self._connection:
-                yield
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-                raise
-            raise self._named(error) from error
-
-    def _read(self, sql: str, *parameters: Any) -> list[Any]:
-        try:
-            return self._connection.execute(sql, parameters).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise self._named(error) from error
+        self._file.close()
 
     def _queries(self, where: str, *parameters: Any) -> Iterator[QueryRow]:
-        for row in self._read(f"SELECT * FROM query {where} ORDER BY stage, id, oracle, repeat, rater", *parameters):
+        for row in self._file.read(
+            f"SELECT * FROM query {where} ORDER BY stage, id, oracle, repeat, rater", *parameters
+        ):
             values = list(row)
             for place, kinds in enumerate(_KINDS):  # SQLite keeps any type in any column
                 if not isinstance(values[place], kinds):
-                    raise self._damaged(f"column {place + 1} of query {values[1]} holds {type(values[place]).__name__}")
+                    raise self._file.damaged(
+                        f"column {place + 1} of query {values[1]} holds {type(values[place]).__name__}"
+                    )
             for place in _BOOLEANS:
                 values[place] = bool(values[place])
             if (text := values[_COMPONENTS]) is not None:
                 values[_COMPONENTS] = self._components(text)
             row = QueryRow(*values)
             if row.status == "scored" and row.value is None:
-                raise self._damaged(f"query {row.id} is scored and has no value")
+                raise self._file.damaged(f"query {row.id} is scored and has no value")
             yield row
 
     def _components(self, text: str) -> dict[str, float]:
         try:
             found = parse_json(text)
         except ValueError as error:
-            raise self._damaged(str(error)) from error
+            raise self._file.damaged(str(error)) from error
         if not isinstance(found, dict) or not all(isinstance(one, int | float) for one in found.values()):
-            raise self._damaged("the components of a query are no numbers by name")
+            raise self._file.damaged("the components of a query are no numbers by name")
         return found
 
-    def _named(self, error: sqlite3.DatabaseError) -> Exception:
-        """Tell a damaged file from one that cannot be written."""
-        if isinstance(error, sqlite3.OperationalError):
-            return StorageError(
-                f"ledger {self._path} could not be used: {error}. What was written before is safe; make room or set "
-                "the permissions, then: zo-dno resume"
-            )
-        return self._damaged(str(error))
 
-    def _damaged(self, why: str) -> InputError:
-        return InputError(
-            f"ledger {self._path} is damaged or no ledger ({one_line(why, 200)}). `sqlite3 {self._path} .recover` may "
-            "save its rows."
-        )
+def _put_facts(tables: sqlite3.Connection, facts: Mapping[str, Any]) -> None:
+    rows = [(key, json.dumps(fact, sort_keys=True, ensure_ascii=False, default=str)) for key, fact in facts.items()]
+    tables.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
 
 
 def _choices_of(stage: str, population: int) -> str:

@@ -82,7 +82,7 @@ def query_row(
 
 
 def score_of(row: QueryRow) -> Score:
-    """Return the score in an answered row, without its cost and time."""
+    """Return the score in a completed row, without its cost and time."""
     return Score(
         value=math.nan if row.value is None else row.value,
         error=row.error,

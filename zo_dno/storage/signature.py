@@ -40,7 +40,7 @@ def check_trusted(folder: Path, config: Mapping[str, Any], *, trust: bool, witho
 
     Args:
         folder: Folder of the run.
-        config: Its config.
+        config: Config of the folder.
         trust: Whether the caller trusts the folder.
         without: Options that the caller does not use, such as the reward where it brings one.
     Raises:

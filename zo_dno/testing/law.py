@@ -1,4 +1,4 @@
-"""What a broken law raises, and the state of the global random generators, which no law lets anybody write."""
+"""What a broken law raises, and the state of the global random generators, which must stay as they are."""
 
 import random
 from typing import Any

@@ -81,7 +81,7 @@ def summary(result: "Result") -> None:
     winner = styled((_text(result.best.reward), "bold"))
     if result.best.error is not None:
         source = "from {} choices" if result.choices else "mean of {} scores"
-        winner += Text(f" ± {result.best.error:.2g}, {source.format(result.best.answers)}")
+        winner += Text(f" ± {result.best.error:.2g}, {source.format(result.best.n_scores)}")
     table.add_row(f"{result.reward} ({result.unit})", _text(result.first.reward), winner)
     for name in [name for name in result.best.components or () if name != result.reward]:
         both = ((found.components or {}).get(name) for found in (result.first, result.best))
@@ -98,20 +98,20 @@ def summary(result: "Result") -> None:
     if result.chosen:
         console.show(f"{result.strategy} chose {result.chosen}")
     seconds = result.seconds
-    remembered = f" ({result.cached_queries} remembered)" if result.cached_queries else ""
+    cached = f" ({result.cached_queries} cached)" if result.cached_queries else ""
     rendered = f", {result.images + result.unused_images} images ({result.unused_share:.1%} unused)"
     if result.strategy_images:
         rendered += f" and {result.strategy_images} of the strategy's own"
     console.print(
-        f"{result.queries} queries{remembered}{rendered}, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
+        f"{result.queries} queries{cached}{rendered}, {result.nfe} denoiser calls, {seconds['total']:.1f} s "
         f"(images {seconds['generate']:.1f}, reward {seconds['score']:.1f}, strategy {seconds['strategy']:.1f})"
     )
     if result.cost or result.tokens:
         console.print(_spent(result.cost, result.tokens))
     if result.stopped_by in ("cost", "nfe", "seconds"):
         console.print(f"stopped: {result.spent or _LIMITS[result.stopped_by]}")
-    if said := what_choices_say(result.choices, result.evidence):
-        console.print(said)
+    if evidence := what_choices_say(result.choices, result.evidence):
+        console.print(evidence)
     if result.unasked:
         console.print(result.unasked)
     if result.infeasible is not None:
@@ -138,12 +138,12 @@ def overview(run: "Overview") -> None:
     """Show the overview of a run."""
     config = run.config
     table = Table(title=f"{config.get('prompt') or config.get('model', '')}: {run.state}", title_justify="left")
-    for column in ("", "answered", "scored", "missing", "remembered", "waiting"):
+    for column in ("", "completed", "scored", "missing", "cached", "waiting"):
         table.add_column(column, justify="right" if column else "left")
     for stage, counts in run.counts.items():
-        answered = counts["scored"] + counts["missing"]
+        completed = counts["scored"] + counts["missing"]
         of = f" of {run.planned}" if stage == "search" else ""
-        cells = (f"{answered}{of}", counts["scored"], counts["missing"], counts["cached"], counts["asked"])
+        cells = (f"{completed}{of}", counts["scored"], counts["missing"], counts["cached"], counts["asked"])
         table.add_row(stage, *map(str, cells))
     console.print(table)
     console.show(f"{config.get('reward')}, {config.get('strategy')}, seed {config.get('seed')}")

@@ -29,7 +29,7 @@ _ENDS = {
     "target": "The target is reached",
     "interrupted": "Stopped",
     "paused": "Paused",
-    "infeasible": "Finished, but no image may win",
+    "infeasible": "Finished, but no image can win",
 }
 
 

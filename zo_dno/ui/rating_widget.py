@@ -98,7 +98,7 @@ class RatingWidget:
             progress = self._store.progress(self._rater) if self._store else None
         if progress is None or progress.complete:
             return "the search is at work"
-        return f"{progress.needed - progress.given} ratings of population {progress.round + 1} are left"
+        return f"{progress.needed - progress.given} ratings of population {progress.rating_round + 1} are left"
 
     # For the rater; every button holds its task, so that a double click does not rate the next one
 
@@ -151,7 +151,7 @@ class RatingWidget:
         now = (self._store.progress(self._rater), self._store.has_task(self._rater))
         if now == self._seen:
             return
-        same = self._seen is not None and (now[0].round, now[1]) == (self._seen[0].round, self._seen[1])
+        same = self._seen is not None and (now[0].rating_round, now[1]) == (self._seen[0].rating_round, self._seen[1])
         if same and self._task is not None:  # others have rated meanwhile
             self._seen = now
             self._update_bar(now[0])
@@ -166,7 +166,7 @@ class RatingWidget:
         self._task = self._store.next_task(self._rater)
         self._bar = self._make.progress()
         self._update_bar(progress)
-        parts = [self._bar] if progress.round >= 0 else []
+        parts = [self._bar] if progress.rating_round >= 0 else []
         parts += [self._make.alert(message)] if message else []
         parts += self._waiting(progress) if self._task is None else self._controls_of(self._task)
         first, best = self._store.first_and_best()
@@ -177,7 +177,7 @@ class RatingWidget:
 
     def _update_bar(self, progress: Progress) -> None:
         left = progress.needed - progress.given
-        words = [f"Population {progress.round + 1}", f"{left} left", self._run]
+        words = [f"Population {progress.rating_round + 1}", f"{left} left", self._run]
         self._make.fill(self._bar, " · ".join(word for word in words if word), progress.given, progress.needed)
 
     def _controls_of(self, task: RatingTask) -> list[Any]:
@@ -209,7 +209,7 @@ class RatingWidget:
         return [head, cards, self._make.row([self._send]), aside]
 
     def _waiting(self, progress: Progress) -> list[Any]:
-        if progress.round < 0:
+        if progress.rating_round < 0:
             words = "The search is rendering the first images"
         elif progress.complete:
             words = "Thank you. The search is rendering the next images"

@@ -1,6 +1,5 @@
-"""The rating page: the rater's task, the progress of the round, and the first image beside the best."""
+"""The rating page: its server, its addresses and forms, and what is refused before it is parsed."""
 
-import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,15 +9,14 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Form, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from jinja2 import Environment, PackageLoader, select_autoescape
 
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
-from zo_dno.judges.plackett_luce import agreement
 from zo_dno.judges.rating_store import RatingStore
-from zo_dno.judges.rating_tasks import HEADINGS, SKIPPED, RatingError
+from zo_dno.judges.rating_tasks import SKIPPED, RatingError
 from zo_dno.storage.run_folder import RunFolder
 from zo_dno.web.rating_sessions import Guard, page_token
+from zo_dno.web.rating_view import RatingView
 from zo_dno.web.server import WebServer
 from zo_dno.web.starlette_body import keep_body
 
@@ -90,52 +88,32 @@ def page_app(
         public_origin: Origin of the page behind a proxy, such as https://example.org, whose forms are accepted, too.
     """
     app = FastAPI(openapi_url=None)
-    guard = Guard(token)
-    templates = Environment(loader=PackageLoader("zo_dno.web", "."), autoescape=select_autoescape(), trim_blocks=True)
+    view = RatingView(store, Guard(token), is_searching)
 
     @app.middleware("http")
     async def protect(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await _refusal(request, guard, public_origin) or await call_next(request)
+        response = await _refusal(request, view.guard, public_origin) or await call_next(request)
         response.headers.update(_HEADERS)
         return response
 
-    def rater_of(request: Request) -> str:
-        rater = guard.rater(request.cookies.get(guard.cookie))
-        if rater is None:
-            raise HTTPException(401, "Open the page by the link that the search printed: it holds the token.")
-        return rater
+    @app.exception_handler(HTTPException)
+    def refuse(_: Request, error: HTTPException) -> HTMLResponse:
+        return view.refused(error)
 
-    def state_of(rater: str) -> str:
-        progress = store.progress(rater)
-        return json.dumps([progress.round, progress.given, store.has_task(rater), is_searching()])
+    _add_page(app, view)
+    _add_forms(app, view)
+    _add_files(app, view, mark)
+    return app
 
-    def render(rater: str, message: str = "", status: int = 200) -> HTMLResponse:
-        name, serial = store.greet(rater)
-        state = state_of(rater)  # first: any later change makes a waiting page reload
-        page = templates.get_template("rating_page.html").render(
-            state=state,
-            task=store.next_task(rater),
-            headings=HEADINGS,
-            progress=store.progress(rater),
-            proof=guard.proof(rater, serial),
-            rater=name,
-            message=message,
-            searching=is_searching(),
-            agreement=_agreement(store),
-            **dict(zip(("first", "best"), store.first_and_best(), strict=True)),
-        )
-        return HTMLResponse(page, status)
 
-    def verified(rater: str, proof: str) -> int:
-        serial = guard.serial(rater, proof)
-        if serial is None:
-            raise HTTPException(403, "This form was not made by this page.")
-        return serial
+def _add_page(app: FastAPI, view: RatingView) -> None:
+    """Add the page itself, and the state by which a waiting page knows when to reload."""
+    guard, store = view.guard, view.store
 
     @app.get("/", response_model=None)
     def show(request: Request, token: str = "", name: str = "") -> Response:
         if not token:
-            return render(rater_of(request))
+            return view.page(view.rater(request))
         if not guard.admits(token):
             raise HTTPException(401, "The token in this link is not this run's.")
         session = request.cookies.get(guard.cookie)
@@ -145,47 +123,50 @@ def page_app(
         response.set_cookie(guard.cookie, session, max_age=_A_YEAR, httponly=True, samesite="lax")
         return response
 
+    @app.get("/state")
+    def state(rater: Annotated[str, Depends(view.rater)]) -> PlainTextResponse:
+        return PlainTextResponse(view.state(rater))
+
+
+def _add_forms(app: FastAPI, view: RatingView) -> None:
+    """Add the addresses of the page's forms: a rating, taking the last one back, a name."""
+    store = view.store
+
     @app.post("/answer", response_model=None)
-    async def submit(request: Request, rater: Annotated[str, Depends(rater_of)]) -> Response:
+    async def submit(request: Request, rater: Annotated[str, Depends(view.rater)]) -> Response:
         form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
-        serial = verified(rater, form.get("proof", ""))
+        serial = view.serial(rater, form.get("proof", ""))
         try:
             store.rate(rater, _integer(form.get("task", "")), _rating(form), serial)
         except RatingError as error:
-            return render(rater, str(error), 409)
+            return view.page(rater, str(error), 409)
         return RedirectResponse("./", 303)
 
     @app.post("/undo", response_model=None)
-    def undo(rater: Annotated[str, Depends(rater_of)], proof: Annotated[str, Form()] = "") -> Response:
+    def undo(rater: Annotated[str, Depends(view.rater)], proof: Annotated[str, Form()] = "") -> Response:
         try:
-            store.undo(rater, verified(rater, proof))
+            store.undo(rater, view.serial(rater, proof))
         except RatingError as error:
-            return render(rater, str(error), 409)
+            return view.page(rater, str(error), 409)
         return RedirectResponse("./", 303)
 
     @app.post("/name", response_model=None)
     def rename(
-        rater: Annotated[str, Depends(rater_of)], proof: Annotated[str, Form()] = "", name: Annotated[str, Form()] = ""
+        rater: Annotated[str, Depends(view.rater)],
+        proof: Annotated[str, Form()] = "",
+        name: Annotated[str, Form()] = "",
     ) -> Response:
-        verified(rater, proof)
+        view.serial(rater, proof)
         store.greet(rater, name[:_MAX_NAME].strip())
         return RedirectResponse("./", 303)
 
-    @app.get("/state")
-    def state(rater: Annotated[str, Depends(rater_of)]) -> PlainTextResponse:
-        """Return the state that a waiting page compares with its own, to know when to reload."""
-        return PlainTextResponse(state_of(rater))
 
-    @app.get("/here")
-    def here(request: Request) -> PlainTextResponse:
-        """Return the server's mark to pages on this machine, such as a notebook."""
-        origin = request.headers.get("origin", "")
-        allowed = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"} if _OWN.fullmatch(origin) else {}
-        return PlainTextResponse(mark, headers=allowed)
+def _add_files(app: FastAPI, view: RatingView, mark: str) -> None:
+    """Add the images, the style and the script of the page, and the server's mark."""
 
     @app.get("/image/{name}.png")
-    def image(name: str, rater: Annotated[str, Depends(rater_of)]) -> Response:
-        png = store.png(name) if _IMAGE.fullmatch(name) else None
+    def image(name: str, rater: Annotated[str, Depends(view.rater)]) -> Response:
+        png = view.store.png(name) if _IMAGE.fullmatch(name) else None
         if png is None:
             raise HTTPException(404, "There is no such image.")
         return Response(png, media_type="image/png")
@@ -193,11 +174,12 @@ def page_app(
     for file in ("rating_page.css", "rating_page.js"):
         app.get(f"/{file}")(lambda path=_HERE / file: FileResponse(path))
 
-    @app.exception_handler(HTTPException)
-    def refuse(_: Request, error: HTTPException) -> HTMLResponse:
-        return HTMLResponse(templates.get_template("refused.html").render(reason=error.detail), error.status_code)
-
-    return app
+    @app.get("/here")
+    def here(request: Request) -> PlainTextResponse:
+        """Return the server's mark to pages on this machine, such as a notebook."""
+        origin = request.headers.get("origin", "")
+        allowed = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"} if _OWN.fullmatch(origin) else {}
+        return PlainTextResponse(mark, headers=allowed)
 
 
 async def _refusal(request: Request, guard: Guard, public_origin: str) -> Response | None:
@@ -273,17 +255,3 @@ def _integer(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text):
         raise RatingError("This form is not complete.")
     return int(text)
-
-
-def _agreement(store: RatingStore) -> str:
-    """Describe how far the raters agree."""
-    ratings = store.ratings()
-    agree, several = agreement((one.rater, one.order) for one in ratings if one.order is not None)
-    if several:
-        return f"raters agree on {agree} of {several} pairs that several of them judged"
-    votes: dict[int, list[float]] = {}
-    for one in ratings:
-        if one.value is not None:
-            votes.setdefault(one.task, []).append(one.value)
-    spreads = [max(values) - min(values) for values in votes.values() if len(values) > 1]
-    return f"raters differ by {sum(spreads) / len(spreads):.1f} on average" if spreads else ""

@@ -141,7 +141,7 @@ class TestResuming:
         stops[term] = at, KeyboardInterrupt()
         result, message = attempt(expensive(logs, stops), out=tmp_path / "run", queries=24)
         if result is None:
-            assert ("in the warm-up" if at < 5 else "before its first query was answered") in message
+            assert ("in the warm-up" if at < 5 else "before its first query was completed") in message
         else:
             assert (result.status, result.queries) == ("interrupted", at - 5)
         resume(tmp_path / "run", expensive(logs))

@@ -1,4 +1,4 @@
-"""One builder a family of pipelines; the scheduler is put in by who asks."""
+"""One builder for each family of pipelines, given its scheduler."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,13 +21,13 @@ class Family:
     """How a family's pipeline is built and called.
 
     Attributes:
-        build: with a scheduler.
-        schedulers: that diffusers' documentation lets it have; the first is the family's own.
-        arguments: of its call.
-        steps: of its call.
-        prediction: what its denoiser says, for schedulers that can be told.
-        prompt: to draw.
-        prompt_list: several images are asked for by a list of prompts.
+        build: Function of a scheduler that builds the pipeline.
+        schedulers: Names of the schedulers that diffusers' documentation allows; the first is the family's own.
+        arguments: Arguments of the pipeline's call.
+        steps: Number of denoising steps.
+        prediction: Kind of the denoiser's output, for schedulers with an option for it.
+        prompt: Prompt of the call.
+        prompt_list: Whether several images take a list of prompts.
     """
 
     build: Callable[[Any], Any]

@@ -8,38 +8,39 @@ import typer
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.run.config import RunConfig, flattened, validated, with_current_names
+from zo_dno.run.options import Cluster, ModelOptions, Output, SearchOptions
 from zo_dno.ui.cli.end import end, end_many
 from zo_dno.ui.cli.options import values_of, with_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OUTPUT, _SEARCH, _RAY = "Output", "Search", "Ray: other processes and machines"
-
 
 @with_options(RunConfig)
 def run(
     config: Annotated[Path | None, typer.Argument(help="YAML file of options; the command line overrides it.")] = None,
-    out: Annotated[Path, typer.Option(help="New folder for the results.", rich_help_panel=_OUTPUT)] = Path(
+    out: Annotated[Path, typer.Option(help="New folder for the results.", rich_help_panel=Output.title)] = Path(
         "runs/latest"
     ),
     prompts: Annotated[
         Path | None,
         typer.Option(
             help="File of prompts, one per line. Each has a run in a folder of its own in --out.",
-            rich_help_panel="Model",
+            rich_help_panel=ModelOptions.title,
         ),
     ] = None,
     at_once: Annotated[
         int | None,
-        typer.Option(help="Number of prompts to search at a time, with --prompts.", min=1, rich_help_panel=_RAY),
+        typer.Option(
+            help="Number of prompts to search at a time, with --prompts.", min=1, rich_help_panel=Cluster.title
+        ),
     ] = None,
     draft: Annotated[
         int | None,
         typer.Option(
             help="Search with this many denoising steps, then score the best candidates at --steps.",
             min=1,
-            rich_help_panel=_SEARCH,
+            rich_help_panel=SearchOptions.title,
         ),
     ] = None,
     *,
