@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import psutil
 import torch
 
 from zo_dno.__main__ import main
-from zo_dno.storage.ledger import Ledger
+from zo_dno.storage.ledger_file import LedgerFile
 
 _IMPORTED = (
     "benchmarks.kills.toys",
@@ -113,7 +114,7 @@ def _work(words: list[str], folder: Path, death: Death) -> None:
 
 @contextmanager
 def _dying(death: Death) -> Iterator[Callable[[], int]]:
-    writes, transaction, rename = [0], Ledger._writing, Path.replace
+    writes, transaction, rename = [0], LedgerFile.writing, Path.replace
 
     @contextmanager
     def one() -> Iterator[None]:
@@ -126,14 +127,14 @@ def _dying(death: Death) -> Iterator[Callable[[], int]]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     @contextmanager
-    def writing(ledger: Ledger) -> Iterator[None]:
-        with one(), transaction(ledger):
-            yield
+    def writing(file: LedgerFile) -> Iterator[sqlite3.Connection]:
+        with one(), transaction(file) as connection:
+            yield connection
 
     def replacing(path: Path, target: Any) -> Path:
         with one():
             return rename(path, target)
 
-    setattr(Ledger, "_writing", writing)  # noqa: B010 - its type says that it is no plain attribute
+    setattr(LedgerFile, "writing", writing)  # noqa: B010 - its type says that it is no plain attribute
     setattr(Path, "replace", replacing)  # noqa: B010
     yield lambda: writes[0]
