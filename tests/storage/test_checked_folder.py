@@ -67,13 +67,16 @@ def test_config_files_of_others(tmp_path, text, said):
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 100_000, "{", "nonsense", "[1" + "0" * 5000 + "]"], ids=["deep", "cut", "words", "long"]
+    "text",
+    ["[" * 100_000, "[" * 101 + "]" * 101, '{"a":' * 101 + "1" + "}" * 101, "{", "nonsense", "[1" + "0" * 5000 + "]"],
+    ids=["deep", "lists", "objects", "cut", "words", "long"],
 )
 def test_json_of_others(text):
     with pytest.raises(ValueError):
         parse_json(text)
     with pytest.raises(ValueError, match="more than 2"):
         parse_json("[1]", largest=2)
+    assert len(parse_json('["' + "[" * 200 + '", ' + "[" * 99 + "]" * 99 + "]")) == 2
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])

@@ -71,6 +71,13 @@ class TestValues:
             make_reward(both())([image], [""])
 
 
+def combined(reward, levels):
+    """A combination of one, in a combination of one, and so on."""
+    for _ in range(levels):
+        reward = {"reward": "min", "options": {"parts": [reward]}}
+    return [reward]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -79,6 +86,8 @@ class TestValues:
         (lambda: WeightedSum(3), "parts must be a mapping or a list of rewards; got 3"),
         (lambda: WeightedSum("darkness"), "parts must be a mapping or a list of rewards; got 'darkness'"),
         (lambda: WeightedSum('{"darkness": 1'), "parts must be JSON; got .*Put quotes"),
+        (lambda: WeightedSum("[" * 90_000), "parts must be JSON; got .{,250}: it is nested too deeply. Put quotes"),
+        (lambda: WeightedSum(combined("darkness", 300)), "parts must be single rewards; 'min' is a combination"),
         (lambda: WeightedSum({"darknes": 1}), "reward 'darknes' is unknown. Did you mean 'darkness'"),
         (
             lambda: WeightedSum(["darkness", "darkness"]),
