@@ -54,7 +54,10 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=200) | st.sampled_from(
         "a\r\nb\x00c\x85d\u2028e",
     ]
 )
-YAML = [b"prompt: a\nqueries: 3\npolicy: {price: 1}\n", b"a: &x [1]\nb: *x\n", b"a: !!python/object:os.system x\n"]
+YAML = [
+    *(b"prompt: a\nqueries: 3\npolicy: {price: 1}\n", b"a: &x [1]\nb: *x\n", b"a: !!python/object:os.system x\n"),
+    *(b"a: !!bool yes\nb: !!int 7\n", b"a: !!timestamp 2001-01-01\nb: 1:30:00.5\n", b"? [a]\n: !!set {b}\n"),
+]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.failures import one_line
-from zo_dno.storage.atomic import remove_unfinished, write_text, write_whole
+from zo_dno.storage.atomic import remove_unfinished, write_whole, write_yaml
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.folder_lock import FolderLock
 from zo_dno.storage.signature import SIGNATURE, sign
@@ -94,11 +94,9 @@ class RunFolder:
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the run's options, in a form that `zo-dno run` takes."""
-        import yaml
-
         known = {key: value for key, value in config.items() if value is not None or key == "min_log_prob"}
         sign(self.path, known)
-        write_text(self.path / CONFIG, yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
+        write_yaml(self.path / CONFIG, known)
 
     def write_init(self, z: "Tensor") -> None:
         """Write the noise (d,) that the search starts from."""
