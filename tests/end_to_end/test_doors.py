@@ -34,8 +34,8 @@ from zo_dno.run.many_prompts import read_prompts
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.images import MOST_PIXELS, UnreadableImageError, decoded, image_hash, png_bytes
+from zo_dno.storage.noise_files import load_noise
 from zo_dno.storage.plain_json import parse_json
-from zo_dno.storage.run_folder import load_noise
 from zo_dno.storage.signature import check_trusted
 from zo_dno.ui.terminal import Terminal
 from zo_dno.web.rating_page import page_app
