@@ -108,6 +108,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(zo, tiny, arguments, message):
     [
         ({"promt": "a cat"}, "config key 'promt' is unknown. Did you mean 'prompt'?"),
         ({"queries": 8}, "prompt is missing"),
+        ({"prompt": "a cat", 3: 1}, "config key '3' is unknown."),
+        ({"prompt": "a cat", "budget": {3: 1}}, "option '3' is unknown."),
         ({"prompt": "a cat", "queries": "many"}, "queries must be"),
         ("just words", "must hold lines of `key: value`; got str."),
     ],

@@ -105,7 +105,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"config file {path} could not be read: {one_line(str(error))}") from error
     if not isinstance(values, dict):
         raise InputError(f"config file {path} must hold lines of `key: value`; got {type(values).__name__}.")
-    return values
+    return {str(name): value for name, value in values.items()}  # a number or a date is the name of no option
 
 
 def write_yaml(path: Path, values: dict[str, Any]) -> None:

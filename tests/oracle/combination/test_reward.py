@@ -97,7 +97,11 @@ def combined(reward, levels):
         (lambda: WeightedSum({"darkness": True}), "weight of term 'darkness' must be a finite number; got True"),
         (lambda: WeightedSum({"x": {"rewart": 1}}), "term key 'rewart' is unknown. Did you mean 'reward'"),
         (lambda: WeightedSum([{"weight": 1}]), "term must name its reward; got {'weight': 1}"),
-        (lambda: WeightedSum({"x": {"options": 3}}), "options of term 'x' must be a mapping; got 3"),
+        (lambda: WeightedSum({"x": {"options": 3}}), "options of term 'x' must be a mapping of names to values; got 3"),
+        (
+            lambda: WeightedSum({"x": {"policy": {3: 1}}}),
+            "policy of term 'x' must be a mapping of names to values; got {3",
+        ),
         (lambda: WeightedSum([{"reward": "jpeg_smaller", "options": {"qality": 3}}]), "option 'qality' is unknown"),
         (lambda: WeightedSum([WeightedSum(["darkness"])]), "parts must be single rewards; 'weighted_sum' is a combin"),
         (lambda: WeightedSum(["darkness"], warm_up=1), "warm_up must be at least 2; got 1"),

@@ -124,8 +124,9 @@ def _term(details: dict[str, Any], name: str | None = None) -> Term:
         raise InputError(f"term must name its reward; got {details}. Such as {{'reward': 'jpeg_smaller'}}.")
     name = str(name or details.get("label") or _label(given))
     for key in ("options", "policy"):
-        if not isinstance(details.get(key) or {}, Mapping):
-            raise InputError(f"{key} of term {name!r} must be a mapping; got {details[key]!r}.")
+        own = details.get(key) or {}
+        if not isinstance(own, Mapping) or not all(isinstance(option, str) for option in own):
+            raise InputError(f"{key} of term {name!r} must be a mapping of names to values; got {own!r}.")
     weight = details.get("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
         raise InputError(f"weight of term {name!r} must be a finite number; got {weight!r}.")
