@@ -16,10 +16,11 @@ from jsonpointer import JsonPointer, JsonPointerException
 
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
-from zo_dno.failures import CallError, Failure
+from zo_dno.failures import CallError, Failure, one_line
 from zo_dno.oracle.http_client import Client, checked_url
 from zo_dno.reward import Reward
 from zo_dno.storage.images import png_bytes
+from zo_dno.storage.plain_json import parse_json
 from zo_dno.types import Score
 
 if TYPE_CHECKING:
@@ -148,9 +149,9 @@ class HTTP(Reward):
     @cached_property
     def _template(self) -> dict[str, Any]:
         try:
-            request = json.loads(self.request) if isinstance(self.request, str) else self.request
+            request = parse_json(self.request) if isinstance(self.request, str) else self.request
         except ValueError as error:
-            raise InputError(f"request must be JSON; {error}; got {self.request!r}.") from error
+            raise InputError(f"request must be JSON; {error}; got {one_line(str(self.request), 200)!r}.") from error
         if not isinstance(request, dict):
             raise InputError(f"request must be an object, such as {json.dumps(_TEMPLATE)}; got {request!r}.")
         return request or ({"prompt": "{prompt}"} if self.body == "multipart" and self.batch == 1 else _TEMPLATE)

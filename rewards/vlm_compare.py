@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import io
 import json
 import math
 from collections.abc import Awaitable, Collection, Mapping, Sequence
@@ -24,7 +23,7 @@ from zo_dno.judges.plackett_luce import groups, placed, spread_out
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.judges.rating_tasks import Mode, Rating
 from zo_dno.rng import numpy_stream
-from zo_dno.storage.images import image_hash, png_bytes
+from zo_dno.storage.images import decoded, image_hash, png_bytes
 from zo_dno.types import Order, Score
 
 if TYPE_CHECKING:
@@ -168,9 +167,7 @@ class VLMCompare(JudgeReward):
         return [("compare", pair) for pair in pairs.values()]
 
     def _encode(self, png: bytes) -> str:
-        from PIL import Image
-
-        return encoded(Image.open(io.BytesIO(png)), self.image_size)
+        return encoded(decoded(png, formats=("PNG",)), self.image_size)
 
     def _with_costs(self, scores: Sequence[Score], used: Sequence[Usage], before: int) -> list[Score]:
         """Share tokens and costs among a population: all tokens, and the costs since the last failed call."""

@@ -1,11 +1,12 @@
 """A given list of noise, scored as it is."""
 
+from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
+from zo_dno.storage.noise_files import checked_noise, load_noise
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategy import Problem
 
@@ -16,15 +17,15 @@ class Listed(PopulationStrategy):
     Args:
         noise: Noise, (n, d), or a safetensors file that holds it as `z`.
     Raises:
-        InputError: The noise does not have d entries a row.
+        InputError: It is no noise, or does not have d entries a row.
     """
 
     def __init__(self, problem: Problem, *, noise: Any) -> None:
-        z = noise if isinstance(noise, Tensor) else _read(noise)
-        if z.ndim != 2 or z.shape[1] != problem.d or not len(z):
+        z = checked_noise(noise, "noise", ndim=2) if isinstance(noise, Tensor) else load_noise(Path(str(noise)), ndim=2)
+        if z.shape[1] != problem.d:
             raise InputError(f"noise must be (n, {problem.d}); got {tuple(z.shape)}. It was made for another model.")
         super().__init__(problem, population=len(z))
-        self._listed = z.detach().to("cpu", torch.float32, copy=True)
+        self._listed = z.to("cpu", copy=True)
 
     @property
     def n_prior(self) -> int:
@@ -35,14 +36,3 @@ class Listed(PopulationStrategy):
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
         """There is nothing to learn."""
-
-
-def _read(path: Any) -> Tensor:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        z: Tensor = load_file(path)["z"]
-    except (OSError, KeyError, SafetensorError, TypeError) as error:
-        raise InputError(f"noise must be a safetensors file with z; got {path} ({error}).") from error
-    return z

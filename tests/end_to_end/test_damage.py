@@ -1,16 +1,19 @@
 """Run folders that are damaged, incomplete, in use, full or not to be written to."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.storage.test_ledger import first_version
+from tests.support.command_line import exit_code
 from tests.support.resuming import PAID, content, edit, resume, run, settled
 from zo_dno.errors import InputError
 from zo_dno.results.overview import overview
@@ -85,6 +88,7 @@ import torch, zo_dno
 from tests.support.resuming import run, resume, settled
 import PIL.PngImagePlugin, matplotlib.figure, zo_dno.results.progress_figure, zo_dno.run.session
 from pathlib import Path
+from types import ModuleType
 from types import SimpleNamespace
 torch.set_num_threads(1)
 folder, what = Path(sys.argv[1]), sys.argv[2]
@@ -137,3 +141,33 @@ def test_a_folder_that_cannot_be_written():
         said = limited(folder, "read-only")
         assert said.startswith("InputError run must be a folder that can be written to")
         assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def removing(folder):
+    """A reward that removes the folder of its run at its fifth image, as a user may who tidies up."""
+    seen = []
+
+    def removing(images, prompts):
+        seen.extend(images)
+        if len(seen) >= 5:
+            shutil.rmtree(folder, ignore_errors=True)
+        return [float(len(seen) - n) for n in range(len(images))]
+
+    return removing
+
+
+@pytest.mark.parametrize("options", [(), ("--durable",), ("--price", 0.01)], ids=["free", "durable", "price"])
+def test_a_folder_that_is_removed_meanwhile_is_one_line(tmp_path, monkeypatch, capsys, options):
+    monkeypatch.chdir(tmp_path)
+    rewards = ModuleType("tidy_rewards")
+    rewards.removing = removing(tmp_path / "here")
+    monkeypatch.setitem(sys.modules, "tidy_rewards", rewards)
+    words = ("--model", "tests.support.toys:prompted", "--prompt", "sea", "--reward", "tidy_rewards:removing")
+    words += ("--queries", 32, "--threads", 1, "--strategy-option", "population=8", *options)
+    code = exit_code(("run", *words, "--out", "here"))
+    output, errors = capsys.readouterr()
+    assert code == 1, output + errors
+    said = [line for line in errors.splitlines() if line.startswith("Error: ")]
+    assert len(said) == 1, output + errors
+    assert "here" in said[0]
+    assert "Traceback" not in output + errors

@@ -34,8 +34,9 @@ from zo_dno.run.many_prompts import read_prompts
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.images import MOST_PIXELS, UnreadableImageError, decoded, image_hash, png_bytes
+from zo_dno.storage.noise_files import load_noise
 from zo_dno.storage.plain_json import parse_json
-from zo_dno.storage.run_folder import load_noise
+from zo_dno.storage.signature import check_trusted
 from zo_dno.ui.terminal import Terminal
 from zo_dno.web.rating_page import page_app
 from zo_dno.web.reward_app import reward_app
@@ -53,7 +54,10 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=200) | st.sampled_from(
         "a\r\nb\x00c\x85d\u2028e",
     ]
 )
-YAML = [b"prompt: a\nqueries: 3\npolicy: {price: 1}\n", b"a: &x [1]\nb: *x\n", b"a: !!python/object:os.system x\n"]
+YAML = [
+    *(b"prompt: a\nqueries: 3\npolicy: {price: 1}\n", b"a: &x [1]\nb: *x\n", b"a: !!python/object:os.system x\n"),
+    *(b"a: !!bool yes\nb: !!int 7\n", b"a: !!timestamp 2001-01-01\nb: 1:30:00.5\n", b"? [a]\n: !!set {b}\n"),
+]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -169,6 +173,26 @@ def test_options(examples):
         tried(validated, {"prompt": "a", **values})
 
     throw(examples, options, check)
+
+
+@sizes(40, 500)
+def test_options_that_are_json(examples, tmp_path):
+    """A reward, or one line; and so is the check of a folder that has them."""
+    rewards = {"parts": "min", "request": "http", "extra": "vlm"}
+    valid = [b'{"brightness": 1, "png_smaller": 2}', b'["brightness", {"reward": "contrast", "label": "x"}]']
+
+    def check(given):
+        option, content = given
+        options = {option: content.decode(errors="replace")}
+        tried(check_trusted_options, options)
+        server = {} if option == "parts" else {"url": "http://127.0.0.1:1/"}
+        tried(make_reward, rewards[option], options | server | ({"model": "m"} if option == "extra" else {}))
+
+    def check_trusted_options(options):
+        check_trusted(tmp_path, {"reward_options": options}, trust=False)
+
+    texts = damaged([*valid, b"[" * 5000, b"[" * 500 + b"]" * 500, b'{"a":' * 101 + b"1" + b"}" * 101])
+    throw(examples, st.tuples(st.sampled_from([*rewards]), texts), check)
 
 
 @sizes(40, 500)

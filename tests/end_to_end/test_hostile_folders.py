@@ -81,9 +81,9 @@ def result_with(folder, key, value):
     path.write_text(json.dumps(content))
 
 
-def config_with(folder, key, value):
+def config_with(folder, **values):
     path = folder / "run" / "config.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {key: value}))
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | values))
 
 
 def ledger_with(folder, sql):
@@ -112,10 +112,26 @@ OPTIONS = (
     "init",
 )
 DAMAGES += [
-    pytest.param(lambda folder, key=key, value=value: config_with(folder, key, value), id=f"config-{key}-{place}")
+    pytest.param(lambda folder, key=key, value=value: config_with(folder, **{key: value}), id=f"config-{key}-{place}")
     for key in OPTIONS
     for place, value in enumerate(("x", -1, [], {"a": {"b": 1}}, "os:system", "[/b]\x1b]52;c;aGk=\a"))
 ]
+DEEP = "[" * 90_000  # JSON
+JSON = [
+    pytest.param(lambda folder, values=values: config_with(folder, **values), id=f"json-{place}")
+    for place, values in enumerate(
+        (
+            {"reward": "min", "reward_options": {"parts": DEEP}},
+            {"reward": "min", "reward_options": {"parts": [{"reward": DEEP}]}},
+            {"reward": "min", "reward_options": {"parts": ["brightness"], "scales": DEEP}},
+            {"reward": "http", "reward_options": {"url": "http://127.0.0.1:1/", "request": DEEP}},
+            {"reward": "vlm", "reward_options": {"url": "http://127.0.0.1:1/", "model": "m", "extra": DEEP}},
+            {"require": DEEP},
+            {"strategy_options": {"population": DEEP}},
+        )
+    )
+]
+DAMAGES += JSON
 COLUMNS = ("value", "image", "log_prob", "told", "told_seq", "status", "population", "cost", "parts", "error")
 DAMAGES += [
     pytest.param(
@@ -189,7 +205,7 @@ def check(whole, damage, tmp_path, monkeypatch, capsys):
             report.unlink()
 
 
-@pytest.mark.parametrize("damage", DAMAGES[::40])
+@pytest.mark.parametrize("damage", [*DAMAGES[::40], *JSON[:1]])
 def test_some_damaged_folders(whole, damage, tmp_path, monkeypatch, capsys):
     check(whole, damage, tmp_path, monkeypatch, capsys)
 

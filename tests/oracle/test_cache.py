@@ -68,6 +68,17 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path):
         Cache(tmp_path / "notes.txt")
 
 
+@pytest.mark.parametrize("detail", ["{", "[" * 90_000, "[1]", '{"nonsense": 1}'])
+def test_a_damaged_row_names_the_file_in_one_line(tmp_path, detail):
+    cache = Cache(tmp_path / "scores.db")
+    cache.remember([("key", Score(1.0, spread=2.0))])
+    cache.close()
+    with sqlite3.connect(tmp_path / "scores.db") as file:
+        file.execute("UPDATE detail SET json = ?", (detail,))
+    with pytest.raises(StorageError, match=r"^cache .*scores\.db could not be used: .*$"):
+        Cache(tmp_path / "scores.db").find("key")
+
+
 def test_a_file_that_fails_later_is_named_in_one_line(tmp_path):
     cache = Cache(tmp_path / "scores.db")
     with sqlite3.connect(tmp_path / "scores.db") as file:

@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 
 import zo_dno
+from tests.support import fake_ray
 from zo_dno.call_policy import CallPolicy
+from zo_dno.distributed import actor_pool
 from zo_dno.distributed.reward_actors import RewardActors
 from zo_dno.oracle import event_loop
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.storage.images import image_hash
 from zo_dno.types import Query
 
-HANGS = 120  # seconds after which a test gives up waiting, however busy the machine is
+HANGS = 300  # seconds after which a test gives up waiting, however busy the machine is
 THREADS = {"in_flight": 2, "timeout": 30, "attempts": 1}
 SHORT = {**THREADS, "timeout": 0.3}
 
@@ -271,18 +273,35 @@ def test_a_run_ends_with_what_was_scored(toy):
 
 
 WORKERS: dict[str, dict[str, Any]] = {"plain": SYNC, "asynchronous": ASYNC}
+IN_WORKERS = [
+    *(
+        pytest.param(*what, THREADS, id=f"{kind} {name}")
+        for kind, all_ in WORKERS.items()
+        for name, what in all_.items()
+    ),
+    *(pytest.param(one, "timeout", SHORT, id=one.__name__) for one in (ignores_cancellation, never_returns, endless)),
+]
+
+
+def check_in_workers(function, expected, policy):
+    reward = reward_of(function)
+    pool = RewardActors(reward, 1)
+    try:
+        check(asked(reward, pool, **policy), expected)
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize(("function", "expected", "policy"), IN_WORKERS)
+def test_in_workers_of_this_process(function, expected, policy, monkeypatch):
+    fake = fake_ray.put_in_place(monkeypatch, threads=True)
+    check_in_workers(function, expected, policy)
+    assert len(fake.killed) == 1 + (4 if policy is SHORT else 0)  # each actor that hangs, and the last at the end
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize(
-    ("function", "expected"),
-    [pytest.param(*what, id=f"{kind} {name}") for kind, all_ in WORKERS.items() for name, what in all_.items()],
-)
-def test_in_workers(function, expected):
-    reward = reward_of(function)
-    pool = RewardActors(reward, 1)
-    try:
-        check(asked(reward, pool, **THREADS), expected)
-    finally:
-        pool.close()
+@pytest.mark.parametrize(("function", "expected", "policy"), IN_WORKERS)
+def test_in_workers(function, expected, policy, monkeypatch):
+    monkeypatch.setattr(actor_pool, "PATIENCE", 300.0)  # a new actor for each that hangs may start slowly
+    check_in_workers(function, expected, policy)

@@ -206,6 +206,7 @@ class TestBadInput:
             ({"url": "https://host/score?X-Amz-Signature=ab"}, "url must not hold a key"),
             ({"pointer": "scores"}, "pointer must be empty or begin with /"),
             ({"request": "{"}, "request must be JSON"),
+            ({"request": "[" * 90_000}, "request must be JSON; it is nested too deeply; got '[["),
             ({"request": "[1]"}, "request must be an object"),
             ({"batch": 0}, "batch must be at least 1; got 0"),
             ({"batch": 2, "request": {"a": "{image}"}}, "batch must be 1 with {image}"),
@@ -216,6 +217,7 @@ class TestBadInput:
         with pytest.raises(InputError) as caught:
             make_reward("http", {"url": "http://127.0.0.1:1/", **options})
         assert message in str(caught.value)
+        assert len(str(caught.value)) < 400
         assert "password@" not in str(caught.value)
 
     @pytest.mark.parametrize("url", ["https://host/score?keyboard=1&monkey=2", "http://h/?tokens=3", "http://h/#key=1"])

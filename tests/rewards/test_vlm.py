@@ -105,6 +105,7 @@ class TestQuestions:
             ({"mode": "decision", "extra": {"a": 1}}, "extra must be left out with mode decision"),
             ({"extra": "[1]"}, "extra must be an object of further fields; got [1]"),
             ({"extra": "{"}, "extra must be JSON"),
+            ({"extra": "[" * 90_000}, "extra must be JSON; it is nested too deeply; got '[["),
             ({"extra": {"messages": None}}, "extra must not set 'messages'"),
             ({"extra": {"temperature": 2}}, "extra must not set 'temperature', which the reward sets itself; got 2"),
             ({"extra": {"max_completion_tokens": 99}}, "must give max_completion_tokens as max_answer, 512; got 99"),

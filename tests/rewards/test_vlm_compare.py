@@ -2,6 +2,7 @@ import asyncio
 import base64
 import io
 import json
+import sqlite3
 import threading
 from collections import Counter
 
@@ -12,12 +13,14 @@ from PIL import Image
 import zo_dno
 from tests.support.answering import Answer, answering
 from tests.support.judging import FAST, KEY, bodies, chat
+from tests.support.pictures import png as png_file
 from tests.support.tiny_judge import grey
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError, RunError
 from zo_dno.failures import CallError
 from zo_dno.rewards.vlm_compare import VLMCompare
 from zo_dno.run.make_reward import make_reward
+from zo_dno.storage.images import UnreadableImageError
 
 SHADES = [0.5, 0.2, 0.8, 0.35, 0.65]
 PICTURES = [grey(shade, i, side=8) for i, shade in enumerate(SHADES)]
@@ -176,6 +179,29 @@ class TestFailures:
         assert scores[1].missing
         assert scores[2].value > 0
         assert "judge could not compare two images, which counts as undecided: HTTP 400" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("png", "message"),
+        [
+            (b"GIF89a", "it is no PNG"),
+            (png_file(9_000, 9_000, 1, 0, []), "it has 9000x9000 pixels; at most 67108864 are decoded"),
+        ],
+        ids=["no image", "large"],
+    )
+    def test_a_picture_in_the_folder_that_is_none_is_not_decoded(self, tmp_path, png, message):
+        """Of an image that is compared again with those of a later population."""
+        with answering(brighter) as (url, calls):
+            first = VLMCompare(f"{url}/v1", "judge")
+            first.begin(tmp_path)
+            score(first, PICTURES[:3])
+            (path,) = tmp_path.glob("comparisons-*.db")
+            with sqlite3.connect(path) as file:
+                file.execute("UPDATE image SET png = ?", (png,))
+            again, asked = VLMCompare(f"{url}/v1", "judge"), len(calls)
+            again.begin(tmp_path)
+            with pytest.raises(UnreadableImageError, match=message):
+                score(again, PICTURES[3:])
+        assert len(calls) == asked
 
     def test_a_judge_that_always_fails_is_an_error(self):
         def half(asked):

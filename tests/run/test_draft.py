@@ -218,7 +218,7 @@ def test_listed_noise_is_asked_about_as_it_is(tmp_path):
 
 @pytest.mark.parametrize(
     ("noise", "message"),
-    [(torch.zeros(3, 4), r"noise must be \(n, 12\); got \(3, 4\)"), ("x", "safetensors file with z; got x")],
+    [(torch.zeros(3, 4), r"noise must be \(n, 12\); got \(3, 4\)"), ("x", r"safetensors file with z \(n, d\); got x")],
 )
 def test_other_noise_than_the_models_is_refused(noise, message):
     with pytest.raises(InputError, match=message):

@@ -73,6 +73,19 @@ def test_a_secret_is_sent_and_a_cluster_joined_for_ones_own_folders_alone(tmp_pa
         check_trusted(tmp_path, ast.literal_eval(repr(config).replace("evil", "elsewhere")), trust=False)
 
 
+def deep_json(inner, texts=10, lists=90):
+    """JSON in JSON, nested deeper in all than one call of Python inside another can go."""
+    for _ in range(texts):
+        inner = "[" * lists + json.dumps(inner) + "]" * lists
+    return inner
+
+
+def test_what_is_hidden_deep_in_json_is_found_and_too_deep_json_is_plain_text(tmp_path):
+    options = {"a": "[" * 90_000, "b": deep_json("my_rewards:warm"), "c": deep_json("sea")}
+    with pytest.raises(InputError, match=r"run code: my_rewards:warm\. Look"):
+        check_trusted(tmp_path, {"reward_options": options}, trust=False)
+
+
 def test_every_harm_is_named_however_long_another_one_is(tmp_path):
     config = {"reward": f"my_rewards:{'warm' * 999}", "ray": "far:6379", "reward_options": SERVER}
     with pytest.raises(InputError, match=r"run code: my_rewards:warm.*; send \$OPENAI.*; join .* at far:6379\. Look"):

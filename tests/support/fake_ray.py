@@ -1,10 +1,15 @@
 """A stand-in for Ray, whose actors are objects of this process."""
 
+import asyncio
 import inspect
+import sys
+import threading
+from concurrent.futures import Future, InvalidStateError
+from contextlib import nullcontext, suppress
 from functools import partial
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
-from zo_dno.distributed import generator_actors, reward_actors
+from zo_dno.distributed import cluster, generator_actors, reward_actors
 
 
 class RayError(Exception):
@@ -42,8 +47,30 @@ class Reference:
         return self.value
 
 
+class Coming:
+    """What a call that has a thread of its own will return."""
+
+    def __init__(self, function, given):
+        self._future = Future()
+        threading.Thread(target=self._work, args=(function, given), daemon=True).start()
+
+    def __await__(self):
+        return asyncio.wrap_future(self._future).__await__()
+
+    def _work(self, function, given):
+        with suppress(InvalidStateError):  # nobody waits any more
+            try:
+                self._future.set_result(function(*given))
+            except Exception as cause:
+                self._future.set_exception(RayTaskError(cause))
+
+
 class FakeRay:
-    """The functions of Ray that pools call."""
+    """The functions of Ray that pools call.
+
+    Args:
+        threads: Whether each call of a plain method has a thread of its own, and so may block.
+    """
 
     exceptions = SimpleNamespace(
         RayError=RayError,
@@ -52,8 +79,8 @@ class FakeRay:
         RuntimeEnvSetupError=RuntimeEnvSetupError,
     )
 
-    def __init__(self):
-        self.killed, self.fetched = [], []
+    def __init__(self, *, threads=False):
+        self.killed, self.fetched, self._threads = [], [], threads
 
     def kill(self, actor):
         self.killed.append(actor)
@@ -72,12 +99,12 @@ class FakeRay:
         return reference.value
 
     def remote(self, **_options):
-        return lambda kind: SimpleNamespace(remote=lambda *given: _Actor(kind(*_values(given))))
+        return lambda kind: SimpleNamespace(remote=lambda *given: _Actor(kind(*_values(given)), self._threads))
 
 
 class _Actor:
-    def __init__(self, made):
-        self._made, self._died = made, False
+    def __init__(self, made, threads):
+        self._made, self._threads, self._died = made, threads, False
 
     def __getattr__(self, name):
         return _Method(self, getattr(self._made, name))
@@ -91,6 +118,8 @@ class _Method:
     def remote(self, *given):
         if inspect.iscoroutinefunction(self._function):
             return self._function(*_values(given))
+        if self._actor._threads:
+            return Coming(self._function, _values(given))
         try:
             if self._actor._died:
                 raise DeathError
@@ -108,9 +137,26 @@ def _values(given):
     return [one.value if isinstance(one, Reference) else one for one in given]
 
 
-def put_in_place(patch):
+def put_in_place(patch, *, threads=False):
     """Let pools find the stand-in, and return it."""
-    fake = FakeRay()
+    fake = FakeRay(threads=threads)
     for module in (generator_actors, reward_actors):
         patch.setattr(module, "connect", lambda *_, **__: fake)
     return fake
+
+
+def put_one_in_place_that_cannot_start(patch, error):
+    """Let `connect` find a Ray whose start fails; returns a list that gets an entry where it is shut down."""
+    ray, ended = ModuleType("ray"), []
+
+    def init(**_options):
+        raise error
+
+    vars(ray).update(is_initialized=lambda: False, init=init, shutdown=lambda: ended.append(True))
+    vars(ray)["exceptions"] = ModuleType("ray.exceptions")
+    patch.setitem(sys.modules, "ray", ray)
+    patch.setitem(sys.modules, "ray.exceptions", ray.exceptions)
+    patch.setattr(cluster, "_keep_private", lambda: None)
+    patch.setattr(cluster, "without_sigterm_handler", nullcontext)
+    patch.setenv(cluster._CLUSTER_FLAG, "1")
+    return ended

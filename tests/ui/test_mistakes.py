@@ -71,6 +71,14 @@ def test_a_used_folder_says_how_to_go_on(zo, tiny):
         (["--size", "big"], "size must be HEIGHTxWIDTH, such as 512x512; got 'big'."),
         (["--size", "13x13"], "cannot be called like this: `height` and `width` have to be divisible by 8"),
         (["--generator-option", "etta=1"], "StableDiffusionPipeline argument 'etta' is unknown. Did you mean 'eta'?"),
+        (
+            ["--generator-option", f"eta={'[' * 2000}"],
+            "--generator-option must be KEY=YAML; eta: it is nested too deeply",
+        ),
+        (
+            ["--generator-option", "eta=!!bool x"],
+            "--generator-option must be KEY=YAML; eta: a value does not fit its type",
+        ),
         (["--reward-option", "quality"], "--reward-option must be KEY=VALUE; got 'quality'."),
         (["--reward-option", "quality=best"], "jpeg_smaller option 'quality' does not fit"),
         (["--strategy-option", "sigmo=1"], "auto option 'sigmo' is unknown."),
@@ -100,6 +108,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(zo, tiny, arguments, message):
     [
         ({"promt": "a cat"}, "config key 'promt' is unknown. Did you mean 'prompt'?"),
         ({"queries": 8}, "prompt is missing"),
+        ({"prompt": "a cat", 3: 1}, "config key '3' is unknown."),
+        ({"prompt": "a cat", "budget": {3: 1}}, "option '3' is unknown."),
         ({"prompt": "a cat", "queries": "many"}, "queries must be"),
         ("just words", "must hold lines of `key: value`; got str."),
     ],

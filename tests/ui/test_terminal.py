@@ -1,6 +1,7 @@
 """Texts of others on the terminal: never markup, never control sequences, whatever the encoding."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from zo_dno.run.config import validated
-from zo_dno.ui.terminal import Terminal
+from zo_dno.ui.terminal import PrintableFormatter, Terminal
 
 HOSTILE = "[/b] [cat] [red]x[/red] \x1b]52;c;cm0=\x07 \x1b[2J \u202e \N{CAT FACE}"
 REWARD = f"""
@@ -27,6 +28,14 @@ class Hostile(zo_dno.Reward):
         return [float(first)] * len(images)
 
 hostile = Hostile()
+
+class HeldOut(Hostile):
+    name = {HOSTILE!r}
+
+    def __call__(self, images, prompts):
+        raise RuntimeError({HOSTILE!r})
+
+held_out = HeldOut()
 """
 
 
@@ -56,6 +65,30 @@ def test_a_mistake_with_a_hostile_text_is_one_harmless_line(zo):
     assert code == 2
     assert harmless(output + errors)
     assert "[/b]" in errors
+
+
+def test_log_lines_with_hostile_texts_are_harmless(zo, tiny, monkeypatch):
+    Path("their_rewards.py").write_text(REWARD)
+    sys.modules.pop("their_rewards", None)
+    words = (*tiny, "--reward", "brightness", "--held-out", "their_rewards:held_out", "--queries", 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(logging.root, "handlers", [])  # pytest's, so that records come where a command's come
+        code, output, errors = zo("run", *words, "--out", "here")
+    assert code == 0, errors
+    assert harmless(output + errors)
+    assert "held-out reward [/b] [cat] [red]x[/red]  ]52;c;cm0=" in errors
+
+
+def test_a_log_record_is_bounded_with_its_traceback():
+    try:
+        raise ValueError(HOSTILE * 100_000)
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, __file__, 1, "run %s failed", (HOSTILE,), sys.exc_info())
+    text = PrintableFormatter().format(record)
+    assert text.startswith("run [/b] [cat]")
+    assert "\nTraceback (most recent call last):\n" in text
+    assert harmless(text)
+    assert len(text) < 10_100
 
 
 @pytest.mark.parametrize("part", ["plain [/b]", ("styled [/b]", "red")])

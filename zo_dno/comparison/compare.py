@@ -171,14 +171,14 @@ def run_plan(
 
 def _keep(plan: Plan, out: Path, early_stopping: bool) -> None:
     """Write the plan, or check that the folder holds the same one."""
-    import yaml
+    from zo_dno.storage.plain_yaml import parse_yaml, to_yaml
 
     values = plan.to_dict() | ({"early_stopping": True} if early_stopping else {})
     values = json.loads(json.dumps(values, default=_plain))
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    text = to_yaml(values)
     path = out / PLAN
     if path.exists():
-        kept, values = read_yaml(path), yaml.safe_load(text)
+        kept, values = read_yaml(path), parse_yaml(text)
         changed = [
             name for name in values | kept if (name in kept, kept.get(name)) != (name in values, values.get(name))
         ]

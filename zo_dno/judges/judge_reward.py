@@ -1,7 +1,6 @@
 """The base of rewards that ask vision-language models: the server, its requests and their prices."""
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -9,12 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from zo_dno.errors import InputError
-from zo_dno.failures import CallError
+from zo_dno.failures import CallError, one_line
 from zo_dno.judges.chat_completions import checked_base
 from zo_dno.judges.panel import Prices
 from zo_dno.oracle.http_client import Client
 from zo_dno.reward import Reward
 from zo_dno.rng import stream_seed
+from zo_dno.storage.plain_json import parse_json
 
 _NOT_IN_IDENTITY = {"key_env", "key_header", "key_prefix", "ca", "input_price", "output_price", "max_question"}
 _RESERVED = {
@@ -133,9 +133,9 @@ class JudgeReward(Reward):
     @cached_property
     def _extra(self) -> dict[str, Any]:
         try:
-            extra = json.loads(self.extra) if isinstance(self.extra, str) else self.extra
+            extra = parse_json(self.extra) if isinstance(self.extra, str) else self.extra
         except ValueError as error:
-            raise InputError(f"extra must be JSON; {error}; got {self.extra!r}.") from error
+            raise InputError(f"extra must be JSON; {error}; got {one_line(str(self.extra), 200)!r}.") from error
         if not isinstance(extra, dict):
             raise InputError(f"extra must be an object of further fields; got {extra!r}.")
         for name in _RESERVED & extra.keys():

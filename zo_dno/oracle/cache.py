@@ -10,6 +10,7 @@ from typing import Any
 
 from zo_dno.errors import InputError, StorageError
 from zo_dno.storage.journal import write_ahead
+from zo_dno.storage.plain_json import parse_json
 from zo_dno.types import Score
 
 _FIELDS = {"parts": "components", "shortfall": "reward_violation"}  # names in the file -> fields of a Score
@@ -54,8 +55,8 @@ class Cache:
                 row = self._file.execute(
                     "SELECT value, raw, json FROM answer LEFT JOIN detail USING (key) WHERE key = ?", (key,)
                 ).fetchone()
-            if row is not None:
-                self._memory[key] = Score(row[0], raw=row[1], **_read(row[2]))
+                if row is not None:
+                    self._memory[key] = Score(row[0], raw=row[1], **_read(row[2]))
         return self._memory.get(key)
 
     def remember(self, scores: Iterable[tuple[str, Score]]) -> None:
@@ -84,7 +85,7 @@ class Cache:
         """Name the file where using it fails inside the block."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, TypeError, AttributeError) as error:  # the last three of a damaged row
             raise StorageError(
                 f"cache {self._path} could not be used: {error}. What the run wrote before is safe; make room, set the "
                 "permissions or name another file with --cache, then: zo-dno resume"
@@ -104,7 +105,7 @@ def _detail(score: Score) -> dict[str, Any]:
 
 
 def _read(text: str | None) -> dict[str, Any]:
-    detail: dict[str, Any] = json.loads(text or "{}")
+    detail: dict[str, Any] = parse_json(text or "{}")
     return {_FIELDS.get(name, name): value for name, value in detail.items()}
 
 

@@ -21,7 +21,8 @@ from zo_dno.search.reevaluation import Standing
 from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.images import read_png
 from zo_dno.storage.ledger import BASELINE, Ledger, QueryRow
-from zo_dno.storage.run_folder import LEDGER, check_is_run, damage_named, load_noise
+from zo_dno.storage.noise_files import load_noise
+from zo_dno.storage.run_folder import LEDGER, check_is_run, damage_named
 
 
 def load(run: str | Path) -> Result:

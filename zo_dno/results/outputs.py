@@ -12,7 +12,8 @@ from zo_dno.results.progress_figure import progress_figure
 from zo_dno.results.result import Result
 from zo_dno.results.strip import strip
 from zo_dno.storage.atomic import write_text, write_whole
-from zo_dno.storage.run_folder import NOISE_FILE, RESULT, write_noise
+from zo_dno.storage.noise_files import NOISE_FILE, write_noise
+from zo_dno.storage.run_folder import RESULT
 
 
 def import_early() -> None:

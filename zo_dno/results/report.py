@@ -139,9 +139,9 @@ def _spent(result: dict[str, Any]) -> Table:
 
 
 def _yaml(values: dict[str, Any]) -> str:
-    import yaml
+    from zo_dno.storage.plain_yaml import to_yaml
 
-    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    return to_yaml(values)
 
 
 def _file(path: Path) -> str:

@@ -73,7 +73,11 @@ def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if not isinstance(given, group | Mapping):
             raise InputError(f"{name} must be a {group.__name__} or a mapping of its options; got {given!r}.")
-        own = (given if isinstance(given, OptionGroup) else group(**given)).given
+        own = (
+            given
+            if isinstance(given, OptionGroup)
+            else group(**{str(option): value for option, value in given.items()})
+        ).given
         twice = next((option for option in own if option in flat), None)
         if twice is not None:
             raise InputError(f"{twice} must be given once; got it in {name} and by itself. Leave one out.")

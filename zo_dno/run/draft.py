@@ -27,7 +27,7 @@ from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.options import RunOptions
 from zo_dno.search.archive import Found
 from zo_dno.search.progress import Step
-from zo_dno.storage.atomic import read_yaml, remove_unfinished, write_text, write_whole
+from zo_dno.storage.atomic import read_yaml, remove_unfinished, write_text, write_whole, write_yaml
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.run_folder import CONFIG, RunFolder
 from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
@@ -184,12 +184,10 @@ def resume_draft(
 
 
 def _keep_settings(out: Path, config: RunConfig, steps: int) -> None:
-    import yaml
-
     remove_unfinished(out, (SETTINGS, NOISE, FIGURES, SIGNATURE))
     values = config.model_dump(exclude_defaults=True) | {"draft": steps}
     sign(out, values)
-    write_text(out / SETTINGS, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    write_yaml(out / SETTINGS, values)
 
 
 def _cap_of_draft(reward: api.AnyReward, redraw: int, search: Mapping[str, Any]) -> float | None:

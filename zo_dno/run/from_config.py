@@ -23,7 +23,8 @@ from zo_dno.run.processors import processors
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.ledger import Ledger
-from zo_dno.storage.run_folder import CONFIG, LEDGER, RunFolder, check_is_run, damage_named, load_noise
+from zo_dno.storage.noise_files import load_noise
+from zo_dno.storage.run_folder import CONFIG, LEDGER, RunFolder, check_is_run, damage_named
 from zo_dno.storage.signature import check_trusted
 from zo_dno.types import batch_size_of
 

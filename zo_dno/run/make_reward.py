@@ -68,9 +68,10 @@ def options_for_config(reward: Any, made: Reward, options: Mapping[str, Any] | N
 def _made_term(term: Term) -> Term:
     if term.made is not None:
         return term
-    made = make_reward(term.given, term.options)
-    if isinstance(made, Combination):
+    found = load("reward", REWARDS, term.given) if isinstance(term.given, str) else term.given
+    if isinstance(found, Combination) or (isinstance(found, type) and issubclass(found, Combination)):
         raise InputError(f"parts must be single rewards; {term.name!r} is a combination. Name its terms instead.")
+    made = make_reward(term.given, term.options)
     options = options_for_config(term.given, made, term.options)
     return replace(term, given=name_of(term.given), options=options, made=made)
 

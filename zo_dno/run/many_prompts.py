@@ -31,7 +31,7 @@ from zo_dno.run.make_generator import make_generator
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
 from zo_dno.search.progress import Step
-from zo_dno.storage.atomic import read_text, read_yaml, remove_unfinished, write_text
+from zo_dno.storage.atomic import read_text, read_yaml, remove_unfinished, write_text, write_yaml
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.plain_json import parse_json
@@ -236,8 +236,6 @@ def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
     Raises:
         InputError: The folder holds something else.
     """
-    import yaml
-
     text = json.dumps(list(prompts), indent=1, ensure_ascii=False) + "\n"
     path = out / PROMPTS
     if path.exists() and path.read_text(encoding="utf-8") != text:
@@ -250,7 +248,7 @@ def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
     values = config.model_dump(mode="json", exclude=own)
     sign(out, values)
     write_text(path, text)
-    write_text(out / CONFIG, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    write_yaml(out / CONFIG, values)
 
 
 def _shared_out(config: RunConfig, at_once: int, n: int, policies: dict[str, Any]) -> dict[str, Any]:

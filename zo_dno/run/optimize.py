@@ -28,7 +28,8 @@ from zo_dno.run.session import carry_out
 from zo_dno.run.spec import RunSpec
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
-from zo_dno.storage.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run, load_noise
+from zo_dno.storage.noise_files import checked_noise, load_noise
+from zo_dno.storage.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run
 from zo_dno.storage.signature import check_trusted
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy
@@ -112,15 +113,16 @@ def optimize(
         )
     settled = {"horizon": checked.horizon or checked.queries, "threads": checked.threads or torch.get_num_threads()}
     checked = with_decisions(checked.model_copy(update=settled), requiring(scorer, checked.require), generator)
-    noise = load_noise(Path(init), "init") if isinstance(init, str | Path) else init
+    if init is not None:
+        init = load_noise(Path(init), "init") if isinstance(init, str | Path) else checked_noise(init, "init")
     spec = _spec(
-        checked, generator, scorer, [make_reward(one) for one in held_out], strategy, noise, on_step, stop, pools
+        checked, generator, scorer, [make_reward(one) for one in held_out], strategy, init, on_step, stop, pools
     )
     if out is None:
         return carry_out(spec)
     with RunFolder(Path(out)) as folder:
-        if noise is not None:
-            folder.write_init(noise)
+        if init is not None:
+            folder.write_init(init)
         return carry_out(spec, folder)
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from zo_dno.errors import InputError
 from zo_dno.storage.atomic import write_whole
 from zo_dno.storage.images import UnreadableImageError, image_hash, noise_hash, read_png, write_png
 from zo_dno.storage.ledger import Artifact
+from zo_dno.storage.noise_files import load_noise
 
 _NAME = re.compile("[0-9a-f]{64}")
 _MOST_WAITING = 64  # images in memory that wait to be written
@@ -84,18 +86,15 @@ class Artifacts:
         return image if image_hash(image) == sha256 else None
 
     def noise(self, stage: str, id_: int) -> Tensor | None:
-        """Read a candidate's noise (d,) back; None if it was not kept or its file is gone."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
+        """Read a candidate's noise (d,) back; None if it was not kept, or the file is gone or damaged."""
         path = f"noise/{stage}-{id_:06d}.safetensors"
         if self._folder is None or path not in self._known:
             return None
         try:
-            z: Tensor = load_file(self._folder / path)["z"]
-        except (OSError, SafetensorError):
+            z = load_noise(self._folder / path)
+        except InputError:
             return None
-        return z
+        return z if noise_hash(z) == self._known[path].sha256 else None
 
     def close(self) -> None:
         """Wait for the files that are being written."""

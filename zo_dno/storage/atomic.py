@@ -2,19 +2,14 @@
 
 import codecs
 import os
-import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from zo_dno.errors import InputError, StorageError
 from zo_dno.failures import one_line
-
-_LARGEST_YAML = 2**22  # characters
-_BRACKETS, _DEEPEST = re.compile(r"[\[\]{}]"), 100
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
@@ -102,23 +97,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: The file cannot be read, or does not hold `key: value` lines.
     """
-    import yaml
+    from zo_dno.storage.plain_yaml import parse_yaml
 
     try:
-        text = read_text(path)
-        if len(text) > _LARGEST_YAML:
-            raise ValueError(f"it has {len(text)} characters, more than {_LARGEST_YAML}")
-        depths = accumulate(1 if bracket in "[{" else -1 for bracket in _BRACKETS.findall(text))
-        if max(depths, default=0) > _DEEPEST:
-            raise ValueError("it is nested too deeply")  # its parsing would take minutes
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("it has an alias (*); a few of them can fill the memory. Write the value out")
-        values = yaml.safe_load(text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        values = parse_yaml(read_text(path))
+    except (OSError, ValueError) as error:
         raise InputError(f"config file {path} could not be read: {one_line(str(error))}") from error
     if not isinstance(values, dict):
         raise InputError(f"config file {path} must hold lines of `key: value`; got {type(values).__name__}.")
-    return values
+    return {str(name): value for name, value in values.items()}  # a number or a date is the name of no option
+
+
+def write_yaml(path: Path, values: dict[str, Any]) -> None:
+    """Write a config file whole.
+
+    Raises:
+        InputError: It would be too large to be read again.
+    """
+    from zo_dno.storage.plain_yaml import to_yaml
+
+    write_text(path, to_yaml(values))
 
 
 def _flush(path: Path) -> None:

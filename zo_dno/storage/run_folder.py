@@ -1,4 +1,4 @@
-"""The folder of a run: the names of its files, the lock of its one process, and its noise files."""
+"""The folder of a run: the names of its files, and the lock of its one process."""
 
 import tempfile
 from collections.abc import Iterator
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.failures import one_line
-from zo_dno.storage.atomic import remove_unfinished, write_text, write_whole
+from zo_dno.storage.atomic import remove_unfinished, write_yaml
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.folder_lock import FolderLock
+from zo_dno.storage.noise_files import NOISE_FILE, write_noise
 from zo_dno.storage.signature import SIGNATURE, sign
 
 if TYPE_CHECKING:
@@ -21,14 +22,12 @@ LEDGER = "ledger.db"
 RESULT = "result.json"
 SNAPSHOT = "strategy.safetensors"
 INIT_FILE = "init.safetensors"
-NOISE_FILE = "best.safetensors"
 WRITTEN = (
     *(CONFIG, SIGNATURE, RESULT, SNAPSHOT, INIT_FILE, NOISE_FILE, "failed.txt", "report.html"),
     *("first.png", "best.png", "strip.png", "progress.png", "top/[0-9]*.png", "top/[0-9]*.safetensors"),
     *(f"images/{'[0-9a-f]' * 64}.png", "noise/*-[0-9]*.safetensors"),
 )
 """Names of the files that are written whole into the folder of a run, or into a trial of a comparison."""
-_LARGEST = 100.0  # of one number of noise; standard deviations that no Gaussian draws
 
 
 class RunFolder:
@@ -94,11 +93,9 @@ class RunFolder:
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the run's options, in a form that `zo-dno run` takes."""
-        import yaml
-
         known = {key: value for key, value in config.items() if value is not None or key == "min_log_prob"}
         sign(self.path, known)
-        write_text(self.path / CONFIG, yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
+        write_yaml(self.path / CONFIG, known)
 
     def write_init(self, z: "Tensor") -> None:
         """Write the noise (d,) that the search starts from."""
@@ -168,48 +165,3 @@ def damage_named(path: Path) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         reason = one_line(f"{type(error).__name__}: {error}", 200)
         raise InputError(f"run {path} is damaged, or was written by a later version ({reason}).") from error
-
-
-def load_noise(path: Path, name: str = "noise") -> "Tensor":
-    """Read z (d,) float32 from a file that a run wrote.
-
-    Args:
-        path: Path of the file, or of the folder of a run.
-        name: Name of what is read, for messages.
-    Raises:
-        InputError: There is no such file, or it holds no noise.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = path / NOISE_FILE if path.is_dir() else path
-    try:
-        z: Tensor = load_file(path)["z"]
-    except (OSError, KeyError, SafetensorError) as error:
-        reason = one_line(str(error), 200)
-        raise InputError(f"{name} must be a {NOISE_FILE} that a run wrote; got {path} ({reason}).") from error
-    return checked_noise(z, f"{name} of {path}")
-
-
-def checked_noise(z: "Tensor", name: str) -> "Tensor":
-    """Return noise that a caller brings as (d,) float32.
-
-    Raises:
-        InputError: The noise has another form, or numbers that no Gaussian draws.
-    """
-    expected = f"{name} must be (d,) floats"
-    if not z.is_floating_point() or z.ndim != 1 or not len(z):
-        raise InputError(f"{expected}; got {tuple(z.shape)} of {str(z.dtype).removeprefix('torch.')}.")
-    largest = float(z.abs().max())
-    if not largest <= _LARGEST:  # NaN as well
-        raise InputError(
-            f"{expected} as a Gaussian draws them, between -{_LARGEST:g} and {_LARGEST:g}; got {largest:g}."
-        )
-    return z.detach().float()
-
-
-def write_noise(path: Path, z: "Tensor") -> None:
-    """Write z (d,) to a file."""
-    from safetensors.torch import save_file
-
-    write_whole(path, lambda unfinished: save_file({"z": z.contiguous().clone()}, unfinished))

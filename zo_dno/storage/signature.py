@@ -14,6 +14,7 @@ from zo_dno.errors import InputError
 from zo_dno.failures import one_line
 from zo_dno.registry import is_import
 from zo_dno.storage.atomic import write_text
+from zo_dno.storage.plain_json import parse_json
 
 SIGNATURE = ".signature"
 _MAY_RUN = (
@@ -102,17 +103,22 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _entries(value: Any) -> Iterator[Any]:
     """Yield a value and everything in it, also where it is written as JSON, as the command line takes it."""
-    yield value
+    waiting = [value]  # and no recursion: JSON in JSON may be nested deeper than Python's calls
+    while waiting:
+        entry = waiting.pop()
+        yield entry
+        waiting += reversed(_inside(entry))
+
+
+def _inside(value: Any) -> list[Any]:
     if isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield from _entries(key)
-            yield from _entries(entry)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from _entries(entry)
-    elif isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        return [entry for pair in value.items() for entry in pair]
+    if isinstance(value, list | tuple):
+        return [*value]
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         with contextlib.suppress(ValueError):
-            yield from _entries(json.loads(value))
+            return [parse_json(value)]
+    return []
 
 
 def _signature(key: bytes, config: Mapping[str, Any]) -> str:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
+from zo_dno.failures import one_line
 from zo_dno.storage.atomic import write_whole
+from zo_dno.storage.plain_json import parse_json
 from zo_dno.types import Candidates
 
 
@@ -61,10 +63,14 @@ def load(path: Path) -> Snapshot:
 
     try:
         with safe_open(path, "pt") as file:
-            content = json.loads(file.metadata()["snapshot"])
+            content = parse_json(file.metadata()["snapshot"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise InputError(f"snapshot {path} cannot be read: {error}.") from error
+        return _read(content, tensors)
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"snapshot {path} cannot be read: {one_line(str(error), 200)}.") from error
+
+
+def _read(content: dict[str, Any], tensors: dict[str, Tensor]) -> Snapshot:
     candidates = Candidates(_unpacked(content["z"], tensors), tuple(content["ids"]))
     earlier = {number: Candidates(_unpacked(z, tensors), tuple(ids)) for number, ids, z in content.get("earlier", ())}
     return Snapshot(content["population"], candidates, _unpacked(content["state"], tensors), earlier)

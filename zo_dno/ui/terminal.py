@@ -1,6 +1,7 @@
 """The one door to the terminal: texts of others are shown as they are, never as markup or as control sequences."""
 
 import io
+import logging
 import sys
 from typing import Any
 
@@ -11,6 +12,7 @@ from zo_dno.failures import printable
 
 Styled = str | tuple[str, str]
 """A text, or a text and its style."""
+_LONGEST_RECORD = 10_000  # characters of a log record, of which a traceback takes most
 
 
 class Terminal(Console):
@@ -41,6 +43,22 @@ def styled(part: Styled) -> Text:
 def show_error(error: BaseException) -> None:
     """Print an error in one line to the standard error."""
     print(f"Error: {printable(str(error))}", file=sys.stderr)
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formats log records, which quote rewards and servers, without control characters and at a bounded length."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message, with its traceback if it has one."""
+        text = super().format(record)
+        cut = f"{text[:_LONGEST_RECORD]}... ({len(text)} characters)" if len(text) > _LONGEST_RECORD else text
+        return printable(cut)
+
+
+def log_as_plain_text() -> None:
+    """Let log records that nobody else handles come to the standard error as `PrintableFormatter` formats them."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(PrintableFormatter())
 
 
 def accept_any_text() -> None:

@@ -71,6 +71,13 @@ class TestValues:
             make_reward(both())([image], [""])
 
 
+def combined(reward, levels):
+    """A combination of one, in a combination of one, and so on."""
+    for _ in range(levels):
+        reward = {"reward": "min", "options": {"parts": [reward]}}
+    return [reward]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -79,6 +86,8 @@ class TestValues:
         (lambda: WeightedSum(3), "parts must be a mapping or a list of rewards; got 3"),
         (lambda: WeightedSum("darkness"), "parts must be a mapping or a list of rewards; got 'darkness'"),
         (lambda: WeightedSum('{"darkness": 1'), "parts must be JSON; got .*Put quotes"),
+        (lambda: WeightedSum("[" * 90_000), "parts must be JSON; got .{,250}: it is nested too deeply. Put quotes"),
+        (lambda: WeightedSum(combined("darkness", 300)), "parts must be single rewards; 'min' is a combination"),
         (lambda: WeightedSum({"darknes": 1}), "reward 'darknes' is unknown. Did you mean 'darkness'"),
         (
             lambda: WeightedSum(["darkness", "darkness"]),
@@ -88,7 +97,11 @@ class TestValues:
         (lambda: WeightedSum({"darkness": True}), "weight of term 'darkness' must be a finite number; got True"),
         (lambda: WeightedSum({"x": {"rewart": 1}}), "term key 'rewart' is unknown. Did you mean 'reward'"),
         (lambda: WeightedSum([{"weight": 1}]), "term must name its reward; got {'weight': 1}"),
-        (lambda: WeightedSum({"x": {"options": 3}}), "options of term 'x' must be a mapping; got 3"),
+        (lambda: WeightedSum({"x": {"options": 3}}), "options of term 'x' must be a mapping of names to values; got 3"),
+        (
+            lambda: WeightedSum({"x": {"policy": {3: 1}}}),
+            "policy of term 'x' must be a mapping of names to values; got {3",
+        ),
         (lambda: WeightedSum([{"reward": "jpeg_smaller", "options": {"qality": 3}}]), "option 'qality' is unknown"),
         (lambda: WeightedSum([WeightedSum(["darkness"])]), "parts must be single rewards; 'weighted_sum' is a combin"),
         (lambda: WeightedSum(["darkness"], warm_up=1), "warm_up must be at least 2; got 1"),

@@ -1,6 +1,5 @@
 """The terms of a combination, and how configs and callers spell them."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,9 @@ from numbers import Real
 from typing import Any
 
 from zo_dno.errors import InputError, unknown_name
+from zo_dno.failures import one_line
 from zo_dno.reward import Reward
+from zo_dno.storage.plain_json import parse_json
 
 _KEYS = ("reward", "options", "policy", "weight", "label")
 _RENAMED = {"asking": "policy"}  # keys of older configs
@@ -92,14 +93,15 @@ def structured(option: str, value: Any) -> Any:
     """Parse a list or a mapping from the command line's text; other values are returned as they are.
 
     Raises:
-        InputError: The text is not JSON.
+        InputError: The text is not JSON, or is nested too deeply.
     """
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
     try:
-        return json.loads(value)
+        return parse_json(value)
     except ValueError as error:
-        raise InputError(f"{option} must be JSON; got {value!r}: {error}. Put quotes around every name.") from error
+        shown = one_line(value, 200)
+        raise InputError(f"{option} must be JSON; got {shown!r}: {error}. Put quotes around every name.") from error
 
 
 def _details(value: Any) -> dict[str, Any]:
@@ -122,8 +124,9 @@ def _term(details: dict[str, Any], name: str | None = None) -> Term:
         raise InputError(f"term must name its reward; got {details}. Such as {{'reward': 'jpeg_smaller'}}.")
     name = str(name or details.get("label") or _label(given))
     for key in ("options", "policy"):
-        if not isinstance(details.get(key) or {}, Mapping):
-            raise InputError(f"{key} of term {name!r} must be a mapping; got {details[key]!r}.")
+        own = details.get(key) or {}
+        if not isinstance(own, Mapping) or not all(isinstance(option, str) for option in own):
+            raise InputError(f"{key} of term {name!r} must be a mapping of names to values; got {own!r}.")
     weight = details.get("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
         raise InputError(f"weight of term {name!r} must be a finite number; got {weight!r}.")

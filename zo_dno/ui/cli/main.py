@@ -13,7 +13,7 @@ from zo_dno.ui.cli.inspect import export, list_, render, report, show
 from zo_dno.ui.cli.resume import resume
 from zo_dno.ui.cli.run import run
 from zo_dno.ui.cli.serve import rate, serve_reward
-from zo_dno.ui.terminal import accept_any_text, show_error
+from zo_dno.ui.terminal import accept_any_text, log_as_plain_text, show_error
 
 app = typer.Typer(
     name="zo-dno",
@@ -32,6 +32,7 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     accept_any_text()
+    log_as_plain_text()
     take_as_ctrl_c()
     try:
         app()

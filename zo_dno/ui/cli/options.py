@@ -174,10 +174,10 @@ def pairs_of(flag: str, texts: Iterable[str]) -> dict[str, str]:
 
 
 def _yaml(flag: str, key: str, text: str) -> Any:
-    import yaml
+    from zo_dno.storage.plain_yaml import parse_yaml
 
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
+        return parse_yaml(text)
+    except ValueError as error:
         reason = one_line(str(error), _LONGEST_REASON)
         raise InputError(f"{flag} must be KEY=YAML; {key}: {reason}. Put text into quotes.") from error
