@@ -114,12 +114,12 @@ class Surrogate(WithModel):
         return 0 if self.has_init else self.first
 
     @property
-    def _columns(self) -> dict[str, Tensor]:
-        return {} if self._known is None else self._known.tensors
+    def _columns(self) -> list[Tensor]:
+        return [] if self._known is None else [*self._known.tensors.values()]
 
     @_columns.setter
-    def _columns(self, columns: dict[str, Tensor]) -> None:
-        self._known = Known(**columns) if columns else None
+    def _columns(self, columns: list[Tensor]) -> None:
+        self._known = Known(*columns) if columns else None
 
     @property
     def _sizes(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.errors import AskTellError, InputError
 from zo_dno.rng import stream
 from zo_dno.strategies.surrogate import _without_outliers
-from zo_dno.strategy import Problem
+from zo_dno.strategy import Measured, Problem
 from zo_dno.testing.search import FlatModel, play
 
 D = 96
@@ -157,7 +157,9 @@ def test_with_noise_climbs_begin_at_the_best_predictions():
     strategy: Any = load("surrogate")(Problem(D, 64, 0, noisy=True))
     strategy.use_model(Coloured())
     candidates = strategy.ask()
-    strategy.tell(candidates, reward_of(candidates.z) + torch.randn(16, generator=stream(0, "noise")))
+    scores = reward_of(candidates.z) + torch.randn(16, generator=stream(0, "noise"))
+    strategy.tell_measured(Measured(scores.double(), torch.ones(16).double(), torch.empty(16, 0).double()))
+    strategy.tell(candidates, scores)
     known = strategy._known
     acquisition = strategy._acquisition(known)
     predicted = acquisition.process(known.features)[0].argsort(descending=True).tolist()
