@@ -11,6 +11,7 @@ import inspect
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +20,7 @@ from zo_dno.failures import text_of
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _RESPONDS = 30.0  # seconds within which the loop must run a callback, or a reward's coroutine blocks it
+_LOOKS = 1.0  # seconds of one wait: a signal that comes right before a wait does not end it
 _ENDS = 5.0  # seconds for cancelled coroutines to end; those that go on are abandoned
 
 
@@ -103,10 +105,11 @@ class EventLoopThread(Generic[T]):
         asked, warned, silent = threading.Event(), False, 0.0
         asked.set()
         while True:
-            try:
-                return self._done.get(timeout=_RESPONDS)
-            except queue.Empty:
-                silent += _RESPONDS
+            due = time.monotonic() + _RESPONDS
+            while (left := due - time.monotonic()) > 0:
+                with contextlib.suppress(queue.Empty):
+                    return self._done.get(timeout=min(left, _LOOKS))
+            silent += _RESPONDS
             if asked.is_set():
                 asked.clear()
                 self._loop.call_soon_threadsafe(asked.set)
