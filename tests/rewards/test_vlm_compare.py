@@ -11,6 +11,7 @@ from PIL import Image
 
 import zo_dno
 from tests.support.answering import Answer, answering
+from tests.support.clocks import PATIENCE
 from tests.support.judging import FAST, KEY, bodies, chat
 from tests.support.tiny_judge import grey
 from tests.support.toys import ToyGenerator
@@ -205,7 +206,7 @@ class TestFailures:
                 running, most = running + 1, max(most, running + 1)
                 is_early = len(calls) <= 3
             if is_early:
-                first_three.wait(timeout=60)
+                first_three.wait(PATIENCE)
             with lock:
                 running -= 1
             return brighter(asked)
