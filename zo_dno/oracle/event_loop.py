@@ -36,11 +36,16 @@ class EventLoopThread(Generic[T]):
         self._done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancelling = self._closing = False
-        made: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
+        self._made = made = concurrent.futures.Future[asyncio.AbstractEventLoop]()
         # The loop is made in its thread, where no Ctrl-C can cut that off and leave half of one behind.
         self._thread = threading.Thread(target=self._serve, args=(made,), name="zo-dno event loop", daemon=True)
-        self._thread.start()
-        self._loop = made.result()
+        try:
+            self._thread.start()
+            self._loop = made.result()
+        except BaseException:  # Ctrl-C: nobody will close what has started
+            self._closing = True
+            made.add_done_callback(_stop)
+            raise
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> None:
         """Start a coroutine."""
@@ -84,11 +89,8 @@ class EventLoopThread(Generic[T]):
             except Exception as error:
                 log.warning("calls did not end in order: %s", text_of(error))
         self._closing = True
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        _stop(self._made)
         self._thread.join(timeout=_ENDS)
-        if not self._thread.is_alive():
-            self._loop.close()
 
     def _serve(self, made: "concurrent.futures.Future[asyncio.AbstractEventLoop]") -> None:
         """Run the loop until it is closed, whatever the code of others that runs on it does to it."""
@@ -99,6 +101,7 @@ class EventLoopThread(Generic[T]):
                 loop.run_forever()
             except BaseException as error:  # of a task that a reward began on its own
                 log.warning("a task of the reward's own ended with %s", text_of(error))
+        loop.close()
 
     def _next(self) -> T | BaseException:
         """Wait for the next value, and say what is wrong if none comes because the loop is blocked."""
@@ -151,6 +154,11 @@ class EventLoopThread(Generic[T]):
             _, going_on = await asyncio.wait(others, timeout=_ENDS)
             if going_on:
                 log.warning("%d calls ignore that they were cancelled; they are abandoned", len(going_on))
+
+
+def _stop(made: "concurrent.futures.Future[asyncio.AbstractEventLoop]") -> None:
+    with contextlib.suppress(RuntimeError):  # it is closed
+        made.result().call_soon_threadsafe(made.result().stop)
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
