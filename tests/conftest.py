@@ -25,6 +25,7 @@ import hypothesis
 import pytest
 import torch
 
+from tests.support.clocks import Clock
 from tests.support.pipelines import tiny_stable_diffusion
 from tests.support.toys import ToyGenerator
 
@@ -117,3 +118,9 @@ def stable_diffusion(loaded_stable_diffusion):
 @pytest.fixture
 def toy() -> ToyGenerator:
     return ToyGenerator()
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """Let the test say when the timeouts of calls have passed."""
+    return Clock().put_in_place(monkeypatch)

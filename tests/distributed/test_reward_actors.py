@@ -4,11 +4,14 @@ import asyncio
 import os
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
 import zo_dno
+from tests.support import fake_ray as fakes
+from tests.support.clocks import PATIENCE
 from tests.support.light_reward import Loaded
 from zo_dno.call_policy import CallPolicy
 from zo_dno.distributed.reward_actors import RewardActors
@@ -80,10 +83,10 @@ def test_scores_come_back_in_order_from_several_processes(n, tmp_path):
 
 
 class Deadly(Process):
-    """Kills the process that first scores image 1, and hangs on image 2 once."""
+    """Ends its actor by `die` at its first call about image 1, and hangs at its first about image 2."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, die):
+        self.folder, self.die = folder, die
 
     def __call__(self, images, prompts):
         number = int(np.asarray(images[0]).flat[0])
@@ -91,16 +94,29 @@ class Deadly(Process):
         if number in (1, 2) and not mark.exists():
             mark.touch()
             if number == 1:
-                os._exit(1)
-            time.sleep(60)
+                self.die()
+            time.sleep(3600)
         return super().__call__(images, prompts)
 
 
-def test_an_actor_that_dies_or_hangs_is_replaced(tmp_path):
-    responses = scored(Deadly(tmp_path), 5, timeout=8)
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["stand-in", "Ray"])
+def test_an_actor_that_dies_or_hangs_is_replaced(tmp_path, monkeypatch, clock, real):
+    """Time passes for the other calls in flight as well, so that they may be late once, too."""
+    ray = None if real else fakes.put_in_place(monkeypatch, in_threads=True)
+    die = partial(os._exit, 1) if ray is None else ray.exit_actor
+    reward = Deadly(tmp_path, die)
+    pool = RewardActors(reward, 2)
+
+    def death_is_known_and_another_hangs():
+        while max(slot.epoch for slot in pool.actors._slots) < 2 or not (tmp_path / "2").exists():
+            time.sleep(0.01)
+
+    clock.advance_after(PATIENCE, death_is_known_and_another_hangs)
+    responses = scored_in(pool, reward, 5, in_flight=2, first_wait=0.01, timeout=PATIENCE)
     assert [response.score.value for response in responses] == [0, 1, 2, 3, 4]
-    assert responses[1].failures == ("worker died",)
+    assert responses[1].failures[:1] == ("worker died",)
     assert responses[2].failures == ("timeout",)
+    assert {kind for response in responses for kind in response.failures} == {"worker died", "timeout"}
 
 
 class Waiting(zo_dno.Reward):
@@ -121,7 +137,7 @@ class Waiting(zo_dno.Reward):
 @pytest.mark.slow
 def test_one_actor_scores_many_images_at_once_with_an_asynchronous_reward():
     reward = Waiting(together=8)
-    responses = scored_in(RewardActors(reward, 1, concurrency=8), reward, 8, in_flight=8, timeout=20)
+    responses = scored_in(RewardActors(reward, 1, concurrency=8), reward, 8, in_flight=8, timeout=PATIENCE)
     assert [response.score.value for response in responses] == list(range(8))
     assert len({response.score.raw for response in responses}) == 1
 
@@ -152,17 +168,25 @@ def test_a_call_that_is_late_at_an_asynchronous_actor_fails_alone(fake_ray):
 
 
 @pytest.mark.slow
-def test_a_timeout_of_an_asynchronous_reward_fails_that_query_alone():
+def test_a_timeout_of_an_asynchronous_reward_fails_that_query_alone(tmp_path, clock):
+    """It hangs until the seven others are over."""
+
     class Late(zo_dno.Reward):
         name, unit, is_async = "late", "n", True
 
         async def __call__(self, images, prompts):
-            number = int(np.asarray(images[0]).flat[0])
-            await asyncio.sleep(60 if number == 3 else 0.01)
+            if int(np.asarray(images[0]).flat[0]) == 3:
+                await asyncio.sleep(3600)
             return number_and_process(images)
 
-    reward = Late()
-    responses = scored_in(RewardActors(reward, 1, concurrency=4), reward, 8, in_flight=4, timeout=5, attempts=1)
+    reward, pool = Late(), RewardActors(Late(), 1, concurrency=4)
+
+    def others_are_over():
+        while pool.actors._completed < 7:
+            time.sleep(0.01)
+
+    clock.advance_after(PATIENCE, others_are_over)
+    responses = scored_in(pool, reward, 8, in_flight=4, timeout=PATIENCE, attempts=1)
     scores = [response.score for response in responses]
     assert [score.value for score in scores if not score.missing] == [0, 1, 2, 4, 5, 6, 7]
     assert scores[3].kind == "timeout"

@@ -23,13 +23,16 @@ from hypothesis.stateful import (
 )
 
 import zo_dno
+from tests.support import fake_ray
+from tests.support.clocks import PATIENCE, Clock
 from tests.support.dying import KilledError, going_wrong
 from tests.support.toys import ToyGenerator
 from zo_dno.call_policy import CallPolicy
+from zo_dno.distributed import actor_pool
 from zo_dno.errors import RunError, StorageError
 from zo_dno.storage.ledger import Ledger
 
-PRICE, QUERIES, ATTEMPTS = 0.01, 12, 4
+PRICE, QUERIES, ATTEMPTS, TIMEOUT = 0.01, 12, 4, 300.0
 
 
 class Judge:
@@ -37,12 +40,12 @@ class Judge:
 
     Attributes:
         charged: calls so far by image.
-        script: what happens to the next calls: "fail", "hang" or "press", which presses Ctrl-C.
+        script: what happens to the next calls: "fail", "hang" until the timeout, or "press", which presses Ctrl-C.
         over: set once nothing needs to hang any more.
     """
 
-    def __init__(self):
-        self.charged, self.script, self.over = Counter(), [], threading.Event()
+    def __init__(self, clock):
+        self.charged, self.script, self.over, self.clock = Counter(), [], threading.Event(), clock
         self._lock = threading.Lock()
 
     def answer(self, image):
@@ -53,7 +56,8 @@ class Judge:
         if event == "fail":
             raise ConnectionResetError("try again")
         if event == "hang":
-            self.over.wait(60)
+            self.clock.advance(TIMEOUT)  # also for the other calls in flight: each then fails once
+            self.over.wait(PATIENCE)
         if event == "press":
             os.kill(os.getpid(), signal.SIGINT)
         number = int(name[:8], 16)
@@ -76,19 +80,22 @@ class Paid(zo_dno.Reward):
 
 
 class Runs(RuleBasedStateMachine):
-    """One run in its folder, and what its judge counts."""
+    """One run in its folder, in this process or with some actors, and what its judge counts."""
+
+    clock: Clock
 
     @initialize(
         strategy=st.sampled_from(["snes", "hill_climb", "zo_sgd", "random_search"]),
         lag=st.sampled_from([0, 0, 1]),
         cap=st.sampled_from([None, None, 20 * PRICE]),
         in_flight=st.integers(1, 3),
+        workers=st.integers(0, 2),
     )
-    def begin(self, strategy, lag, cap, in_flight):
-        self.folder, self.judge = Path(tempfile.mkdtemp(prefix="zo-dno-machine-")), Judge()
+    def begin(self, strategy, lag, cap, in_flight, workers):
+        self.folder, self.judge = Path(tempfile.mkdtemp(prefix="zo-dno-machine-")), Judge(self.clock)
         self.options = {"strategy": strategy, "lag": lag, "seed": 3, "strategy_options": {"population": 4}}
         self.options |= {"horizon": 3 * QUERIES, "max_cost": cap, "keep_images": 1}
-        self.queries, self.in_flight, self.timeout, self.lost = QUERIES, in_flight, 30.0, 0
+        self.queries, self.in_flight, self.workers, self.lost = QUERIES, in_flight, workers, 0
         self.finished = False
 
     def teardown(self):
@@ -99,7 +106,7 @@ class Runs(RuleBasedStateMachine):
             if self.options["max_cost"] is None:
                 judge, folder = self.judge, self.folder
                 found = told(folder / "run")
-                self.judge, self.folder = Judge(), folder / "whole"
+                self.judge, self.folder = Judge(self.clock), folder / "whole"
                 self.session()
                 assert found == told(self.folder / "run")
                 self.judge, self.folder = judge, folder
@@ -109,18 +116,18 @@ class Runs(RuleBasedStateMachine):
 
     def session(self, at=0, when="never"):
         """Start the run or resume it, perhaps to die at a write; returns its result, if there is one."""
-        policy = {"in_flight": self.in_flight, "timeout": self.timeout}
+        policy = {"in_flight": self.in_flight, "timeout": TIMEOUT}
         run, reward, result, said = self.folder / "run", Paid(self.judge), None, ""
         try:
             with going_wrong(at, when, files=True):
                 if (run / "config.yaml").exists():
-                    changes = {"policy": policy, "queries": self.queries}
+                    changes = {"policy": policy, "queries": self.queries, "workers": self.workers}
                     result = zo_dno.resume(run, generator=ToyGenerator(), reward=reward, **changes)
                 else:
-                    options = {**self.options, "policy": policy, "queries": self.queries}
+                    options = {**self.options, "policy": policy, "queries": self.queries, "workers": self.workers}
                     result = zo_dno.optimize(ToyGenerator(), reward, out=run, **options)
         except (KilledError, StorageError):
-            self.lost += self.in_flight * ATTEMPTS
+            self.lost += (max(self.in_flight, self.workers) + self.workers) * ATTEMPTS  # each may have a call waiting
         except RunError as error:
             said = str(error)
         assert not said or not any(row.status == "scored" for row in rows(run)), said  # nothing has a score yet
@@ -131,7 +138,6 @@ class Runs(RuleBasedStateMachine):
     @precondition(lambda self: len(self.judge.script) < ATTEMPTS - 1)  # so that every call succeeds in the end
     def a_call_will(self, event):
         self.judge.script.append(event)
-        self.timeout = 0.3 if event == "hang" else self.timeout
 
     @rule(after=st.integers(0, 9))
     def ctrl_c(self, after):
@@ -148,10 +154,10 @@ class Runs(RuleBasedStateMachine):
     def go_on(self):
         self.session()
 
-    @rule(more=st.integers(1, QUERIES), in_flight=st.integers(1, 3))
+    @rule(more=st.integers(1, QUERIES), in_flight=st.integers(1, 3), workers=st.integers(0, 2))
     @precondition(lambda self: self.queries < 2 * QUERIES)
-    def go_on_with_a_larger_budget_and_others_at_work(self, more, in_flight):
-        self.queries, self.in_flight = self.queries + more, in_flight
+    def go_on_with_a_larger_budget_and_others_at_work(self, more, in_flight, workers):
+        self.queries, self.in_flight, self.workers = self.queries + more, in_flight, workers
         self.session()
 
     @rule()
@@ -196,6 +202,14 @@ def told(run):
 FEW = settings(
     max_examples=4, stateful_step_count=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(monkeypatch, clock):
+    """Let actors be threads of this process, and timeouts pass when a call hangs."""
+    fake_ray.put_in_place(monkeypatch, in_threads=True)
+    monkeypatch.setattr(actor_pool, "PATIENCE", 1e9)  # which passes with the same clock
+    monkeypatch.setattr(Runs, "clock", clock, raising=False)
 
 
 def test_a_few_histories():

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from tests.support.clocks import PATIENCE
 from zo_dno.judges import rating_store
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED, RatingError
@@ -199,7 +200,7 @@ def in_another_thread(work):
             done.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
-    return done.exception(timeout=20)
+    return done.exception(timeout=PATIENCE)
 
 
 def test_a_store_that_is_locked_or_closed_raises_in_every_thread(tmp_path, monkeypatch):

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
+from tests.support.clocks import PATIENCE
 from zo_dno.oracle.event_loop import EventLoopThread
 
 
@@ -35,7 +37,25 @@ def test_a_coroutine_cancelled_before_it_began_is_begun():
 
     waiting = threading.Thread(target=collect, daemon=True)
     waiting.start()
-    waiting.join(60)
+    waiting.join(PATIENCE)
     loop.close()
     assert found == ["first", "second"]
     assert begun == [1]
+
+
+def test_a_signal_that_comes_right_before_the_wait_is_seen_within_a_second(monkeypatch):
+    """It interrupts no wait that begins after it, so that each must be short."""
+    loop: EventLoopThread[str] = EventLoopThread()
+    waits, get = [], loop._done.get
+
+    def noted(timeout):
+        waits.append(timeout)
+        if len(waits) == 3:
+            loop.post("late")
+        return get(timeout=min(timeout, 0.01))
+
+    monkeypatch.setattr(loop, "_done", SimpleNamespace(get=noted, put=loop._done.put, empty=loop._done.empty))
+    assert loop.finished() == ["late"]
+    loop.close()
+    assert len(waits) == 3
+    assert max(waits) <= 1

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import stamina.instrumentation
 
-from tests.support.oracles import Batched, Flaky, Hanging, Together, VirtualTimeLoop, ask, queries, value
+from tests.support.clocks import PATIENCE, VirtualTimeLoop
+from tests.support.oracles import Batched, Flaky, Hanging, Together, ask, queries, value
 from zo_dno.call_policy import CallPolicy
 from zo_dno.failures import CallError, Failure
 from zo_dno.oracle.function_reward import FunctionReward
@@ -51,7 +52,7 @@ def test_functions_run_in_threads_if_several_calls_may_be_in_flight():
     all_in_flight = threading.Barrier(16)
 
     def blocks(images, prompts):
-        all_in_flight.wait(20)
+        all_in_flight.wait(PATIENCE)
         return value(images, prompts)
 
     assert [response.score.value for response in ask(blocks, range(16), in_flight=16)] == list(range(16))
@@ -109,9 +110,9 @@ def test_a_wait_beyond_the_deadline_is_not_started(waits, in_flight):
     assert (response.score.kind, response.attempts, waits) == ("HTTP 429", 1, [])
 
 
-def test_a_call_that_hangs_is_abandoned_and_retried():
-    with Hanging(calls=1) as hangs_once:
-        (response,) = ask(hangs_once, [3], timeout=1)
+def test_a_call_that_hangs_is_abandoned_and_retried(clock):
+    with Hanging(calls=1, on_hang=lambda: clock.advance(PATIENCE)) as hangs_once:
+        (response,) = ask(hangs_once, [3], timeout=PATIENCE)
     assert (response.score.value, response.attempts, response.failures) == (3, 2, ("timeout",))
 
 
@@ -191,9 +192,9 @@ def test_ctrl_c_waits_for_the_calls_in_flight(monkeypatch):
     all_in_flight, seen, scored = threading.Barrier(3), threading.Event(), []
 
     def blocks(images, prompts):
-        if all_in_flight.wait(20) == 0:
+        if all_in_flight.wait(PATIENCE) == 0:
             os.kill(os.getpid(), signal.SIGINT)
-        seen.wait(20)
+        seen.wait(PATIENCE)
         return value(images, prompts)
 
     oracle = Oracle(FunctionReward(blocks), CallPolicy(in_flight=3))

@@ -294,7 +294,7 @@ def check_in_workers(function, expected, policy):
 
 @pytest.mark.parametrize(("function", "expected", "policy"), IN_WORKERS)
 def test_in_workers_of_this_process(function, expected, policy, monkeypatch):
-    fake = fake_ray.put_in_place(monkeypatch, threads=True)
+    fake = fake_ray.put_in_place(monkeypatch, in_threads=True)
     check_in_workers(function, expected, policy)
     assert len(fake.killed) == 1 + (4 if policy is SHORT else 0)  # each actor that hangs, and the last at the end
 

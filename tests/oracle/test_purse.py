@@ -4,6 +4,7 @@ from itertools import count
 
 import pytest
 
+from tests.support.clocks import PATIENCE
 from tests.support.oracles import Flaky, ask, queries, value
 from zo_dno.call_policy import CallPolicy
 from zo_dno.oracle.function_reward import FunctionReward
@@ -85,7 +86,7 @@ def test_calls_in_flight_are_reserved_for_once_the_charge_is_known():
 
     def dear(images, prompts):
         if next(numbers) == 1:
-            assert third_is_known.wait(60)
+            assert third_is_known.wait(PATIENCE)
         return [Score(1.0, cost=0.3)]
 
     def on_scored(responses):

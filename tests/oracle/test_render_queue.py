@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import zo_dno
+from tests.support.clocks import PATIENCE
 from tests.support.oracles import Waiting
 from tests.support.toys import ToyGenerator
 from zo_dno.call_policy import CallPolicy
@@ -33,7 +34,7 @@ class Blocks(ToyGenerator):
         if self.started_blocks == self.breaks_at:
             raise InputError("the paint is out")
         if gate := self.gates.get(self.started_blocks):
-            assert gate.wait(20)
+            assert gate.wait(PATIENCE)
         return super().__call__(z)
 
 

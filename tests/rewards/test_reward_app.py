@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import zo_dno
+from tests.support.clocks import PATIENCE
 from tests.support.toys import ToyGenerator
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError, RunError
@@ -70,7 +71,7 @@ class TestServedReward:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
             url = process.stdout.readline().split()[-1]
             headers, body = {"authorization": f"Bearer {KEY}"}, {"images": [picture()], "prompts": [""]}
-            scored = httpx2.post(url, headers=headers, json=body, trust_env=False, timeout=60)
+            scored = httpx2.post(url, headers=headers, json=body, trust_env=False, timeout=PATIENCE)
             process.kill()
         assert scored.json()["scores"][0]["value"] == 1
 
@@ -233,7 +234,7 @@ class TestTheEndOfAServer:
         reward = Connected()
         server = WebServer(reward_app(reward))
         server.start()
-        assert httpx2.get(f"{server.url}/health", trust_env=False, timeout=60).status_code == 200
+        assert httpx2.get(f"{server.url}/health", trust_env=False, timeout=PATIENCE).status_code == 200
         server.stop()
         server._thread.join()
         assert len(reward.seen) == 1

@@ -12,6 +12,7 @@ from PIL import Image
 
 import zo_dno
 from tests.support.answering import Answer, answering
+from tests.support.clocks import PATIENCE
 from tests.support.judging import FAST, KEY, bodies, chat
 from tests.support.pictures import png as png_file
 from tests.support.tiny_judge import grey
@@ -231,7 +232,7 @@ class TestFailures:
                 running, most = running + 1, max(most, running + 1)
                 is_early = len(calls) <= 3
             if is_early:
-                first_three.wait(timeout=60)
+                first_three.wait(PATIENCE)
             with lock:
                 running -= 1
             return brighter(asked)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from tests.support.answering import Answer, answering
+from tests.support.clocks import PATIENCE
 from tests.support.judging import ask, bodies, chat, judgement
+from zo_dno.judges.modes import Rubric
 from zo_dno.rewards.vlm import VLM
 
 
@@ -65,16 +67,25 @@ class TestPanels:
             2 * 0.002 + 2 * worst
         )  # a was paid for in the first, b perhaps in the second
 
-    def test_a_deadline_loses_no_judgement(self):
-        released, hangs = threading.Event(), {"a": [False], "b": [True, False]}
+    def test_a_deadline_loses_no_judgement(self, clock, monkeypatch):
+        """The deadline passes while a's judgement is read, which comes once b has its first request, which hangs."""
+        hangs, released, hung, read, passes = [True], threading.Event(), threading.Event(), Rubric.read, [PATIENCE]
 
-        def hanging(asked):
-            if hangs[json.loads(asked.body)["model"]].pop(0):
-                released.wait()
+        def answer(asked):
+            if json.loads(asked.body)["model"] == "a":
+                hung.wait(PATIENCE)
+            elif hangs and hangs.pop():
+                hung.set()
+                released.wait(PATIENCE)
             return judgement(6)
 
-        with answering(hanging) as (url, asked):
-            found = ask(VLM(f"{url}/v1", "a,b"), timeout=2)
+        def reading(mode, response):
+            clock.advance(passes.pop() if passes else 0)
+            return read(mode, response)
+
+        monkeypatch.setattr(Rubric, "read", reading)
+        with answering(answer) as (url, asked):
+            found = ask(VLM(f"{url}/v1", "a,b"), timeout=PATIENCE)
             released.set()
         assert (found.score.value, found.failures) == (6, ("timeout",))
         assert sorted(body["model"] for body in bodies(asked)) == ["a", "b", "b"]

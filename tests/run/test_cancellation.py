@@ -11,6 +11,7 @@ import time
 import pytest
 
 import zo_dno
+from tests.support.clocks import PATIENCE
 from tests.support.oracles import Waiting
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.rewards.human import Human
@@ -31,9 +32,9 @@ def test_what_is_under_way_is_waited_for(toy, waits, tmp_path):
     options = {"queries": 1_000_000, "stop": stop, "strategy_options": {"population": 8}, "out": tmp_path / "run"}
     reward = reward if waits else "jpeg_smaller"
     thread, found = in_thread(generator=toy, reward=reward, on_step=lambda _: stepped.set(), **options)
-    assert stepped.wait(60)
+    assert stepped.wait(PATIENCE)
     stop()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert found[0].status == "interrupted"
     assert all(row.completed for row in found[0].history)
 
@@ -56,7 +57,7 @@ def test_the_second_stop_does_not_wait(toy):
     thread.join(0.3)
     assert thread.is_alive()
     stop()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert error
 
 
@@ -109,7 +110,7 @@ def test_one_ctrl_c_ends_a_run_that_waits_for_people(tmp_path):
             assert process.poll() is None, process.stderr.read()
         process.send_signal(signal.SIGINT)
         try:
-            error = process.communicate(timeout=60)[1]
+            error = process.communicate(timeout=PATIENCE)[1]
         finally:
             process.kill()
     assert "The run ended before its first query was completed" in error

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import zo_dno
+from tests.support.clocks import PATIENCE
 from tests.support.resuming import PAID, brightness, check_ctrl_c, content, resume, settled, stops
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
@@ -187,7 +188,7 @@ def test_five_populations_are_rendered_before_the_first_response():
             return super().__call__(z)
 
     def judge(images, prompts):
-        assert enough.wait(60)
+        assert enough.wait(PATIENCE)
         return brightness(images, prompts)
 
     options = {"policy": {"in_flight": 64, "attempts": 1}, "strategy_options": {"population": 8}}

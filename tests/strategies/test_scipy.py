@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 
+from tests.support.clocks import PATIENCE
 from tests.support.play import make, play, same_candidates, shifted_sphere
 from zo_dno.errors import InputError, RunError
 from zo_dno.strategies.scipy_optimizers import MOST, OPTIMIZERS, Driven
@@ -52,7 +53,7 @@ def test_threads_end_with_the_strategy():
     assert len(set(threading.enumerate()) - others) == 6
     del strategy
     gc.collect()
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     while set(threading.enumerate()) - others and time.monotonic() < until:
         time.sleep(0.01)
     assert not set(threading.enumerate()) - others

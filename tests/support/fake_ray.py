@@ -2,10 +2,11 @@
 
 import asyncio
 import inspect
+import queue
 import sys
 import threading
-from concurrent.futures import Future, InvalidStateError
-from contextlib import nullcontext, suppress
+from concurrent.futures import Future
+from contextlib import nullcontext
 from functools import partial
 from types import ModuleType, SimpleNamespace
 
@@ -47,29 +48,27 @@ class Reference:
         return self.value
 
 
-class Coming:
-    """What a call that has a thread of its own will return."""
+class PendingReference(Reference):
+    """The value that a call in a thread will have."""
 
-    def __init__(self, function, given):
-        self._future = Future()
-        threading.Thread(target=self._work, args=(function, given), daemon=True).start()
+    def __init__(self):
+        self.future = Future()
+        self.future.set_running_or_notify_cancel()  # giving up waiting for it does not end the call
 
     def __await__(self):
-        return asyncio.wrap_future(self._future).__await__()
+        return asyncio.wrap_future(self.future).__await__()
 
-    def _work(self, function, given):
-        with suppress(InvalidStateError):  # nobody waits any more
-            try:
-                self._future.set_result(function(*given))
-            except Exception as cause:
-                self._future.set_exception(RayTaskError(cause))
+    @property
+    def value(self):
+        return self.future.result()
 
 
 class FakeRay:
     """The functions of Ray that pools call.
 
     Args:
-        threads: Whether each call of a plain method has a thread of its own, and so may block.
+        in_threads: Whether each actor works in a thread of its own, so that its calls may take time and be given up;
+            by default a call is over when it begins.
     """
 
     exceptions = SimpleNamespace(
@@ -79,11 +78,18 @@ class FakeRay:
         RuntimeEnvSetupError=RuntimeEnvSetupError,
     )
 
-    def __init__(self, *, threads=False):
-        self.killed, self.fetched, self._threads = [], [], threads
+    def __init__(self, *, in_threads=False):
+        self.killed, self.fetched, self._in_threads = [], [], in_threads
 
     def kill(self, actor):
         self.killed.append(actor)
+        if isinstance(actor, _ThreadActor):
+            actor.die()
+
+    def exit_actor(self):
+        """End the actor whose call runs in this thread, as the end of its process would."""
+        _ThreadActor.here.actor.die()
+        raise DeathError
 
     def available_resources(self):
         return {"CPU": 0.0}
@@ -99,12 +105,13 @@ class FakeRay:
         return reference.value
 
     def remote(self, **_options):
-        return lambda kind: SimpleNamespace(remote=lambda *given: _Actor(kind(*_values(given)), self._threads))
+        actor = _ThreadActor if self._in_threads else _Actor
+        return lambda kind: SimpleNamespace(remote=lambda *given: actor(kind(*_values(given))))
 
 
 class _Actor:
-    def __init__(self, made, threads):
-        self._made, self._threads, self._died = made, threads, False
+    def __init__(self, made):
+        self._made, self._died = made, False
 
     def __getattr__(self, name):
         return _Method(self, getattr(self._made, name))
@@ -118,8 +125,6 @@ class _Method:
     def remote(self, *given):
         if inspect.iscoroutinefunction(self._function):
             return self._function(*_values(given))
-        if self._actor._threads:
-            return Coming(self._function, _values(given))
         try:
             if self._actor._died:
                 raise DeathError
@@ -133,13 +138,67 @@ class _Method:
         return Reference(error=error) if self._num_returns == 1 else [Reference(error=error)] * self._num_returns
 
 
+class _ThreadActor:
+    """Makes its calls one after the other in a thread, which is left alone when the actor dies in a call that hangs."""
+
+    here = threading.local()
+
+    def __init__(self, made):
+        self._made, self._calls, self._lock, self._open = made, queue.SimpleQueue(), threading.Lock(), set()
+        self._died = False
+        threading.Thread(target=self._work, name="fake actor", daemon=True).start()
+
+    def __getattr__(self, name):
+        function = getattr(self._made, name)
+        if inspect.iscoroutinefunction(function):
+            return SimpleNamespace(remote=lambda *given: function(*_values(given)))
+        return SimpleNamespace(remote=lambda *given: self._begin(function, given))
+
+    def die(self):
+        """Fail all calls that are not over."""
+        with self._lock:
+            self._died, calls = True, [*self._open]
+            self._open.clear()
+        self._calls.put(None)
+        for call in calls:
+            call.future.set_exception(RayError("The actor died."))
+
+    def _begin(self, function, given):
+        call = PendingReference()
+        with self._lock:
+            if not self._died:
+                self._open.add(call)
+                self._calls.put((call, function, given))
+                return call
+        call.future.set_exception(RayError("The actor died."))
+        return call
+
+    def _work(self):
+        self.here.actor = self
+        while (one := self._calls.get()) is not None and not self._died:
+            call, function, given = one
+            try:
+                self._end(call, function(*_values(given)), None)
+            except DeathError:
+                self.die()
+            except Exception as cause:
+                self._end(call, None, RayTaskError(cause))
+
+    def _end(self, call, value, error):
+        with self._lock:
+            if call not in self._open:
+                return  # the actor died
+            self._open.remove(call)
+        call.future.set_exception(error) if error is not None else call.future.set_result(value)
+
+
 def _values(given):
     return [one.value if isinstance(one, Reference) else one for one in given]
 
 
-def put_in_place(patch, *, threads=False):
+def put_in_place(patch, *, in_threads=False):
     """Let pools find the stand-in, and return it."""
-    fake = FakeRay(threads=threads)
+    fake = FakeRay(in_threads=in_threads)
     for module in (generator_actors, reward_actors):
         patch.setattr(module, "connect", lambda *_, **__: fake)
     return fake

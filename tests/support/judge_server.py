@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 
-_PATIENCE = 60.0  # seconds for it to come up
+_PATIENCE = 300.0  # seconds for it to come up
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 from jupyter_client.manager import start_new_kernel
 
-_PATIENCE = 60.0  # seconds
+_PATIENCE = 300.0  # seconds
 
 
 class Kernel:
@@ -71,7 +71,7 @@ def _is_end_of(message: dict[str, Any], cell: str) -> bool:
 @contextmanager
 def kernel() -> Iterator[Kernel]:
     """Start one, as a notebook does, in a process of its own."""
-    manager, client = start_new_kernel(startup_timeout=60)
+    manager, client = start_new_kernel(startup_timeout=_PATIENCE)
     try:
         yield Kernel(client, manager)
     finally:

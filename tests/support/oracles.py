@@ -1,13 +1,13 @@
 """Rewards and queries for tests of oracles."""
 
 import asyncio
-import selectors
 import threading
 import time
 from collections import Counter
 
 import numpy as np
 
+from tests.support.clocks import PATIENCE
 from zo_dno.call_policy import CallPolicy
 from zo_dno.failures import CallError, Failure
 from zo_dno.oracle.function_reward import FunctionReward
@@ -65,7 +65,7 @@ class Together(Reward):
             number = len(self.gates)
             if number == self.n:
                 self.gates[-1].set()
-            await asyncio.wait_for(self.gates[number - 1].wait(), 20)
+            await asyncio.wait_for(self.gates[number - 1].wait(), PATIENCE)
             if number > 1:
                 self.gates[number - 2].set()
         await asyncio.sleep(0)
@@ -84,24 +84,24 @@ class Waiting(Reward):
 
     async def __call__(self, images, prompts):
         self.started += 1
-        for _ in range(2000):
-            if self.until():
-                break
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE):
+            while not self.until():
+                await asyncio.sleep(0.01)
         self.completed += 1
         return [float(image.resize((1, 1)).convert("L").getpixel((0, 0))) for image in images]
 
 
 class Hanging:
-    """Scores after so many calls that hang until the block ends."""
+    """Scores after so many calls that hang until the block ends; each calls `on_hang` first."""
 
-    def __init__(self, calls=10**9):
-        self.left, self.released = calls, threading.Event()
+    def __init__(self, calls=10**9, on_hang=lambda: None):
+        self.left, self.on_hang, self.released = calls, on_hang, threading.Event()
 
     def __call__(self, images, prompts):
         if self.left:
             self.left -= 1
-            self.released.wait(60)
+            self.on_hang()
+            self.released.wait(PATIENCE)
         return value(images, prompts)
 
     def __enter__(self):
@@ -124,27 +124,3 @@ class Flaky:
             self.left[number] -= 1
             raise self.error
         return [number]
-
-
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to the next timer instead of waiting for it."""
-
-    def __init__(self):
-        super().__init__(_JumpingSelector(self))
-        self.now = 0.0
-
-    def time(self):
-        return self.now
-
-
-class _JumpingSelector(selectors.DefaultSelector):
-    def __init__(self, loop):
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout=None):
-        if timeout is None or timeout <= 0:
-            return super().select(timeout)
-        if not (ready := super().select(0)):
-            self._loop.now += timeout
-        return ready

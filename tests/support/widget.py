@@ -23,7 +23,7 @@ def images(box):
     return [bytes(part.value) for part in parts(box) if isinstance(part, ipywidgets.Image)]
 
 
-def until(happened, patience=120.0):
+def until(happened, patience=300.0):
     ends = time.monotonic() + patience
     while not happened():
         assert time.monotonic() < ends, "it did not happen"

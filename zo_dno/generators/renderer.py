@@ -3,7 +3,7 @@
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from zo_dno.errors import InputError
@@ -11,6 +11,7 @@ from zo_dno.failures import text_of
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pixels import NoImageError, bytes_of, render_floats
 from zo_dno.storage.images import checked_images, image_hash
+from zo_dno.threads import ThreadPool
 from zo_dno.types import Differentiable, Rendered
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class LocalRenderer:
 
     def __init__(self, generator: "Generator", *, in_background: bool = False) -> None:
         self._generator = generator
-        self._thread = ThreadPoolExecutor(1, "zo-dno rendering") if in_background else None
+        self._thread = ThreadPool(1, "zo-dno rendering") if in_background else None
         self.ahead = 2 if in_background else 1  # so that the thread never waits for work
         self.busy = 0.0
 

@@ -11,6 +11,7 @@ import inspect
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +20,7 @@ from zo_dno.failures import text_of
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _RESPONDS = 30.0  # seconds within which the loop must run a callback, or a reward's coroutine blocks it
+_LOOKS = 1.0  # seconds of one wait: a signal that comes right before a wait does not end it
 _ENDS = 5.0  # seconds for cancelled coroutines to end; those that go on are abandoned
 
 
@@ -34,11 +36,16 @@ class EventLoopThread(Generic[T]):
         self._done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancelling = self._closing = False
-        made: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
+        self._made = made = concurrent.futures.Future[asyncio.AbstractEventLoop]()
         # The loop is made in its thread, where no Ctrl-C can cut that off and leave half of one behind.
         self._thread = threading.Thread(target=self._serve, args=(made,), name="zo-dno event loop", daemon=True)
-        self._thread.start()
-        self._loop = made.result()
+        try:
+            self._thread.start()
+            self._loop = made.result()
+        except BaseException:  # Ctrl-C: nobody will close what has started
+            self._closing = True
+            made.add_done_callback(_stop)
+            raise
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> None:
         """Start a coroutine."""
@@ -82,11 +89,8 @@ class EventLoopThread(Generic[T]):
             except Exception as error:
                 log.warning("calls did not end in order: %s", text_of(error))
         self._closing = True
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        _stop(self._made)
         self._thread.join(timeout=_ENDS)
-        if not self._thread.is_alive():
-            self._loop.close()
 
     def _serve(self, made: "concurrent.futures.Future[asyncio.AbstractEventLoop]") -> None:
         """Run the loop until it is closed, even where code of others that runs on it stops it or cancels its tasks."""
@@ -97,16 +101,18 @@ class EventLoopThread(Generic[T]):
                 loop.run_forever()
             except BaseException as error:  # of a task that a reward began on its own
                 log.warning("a task of the reward's own ended with %s", text_of(error))
+        loop.close()
 
     def _next(self) -> T | BaseException:
         """Wait for the next value, and say what is wrong if none comes because the loop is blocked."""
         asked, warned, silent = threading.Event(), False, 0.0
         asked.set()
         while True:
-            try:
-                return self._done.get(timeout=_RESPONDS)
-            except queue.Empty:
-                silent += _RESPONDS
+            due = time.monotonic() + _RESPONDS
+            while (left := due - time.monotonic()) > 0:
+                with contextlib.suppress(queue.Empty):
+                    return self._done.get(timeout=min(left, _LOOKS))
+            silent += _RESPONDS
             if asked.is_set():
                 asked.clear()
                 self._loop.call_soon_threadsafe(asked.set)
@@ -148,6 +154,11 @@ class EventLoopThread(Generic[T]):
             _, going_on = await asyncio.wait(others, timeout=_ENDS)
             if going_on:
                 log.warning("%d calls ignore that they were cancelled; they are abandoned", len(going_on))
+
+
+def _stop(made: "concurrent.futures.Future[asyncio.AbstractEventLoop]") -> None:
+    with contextlib.suppress(RuntimeError):  # it is closed
+        made.result().call_soon_threadsafe(made.result().stop)
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:

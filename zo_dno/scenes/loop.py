@@ -5,7 +5,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from zo_dno.errors import InputError
 from zo_dno.rng import stream
+from zo_dno.threads import ThreadPool
 
 Batch = tuple[Tensor, ...]
 MakeBatch = Callable[[torch.Generator], Batch]
@@ -101,7 +101,7 @@ def _gradients(model: nn.Module, loss: Loss, shards: int) -> Iterator[Callable[[
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // shards) if shards > 1 else threads)
     try:
-        with ThreadPoolExecutor(shards) as pool:
+        with ThreadPool(shards, "zo-dno training") as pool:
             yield descend
     finally:
         torch.set_num_threads(threads)

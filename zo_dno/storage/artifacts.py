@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from zo_dno.storage.atomic import write_whole
 from zo_dno.storage.images import UnreadableImageError, image_hash, noise_hash, read_png, write_png
 from zo_dno.storage.ledger import Artifact
 from zo_dno.storage.noise_files import load_noise
+from zo_dno.threads import ThreadPool
 
 _NAME = re.compile("[0-9a-f]{64}")
 _MOST_WAITING = 64  # images in memory that wait to be written
@@ -37,7 +38,7 @@ class Artifacts:
         self._folder = folder
         self._known = {artifact.path: artifact for artifact in known}
         self._writing: list[tuple[Artifact, Future[None]]] = []
-        self._thread = None if folder is None or durable else ThreadPoolExecutor(1, "zo-dno images")
+        self._thread = None if folder is None or durable else ThreadPool(1, "zo-dno images")
 
     def has_image(self, sha256: str) -> bool:
         """Whether the image was kept, even if its file is gone."""

@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from zo_dno.errors import InputError
@@ -51,15 +52,24 @@ class WebServer:
 
     def start(self) -> None:
         """Serve in another thread until `stop`."""
-        self._thread = threading.Thread(target=self.run, name="zo-dno web", daemon=True)
-        self._thread.start()
+        self._thread = threading.Thread(target=self._serve, name="zo-dno web", daemon=True)
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C, and the caller will not know that it has started
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop the server that `start` started."""
         if self._thread is not None:
             self._server.should_exit = True
-            self._thread.join(timeout=5)
+            with suppress(RuntimeError):  # Ctrl-C came before the thread began
+                self._thread.join(timeout=5)
         self._socket.close()
+
+    def _serve(self) -> None:
+        if not self._server.should_exit:
+            self.run()
 
 
 def url_of(host: str, port: int) -> str:
