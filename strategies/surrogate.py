@@ -18,7 +18,7 @@ from zo_dno.strategy import Measured, Model, Problem
 from zo_dno.surrogate.acquisition import Acquisition, OfImages
 from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
-from zo_dno.surrogate.features import Family, Features
+from zo_dno.surrogate.features import PIXELS, Family, Features
 from zo_dno.surrogate.known import Known
 from zo_dno.surrogate.preference import SCALES, PreferenceProcess, evidence_of, log_odds_against_chance
 from zo_dno.surrogate.process import GaussianProcess
@@ -54,8 +54,9 @@ class Surrogate(WithModel):
         step: Length of the first step of a climb, as a share of the shell's radius; it shrinks to a fifth.
         optimism: Standard deviations added to a prediction.
         fresh: Share of fresh noise in the noise that a climb begins with.
-        features: Families of features, each with a weight of its own in the kernel: "pixels", "package.module:name" of
-            a function of images (n, 3, H, W) in [0, 1] that gives (n, m), or such functions.
+        features: Families of features, each with a weight of its own in the kernel: "picture", "modes", "bands" and
+            "colours" (docs/strategies.md), "package.module:name" of a function of images (n, 3, H, W) in [0, 1] that
+            gives (n, m), or such functions.
         embedding: Folder or hub name, downloaded before, of a network of images, such as facebook/dinov2-small, whose
             vectors are a further family.
     Attributes:
@@ -78,7 +79,7 @@ class Surrogate(WithModel):
         step: float = 0.15,
         optimism: float = 0.15,
         fresh: float = 0.3,
-        features: Sequence[str | Family] = ("pixels",),
+        features: Sequence[str | Family] = PIXELS,
         embedding: str | None = None,
     ) -> None:
         super().__init__(problem, population=population)

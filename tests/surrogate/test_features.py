@@ -62,7 +62,7 @@ def test_another_number_of_features_is_refused():
 def test_names_that_are_unknown_and_no_names_are_refused():
     with pytest.raises(InputError, match="pixels"):
         Features(["pixel"])
-    with pytest.raises(InputError, match="must name a family, such as 'pixels'"):
+    with pytest.raises(InputError, match="must name a family, such as 'picture'"):
         Features([])
 
 

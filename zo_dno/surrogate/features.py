@@ -10,9 +10,17 @@ from zo_dno.failures import text_of
 from zo_dno.registry import load
 
 Family = Callable[[Tensor], Tensor]
-"""Images (n, 3, H, W) in [0, 1] on the CPU -> features (n, m), the same for the same images; best differentiable."""
+"""Images (n, 3, H, W) in [0, 1] -> features (n, m), the same for the same images; best differentiable."""
 
-FAMILIES = {"pixels": "zo_dno.surrogate.pixels:pixel_features"}
+FAMILIES = {
+    "picture": "zo_dno.surrogate.pixels:picture_features",
+    "modes": "zo_dno.surrogate.pixels:mode_features",
+    "bands": "zo_dno.surrogate.colours:band_quantiles",
+    "colours": "zo_dno.surrogate.colours:colour_quantiles",
+    "pixels": "zo_dno.surrogate.pixels:pixel_features",
+}
+PIXELS = ("picture", "modes", "bands", "colours")
+"""The families that need nothing beside the image."""
 
 
 class Features:

@@ -25,15 +25,38 @@ class Kernel:
 
     def __call__(self, x: Tensor, other: Tensor) -> Tensor:
         """Return the kernel of all pairs of rows, (n, k)."""
-        m = x.shape[1]
-        inner = x @ other.T
-        squares = (x**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * inner
-        smooth = torch.exp(-squares.clamp_min(0) / (2 * m * self.length**2))
-        return self.mix * inner / m + (1 - self.mix) * smooth
+        return self.of_products(products(x, other))
+
+    def of_products(self, given: "Products") -> Tensor:
+        """Return the kernel from what all kernels of the same rows share, (n, k)."""
+        smooth = torch.exp(given.squares / (-2 * given.m * self.length**2))
+        return smooth if self.mix == 0 else self.mix * given.inner / given.m + (1 - self.mix) * smooth
 
     def own(self, x: Tensor) -> Tensor:
         """Return the kernel of every row with itself, (n,)."""
         return self.mix * (x**2).mean(1) + 1 - self.mix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Products:
+    """What all kernels of the same rows of m features share.
+
+    Attributes:
+        inner: Inner products, (n, k).
+        squares: Squared distances, (n, k).
+        m: Number of features.
+    """
+
+    inner: Tensor
+    squares: Tensor
+    m: int
+
+
+def products(x: Tensor, other: Tensor) -> Products:
+    """Return the inner products and squared distances of the rows of x (n, m) and other (k, m)."""
+    inner = x @ other.T
+    squares = (x**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * inner
+    return Products(inner, squares.clamp_min(0), x.shape[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """A Gaussian process of the reward over features of images, whose predictions have gradients."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from zo_dno.surrogate.kernels import KERNELS, AnyKernel, Kernel, KernelSum, columns_of
+from zo_dno.surrogate.kernels import KERNELS, AnyKernel, Kernel, KernelSum, columns_of, products
 
 _LEAST_SCALE = 0.01  # of a feature, whose values are shares, brightnesses or logarithms
 _DECIDING = 128  # rewards that decide about the kernel, at most
@@ -115,33 +115,46 @@ class GaussianProcess:
 
     def _likeliest(self, kernels: tuple[Kernel, ...], sizes: Sequence[int], rows: Tensor) -> "_Fit":
         """Choose a kernel by some of the rewards."""
-        families = columns_of(sizes)
-        if len(families) < 2:
-            return max((self._fit(kernel, rows) for kernel in kernels), key=_likelihood)
+        families = columns_of(sizes) or [slice(0, self._x.shape[1])]
         alone = []
         for columns in families:
-            fits = [(self._fit(KernelSum(((1.0, columns, kernel),)), rows), kernel) for kernel in kernels]
-            alone.append((*max(fits, key=lambda one: one[0].likelihood), columns))
+            given = products(self._x[rows, columns], self._x[rows, columns])
+            grams = [kernel.of_products(given) for kernel in kernels]
+            fits = [self._fit_gram(kernel, gram, rows) for kernel, gram in zip(kernels, grams, strict=True)]
+            best = max(range(len(fits)), key=lambda place: fits[place].likelihood)
+            alone.append((fits[best], grams[best], columns))
+        if len(families) == 1:
+            return alone[0][0]
         alone.sort(key=lambda one: -one[0].likelihood)
-        best = alone[0][0]
-        for _, kernel, columns in alone[1:]:
-            assert isinstance(best.kernel, KernelSum)
-            wider = [self._fit(best.kernel.with_part(share, columns, kernel), rows) for share in _SHARES]
-            best = max([best, *wider], key=_likelihood)
-        return best
+        first, gram, columns = alone[0]
+        assert isinstance(first.kernel, Kernel)
+        found = replace(first, kernel=KernelSum(((1.0, columns, first.kernel),)))
+        for other, its_gram, columns in alone[1:]:
+            assert isinstance(other.kernel, Kernel)
+            assert isinstance(found.kernel, KernelSum)
+            wider = []
+            for share in _SHARES:
+                both = (1 - share) * gram + share * its_gram
+                wider.append((self._fit_gram(found.kernel.with_part(share, columns, other.kernel), both, rows), both))
+            best_wider = max(wider, key=lambda one: one[0].likelihood)
+            if best_wider[0].likelihood > found.likelihood:
+                found, gram = best_wider
+        return found
 
     def _fit(self, kernel: AnyKernel, rows: Tensor, noises: tuple[float, ...] = _NOISES) -> "_Fit":
         """Fit a kernel to some of the rewards, with the most likely of some noises."""
-        x, y = self._x[rows], self._y[rows]
-        covariance = kernel(x, x) + _LEVEL
-        fits = []
+        return self._fit_gram(kernel, kernel(self._x[rows], self._x[rows]), rows, noises)
+
+    def _fit_gram(self, kernel: AnyKernel, gram: Tensor, rows: Tensor, noises: tuple[float, ...] = _NOISES) -> "_Fit":
+        """Fit a kernel whose values of all pairs of some rows are known, (n, n)."""
+        y, covariance, fits = self._y[rows], gram + _LEVEL, []
         for noise in noises:
             factor = torch.linalg.cholesky(covariance + (noise + self._errors[rows]).diag())
             weights = torch.cholesky_solve(y[:, None], factor)[:, 0]
             variance = (y @ weights / len(y)).clamp_min(1e-12)
             likelihood = float(-len(y) * variance.log() - 2 * factor.diagonal().log().sum())
             fits.append(_Fit(kernel, noise, factor, weights, variance, likelihood))
-        return max(fits, key=_likelihood)
+        return max(fits, key=lambda fit: fit.likelihood)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +167,3 @@ class _Fit:
     weights: Tensor
     variance: Tensor
     likelihood: float
-
-
-def _likelihood(fit: _Fit) -> float:
-    return fit.likelihood
