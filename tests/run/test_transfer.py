@@ -55,8 +55,10 @@ def test_a_run_adds_to_the_file_and_the_next_one_starts_from_it(file, tmp_path):
     assert values(again) != values(search(PROMPTS[1]))
 
 
-def test_fewer_than_8_scores_are_not_added(tmp_path):
-    search(queries=7, surrogate=tmp_path / "file", out=tmp_path / "run")
+@pytest.mark.parametrize("options", [{"queries": 7}, {"queries": 12, "strategy_options": {**OPTIONS, "first": 6}}])
+def test_fewer_than_8_scores_of_whole_populations_are_not_added(tmp_path, options):
+    options.get("strategy_options", {}).update(population=8)
+    search(**options, surrogate=tmp_path / "file", out=tmp_path / "run")
     assert not (tmp_path / "file").exists()
     assert not (tmp_path / "run" / LEARNED_FILE).exists()
 
@@ -109,6 +111,24 @@ def test_a_file_of_another_reward_or_of_other_features_or_damaged_is_refused_bef
     with pytest.raises(InputError, match="surrogate must be a file that a run of the surrogate wrote"):
         search(surrogate=tmp_path / "file", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["missing/file", "x" * 300, "nul\0", "."])
+def test_a_place_where_no_file_can_be_is_refused_before_anything_runs(tmp_path, name):
+    with pytest.raises(InputError, match="surrogate must be a file") as error:
+        search(surrogate=tmp_path / name, out=tmp_path / "run")
+    assert len(str(error.value).splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_others_changed_meanwhile_is_left_alone_with_a_warning(tmp_path, caplog):
+    def change(step):
+        (tmp_path / "file").write_bytes(b"of somebody else")
+
+    found = search(surrogate=tmp_path / "file", on_step=change)
+    assert found.status == "finished"
+    assert "what the surrogate learned was not added to" in caplog.text
+    assert (tmp_path / "file").read_bytes() == b"of somebody else"
 
 
 def test_a_strategy_that_learns_nothing_across_prompts_refuses_it(file, tmp_path):

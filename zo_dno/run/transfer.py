@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zo_dno.errors import ZoDnoError
+from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.failures import one_line
 from zo_dno.reward import Reward, ScoresByChoices
 from zo_dno.run.config import RunConfig
 from zo_dno.run.decisions import with_decisions
@@ -34,13 +35,39 @@ def known_before(given: str | Path | Knowledge | None, reward: Reward) -> Knowle
     """Return what earlier prompts taught: that of a file, where it exists, or what the caller has.
 
     Raises:
-        InputError: The file is damaged, or one of another reward.
+        InputError: The file is damaged, or one of another reward, or there can be no file of that name.
     """
-    if given is None or (not isinstance(given, Knowledge) and not Path(given).exists()):
+    if given is None:
         return None
-    known = given if isinstance(given, Knowledge) else Knowledge.read(Path(given))
-    known.check_reward(identity_of(reward), "what is given" if isinstance(given, Knowledge) else str(given))
+    if isinstance(given, Knowledge):
+        given.check_reward(identity_of(reward), "what is given")
+        return given
+    path = Path(given)
+    if not _exists(path):
+        return None
+    known = Knowledge.read(path)
+    known.check_reward(identity_of(reward), one_line(str(path), 200))
     return known
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is a file.
+
+    Raises:
+        InputError: There can be none, since its folder is missing, or its name is none.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise InputError(
+                f"surrogate must be a file in a folder that exists; got {one_line(str(path), 200)}. Make the folder."
+            ) from None
+        return False
+    except (OSError, ValueError) as error:  # such as a name that is too long
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"surrogate must be a file; {one_line(str(path), 200)}: {reason}. Name another.") from error
+    return True
 
 
 def why_not(strategy: Strategy | None, reward: Reward) -> str | None:
@@ -84,8 +111,8 @@ def add(file: Path, learned: Sequence[Knowledge]) -> None:
         joined = _joined([*found, *learned])
         if joined is not None:
             joined.write(file)
-    except ZoDnoError as error:
-        log.warning("what the surrogate learned was not added to %s: %s", file, error)
+    except (ZoDnoError, OSError, ValueError) as error:  # of names that no file can have, too
+        log.warning("what the surrogate learned was not added to %s: %s", one_line(str(file), 200), error)
 
 
 def _joined(several: Sequence[Knowledge]) -> Knowledge | None:

@@ -168,9 +168,10 @@ class Knowledge:
                 found = cls(*(file.get_tensor(name) for name in _TENSORS), **_fields(described))
             found._check()
         except (OSError, SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
+            place = one_line(str(path), 200)
             reason = one_line(f"{type(error).__name__}: {error}", 200)
             raise InputError(
-                f"surrogate must be a file that a run of the surrogate wrote; got {path} ({reason}). Name another, or "
+                f"surrogate must be a file that a run of the surrogate wrote; got {place} ({reason}). Name another, or "
                 "remove it."
             ) from error
         return found
