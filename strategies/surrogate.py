@@ -16,9 +16,11 @@ from zo_dno.strategies.prior import INIT_STEP, first_draws
 from zo_dno.strategies.with_model import WithModel
 from zo_dno.strategy import Measured, Model, Problem
 from zo_dno.surrogate.acquisition import Acquisition, OfImages
+from zo_dno.surrogate.across import Earlier, ProcessAcrossPrompts, likelier
 from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
 from zo_dno.surrogate.features import PIXELS, Family, Features
+from zo_dno.surrogate.knowledge import FEWEST, Knowledge, Learned
 from zo_dno.surrogate.known import Known
 from zo_dno.surrogate.preference import SCALES, PreferenceProcess, evidence_of, log_odds_against_chance
 from zo_dno.surrogate.process import GaussianProcess
@@ -31,6 +33,9 @@ Process = GaussianProcess | PreferenceProcess
 _LATEST = 512  # scores that the surrogate learns from
 _LATEST_CHOSEN = 160  # images that it learns from by choices
 _PARENTS = 4  # best candidates that climbs begin near
+_INFORMED = 16  # scores of earlier prompts that are enough to start from
+_EARLIER = 256  # of them that the surrogate learns from
+_OWN = 128  # scores of its own beyond which it needs no earlier ones
 _GRADIENTS, _IMAGES = 15, 32  # renders for each query
 
 
@@ -46,8 +51,13 @@ class Surrogate(WithModel):
     (Plackett-Luce with slips), not of the scores. Every threshold that a winner must meet has a process of its own, and
     known errors of rewards count. Climbs begin near the best scores, or with a noisy reward near the best predictions.
 
+    With the scored images of earlier prompts (`start_from`), the process is one of the likeliest correlation between
+    the prompts, or without them where the scores of this prompt are likelier by themselves. At least 16 of them make
+    the first population smaller, and beyond 128 scores of its own it needs none.
+
     Args:
         first: Number of prior draws before the first search of the model.
+        first_informed: Number of prior draws, at most `first`, with what was learned on earlier prompts.
         inner: Search of the model; "gradient" climbs, "images" evolves, "auto" climbs where the pipeline has gradients.
         renders: Images that the search of the model renders for each query, of which a gradient counts as one; 0 takes
             15 gradients, or 32 images, which take about as long.
@@ -60,6 +70,7 @@ class Surrogate(WithModel):
         embedding: Folder or hub name, downloaded before, of a network of images, such as facebook/dinov2-small, whose
             vectors are a further family.
     Attributes:
+        learned: Scored images of this run, for later prompts; None below 8 scores, or where choices were learned from.
         evidence: Natural logarithm of how much more likely the choices were by the predictions made before them than
             by chance; None without predicted choices.
     """
@@ -74,6 +85,7 @@ class Surrogate(WithModel):
         *,
         population: int = 8,
         first: int = 16,
+        first_informed: int = 4,
         inner: Inner = "auto",
         renders: int = 0,
         step: float = 0.15,
@@ -83,7 +95,8 @@ class Surrogate(WithModel):
         embedding: str | None = None,
     ) -> None:
         super().__init__(problem, population=population)
-        for name, value, least in (("first", first, 2), ("renders", renders, 0)):
+        limits = (("first", first, 2), ("first_informed", first_informed, 2), ("renders", renders, 0))
+        for name, value, least in limits:
             if value < least:
                 raise InputError(f"{name} must be at least {least}; got {value}.")
         if inner not in ("auto", "gradient", "images"):
@@ -94,12 +107,15 @@ class Surrogate(WithModel):
                 f"{step}, {optimism} and {fresh}."
             )
         self.first, self.inner, self.renders = first, inner, renders
+        self.first_informed = min(first_informed, first)
         self.step, self.optimism, self.fresh = step, optimism, fresh
         self._describe = Features(features, embedding)
         self._seed, self._noisy = problem.seed, problem.noisy
         self._climbs = True
         self._evidence: list[list[float]] = []
         self._known: Known | None = None
+        self._knowledge: Knowledge | None = None
+        self._earlier: Earlier | None = None
         self._choices: list[list[list[int]]] = []  # ids in order, and the others that were shown
         self._new_choices: list[Choice] = []
         self._measured: Measured | None = None
@@ -111,7 +127,35 @@ class Surrogate(WithModel):
 
     @property
     def n_prior(self) -> int:
-        return 0 if self.has_init else self.first
+        return 0 if self.has_init else self._first
+
+    @property
+    def _first(self) -> int:
+        return self.first if self._earlier is None else self.first_informed
+
+    @property
+    def learned(self) -> Learned | None:
+        if self._known is None or self._choices:
+            return None
+        finite = self._known.rewards.isfinite()
+        if int(finite.sum()) < FEWEST:
+            return None
+        features, rewards = self._known.features[finite], self._known.rewards[finite]
+        return Learned(features, rewards, self._describe.names, self._sizes)
+
+    def start_from(self, knowledge: Knowledge) -> None:
+        """Take what was learned on earlier prompts; fewer than 16 scores are not used."""
+        if self._describe.own:
+            self._describe(torch.rand(1, 3, 16, 16, generator=stream(0, "features")))
+            knowledge.check_features(self._describe.names, self._sizes)
+        self._knowledge = knowledge
+        known = knowledge.thinned(_EARLIER)
+        if len(known) >= _INFORMED:
+            rewards = known.rewards.clone()
+            for number in known.prompt_of.unique():
+                rows = known.prompt_of == number
+                rewards[rows] = _without_outliers(rewards[rows])
+            self._earlier = Earlier(known.features, rewards, known.prompt_of)
 
     @property
     def _columns(self) -> list[Tensor]:
@@ -139,6 +183,9 @@ class Surrogate(WithModel):
     def _check_features(self, images: Tensor) -> None:
         """Check features before a query is spent, and search without gradients where they have none."""
         self._describe.check(images)
+        if self._knowledge is not None:
+            self._describe(images)
+            self._knowledge.check_features(self._describe.names, self._sizes)
         flat = self._describe.without_gradient(images) if self.inner != "images" and self.model.has_gradient else []
         if flat and self.inner == "gradient":
             raise InputError(
@@ -150,7 +197,7 @@ class Surrogate(WithModel):
 
     def _sample(self) -> Tensor:
         if self._first_id == 0:
-            return first_draws(self, self.first)
+            return first_draws(self, self._first)
         if self._known is None or len(self._known) < 2:
             return rotate(self.start, self.randn(self.population), INIT_STEP if self.has_init else 1.0)
         acquisition = self._acquisition(self._known)
@@ -177,7 +224,11 @@ class Surrogate(WithModel):
         """Fit the model to all that is known: to choices where there are any, else to rewards."""
         if not self._choices:
             rewards = _without_outliers(known.rewards)
-            return GaussianProcess(known.features, rewards, sizes=self._sizes, errors=known.errors)
+            own = GaussianProcess(known.features, rewards, sizes=self._sizes, errors=known.errors)
+            if self._earlier is None or len(known) > _OWN:
+                return own
+            across = ProcessAcrossPrompts(known.features, rewards, self._earlier, self._sizes, known.errors)
+            return likelier(own, across)
         rows = {id_: row for row, id_ in enumerate(known.ids.tolist())}
         choices = [Choice(tuple(ordered), tuple(rest)).renumbered(rows) for ordered, rest in self._choices]
         return PreferenceProcess(known.features, choices, sizes=self._sizes)

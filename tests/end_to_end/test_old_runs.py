@@ -31,7 +31,14 @@ def copy(tmp_path, monkeypatch):
     return lambda name: Path(shutil.copytree(OLD / name, name))
 
 
-ADDED = {"unused_images", "unused_share", "strategy_images", "draws", "climb"}  # to result.json and config since
+ADDED = {
+    "unused_images",
+    "unused_share",
+    "strategy_images",
+    "draws",
+    "climb",
+    "surrogate",
+}  # to result.json and config since
 LOST = {"killed, resumed": 1}
 """Calls in flight at the kill, which count as made since: they may have been charged."""
 

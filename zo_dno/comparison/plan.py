@@ -166,6 +166,11 @@ class Plan:
     trials: tuple[Trial, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.settings.get("surrogate") is not None:
+            raise InputError(
+                "surrogate must be left out of a comparison, whose runs must not depend on each other; got "
+                f"{self.settings['surrogate']!r}."
+            )
         refused = [name for name in self.settings if name in _OF_RUNS]
         if refused:
             raise InputError(f"{refused[0]} must be given in the plural, as a list; got {self.settings[refused[0]]!r}.")

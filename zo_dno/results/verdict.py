@@ -104,14 +104,17 @@ def what_choices_say(choices: int, evidence: float | None) -> str | None:
     return f"{choices} choices, which cannot be told from random clicks: nothing was learned so far"
 
 
-def chosen_by_auto(reason: str, screen: int | None, max_cost: float | None) -> str:
-    """Say what `auto` chose, and whether more images are rendered than scored.
+def chosen_by_auto(reason: str, screen: int | None, max_cost: float | None, untaught: str | None = None) -> str:
+    """Say what `auto` chose, whether more images are rendered than scored, and whether earlier prompts taught nothing.
 
     Args:
         reason: Reason that the strategy gives for its choice.
         screen: Number of images rendered per query.
         max_cost: Money that the run may spend.
+        untaught: Reason why what earlier prompts taught is not used, where that was asked for.
     """
+    if untaught:
+        reason = f"{reason}; what earlier prompts taught is not used: {untaught}"
     if not reason or not screen:
         return reason
     expensive = ", since max_cost makes queries expensive" if max_cost is not None else ""

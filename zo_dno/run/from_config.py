@@ -20,6 +20,7 @@ from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.make_strategy import find_space, find_strategy
 from zo_dno.run.manifest import blocks_of
 from zo_dno.run.processors import processors
+from zo_dno.run.transfer import known_before
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.ledger import Ledger
@@ -64,7 +65,9 @@ def _check_before_loading(config: RunConfig, out: Path) -> None:
     RunFolder.check(out)
     find_strategy(config.strategy, config.strategy_options)
     find_space(config.space, config.space_options)
-    call_policies(requiring(make_reward(config.reward, config.reward_options), config.require), config.policy)
+    reward = requiring(make_reward(config.reward, config.reward_options), config.require)
+    call_policies(reward, config.policy)
+    known_before(config.surrogate, reward)
     for name in config.held_out:
         make_reward(name)
     if config.init is not None:

@@ -11,12 +11,14 @@ from zo_dno.run.config import CHANGEABLE, with_current_names
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.reevaluation import Repeats, kept_back, planned_ends
 from zo_dno.storage.ledger import REPEAT, Ledger
+from zo_dno.storage.run_folder import KNOWLEDGE_FILE
 
 if TYPE_CHECKING:
     from zo_dno.run.spec import RunSpec
 
 
 log = logging.getLogger(__name__)
+_KNOWLEDGE = "knowledge"  # fingerprint of what the strategy started from
 _PADDED = "padded"  # a fact that older runs lack, whose blocks of images were all filled up
 _ENDS = "ends"  # a fact that older runs lack, whose ends follow from their config
 _RULES, _NEWEST = "rules", 2
@@ -76,7 +78,8 @@ class Manifest:
 
     def __init__(self, ledger: Ledger, spec: "RunSpec", *, accept_drift: bool = False) -> None:
         self._ledger = ledger
-        facts = {"config": spec.config, "reward": spec.reward.identity, "environment": environment()}
+        known = None if spec.knowledge is None else spec.knowledge.fingerprint
+        facts = {"config": spec.config, "reward": spec.reward.identity, "environment": environment(), _KNOWLEDGE: known}
         facts = json.loads(json.dumps(facts, default=str))
         self._environment = facts["environment"]
         recorded = {name: ledger.get(name) for name in (*facts, _PADDED, _ENDS, _RULES)}
@@ -128,6 +131,12 @@ class Manifest:
         return differences(self._recorded_environment, self._environment)
 
     def _compare(self, recorded: dict[str, Any], facts: dict[str, Any], accept_drift: bool) -> None:
+        if recorded[_KNOWLEDGE] != facts[_KNOWLEDGE]:
+            what = "missing" if facts[_KNOWLEDGE] is None else "not the one that it began with"
+            raise InputError(
+                f"run must have the {KNOWLEDGE_FILE} that its search began with; in its folder, that is {what}. Put it "
+                "back, or start a new run."
+            )
         self._recorded_environment = recorded["environment"] or self._environment
         old, new = (
             {k: v for k, v in with_current_names(one["config"]).items() if k not in CHANGEABLE}

@@ -8,8 +8,9 @@ import math
 import re
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,13 @@ from zo_dno.run.config import RunConfig, checked_changes, validated, with_curren
 from zo_dno.run.make_generator import make_generator
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
+from zo_dno.run.transfer import add, succession
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_text, read_yaml, remove_unfinished, write_text, write_yaml
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.plain_json import parse_json
-from zo_dno.storage.run_folder import CONFIG, is_used
+from zo_dno.storage.run_folder import CONFIG, KNOWLEDGE_FILE, is_used
 from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
 from zo_dno.types import Differentiable, Generator, HasLatents, HasVjp, Repromptable, capabilities_of
 
@@ -110,6 +112,9 @@ def run_many(
     population (and those of its lag) in flight, so none gets ahead of the others. `max_cost` and the rates are divided
     among the runs.
 
+    Runs of the strategy `surrogate` learn from each other: each waits for those `at_once` or more places before it, and
+    starts from what they learned and what the config's file held.
+
     Args:
         config: Config of every run; its own prompt is ignored.
         prompts: Prompts, one run each.
@@ -134,18 +139,20 @@ def run_many(
         queue = _Queue()
         generators = [_renderer_of(generator, prompt, queue) for prompt in prompts]  # every prompt is checked first
         folders = [out / _name(number, prompt) for number, prompt in enumerate(prompts, 1)]
+        passed_on = succession(config, generators[0], reward, out, folders, at_once)
+        runs: list[Future[Line]] = []
         try:
             # both stops of a run; and an exception while a thread starts would leave one that is not waited for
             with deferred(stop, times=2):
-                runs = [
-                    threads.submit(
-                        _run, config, prompt, one, folder, on_step, stop, pools, accept_drift=accept_drift, trust=trust
-                    )
-                    for prompt, one, folder in zip(prompts, generators, folders, strict=True)
-                ]
+                for number, (prompt, one, folder) in enumerate(zip(prompts, generators, folders, strict=True)):
+                    start = dict if passed_on is None else passed_on.before(number, tuple(runs))
+                    run = partial(_run, config, prompt, one, folder, on_step, stop, pools, start)
+                    runs.append(threads.submit(run, accept_drift=accept_drift, trust=trust))
                 lines = [run.result() for run in runs]
         finally:
             pools.close()
+    if passed_on is not None and config.surrogate is not None:
+        add(Path(config.surrogate), passed_on.learned(len(folders)))
     file = io.StringIO()
     table = csv.writer(file)
     table.writerow(_COLUMNS)
@@ -194,6 +201,7 @@ def _run(
     on_step: Callable[[str, Step], None] | None,
     stop: Stop,
     pools: Pools,
+    start: Callable[[], dict[str, Any]],
     *,
     accept_drift: bool,
     trust: bool,
@@ -204,13 +212,14 @@ def _run(
 
     try:
         shared: dict[str, Any] = {"on_step": tell, "stop": stop, "pools": pools}
+        learned = {} if (folder / CONFIG).exists() else start()
         if stop.called or _is_over(config, folder):
             return Line(prompt, folder, RunState.of(folder).result or None)
         if (folder / CONFIG).exists():
             changes = {name: getattr(config, name) for name in _CHANGEABLE}
             found = api.resume(folder, accept_drift=accept_drift, trust=trust, generator=generator, **shared, **changes)
         else:
-            found = api.optimize(generator, out=folder, **config.search_arguments, **shared)
+            found = api.optimize(generator, out=folder, **{**config.search_arguments, **shared, **learned})
     except ZoDnoError as error:
         return Line(prompt, folder, None, str(error))
     except KeyboardInterrupt:  # of a second stop, while the run began
@@ -243,7 +252,9 @@ def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
     if not path.exists() and is_used(out):
         raise InputError(f"out must be a new folder; {out} exists. Name another, or remove it.")
     out.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(out, (PROMPTS, SUMMARY, CONFIG, SIGNATURE))  # its runs may be at work for another process
+    remove_unfinished(
+        out, (PROMPTS, SUMMARY, CONFIG, SIGNATURE, KNOWLEDGE_FILE)
+    )  # its runs may be at work for another process
     own = {"batch_size"} - config.model_fields_set  # a function of the caller's has its own, unless it is set
     values = config.model_dump(mode="json", exclude=own)
     sign(out, values)

@@ -26,13 +26,15 @@ from zo_dno.run.make_strategy import make_strategy
 from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions
 from zo_dno.run.session import carry_out
 from zo_dno.run.spec import RunSpec
+from zo_dno.run.transfer import known_before
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.noise_files import checked_noise, load_noise
-from zo_dno.storage.run_folder import CONFIG, INIT_FILE, RunFolder, check_is_run
+from zo_dno.storage.run_folder import CONFIG, INIT_FILE, KNOWLEDGE_FILE, RunFolder, check_is_run
 from zo_dno.storage.signature import check_trusted
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy
+from zo_dno.surrogate.knowledge import Knowledge
 from zo_dno.types import Described, Generator, Score
 
 AnyReward = str | Reward | Callable[..., Sequence[float | Score]]
@@ -51,6 +53,7 @@ def optimize(
     require: Sequence[str] | str | None = None,
     held_out: Sequence[Any] = (),
     init: Tensor | str | Path | None = None,
+    surrogate: Knowledge | str | Path | None = None,
     budget: Budget | Mapping[str, Any] | None = None,
     policy: CallPolicy | Mapping[str, Any] | None = None,
     cluster: Cluster | Mapping[str, Any] | None = None,
@@ -74,6 +77,8 @@ def optimize(
         require: Thresholds that a winner must meet, such as ["prompt_match >= 0.9"]; see docs/rewards.md.
         held_out: Rewards that score only the first image and the winner.
         init: Noise (d,) to start from, or the file or run folder that holds one.
+        surrogate: File of what the strategy `surrogate` learned on earlier prompts, read at the start if it exists, and
+            added to at the end; or its content, which is read alone.
         budget: Limits of the run: queries, denoiser calls, seconds, money, or a reward to reach.
         policy: Changes to the reward's call policy: a `CallPolicy`, whose given fields count, or a mapping.
         cluster: Ray actors that score and render.
@@ -98,6 +103,7 @@ def optimize(
         "held_out": [name_of(name) for name in held_out],
         "seed": seed,
         "init": str(init) if isinstance(init, str | Path) else None,
+        "surrogate": str(surrogate) if isinstance(surrogate, str | Path) else None,
         **({} if policy is None else {"policy": policy}),
         **({} if queries is None else {"queries": queries}),
         **{name: value for name, value in options.items() if value is not None or name == "min_log_prob"},
@@ -112,17 +118,21 @@ def optimize(
             f"{getattr(checked, made_already)}. Pass a zo_dno.GeneratorPool as the generator."
         )
     settled = {"horizon": checked.horizon or checked.queries, "threads": checked.threads or torch.get_num_threads()}
-    checked = with_decisions(checked.model_copy(update=settled), requiring(scorer, checked.require), generator)
+    required = requiring(scorer, checked.require)
+    checked = with_decisions(checked.model_copy(update=settled), required, generator)
     if init is not None:
         init = load_noise(Path(init), "init") if isinstance(init, str | Path) else checked_noise(init, "init")
-    spec = _spec(
-        checked, generator, scorer, [make_reward(one) for one in held_out], strategy, init, on_step, stop, pools
-    )
+    others, known = [make_reward(one) for one in held_out], known_before(surrogate, required)
+    spec = _spec(checked, generator, scorer, others, strategy, init, on_step, stop, pools, known)
     if out is None:
         return carry_out(spec)
     with RunFolder(Path(out)) as folder:
         if init is not None:
             folder.write_init(init)
+        if spec.knowledge is None:
+            (folder.path / KNOWLEDGE_FILE).unlink(missing_ok=True)  # of a run that was killed before its config
+        else:
+            spec.knowledge.write(folder.path / KNOWLEDGE_FILE)
         return carry_out(spec, folder)
 
 
@@ -180,7 +190,8 @@ def resume(
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
     with ExitStack() as stack:
         model = stack.enter_context(closed_after(generator_from(config))) if generator is None else generator
-        spec = _spec(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop, pools)
+        known = known_before(path / KNOWLEDGE_FILE, requiring(scorer, options.require))
+        spec = _spec(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop, pools, known)
         folder = stack.enter_context(RunFolder(path, new=False))
         return carry_out(spec, folder, accept_drift=accept_drift)
 
@@ -195,6 +206,7 @@ def _spec(
     on_step: Callable[[Step], None] | None,
     stop: Stop | None,
     pools: Pools | None,
+    knowledge: Knowledge | None,
 ) -> RunSpec:
     torch.set_num_threads(options.threads or torch.get_num_threads())
     reward = requiring(reward, options.require)
@@ -209,4 +221,4 @@ def _spec(
     settings = dict(generator.settings) if isinstance(generator, Described) else {"model": name_of(generator)}
     if on_step is None and in_notebook():
         on_step = ProgressCell().step
-    return RunSpec(options, generator, reward, held_out, build, settings, on_step, stop, pools)
+    return RunSpec(options, generator, reward, held_out, build, settings, on_step, stop, pools, knowledge)

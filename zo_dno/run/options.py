@@ -191,6 +191,11 @@ class SearchOptions(OptionGroup):
         "Whether auto climbs a surrogate of the reward through the pipeline (docs/strategies.md)",
         by_default="with gradients, if queries cost something",
     )
+    surrogate: FilePath | None = option(
+        None,
+        "File of what the strategy surrogate learned on earlier prompts, read at the start if it exists, and added to "
+        "at the end (docs/strategies.md)",
+    )
     lag: int = option(
         0, "Populations that may still lack scores when the next one is proposed (docs/strategies.md)", ge=0
     )

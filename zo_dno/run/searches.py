@@ -32,7 +32,7 @@ def main_search(run: OpenRun) -> tuple[Search, Replay | None]:
     limits = replace(limits, queries=limits.queries - run.spec.kept_back)
     paused = limits.queries if run.spec.kept_back else None
     blocks = blocks_of(run.ledger, batch_size_of(run.spec.generator))
-    return _prepared(run, SEARCH, run.spec.build_strategy, limits, blocks, run.spec.options.top, paused)
+    return _prepared(run, SEARCH, run.spec.fresh_strategy, limits, blocks, run.spec.options.top, paused)
 
 
 def prior_draws(run: OpenRun, stage: str, n: int) -> Search:

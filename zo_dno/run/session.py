@@ -15,6 +15,7 @@ from zo_dno.run.open_run import OpenRun, opened
 from zo_dno.run.reevaluate import reevaluate
 from zo_dno.run.searches import SEARCH, main_search, prior_draws
 from zo_dno.run.spec import RunSpec
+from zo_dno.run.transfer import leave_behind
 from zo_dno.run.warm_up import warm_up
 from zo_dno.search import best_of_n
 from zo_dno.search.drift import DriftError
@@ -83,6 +84,7 @@ def _finished(run: OpenRun, found: _Found) -> Result:
     search = found.search
     if search.drift.found:
         run.manifest.note_drift(search.drift.found)
+    leave_behind(search.strategy, run.prompt, run.spec.reward, run.path, run.spec.options.surrogate)
     if search.archive.best is None:
         raise RunError(why_nothing_scored(search, run.path, _spent(run)))
     result = _result(run, found)
@@ -156,7 +158,7 @@ def _result(run: OpenRun, found: _Found) -> Result:
         strategy_images=search.strategy_images,
         choices=found.choices,
         evidence=search.strategy.evidence if isinstance(search.strategy, LearnsFromChoices) else None,
-        chosen=chosen_by_auto(reason, options.screen, options.max_cost) if reason else None,
+        chosen=chosen_by_auto(reason, options.screen, options.max_cost, spec.untaught) if reason else None,
     )
 
 

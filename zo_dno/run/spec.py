@@ -14,6 +14,7 @@ from zo_dno.oracle.purse import Purse
 from zo_dno.reward import Reward
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
+from zo_dno.run.transfer import why_not
 from zo_dno.search.limits import Limits
 from zo_dno.search.objective import Objective
 from zo_dno.search.preselection import Preselection
@@ -21,7 +22,9 @@ from zo_dno.search.progress import Step
 from zo_dno.search.reevaluation import Repeats, kept_back, planned_ends
 from zo_dno.search.white_box import check_white_box
 from zo_dno.storage.ledger import HELD_OUT, QueryRow
+from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy, WhiteBox
+from zo_dno.surrogate.knowledge import Knowledge, Transfers
 from zo_dno.types import Generator
 
 
@@ -34,11 +37,13 @@ class RunSpec:
         generator: Generator that renders.
         reward: Reward that is maximised.
         held_out: Rewards that score only the first image and the winner.
-        build_strategy: Function that makes a fresh strategy.
+        build_strategy: Function that makes a fresh strategy, which knows nothing of earlier prompts.
         model_settings: Keys of `config.yaml` that describe the model.
         on_step: Function called after every population.
         stop: Handle that ends the run from another thread.
         pools: Actors that several runs share.
+        knowledge: What the strategy starts from; None where there is nothing, or a chosen strategy cannot take it.
+        untaught: Reason why what earlier prompts taught cannot be used; None if it can, or is not asked for.
         policies: Call policy of the reward, or of each term of a combination, by name.
         limits: Limits of the search.
         purse: Money of the run.
@@ -54,11 +59,13 @@ class RunSpec:
     on_step: Callable[[Step], None] | None = None
     stop: Stop | None = None
     pools: Pools | None = None
+    knowledge: Knowledge | None = None
 
     policies: dict[str, CallPolicy] = field(init=False)
     limits: Limits = field(init=False)
     purse: Purse = field(init=False)
     kept_back: int = field(init=False)
+    untaught: str | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         options = self.options
@@ -75,7 +82,7 @@ class RunSpec:
                 raise InputError(f"held_out must be single rewards; got {other.name!r}. Name its terms instead.")
         self.kept_back = kept_back(self._repeats(), options.queries)
         self.objective()
-        strategy = self.build_strategy()
+        strategy = self._checked_strategy()
         check_white_box(strategy, self.generator, self.reward)
         if options.screen:
             Preselection(options.screen, options.seed)
@@ -83,6 +90,28 @@ class RunSpec:
                 raise InputError(f"lag must be 0 with screen, which learns from every score first; got {options.lag}.")
             if isinstance(strategy, WhiteBox):
                 raise InputError(f"screen must be 0 with {options.strategy}, which needs scores; got {options.screen}.")
+
+    def _checked_strategy(self) -> Strategy:
+        """Make a strategy, and check that it can start from what earlier prompts taught, if that is asked for."""
+        strategy = self.build_strategy()
+        if self.knowledge is None and self.options.surrogate is None:
+            return strategy
+        self.untaught = why_not(strategy, self.reward)
+        if self.untaught is not None and self.options.strategy != DEFAULT_STRATEGY:
+            raise InputError(f"surrogate must be left out with {self.options.strategy}: {self.untaught}.")
+        if self.untaught is not None:
+            self.knowledge = None
+        return self._taught(strategy)
+
+    def fresh_strategy(self) -> Strategy:
+        """Make a strategy that starts from what earlier prompts taught."""
+        return self._taught(self.build_strategy())
+
+    def _taught(self, strategy: Strategy) -> Strategy:
+        if self.knowledge is not None:
+            assert isinstance(strategy, Transfers)
+            strategy.start_from(self.knowledge)
+        return strategy
 
     @property
     def ends(self) -> tuple[int, ...]:

@@ -22,8 +22,11 @@ LEDGER = "ledger.db"
 RESULT = "result.json"
 SNAPSHOT = "strategy.safetensors"
 INIT_FILE = "init.safetensors"
+KNOWLEDGE_FILE = "surrogate.safetensors"  # what the surrogate began with
+LEARNED_FILE = "learned.safetensors"  # what the surrogate learned
 WRITTEN = (
-    *(CONFIG, SIGNATURE, RESULT, SNAPSHOT, INIT_FILE, NOISE_FILE, "failed.txt", "report.html"),
+    *(CONFIG, SIGNATURE, RESULT, SNAPSHOT, INIT_FILE, NOISE_FILE, KNOWLEDGE_FILE, LEARNED_FILE),
+    *("failed.txt", "report.html"),
     *("first.png", "best.png", "strip.png", "progress.png", "top/[0-9]*.png", "top/[0-9]*.safetensors"),
     *(f"images/{'[0-9a-f]' * 64}.png", "noise/*-[0-9]*.safetensors"),
 )
@@ -133,7 +136,7 @@ def is_used(path: Path) -> bool:
 
 def _counts(file: Path) -> bool:
     """Whether a file makes a folder a used one; files of a run that was killed before its config do not."""
-    return not file.name.startswith(".") and file.name != INIT_FILE
+    return not file.name.startswith(".") and file.name not in (INIT_FILE, KNOWLEDGE_FILE)
 
 
 def check_is_run(path: Path) -> None:

@@ -53,6 +53,11 @@ class Features:
         self.sizes: tuple[int, ...] = ()
         self.own = all(name in FAMILIES for name in self._families)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the families, in order."""
+        return tuple(self._families)
+
     def __call__(self, images: Tensor) -> Tensor:
         """Describe images (n, 3, H, W) in [0, 1] by all families, (n, m).
 

@@ -9,10 +9,21 @@ from torch import Tensor
 from zo_dno.surrogate.kernels import KERNELS, AnyKernel, Kernel, KernelSum, columns_of, products
 
 _LEAST_SCALE = 0.01  # of a feature, whose values are shares, brightnesses or logarithms
-_DECIDING = 128  # rewards that decide about the kernel, at most
-_LEVEL = 10.0  # variance of the mean reward, which is not known, as a share of the kernel's
+DECIDING = 128  # rewards that decide about the kernel, at most
+LEVEL = 10.0  # variance of the mean reward, which is not known, as a share of the kernel's
 _SHARES = (0.25, 0.5, 0.75)  # of a further family of features in the kernel
-_NOISES = (0.003, 0.03, 0.1, 0.3, 1.0)  # variance that features do not explain, as a share of the kernel's
+NOISES = (0.003, 0.03, 0.1, 0.3, 1.0)  # variance that features do not explain, as a share of the kernel's
+
+
+def evenly(n: int, most: int) -> Tensor:
+    """Return at most so many of n indices, evenly spread."""
+    return torch.linspace(0, n - 1, min(n, most)).round().long()
+
+
+def near(noise: float) -> tuple[float, ...]:
+    """Return a noise of the grid and those beside it."""
+    place = NOISES.index(noise)
+    return NOISES[max(0, place - 1) : place + 2]
 
 
 class Standardized:
@@ -53,6 +64,7 @@ class GaussianProcess:
     Attributes:
         kernel: The chosen kernel.
         noise: Variance that features do not explain, as a share of the kernel's.
+        likelihood: Twice the logarithm of how likely the rewards are, with the likeliest variance, but for a constant.
         unit: Standard deviation of the rewards.
     """
 
@@ -72,13 +84,16 @@ class GaussianProcess:
         self._y = (y - self._mean) / self._unit
         # as shares of the kernel's variance, which is about that of the rewards
         self._errors = torch.zeros_like(y) if errors is None else (errors.double() / self._unit) ** 2
-        some = torch.linspace(0, len(y) - 1, min(len(y), _DECIDING)).round().long()
+        some = evenly(len(y), DECIDING)
         best = self._likeliest(kernels, sizes, some)
         if len(some) < len(y):
-            place = _NOISES.index(best.noise)
-            best = self._fit(best.kernel, torch.arange(len(y)), _NOISES[max(0, place - 1) : place + 2])
-        self.kernel, self.noise, self._factor = best.kernel, best.noise, best.factor
-        self._weights, self._variance = best.weights, best.variance
+            best = self._fit(best.kernel, torch.arange(len(y)), near(best.noise))
+        self._take(best)
+
+    def _take(self, fit: "Fit") -> None:
+        self.kernel, self.noise, self._factor = fit.kernel, fit.noise, fit.factor
+        self._weights, self._variance = fit.weights, fit.variance
+        self.likelihood = fit.likelihood
 
     @property
     def unit(self) -> float:
@@ -88,7 +103,7 @@ class GaussianProcess:
         """Predict rewards from features (n, m): means and standard deviations, (n,) each, with gradients."""
         x = self._features(features)
         mean, known = self._known(x)
-        deviation = ((self.kernel.own(x) + _LEVEL - (known**2).sum(0)).clamp_min(1e-9) * self._variance).sqrt()
+        deviation = ((self.kernel.own(x) + LEVEL - (known**2).sum(0)).clamp_min(1e-9) * self._variance).sqrt()
         return mean, self._unit * deviation
 
     def joint(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -106,14 +121,22 @@ class GaussianProcess:
 
     def _known(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return means (k,), and a matrix (n, k) the squares of whose columns sum to the variance that is known."""
-        kernel = self._covariance(self._x, x)
+        kernel = self._towards(x)
         known = torch.linalg.solve_triangular(self._factor, kernel, upper=False)
         return self._mean + self._unit * (kernel.T @ self._weights), known
 
     def _covariance(self, x: Tensor, other: Tensor) -> Tensor:
-        return self.kernel(x, other) + _LEVEL
+        return self.kernel(x, other) + LEVEL
 
-    def _likeliest(self, kernels: tuple[Kernel, ...], sizes: Sequence[int], rows: Tensor) -> "_Fit":
+    def _towards(self, x: Tensor) -> Tensor:
+        """Return the covariance of the known rewards with those of x (k, m), (n, k)."""
+        return self._covariance(self._x, x)
+
+    def _among(self, gram: Tensor, rows: Tensor) -> Tensor:
+        """Return the covariance of some of the known rewards from their kernel, (n, n)."""
+        return gram + LEVEL
+
+    def _likeliest(self, kernels: tuple[Kernel, ...], sizes: Sequence[int], rows: Tensor) -> "Fit":
         """Choose a kernel by some of the rewards."""
         families = columns_of(sizes) or [slice(0, self._x.shape[1])]
         alone = []
@@ -141,24 +164,24 @@ class GaussianProcess:
                 found, gram = best_wider
         return found
 
-    def _fit(self, kernel: AnyKernel, rows: Tensor, noises: tuple[float, ...] = _NOISES) -> "_Fit":
+    def _fit(self, kernel: AnyKernel, rows: Tensor, noises: tuple[float, ...] = NOISES) -> "Fit":
         """Fit a kernel to some of the rewards, with the most likely of some noises."""
         return self._fit_gram(kernel, kernel(self._x[rows], self._x[rows]), rows, noises)
 
-    def _fit_gram(self, kernel: AnyKernel, gram: Tensor, rows: Tensor, noises: tuple[float, ...] = _NOISES) -> "_Fit":
+    def _fit_gram(self, kernel: AnyKernel, gram: Tensor, rows: Tensor, noises: tuple[float, ...] = NOISES) -> "Fit":
         """Fit a kernel whose values of all pairs of some rows are known, (n, n)."""
-        y, covariance, fits = self._y[rows], gram + _LEVEL, []
+        y, covariance, fits = self._y[rows], self._among(gram, rows), []
         for noise in noises:
             factor = torch.linalg.cholesky(covariance + (noise + self._errors[rows]).diag())
             weights = torch.cholesky_solve(y[:, None], factor)[:, 0]
             variance = (y @ weights / len(y)).clamp_min(1e-12)
             likelihood = float(-len(y) * variance.log() - 2 * factor.diagonal().log().sum())
-            fits.append(_Fit(kernel, noise, factor, weights, variance, likelihood))
+            fits.append(Fit(kernel, noise, factor, weights, variance, likelihood))
         return max(fits, key=lambda fit: fit.likelihood)
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
+class Fit:
     """A kernel and a noise: the factor of their covariance, the weights of the rewards, and how likely they are."""
 
     kernel: AnyKernel
