@@ -57,9 +57,7 @@ def _vectors(network: "nn.Module", pixels: Tensor) -> Tensor:
     if isinstance(found, Tensor):
         return found
     pooled: Tensor | None = getattr(found, "pooler_output", None)
-    if pooled is None:
-        pooled = found.last_hidden_state.mean(1)
-    return pooled.flatten(1)
+    return found.last_hidden_state.mean(1) if pooled is None else pooled.flatten(1)
 
 
 @read_once
