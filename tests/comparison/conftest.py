@@ -10,17 +10,21 @@ from zo_dno.comparison.trials import Trials
 
 @pytest.fixture(scope="session")
 def found(tmp_path_factory):
-    """Run the comparison in this process, without the processes of Ray Tune."""
+    """Run the comparison that the tests share."""
+    return compared_here(tmp_path_factory.mktemp("comparison") / "out", PLAN["strategies"], PLAN["prompts"], **SETTINGS)
+
+
+def compared_here(folder, *entries, **settings):
+    """Run a comparison in this process, without the processes of Ray Tune."""
 
     def run_trials(plan, out, **_):
         trials = Trials(plan, out)
         for trial in plan.trials:
             trials.advance(trial.number, plan.queries)
 
-    folder = tmp_path_factory.mktemp("comparison") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zo_dno.comparison.compare.run_trials", run_trials)
-        made = zo_dno.compare(folder, PLAN["strategies"], PLAN["prompts"], **SETTINGS)
+        made = zo_dno.compare(folder, *entries, **settings)
     assert made.unfinished == 0
     return made
 

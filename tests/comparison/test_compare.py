@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 import zo_dno
+from tests.comparison.conftest import compared_here
 from tests.comparison.plans import PLAN, SETTINGS, TOY
+from tests.support.held import RESULTS
 from tests.support.toys import ToyGenerator
 from zo_dno import InputError
 from zo_dno.comparison.compare import _keep
@@ -118,22 +120,27 @@ def test_the_plan_is_kept_of_objects_too(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_comparison_resumes_to_the_same_table(found, tmp_path):
-    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, "prompts": ["one"]}))
+def test_a_killed_comparison_resumes_to_the_same_table(tmp_path):
+    """The reward stands still once six runs are finished."""
+    settings = {**SETTINGS, "rewards": ["tests.support.held:brightness"]}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, **settings, "prompts": ["one"]}))
     command = [sys.executable, "-m", "zo_dno", "compare", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    held = os.environ | {RESULTS: f"6:{tmp_path / 'out'}"}
+    process = subprocess.Popen(
+        command, env=held, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while len(list((tmp_path / "out").glob("runs/*/result.json"))) < 6 and process.poll() is None:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     done = len(list((tmp_path / "out").glob("runs/*/result.json")))
-    assert 6 <= done < 18
+    assert 6 <= done < 9
     cut = zo_dno.Comparison.load(tmp_path / "out")
-    assert cut.unfinished == 18 - done
-    assert f"{18 - done} runs are not finished. Resume: zo-dno compare" in cut.what_is_left
+    assert cut.unfinished == 9 - done
+    assert f"{9 - done} runs are not finished. Resume: zo-dno compare" in cut.what_is_left
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     table = zo_dno.Comparison.load(tmp_path / "out").table
-    whole = found.table[found.table["prompt"] == "one"].reset_index(drop=True)
+    whole = compared_here(tmp_path / "whole", PLAN["strategies"], ["one"], **settings).table
     pd.testing.assert_frame_equal(table.drop(columns=TIMED), whole.drop(columns=TIMED))
 
 

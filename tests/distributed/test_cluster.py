@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import zo_dno
+from tests.support.clocks import PATIENCE
 from tests.support.toys import ToyGenerator
 from zo_dno.distributed import actor_pool as actors
 from zo_dno.distributed.cluster import connect
@@ -46,22 +47,32 @@ class Large(ToyGenerator):
         return super().__call__(z).repeat(1, 32, 32, 1)
 
 
-class Slow(zo_dno.Reward):
-    """Mean grey level, after a while; logs the process of each call."""
+class Watched(zo_dno.Reward):
+    """Mean grey level; logs the process of each call, and from the fifth call on waits until the trouble is made.
 
-    name, unit = "slow", "grey"
+    Args:
+        folder: Folder of the log and of these files: `made`, once the trouble is made; `stop`, which lets one process
+            stop in a call; `stopped`, once it does.
+    """
 
-    def __init__(self, log=None):
-        self.log = log
+    name, unit = "watched", "grey"
+
+    def __init__(self, folder=None):
+        self.folder = folder
 
     @property
     def settings(self):
         return {}
 
     def __call__(self, images, prompts):
-        with self.log.open("a") as log:
+        with (self.folder / "log").open("a") as log:
             log.write(f"call {os.getpid()}\n")
-        time.sleep(0.15)
+        while calls_in(self.folder / "log") >= 5 and not (self.folder / "made").exists():
+            with contextlib.suppress(FileNotFoundError):
+                (self.folder / "stop").unlink()
+                (self.folder / "stopped").write_text(str(os.getpid()))
+                os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(0.02)
         return [float(np.asarray(image).mean()) for image in images]
 
 
@@ -95,7 +106,11 @@ def comparable(result):
     return {key: value for key, value in result.to_dict().items() if key not in ("seconds", "model")}
 
 
-class Timeless(Slow):
+def calls_in(log):
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+class Timeless(Watched):
     def __call__(self, images, prompts):
         return [float(np.asarray(image).mean()) for image in images]
 
@@ -107,17 +122,18 @@ def here():
 
 
 class Trouble(threading.Thread):
-    """Makes trouble once some images of the first population are scored."""
+    """Makes trouble once calls wait for it."""
 
-    def __init__(self, renderer, reward_log, make):
-        super().__init__()
-        self.renderer, self.log, self.make, self.at = renderer, reward_log, make, None
+    def __init__(self, folder, make):
+        super().__init__(daemon=True)
+        self.folder, self.make, self.at = folder, make, None
 
     def run(self):
-        while len(self.log.read_text().splitlines() if self.log.exists() else ()) < 5:
+        while calls_in(self.folder / "log") < 5:
             time.sleep(0.02)
         self.at = time.monotonic()
         self.make()
+        (self.folder / "made").touch()
 
 
 @pytest.fixture
@@ -127,14 +143,13 @@ def run(cluster, here, tmp_path):
     def with_trouble(title, make, **policy):
         cluster.need("rendering", 1)
         cluster.need("scoring", 1)
-        log = tmp_path / "log"
         takes = Takes(resources={"rendering": 1})
         renderer = GeneratorPool(Large, 1, takes=takes, address=cluster.address)
-        trouble = Trouble(renderer, log, make)
+        trouble = Trouble(tmp_path, make)
         trouble.start()
         try:
             result = zo_dno.optimize(
-                *(renderer, Slow(log=log)),
+                *(renderer, Watched(tmp_path)),
                 workers=3,
                 worker_resources={"scoring": 1},
                 ray=cluster.address,
@@ -153,8 +168,9 @@ def run(cluster, here, tmp_path):
     return with_trouble
 
 
-def pids(log):
-    return sorted({int(line.split()[1]) for line in log.read_text().splitlines()})
+def last_in(log):
+    """Return the process of the last call, which waits."""
+    return int(log.read_text().splitlines()[-1].split()[1])
 
 
 def test_nothing_happens(run):
@@ -162,21 +178,23 @@ def test_nothing_happens(run):
 
 
 def test_an_actor_is_killed(run, tmp_path):
-    result = run("an actor killed", lambda: os.kill(pids(tmp_path / "log")[0], signal.SIGKILL))
+    result = run("an actor killed", lambda: os.kill(last_in(tmp_path / "log"), signal.SIGKILL))
     assert [row.failures for row in result.history if row.failures] == ["worker died"]
 
 
-def test_an_actor_hangs(run, tmp_path):
-    stopped = []
+def test_an_actor_hangs(run, tmp_path, clock):
+    """Time passes for the other calls in flight as well, so that they may be late, too."""
 
     def hang():
-        stopped.append(pids(tmp_path / "log")[0])
-        os.kill(stopped[0], signal.SIGSTOP)
+        (tmp_path / "stop").touch()
+        while not (tmp_path / "stopped").exists():
+            time.sleep(0.02)
+        clock.advance(PATIENCE)
 
-    result = run("an actor hung, given up after 2 s", hang, timeout=2)
-    assert [row.failures for row in result.history if row.failures] == ["timeout"]
-    with contextlib.suppress(ProcessLookupError):  # Ray may have killed it already
-        os.kill(stopped[0], signal.SIGCONT)
+    result = run("an actor hung, given up", hang, timeout=PATIENCE)
+    assert {row.failures for row in result.history if row.failures} == {"timeout"}
+    with contextlib.suppress(ProcessLookupError, ValueError):  # Ray may have killed it already
+        os.kill(int((tmp_path / "stopped").read_text()), signal.SIGCONT)
 
 
 def test_a_scoring_node_is_lost(run, cluster):
@@ -259,7 +277,7 @@ def test_a_driver_that_does_not_fit_the_cluster(cluster, token, version, message
 
     values = {"token": token or os.environ["RAY_AUTH_TOKEN"], "version": version or ray.__version__}
     code = _OTHER_DRIVER.format(address=cluster.address, **values)
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert re.search(message, found.stdout)
     assert len(found.stdout.splitlines()) == 1
 
@@ -286,22 +304,26 @@ def test_rays_metrics_show_the_actors(cluster):
 
 
 def test_a_run_whose_driver_is_killed_resumes(cluster, tmp_path):
-    """The search's process dies in the middle and its actors with it; another process resumes the run."""
+    """The search's process dies while its actors stand still, and they with it; another process resumes the run."""
     options = ["--steps", "1", "--threads", "1", "--strategy-option", "population=16"]
     actors = ["--ray", cluster.address, "--workers", "2", "--worker-cpus", "0", "--generators", "1"]
-    run = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "96", *options, *actors, "--generator-cpus", "0"]
-    with subprocess.Popen([*run, "--out", str(tmp_path / "run")], stdout=subprocess.DEVNULL) as process:
+    hold = tmp_path / "hold"
+    hold.touch()
+    held = ["--reward", "tests.support.held:Held", "--reward-option", f"hold={hold}", "--reward-option", "after=8"]
+    run = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "48", *options, *held]
+    there = [*run, *actors, "--generator-cpus", "0", "--out", str(tmp_path / "run")]
+    with subprocess.Popen(there, stdout=subprocess.DEVNULL) as process:
         ledger = tmp_path / "run" / "ledger.db"
         while process.poll() is None and _answered(ledger) < 16:
             time.sleep(0.1)
         assert process.poll() is None
         process.kill()
+    hold.unlink()
     killed_at = time.monotonic()
     done = subprocess.run([*_ZO_DNO, "resume", str(tmp_path / "run")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     print(f"\nthe driver killed: over {time.monotonic() - killed_at:.1f} s after it, its start included")
-    again = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "96", *options, "--out", str(tmp_path / "here")]
-    subprocess.run(again, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*run, "--out", str(tmp_path / "here")], check=True, stdout=subprocess.DEVNULL)
     there, here = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("run", "here"))
     assert {**there, "seconds": None} == {**here, "seconds": None}
 

@@ -1,5 +1,6 @@
 """The README's code blocks do what they say: Python as it stands, commands as they stand but for smaller figures."""
 
+import inspect
 import json
 import os
 import re
@@ -12,10 +13,18 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import zo_dno
 from tests.support.answering import Answer, answering
+from tests.support.clocks import PATIENCE
 from tests.support.command_line import exit_code
+from tests.support.toys import ToyGenerator
+from zo_dno.rewards import REWARDS as BUILT_IN
+from zo_dno.run.config import validated
+from zo_dno.run.make_reward import make_reward, requiring
+from zo_dno.ui.cli import main as cli
+from zo_dno.ui.cli.run import _with_file as with_file
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -70,6 +79,54 @@ def folder(tmp_path_factory):
     return folder
 
 
+def test_python_blocks_run_with_a_toy_model(tmp_path, monkeypatch):
+    """The fast twin of the next: the same names and options, with few queries and a held-out reward of pixels."""
+    optimize, builtin = zo_dno.optimize, inspect.signature(zo_dno.DiffusersGenerator.builtin)
+
+    def few(generator, reward, **options):
+        assert set(options.get("held_out", ())) <= set(BUILT_IN)
+        return optimize(generator, reward, **{**options, "queries": 32, "held_out": ["brightness"], "threads": 1})
+
+    def toy(**options):
+        builtin.bind(**options)
+        return ToyGenerator(prompt=options["prompt"])
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(zo_dno, "optimize", few)
+    monkeypatch.setattr(zo_dno.DiffusersGenerator, "builtin", toy)
+    names = {}
+    for block in blocks(README, "python"):
+        exec(compile(block, "README.md", "exec"), names)
+    assert Path("best.png").exists()
+    assert few(names["generator"], names["warm"]).best.reward > 0
+    options = re.findall(r"(\w+)=", "".join(re.findall(r"`DiffusersGenerator\([^`]*`|`search=[^`]*`", README)))
+    assert len(options) == 4
+    assert set(options) <= set(inspect.signature(zo_dno.DiffusersGenerator).parameters)
+
+
+def test_commands_have_options_and_rewards_that_there_are(folder, monkeypatch):
+    """The fast twin of `test_commands_run_in_their_order`: each is read as the command line reads it, and not run."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    for name in ("my_rewards", "my_api"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    group, read = get_command(cli.app), 0
+    for words in commands():
+        if words[0] == "make":
+            continue
+        with group.commands[words[1]].make_context(words[1], words[2:]) as context:
+            given = {name: value for name, value in context.params.items() if value is not None}
+        if words[1] == "run":
+            rest = {name: given.pop(name, None) for name in ("config", "out", "prompts", "at_once", "draft")}
+            needed = {"prompt": "sea"} if rest["config"] or rest["prompts"] else {}
+            config = validated({**with_file(None, given), **needed})
+            requiring(make_reward(config.reward, config.reward_options), config.require)
+        if words[1] == "serve-reward":
+            make_reward(given["reward"])
+        read += 1
+    assert read >= 15
+
+
 @pytest.mark.slow
 def test_python_blocks_run_as_they_stand(folder, monkeypatch):
     monkeypatch.chdir(folder)
@@ -84,7 +141,7 @@ def test_python_blocks_run_as_they_stand(folder, monkeypatch):
 
 def waits_for(process, text):
     """Read what a process prints until a text is there."""
-    said, ends = "", time.monotonic() + 120
+    said, ends = "", time.monotonic() + PATIENCE
     while text not in said and time.monotonic() < ends and process.poll() is None:
         said += process.stdout.readline()
     assert text in said, said
@@ -110,7 +167,7 @@ def environment():
 
 def ended(process):
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.slow

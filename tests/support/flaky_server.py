@@ -79,11 +79,11 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, log
         raw = writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     elif way == "hang":
-        await asyncio.sleep(60)
+        await asyncio.sleep(3600)
     elif way == "slow drip":
         for byte in body:
             writer.write(bytes([byte]))
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(60)
     else:
         writer.write(body)
         await writer.drain()

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from tests.support.answering import Answer, answering
 from tests.support.browser import tab
+from tests.support.clocks import PATIENCE
 from tests.support.kernel import kernel
 from tests.support.rating import FILES, NAMES, TOKEN, form_of
 from zo_dno.ipython import in_notebook
@@ -179,13 +180,12 @@ def test_a_kernel_that_is_interrupted_ends_the_search_at_once():
         base, _, token = link_in(notebook_kernel.shown).partition("/?token=")
         with httpx2.Client(base_url=base, trust_env=False) as client:
             client.get("/", params={"token": token})
-            page = ""
             for population in (1, 2):
-                for _ in range(300):
-                    page = client.get("/").text
-                    if "Which is the best?" in page and f"Population {population}" in page:
-                        break
+                page, due = "", time.monotonic() + PATIENCE
+                while not ("Which is the best?" in page and f"Population {population}" in page):
+                    assert time.monotonic() < due, page
                     time.sleep(0.1)
+                    page = client.get("/").text
                 if population == 1:
                     choice = re.search(r'name="choice" value="(\w+)"', page)[1]
                     assert client.post("/answer", data=form_of(page) | {"choice": choice}).status_code == 303
