@@ -305,7 +305,7 @@ def test_rays_metrics_show_the_actors(cluster):
 
 def test_a_run_whose_driver_is_killed_resumes(cluster, tmp_path):
     """The search's process dies while its actors stand still, and they with it; another process resumes the run."""
-    options = ["--steps", "1", "--threads", "1", "--strategy-option", "population=16"]
+    options = ["--steps", "1", "--threads", "1", "--strategy-option", "population=8"]
     actors = ["--ray", cluster.address, "--workers", "2", "--worker-cpus", "0", "--generators", "1"]
     hold = tmp_path / "hold"
     hold.touch()
@@ -314,7 +314,7 @@ def test_a_run_whose_driver_is_killed_resumes(cluster, tmp_path):
     there = [*run, *actors, "--generator-cpus", "0", "--out", str(tmp_path / "run")]
     with subprocess.Popen(there, stdout=subprocess.DEVNULL) as process:
         ledger = tmp_path / "run" / "ledger.db"
-        while process.poll() is None and _answered(ledger) < 16:
+        while process.poll() is None and _answered(ledger) < 8:
             time.sleep(0.1)
         assert process.poll() is None
         process.kill()
