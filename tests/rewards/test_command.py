@@ -210,7 +210,7 @@ class TestCommand:
                 assert (found := search()).status == "interrupted"
                 assert [row.value for row in found.history] == [1, 1]
             else:
-                with pytest.raises(RunError, match="ended before its first query was answered"):
+                with pytest.raises(RunError, match="ended before its first query was completed"):
                     search()
         assert len(found := pids_in(pids, 2)) == 2
         assert ended(found)

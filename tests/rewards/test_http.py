@@ -141,7 +141,7 @@ BAD_ANSWERS = {
     "list instead": (value([1]), "pointer '/scores' is not in the response, a list"),
     "text": (value({"scores": ["good"]}), "expected a number; got 'good'"),
     "truth": (value({"scores": [True]}), "expected a number; got True"),
-    "huge": (value({"scores": [10**400]}), "expected a number; got 1000"),
+    "huge": (value({"scores": [10**400]}), "expected JSON; got 415 bytes"),
     "nothing": (value({"scores": [None]}), "the server has no score"),
     "NaN": (lambda _: Answer(b'{"scores": [NaN]}'), "the reward returned NaN"),
     "too many": (value({"scores": [1, 2]}), "2 scores for 1 images"),
