@@ -42,7 +42,7 @@ class EventLoopThread(Generic[T]):
         try:
             self._thread.start()
             self._loop = made.result()
-        except BaseException:  # Ctrl-C: nobody will close what has started
+        except BaseException:  # Ctrl-C: the caller has nothing to close yet
             self._closing = True
             made.add_done_callback(_stop)
             raise

@@ -56,7 +56,7 @@ class PrintableFormatter(logging.Formatter):
 
 
 def log_as_plain_text() -> None:
-    """Let log records that nobody else handles come to the standard error as `PrintableFormatter` formats them."""
+    """Let log records without another handler come to the standard error as `PrintableFormatter` formats them."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(PrintableFormatter())
 
