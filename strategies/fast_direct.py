@@ -64,10 +64,8 @@ class FastDirect(WithModel):
             raise InputError(f"moves must be at least 1 and alpha above 0; got {moves} and {alpha}.")
         self.alpha, self.moves = alpha * max(1.0, _POPULATION * _ROUNDS / problem.horizon), moves
         self._known, self._rewards = torch.empty(0, 0), torch.empty(0)  # latents that have a score, and the scores
-        self._latents, self._unit = (
-            torch.empty(0, 0),
-            0.0,
-        )  # latents of the last population, and what all are divided by
+        self._latents = torch.empty(0, 0)  # of the last population
+        self._unit = 0.0  # what all latents are divided by
 
     def _sample(self) -> Tensor:
         if self._first_id == 0:
