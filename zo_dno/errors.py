@@ -28,9 +28,15 @@ class StorageError(RunError):
     """A file that could not be written, for lack of space or permissions; what was written before is safe."""
 
 
+def given(value: object, longest: int = 200) -> str:
+    """Return what a caller gave as a message quotes it, cut at `longest` characters."""
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Build the error for `name`, which is not one of the `known` names of this `kind`."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name[:200], known, n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
-    return InputError(f"{kind} {name!r} is unknown. {hint}")
+    return InputError(f"{kind} {given(name)} is unknown. {hint}")

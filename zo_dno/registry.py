@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zo_dno.errors import InputError, unknown_name
+from zo_dno.errors import InputError, given, unknown_name
 
 
 def load(kind: str, table: Mapping[str, str], name: str) -> Any:
@@ -24,13 +24,15 @@ def load(kind: str, table: Mapping[str, str], name: str) -> Any:
         raise unknown_name(kind, name, table)
     module_name, _, attribute = table.get(name, name).partition(":")
     if name not in table and not is_import(name):
-        raise InputError(f"{kind} must be package.module:name; got {name!r}.")
+        raise InputError(f"{kind} must be package.module:name; got {given(name)}.")
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         if name in table:
             raise
-        raise InputError(f"{kind} {name!r} could not be imported: {error}. Expected package.module:name.") from error
+        raise InputError(
+            f"{kind} {given(name)} could not be imported: {error}. Expected package.module:name."
+        ) from error
 
 
 def is_import(name: str) -> bool:
@@ -76,7 +78,7 @@ def checked_options(
             checked[option] = TypeAdapter(known[option].annotation).validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
-            raise InputError(f"{name} option {option!r} does not fit: {reason}; got {value!r}.") from error
+            raise InputError(f"{name} option {option!r} does not fit: {reason}; got {given(value)}.") from error
     needed = [option for option, parameter in known.items() if parameter.default is parameter.empty]
     missing = [option for option in needed if option not in checked]
     if missing:

@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, given
 
 _TEXT = re.compile(r"\s*(?P<term>\S.*?)\s*(?P<sign>>=|<=)\s*(?P<limit>\S+)\s*")
 
@@ -31,7 +31,7 @@ class Threshold:
             limit = math.nan
         if found is None or not math.isfinite(limit):
             raise InputError(
-                f"require must be NAME >= NUMBER or NAME <= NUMBER; got {text!r}. Such as 'prompt_match >= 0.9'."
+                f"require must be NAME >= NUMBER or NAME <= NUMBER; got {given(text)}. Such as 'prompt_match >= 0.9'."
             )
         return cls(found["term"], limit, found["sign"] == ">=")
 
