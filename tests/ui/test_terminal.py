@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from zo_dno.errors import InputError
 from zo_dno.run.config import validated
-from zo_dno.ui.terminal import PrintableFormatter, Terminal
+from zo_dno.ui.terminal import PrintableFormatter, Terminal, show_error
 
 HOSTILE = "[/b] [cat] [red]x[/red] \x1b]52;c;cm0=\x07 \x1b[2J \u202e \N{CAT FACE}"
 REWARD = f"""
@@ -130,3 +131,10 @@ def test_a_run_in_the_c_locale(stable_diffusion_folder, tmp_path):
         said += done.stdout.decode("ascii")
     assert "\\U0001f431: finished" in said
     assert json.loads((tmp_path / "here" / "result.json").read_bytes())["prompt"] == CAT
+
+
+def test_an_error_is_shown_at_a_bounded_length(capsys):
+    show_error(InputError("reward must be shorter; got " + "[" * 90_000))
+    shown = capsys.readouterr().err
+    assert len(shown) < 11_000
+    assert "90028 characters" in shown

@@ -41,8 +41,8 @@ def styled(part: Styled) -> Text:
 
 
 def show_error(error: BaseException) -> None:
-    """Print an error in one line to the standard error."""
-    print(f"Error: {printable(str(error))}", file=sys.stderr)
+    """Print an error in one line of bounded length to the standard error."""
+    print(f"Error: {printable(_cut(str(error)))}", file=sys.stderr)
 
 
 class PrintableFormatter(logging.Formatter):
@@ -50,9 +50,11 @@ class PrintableFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the message, with its traceback if it has one."""
-        text = super().format(record)
-        cut = f"{text[:_LONGEST_RECORD]}... ({len(text)} characters)" if len(text) > _LONGEST_RECORD else text
-        return printable(cut)
+        return printable(_cut(super().format(record)))
+
+
+def _cut(text: str) -> str:
+    return f"{text[:_LONGEST_RECORD]}... ({len(text)} characters)" if len(text) > _LONGEST_RECORD else text
 
 
 def log_as_plain_text() -> None:
