@@ -22,11 +22,11 @@ demo: $(READY)
 	$(BIN)/zo-dno run --prompt "mountains at day, cloudy, with a house" --reward jpeg_smaller --held-out prompt_match \
 		--queries 512 --baseline equal --seed 0 --out runs/demo
 
-test: $(READY)  # three at once: some wait for browsers and for processes of their own
-	$(PYTEST) -n 3 -m "not notebook and not slow"
+test: $(READY)
+	$(PYTEST) -n 2 -m "not notebook and not slow"
 
-test-slow: $(READY)  # four at once: much of their time they wait for processes of their own
-	$(PYTEST) -n 4 -m "slow and not notebook"
+test-slow: $(READY)  # three at once: much of their time they wait for processes of their own
+	$(PYTEST) -n 3 -m "slow and not notebook"
 
 test-notebooks: $(READY)
 	$(PYTEST) -n 2 -m notebook
