@@ -1,4 +1,4 @@
-"""Ctrl-C at the moment in which a thread has started, and nobody has noted that yet."""
+"""Ctrl-C at the moment in which a thread has started, before its starter knows that."""
 
 import os
 import signal

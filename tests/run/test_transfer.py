@@ -123,12 +123,12 @@ def test_a_place_where_no_file_can_be_is_refused_before_anything_runs(tmp_path, 
 
 def test_a_file_that_others_changed_meanwhile_is_left_alone_with_a_warning(tmp_path, caplog):
     def change(step):
-        (tmp_path / "file").write_bytes(b"of somebody else")
+        (tmp_path / "file").write_bytes(b"of another program")
 
     found = search(surrogate=tmp_path / "file", on_step=change)
     assert found.status == "finished"
     assert "what the surrogate learned was not added to" in caplog.text
-    assert (tmp_path / "file").read_bytes() == b"of somebody else"
+    assert (tmp_path / "file").read_bytes() == b"of another program"
 
 
 def test_a_strategy_that_learns_nothing_across_prompts_refuses_it(file, tmp_path):
