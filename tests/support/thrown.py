@@ -1,4 +1,4 @@
-"""Anything that others may write, thrown at a check by Hypothesis: a few things in the fast set, many in the slow one."""
+"""Anything that others may write, thrown at a check by Hypothesis: little in the fast set, much in the slow one."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
