@@ -252,9 +252,8 @@ def _keep(config: RunConfig, prompts: Sequence[str], out: Path) -> None:
     if not path.exists() and is_used(out):
         raise InputError(f"out must be a new folder; {out} exists. Name another, or remove it.")
     out.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(
-        out, (PROMPTS, SUMMARY, CONFIG, SIGNATURE, KNOWLEDGE_FILE)
-    )  # its runs may be at work for another process
+    # not in the folders of its runs, which may be at work for another process
+    remove_unfinished(out, (PROMPTS, SUMMARY, CONFIG, SIGNATURE, KNOWLEDGE_FILE))
     own = {"batch_size"} - config.model_fields_set  # a function of the caller's has its own, unless it is set
     values = config.model_dump(mode="json", exclude=own)
     sign(out, values)
