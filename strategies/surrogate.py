@@ -11,41 +11,45 @@ from zo_dno.errors import InputError, ZoDnoError, unknown_name
 from zo_dno.failures import one_line
 from zo_dno.noise.space import rotate
 from zo_dno.rng import stream, stream_seed
+from zo_dno.strategies.fallback import Fallback
 from zo_dno.strategies.normal_es import NormalES
 from zo_dno.strategies.prior import INIT_STEP, first_draws
 from zo_dno.strategies.with_model import WithModel
 from zo_dno.strategy import Measured, Model, Problem
 from zo_dno.surrogate.acquisition import Acquisition, OfImages
-from zo_dno.surrogate.across import Earlier, ProcessAcrossPrompts, likelier
+from zo_dno.surrogate.across import Earlier
 from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
 from zo_dno.surrogate.features import PIXELS, Family, Features
+from zo_dno.surrogate.fitted import Process, fitted, without_outliers
 from zo_dno.surrogate.knowledge import FEWEST, Knowledge, Learned
 from zo_dno.surrogate.known import Known
 from zo_dno.surrogate.preference import SCALES, PreferenceProcess, evidence_of, log_odds_against_chance
-from zo_dno.surrogate.process import GaussianProcess
 from zo_dno.surrogate.selection import diverse
+from zo_dno.surrogate.trust import LEAST, after, after_fallback, is_predictable
 from zo_dno.types import Choice
 
 log = logging.getLogger(__name__)
 Inner = Literal["auto", "gradient", "images"]
-Process = GaussianProcess | PreferenceProcess
 _LATEST = 512  # scores that the surrogate learns from
 _LATEST_CHOSEN = 160  # images that it learns from by choices
 _PARENTS = 4  # best candidates that climbs begin near
 _INFORMED = 16  # scores of earlier prompts that are enough to start from
 _EARLIER = 256  # of them that the surrogate learns from
-_OWN = 128  # scores of its own beyond which it needs no earlier ones
 _GRADIENTS, _IMAGES = 15, 32  # renders for each query
 
 
 class Surrogate(WithModel):
     """Fit a Gaussian process to what the scored images look like, and search its upper bound through the pipeline.
 
-    With the pipeline's gradient, every candidate of a population begins near one of the best, turned by fresh noise,
-    and takes steps of normalised ascent on the shell. Without it, an evolution strategy searches the predictions from
-    the best on, and the most promising of its images that differ are queried. Rewards need no gradient. Generators in
-    Ray actors take the gradients there.
+    With the pipeline's gradient, every candidate of a population begins at one of the best, turned by fresh noise,
+    little for some candidates and wholly for others, and takes steps of normalised ascent on the shell. Without it, an
+    evolution strategy searches the predictions from the best on, and the most promising of its images that differ are
+    queried. Rewards need no gradient. Generators in Ray actors take the gradients there.
+
+    The steps become shorter after a round without a new best candidate, and longer after another. After several such
+    rounds, or where predictions of the latest rewards from all the others do not go with them, the next candidates are
+    those of the evolution strategy that `auto` chooses without a surrogate.
 
     Where a reward scores by choices among images, the process is one of the utility behind the choices
     (Plackett-Luce with slips), not of the scores. Every threshold that a winner must meet has a process of its own, and
@@ -63,7 +67,8 @@ class Surrogate(WithModel):
             15 gradients, or 32 images, which take about as long.
         step: Length of the first step of a climb, as a share of the shell's radius; it shrinks to a fifth.
         optimism: Standard deviations added to a prediction.
-        fresh: Share of fresh noise in the noise that a climb begins with.
+        fresh: Least share of fresh noise in the noise that a climb begins with. Each candidate of a population has a
+            larger one than that before, and the last begins with a prior draw.
         features: Families of features, each with a weight of its own in the kernel: "picture", "modes", "bands" and
             "colours" (docs/strategies.md), "package.module:name" of a function of images (n, 3, H, W) in [0, 1] that
             gives (n, m), or such functions.
@@ -75,7 +80,10 @@ class Surrogate(WithModel):
             by chance; None without predicted choices.
     """
 
-    STATE: ClassVar[tuple[str, ...]] = ("_columns", "_choices", "_climbs", "_evidence", "_sizes")
+    STATE: ClassVar[tuple[str, ...]] = (
+        *("_columns", "_choices", "_climbs", "_evidence", "_sizes"),
+        *("_trusted_share", "_round", "_followed", "_falling_back"),
+    )
     needs_gradient: ClassVar[bool] = False
     takes_reward_gradient: ClassVar[bool] = False
 
@@ -90,7 +98,7 @@ class Surrogate(WithModel):
         renders: int = 0,
         step: float = 0.15,
         optimism: float = 0.15,
-        fresh: float = 0.3,
+        fresh: float = 0.1,
         features: Sequence[str | Family] = PIXELS,
         embedding: str | None = None,
     ) -> None:
@@ -120,6 +128,9 @@ class Surrogate(WithModel):
         self._new_choices: list[Choice] = []
         self._measured: Measured | None = None
         self._last: Process | None = None
+        self._trusted_share = 1.0  # of the usual steps
+        self._round, self._followed = 0, True  # first id of the last round, but for first draws, and what it followed
+        self._fallback = Fallback(problem, population)
 
     @property
     def evidence(self) -> float | None:
@@ -154,7 +165,7 @@ class Surrogate(WithModel):
             rewards = known.rewards.clone()
             for number in known.prompt_of.unique():
                 rows = known.prompt_of == number
-                rewards[rows] = _without_outliers(rewards[rows])
+                rewards[rows] = without_outliers(rewards[rows])
             self._earlier = Earlier(known.features, rewards, known.prompt_of)
 
     @property
@@ -164,6 +175,14 @@ class Surrogate(WithModel):
     @_columns.setter
     def _columns(self, columns: list[Tensor]) -> None:
         self._known = Known(*columns) if columns else None
+
+    @property
+    def _falling_back(self) -> dict[str, Any]:
+        return self._fallback.state_dict()
+
+    @_falling_back.setter
+    def _falling_back(self, state: dict[str, Any]) -> None:
+        self._fallback.load_state_dict(state)
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -200,9 +219,25 @@ class Surrogate(WithModel):
             return first_draws(self, self._first)
         if self._known is None or len(self._known) < 2:
             return rotate(self.start, self.randn(self.population), INIT_STEP if self.has_init else 1.0)
-        acquisition = self._acquisition(self._known)
+        acquisition = self._fitted(self._known)
         self._last = acquisition.process
-        return self.model.project(self._searched(self._known, acquisition))
+        best = self._best(self._known, acquisition, 1)[0]
+        self._judge_last_round(better=int(self._known.ids[best]) >= self._round)
+        self._round, self._followed = self._first_id, self._is_trusted(self._known, acquisition.process)
+        if self._followed:
+            return self.model.project(self._searched(self._known, acquisition))
+        return self.model.project(self._fallback.ask(self._known.z[best], self._first_id))
+
+    def _judge_last_round(self, *, better: bool) -> None:
+        """Let the length of steps follow whether the last round had a new best candidate."""
+        if not self._round:  # only first draws so far
+            return
+        if self._followed:
+            self._trusted_share = after(self._trusted_share, better=better)
+            if better:
+                self._fallback.leave()
+        else:
+            self._trusted_share = after_fallback(self._trusted_share)
 
     def tell_choices(self, choices: Sequence[Choice]) -> None:
         """Take the choices behind the scores that are told next."""
@@ -216,29 +251,14 @@ class Surrogate(WithModel):
         super().load_state_dict(state)
         self._last = None
 
-    def _acquisition(self, known: Known) -> Acquisition:
-        requirements = [self._requirement(known, column) for column in known.margins.T]
-        return Acquisition(self._process(known), self.optimism, [one for one in requirements if one is not None])
+    def _fitted(self, known: Known) -> Acquisition:
+        return fitted(known, self._choices, self._earlier, self._sizes, self.optimism)
 
-    def _process(self, known: Known) -> Process:
-        """Fit the model to all that is known: to choices where there are any, else to rewards."""
-        if not self._choices:
-            rewards = _without_outliers(known.rewards)
-            own = GaussianProcess(known.features, rewards, sizes=self._sizes, errors=known.errors)
-            if self._earlier is None or len(known) > _OWN:
-                return own
-            across = ProcessAcrossPrompts(known.features, rewards, self._earlier, self._sizes, known.errors)
-            return likelier(own, across)
-        rows = {id_: row for row, id_ in enumerate(known.ids.tolist())}
-        choices = [Choice(tuple(ordered), tuple(rest)).renumbered(rows) for ordered, rest in self._choices]
-        return PreferenceProcess(known.features, choices, sizes=self._sizes)
-
-    def _requirement(self, known: Known, margins: Tensor) -> GaussianProcess | None:
-        """Fit the model of one threshold's margins (n,); None where they tell nothing."""
-        there = ~margins.isnan()
-        if len(margins[there].unique()) < 2:
-            return None
-        return GaussianProcess(known.features[there], _without_outliers(margins[there]), sizes=self._sizes)
+    def _is_trusted(self, known: Known, process: Process) -> bool:
+        """Return whether the next round follows the predictions."""
+        if self._trusted_share < LEAST:
+            return False
+        return isinstance(process, PreferenceProcess) or is_predictable(process.left_out(), known.rewards)
 
     def _searched(self, known: Known, acquisition: Acquisition) -> Tensor:
         """Search the model by its gradient, or without where there is none or it fails."""
@@ -256,9 +276,11 @@ class Surrogate(WithModel):
         """Climb to every candidate from near one of the best."""
         best = self._best(known, acquisition, _PARENTS)
         parents = known.z[best[torch.arange(self.population) % len(best)]]
-        z = self.retract(rotate(parents, self.randn(self.population), self.fresh))
+        fresh = self.fresh ** torch.linspace(1, 0, self.population)[:, None]
+        z = self.retract(rotate(parents, self.randn(self.population), fresh))
         worth = OfImages(self._describe, acquisition)
-        return climb(z, self.model, worth, self.sizes, self.renders or _GRADIENTS, self.step)
+        step = self._trusted_share * self.step
+        return climb(z, self.model, worth, self.sizes, self.renders or _GRADIENTS, step)
 
     def _evolved(self, known: Known, acquisition: Acquisition) -> Tensor:
         """Evolve noise from the best on by predictions, and choose from all that was rendered."""
@@ -275,7 +297,7 @@ class Surrogate(WithModel):
         fit = features.isfinite().all(1) & (z != best).any(1)  # the best itself is scored already
         z, features = z[fit], features[fit]
         if len(z) < self.population:
-            return self.retract(rotate(best, self.randn(self.population), self.fresh))
+            return self.retract(rotate(best, self.randn(self.population), INIT_STEP))
         return z[diverse(acquisition.process, features, self.population, self.optimism, acquisition.hope)]
 
     def _seen(self, z: Tensor) -> Tensor:
@@ -292,6 +314,7 @@ class Surrogate(WithModel):
         return values.argsort(descending=True, stable=True)[:n]
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
+        self._fallback.tell(scores)
         features, measured = self._seen(z), self._measured
         self._measured = None
         if measured is None or len(measured.rewards) != len(scores):
@@ -313,19 +336,9 @@ class Surrogate(WithModel):
 
     def _weigh(self, known: Known, new: Known) -> None:
         """Compare new choices with what was predicted of them."""
-        process = self._last or self._process(known)  # the one that searched, if this session asked
+        process = self._last or self._fitted(known).process  # the one that searched, if this session asked
         assert isinstance(process, PreferenceProcess)
         utilities = torch.cat([process.mode, process(new.features)[0]])
         rows = {id_: row for row, id_ in enumerate([*known.ids.tolist(), *new.ids.tolist()])}
         choices = [one.renumbered(rows) for one in self._new_choices]
         self._evidence.append([log_odds_against_chance(scale * utilities, choices) for scale in SCALES])
-
-
-def _without_outliers(rewards: Tensor) -> Tensor:
-    """Raise rewards (n,) far below the others, such as those of broken images or missed thresholds, to a fence.
-
-    The fence is three interquartile ranges below the first quartile (Tukey 1977): the process is told that they are
-    bad, and does not bend for how bad.
-    """
-    low, high = rewards.quantile(torch.tensor([0.25, 0.75]))
-    return rewards.clamp_min(float(low - 3 * (high - low))) if float(high) > float(low) else rewards

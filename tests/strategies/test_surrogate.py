@@ -14,8 +14,8 @@ from tests.support.toys import ToyGenerator
 from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.errors import AskTellError, InputError
 from zo_dno.rng import stream
-from zo_dno.strategies.surrogate import _without_outliers
 from zo_dno.strategy import Measured, Problem
+from zo_dno.surrogate.fitted import without_outliers
 from zo_dno.testing.search import FlatModel, play
 
 D = 96
@@ -162,7 +162,7 @@ def test_with_noise_climbs_begin_at_the_best_predictions():
     strategy.tell_measured(Measured(scores.double(), torch.ones(16).double(), torch.empty(16, 0).double()))
     strategy.tell(candidates, scores)
     known = strategy._known
-    acquisition = strategy._acquisition(known)
+    acquisition = strategy._fitted(known)
     predicted = acquisition.process(known.features)[0].argsort(descending=True).tolist()
     assert (
         strategy._best(known, acquisition, 16).tolist() == predicted != known.scores.argsort(descending=True).tolist()
@@ -294,9 +294,9 @@ def test_a_run_is_resumed_to_the_same_end(tmp_path):
 
 def test_scores_far_below_the_others_are_told_as_bad_alone():
     rewards = torch.cat([torch.arange(12.0), torch.tensor([-1e6])])
-    assert float(_without_outliers(rewards).min()) > -50
-    assert torch.equal(_without_outliers(torch.arange(12.0)), torch.arange(12.0))
-    assert torch.equal(_without_outliers(torch.ones(5)), torch.ones(5))
+    assert float(without_outliers(rewards).min()) > -50
+    assert torch.equal(without_outliers(torch.arange(12.0)), torch.arange(12.0))
+    assert torch.equal(without_outliers(torch.ones(5)), torch.ones(5))
 
 
 def test_a_model_has_to_be_handed_over():

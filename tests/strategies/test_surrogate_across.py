@@ -80,7 +80,7 @@ def test_stale_knowledge_leaves_the_predictions_that_are_made_without_it(stale):
         strategy = taught(seed, stale(), first_informed=12)
         play(strategy, of_another_prompt, 1)
         known = strategy._known
-        process = strategy._process(known)
+        process = strategy._fitted(known).process
         alone = GaussianProcess(known.features, known.rewards, sizes=strategy._sizes, errors=known.errors)
         images = Coloured().render(torch.randn(5, 96, generator=stream(seed, "new")))
         for found, expected in zip(process(strategy._describe(images)), alone(strategy._describe(images)), strict=True):

@@ -193,7 +193,7 @@ def resumes_from(make: MakeStrategy, before: int, told: int | None) -> None:
 
 
 def stores_plain_values(make: MakeStrategy) -> None:
-    """The state is tensors, numbers, text and lists of them, which a snapshot can hold."""
+    """The state is tensors, numbers, text, None, and lists and dicts of them, which a snapshot can hold."""
     strategy = _fresh(make)
     play(strategy, holes, 2)
     for name, value in strategy.state_dict().items():
@@ -202,9 +202,11 @@ def stores_plain_values(make: MakeStrategy) -> None:
 
 
 def _not_plain(value: Any) -> str | None:
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
     if isinstance(value, (list, tuple)):
         return next(filter(None, map(_not_plain, value)), None)
-    return None if isinstance(value, (Tensor, int, float, str, bool)) else type(value).__name__
+    return None if value is None or isinstance(value, (Tensor, int, float, str, bool)) else type(value).__name__
 
 
 def keeps_norms(make: MakeStrategy, tolerance: float | None = None) -> None:
