@@ -162,5 +162,9 @@ def _content(run: Path, name: str) -> Any:
         ledger = Ledger(run / "ledger.db", read_only=True)
         rows = [replace(row, seconds=0, attempts=0, cost=0) for row in ledger.all_queries()]
         populations = [(row.stage, row.number, row.first_id, row.size, row.noise) for row in ledger.populations()]
-        return rows, populations, ledger.artifacts()
+        return {
+            "query": {f"{row.stage} {row.id} {row.oracle} {row.repeat} {row.rater!r}": row for row in rows},
+            "population": {f"{population[0]} {population[1]}": population for population in populations},
+            "file": {artifact.path: artifact for artifact in ledger.artifacts()},
+        }
     return (run / name).read_bytes() if (run / name).exists() else None

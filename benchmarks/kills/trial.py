@@ -17,6 +17,7 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.kills.cases import CASES, contents, has_begun, runs_in, words_of
+from benchmarks.kills.difference import difference
 from benchmarks.kills.judge import count_of, name_of
 from benchmarks.kills.process import NEVER, Death, left_behind, started
 from benchmarks.kills.toys import PRICE, png_of
@@ -25,6 +26,7 @@ from zo_dno.storage.ledger import Ledger
 
 PATIENCE = 300.0  # seconds after which a command counts as hung
 _KILL, _INT = signal.SIGKILL, signal.SIGINT
+_SEARCHES = 2  # at a time, at most, each with calls that were about to leave when a signal came
 ATTACKS = {
     "SIGKILL": (_KILL,),
     "SIGKILL at a write": (None,),
@@ -182,9 +184,13 @@ class Trial:
             outcome.kills += process.is_alive()
             if process.is_alive():
                 _send(process, one)
+        before = count_of(self._log).total()
         _await(process)
         if stop != _KILL:
             outcome.seconds_to_exit = max(outcome.seconds_to_exit, time.monotonic() - begin)
+            later = count_of(self._log).total() - before
+            if later > _SEARCHES * self.case.in_flight and not self.case.distributed:
+                outcome.wrong.append(f"{later} calls after the signal")
             self._check_exit(process, outcome, once=len(signals) == 1)
 
     def _check_exit(self, process: BaseProcess, outcome: Outcome, *, once: bool) -> None:
@@ -232,8 +238,9 @@ class Trial:
             outcome.wrong.append(f"the server charged {calls.total() * PRICE:.2f}, the cap was {cap:.2f}")
         if self.case.exact:
             found = contents(self.out)
-            differing = [name for name in whole.contents.keys() | found if whole.contents.get(name) != found.get(name)]
-            outcome.wrong.extend(f"{name} differs" for name in sorted(differing))
+            for name in sorted(whole.contents.keys() | found):
+                if where := difference(whole.contents.get(name), found.get(name)):
+                    outcome.wrong.append(f"{name} differs at {where}")
 
 
 def _send(process: BaseProcess, number: signal.Signals) -> None:

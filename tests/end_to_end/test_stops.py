@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kills.cases import CASES, STRATEGIES
+from benchmarks.kills.difference import difference
 from benchmarks.kills.trial import ATTACKS
 from benchmarks.reliability import carried_out, planned
 from tests.support.command_line import exit_code
@@ -145,6 +146,21 @@ def test_trials_are_drawn_as_the_shares_say():
         own = [trial for trial in trials if trial[0] == case]
         assert {attack for _, _, attack in own} == set(ATTACKS)
         assert {strategy for _, strategy, _ in own} == set(CASES[case].strategies)
+
+
+@pytest.mark.parametrize(
+    ("found", "where"),
+    [
+        ({"told": {"a": 1.5, "b": ""}, "file": b"\x00\x01"}, ""),
+        ({"told": {"a": None, "b": "x"}, "file": b"\x00\x01"}, "told a: 1.5 became None, and 1 more"),
+        ({"told": {"a": 1.5}, "file": b"\x00\x01"}, "told b: '' became nothing"),
+        ({"told": {"a": 1.5, "b": ""}, "file": b"\x00\x02"}, "file byte 1: b'\\x01' became b'\\x02'"),
+        ({"told": {"a": 1.5, "b": ""}, "file": None}, "file: b'\\x00\\x01' became None"),
+        ("0" * 1000, f"{{'told': {{'a': 1.5, 'b': ''}}, 'file': b'\\x00\\x01'}} became '{'0' * 199}..."),
+    ],
+)
+def test_a_trial_that_differs_says_where(found, where):
+    assert difference({"told": {"a": 1.5, "b": ""}, "file": b"\x00\x01"}, found).removeprefix(": ") == where
 
 
 @pytest.mark.slow
