@@ -15,7 +15,9 @@ from tests.support.command_line import exit_code
 from tests.support.dying import KilledError, going_wrong
 from tests.support.resuming import PAID, content, resume, run, settled
 from tests.support.toys import ToyGenerator
+from zo_dno.errors import RunError
 from zo_dno.run import session
+from zo_dno.storage.ledger import Ledger
 
 HERE = [name for name, case in CASES.items() if not case.distributed]
 
@@ -56,6 +58,20 @@ def test_ctrl_c_with_preselection(tmp_path, at):
     run(tmp_path / "whole", settled, **options)
     assert run(tmp_path / "parts", pressed_at(at), **options).status == "interrupted"
     resume(tmp_path / "parts", settled)
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("policy", [{}, PAID, {**PAID, "in_flight": 3}], ids=["free", "paid", "paid, 3 in flight"])
+@pytest.mark.parametrize("at", [1, 14, 15, 16])
+@pytest.mark.fast_cases(3)
+def test_ctrl_c_in_the_warm_up(tmp_path, at, policy):
+    """Also at its last response, which completes it: the run stops all the same, and the resumed one tells the rest."""
+    options = {"policy": policy, "require": ["contrast >= 0.01"]}
+    run(tmp_path / "whole", settled, **options)
+    with pytest.raises(RunError, match=r"The run was stopped in the warm-up, \d+ of 16 queries"):
+        run(tmp_path / "parts", pressed_at(at), **options)
+    assert not Ledger(tmp_path / "parts" / "ledger.db", read_only=True).queries()
+    assert resume(tmp_path / "parts", settled).status == "finished"
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 

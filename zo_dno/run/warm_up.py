@@ -13,6 +13,7 @@ from zo_dno.run.searches import prior_draws
 from zo_dno.storage.ledger import WARM_UP, QueryRow
 
 log = logging.getLogger(__name__)
+_OVER = "warmed_up"  # fact of the run: the warm-up is recorded to its end
 
 
 def warm_up(run: OpenRun) -> None:
@@ -26,13 +27,14 @@ def warm_up(run: OpenRun) -> None:
     if not isinstance(oracle, CombinedOracle) or not unscaled:
         return
     n = oracle.reward.warm_up
-    if sum(row.completed for row in run.ledger.queries(WARM_UP)) < n:
+    if not run.ledger.get(_OVER):  # its last response is no end: a run that was stopped then has not told the scores
         search = prior_draws(run, WARM_UP, n)
         search.run()
         if search.drift.found:
             run.manifest.note_drift(search.drift.found)
-        if search.counts.queries < n:
+        if search.counts.queries < n or search.status in ("interrupted", "paused"):
             raise RunError(why_no_scales(search, n, run.path, run.spec.options.max_cost))
+        run.ledger.set({_OVER: True})
     measured = measured_scales(run.ledger.queries(WARM_UP), unscaled, divide=oracle.reward.standardised)
     oracle.scales = {**oracle.scales, **measured}
 
