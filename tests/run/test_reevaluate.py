@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,7 @@ import zo_dno
 from tests.support.resuming import PAID, brightness
 from tests.support.toys import ToyGenerator
 from zo_dno.call_policy import CallPolicy
+from zo_dno.run.reevaluate import reevaluate
 from zo_dno.storage.ledger import REPEAT, Ledger
 
 OPTIONS = {"queries": 48, "repeats": 12, "threads": 1, "seed": 3, "strategy_options": {"population": 6}}
@@ -65,6 +67,12 @@ def test_calls_that_failed_before_a_pause_stay_in_the_cost(tmp_path):
     assert result.status in ("finished", "paused")
     rows = Ledger(tmp_path / "run" / "ledger.db", read_only=True).all_queries()
     assert sum(row.cost for row in rows) == pytest.approx(result.cost)
+
+
+def test_ctrl_c_right_after_the_last_query_of_the_search_ends_the_run():
+    """Its signal can come between the note of what ended the search and the end of its loop."""
+    run = SimpleNamespace(spec=SimpleNamespace(kept_back=12))
+    assert reevaluate(run, SimpleNamespace(stopped_by="queries", status="interrupted"), None) is None
 
 
 def test_queries_kept_for_the_best_are_spent_although_no_noise_is_plausible(tmp_path):

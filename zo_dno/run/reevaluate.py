@@ -31,7 +31,7 @@ def reevaluate(run: OpenRun, search: Search, rest: Replay | None) -> Reevaluatio
     Returns:
         The re-evaluation; None where the search did not come to it.
     """
-    if search.stopped_by != "queries" or not run.spec.kept_back:
+    if search.stopped_by != "queries" or search.status == "interrupted" or not run.spec.kept_back:
         return None
     if search.status == "infeasible" and run.manifest.rules < 2:
         return None
