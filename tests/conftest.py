@@ -40,6 +40,13 @@ if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4e9:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Give a case with a long text a short name: xdist sends all names to and fro, of which some were a megabyte."""
+    if isinstance(val, str | bytes) and len(val) > 100:
+        return f"{val[:20]!a} and {len(val) - 20} more"
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the tests that start Ray share one process and come first; the others stay with their file's fixtures.

@@ -6,6 +6,7 @@ import pytest
 
 import zo_dno
 from tests.comparison.plans import TOY
+from tests.support.fake_ray import DeathError
 from tests.support.toys import ToyGenerator
 from zo_dno import InputError, RunError
 from zo_dno.comparison.plan import Plan
@@ -37,12 +38,21 @@ class Killed(ToyGenerator):
         os._exit(9)
 
 
+class Gone(ToyGenerator):
+    """Ends its stand-in for an actor."""
+
+    def __call__(self, z):
+        raise DeathError
+
+
 def redness(images, prompts):
     return [sum(pixel[0] for pixel in image.getdata()) for image in images]
 
 
-@pytest.mark.ray
-def test_more_gpus_than_there_are_is_refused(tmp_path):
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=[pytest.mark.ray, pytest.mark.slow])])
+def test_more_gpus_than_there_are_is_refused(tmp_path, request, real):
+    if not real:
+        request.getfixturevalue("fake_tune")
     with pytest.raises(InputError, match=r"generator_gpus must be at most \d+, as many as there are here; got 1000"):
         zo_dno.compare(tmp_path / "out", ["snes"], ["one"], seeds=1, queries=16, generator_gpus=1000, **TOY)
 
@@ -78,9 +88,11 @@ def test_any_error_of_a_trial_is_its_reason_in_one_line(tmp_path):
     assert failure(plan.trials[0].folder(tmp_path)) == r"KeyError: 'two\nlines'"
 
 
-@pytest.mark.ray
-def test_a_trial_whose_process_dies_says_so_and_is_left_to_run(tmp_path):
-    some = {**TOY, "model": f"{__name__}:Killed"}
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=[pytest.mark.ray, pytest.mark.slow])])
+def test_a_trial_whose_process_dies_says_so_and_is_left_to_run(tmp_path, request, real):
+    if not real:
+        request.getfixturevalue("fake_tune")
+    some = {**TOY, "model": f"{__name__}:{'Killed' if real else 'Gone'}"}
     with pytest.raises(
         RunError, match="No run of the comparison is far enough to be shown: ActorDiedError: The actor died"
     ):

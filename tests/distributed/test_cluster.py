@@ -21,6 +21,7 @@ import pytest
 import zo_dno
 from tests.support.clocks import PATIENCE
 from tests.support.toys import ToyGenerator
+from tests.support.watched import Timeless, Watched, calls_in
 from zo_dno.distributed import actor_pool as actors
 from zo_dno.distributed.cluster import connect
 from zo_dno.distributed.generator_actors import GeneratorPool
@@ -45,35 +46,6 @@ class Large(ToyGenerator):
 
     def __call__(self, z):
         return super().__call__(z).repeat(1, 32, 32, 1)
-
-
-class Watched(zo_dno.Reward):
-    """Mean grey level; logs the process of each call, and from the fifth call on waits until the trouble is made.
-
-    Args:
-        folder: Folder of the log and of these files: `made`, once the trouble is made; `stop`, which lets one process
-            stop in a call; `stopped`, once it does.
-    """
-
-    name, unit = "watched", "grey"
-
-    def __init__(self, folder=None):
-        self.folder = folder
-
-    @property
-    def settings(self):
-        return {}
-
-    def __call__(self, images, prompts):
-        with (self.folder / "log").open("a") as log:
-            log.write(f"call {os.getpid()}\n")
-        while calls_in(self.folder / "log") >= 5 and not (self.folder / "made").exists():
-            with contextlib.suppress(FileNotFoundError):
-                (self.folder / "stop").unlink()
-                (self.folder / "stopped").write_text(str(os.getpid()))
-                os.kill(os.getpid(), signal.SIGSTOP)
-            time.sleep(0.02)
-        return [float(np.asarray(image).mean()) for image in images]
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +76,6 @@ def cluster():
 
 def comparable(result):
     return {key: value for key, value in result.to_dict().items() if key not in ("seconds", "model")}
-
-
-def calls_in(log):
-    return len(log.read_text().splitlines()) if log.exists() else 0
-
-
-class Timeless(Watched):
-    def __call__(self, images, prompts):
-        return [float(np.asarray(image).mean()) for image in images]
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +268,7 @@ def test_rays_metrics_show_the_actors(cluster):
 
 def test_a_run_whose_driver_is_killed_resumes(cluster, tmp_path):
     """The search's process dies while its actors stand still, and they with it; another process resumes the run."""
-    options = ["--steps", "1", "--threads", "1", "--strategy-option", "population=8"]
+    options = ["--model", "tests.support.toys:prompted", "--threads", "1", "--strategy-option", "population=8"]
     actors = ["--ray", cluster.address, "--workers", "2", "--worker-cpus", "0", "--generators", "1"]
     hold = tmp_path / "hold"
     hold.touch()

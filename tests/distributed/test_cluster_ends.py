@@ -11,7 +11,6 @@ import pytest
 
 from zo_dno.distributed import cluster
 
-pytestmark = pytest.mark.ray
 _MARK = "ZO_DNO_TEST_OF_ENDS"
 _NORMAL = """
 from zo_dno.distributed.cluster import connect
@@ -93,6 +92,7 @@ def test_the_processes_of_a_ray_of_its_own_are_ended_and_no_others(monkeypatch, 
 
 @pytest.mark.parametrize("script", [_EARLY, _NORMAL], ids=["early", "at its end"])
 @pytest.mark.slow
+@pytest.mark.ray
 def test_no_process_is_left(script, tmp_path):
     environment = {**os.environ, _MARK: str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)

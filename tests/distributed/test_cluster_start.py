@@ -1,5 +1,8 @@
 """A Ray of the run's own that cannot start: one line, and none of its processes is left."""
 
+import os
+import sys
+
 import pytest
 
 from tests.support.command_line import exit_code
@@ -21,6 +24,19 @@ def test_it_is_one_line_with_the_remedy(monkeypatch, error):
     assert said.isprintable()
     assert len(said) < 2300
     assert ended == [True]
+
+
+def test_it_asks_for_a_token_of_its_own_and_listens_on_loopback(monkeypatch):
+    """As Ray reads it; that it does so is tested with a real one in test_reward_actors.py."""
+    tokens = []
+    for _ in range(2):
+        monkeypatch.setattr(os, "environ", {})
+        monkeypatch.delitem(sys.modules, "ray", raising=False)
+        cluster._keep_private()
+        assert (os.environ["RAY_AUTH_MODE"], os.environ[cluster._CLUSTER_FLAG]) == ("token", "0")
+        tokens.append(os.environ["RAY_AUTH_TOKEN"])
+    assert len(set(tokens)) == 2
+    assert {len(token) for token in tokens} == {64}
 
 
 @pytest.mark.parametrize("option", ["--workers", "--generators"])

@@ -12,7 +12,6 @@ from zo_dno.distributed import generator_actors as generators
 from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.errors import InputError, RunError
 
-pytestmark = pytest.mark.ray
 OPTIONS = {"queries": 48, "seed": 1, "strategy_options": {"population": 12}, "top": 2}
 
 
@@ -53,15 +52,13 @@ def here():
     return comparable(zo_dno.optimize(Blocks(), "jpeg_smaller", **OPTIONS))
 
 
-@pytest.mark.parametrize(
-    ("actors", "workers"),
-    [(1, 1), *(pytest.param(*other, marks=pytest.mark.slow) for other in ((1, 0), (2, 2), (3, 0), (3, 2)))],
-)
-def test_results_do_not_depend_on_where_images_are_rendered_and_scored(pool, here, actors, workers):
+@pytest.mark.parametrize(("actors", "workers"), [(1, 0), (1, 1), (3, 2)])
+def test_results_do_not_depend_on_where_images_are_rendered_and_scored(pool, here, any_ray, actors, workers):
     assert comparable(zo_dno.optimize(pool(Blocks, actors), "jpeg_smaller", workers=workers, **OPTIONS)) == here
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_the_built_in_model_renders_the_same_in_an_actor(pool):
     make = partial(zo_dno.DiffusersGenerator.builtin, prompt="mountains at day", steps=2)
     options = {"queries": 40, "seed": 2, "strategy_options": {"population": 20}}
@@ -78,6 +75,7 @@ def test_only_kept_images_are_fetched_of_actors_of_this_process(pool, here, fake
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_only_kept_images_are_fetched(pool, tmp_path, monkeypatch):
     fetched, fetch = [], generators._Remote.fetch
     monkeypatch.setattr(generators._Remote, "fetch", lambda self: fetched.append(self.reference) or fetch(self))
@@ -87,6 +85,7 @@ def test_only_kept_images_are_fetched(pool, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_generator_that_dies_is_replaced_and_nothing_is_lost(pool, here, tmp_path):
     def once():
         mark = tmp_path / "died"
@@ -128,6 +127,7 @@ def test_a_block_that_every_actor_dies_of_ends_the_run(pool):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_generator_that_always_dies_ends_the_run_after_a_few(pool):
     with pytest.raises(RunError, match=r"images could not be rendered: .*(died|die)"):
         zo_dno.optimize(pool(partial(Blocks, lambda: True)), "jpeg_smaller", **OPTIONS)
@@ -148,6 +148,7 @@ def test_an_exception_of_an_actor_is_raised_and_the_actor_stays(pool, fake_ray):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_an_exception_of_a_generator_is_raised_by_the_caller(pool):
     with pytest.raises(InputError, match=r"generator must return 4 images .* got torch.float32"):
         zo_dno.optimize(pool(Wrong, 1), "jpeg_smaller", **OPTIONS)
@@ -163,6 +164,7 @@ def refused():
     ids=["any generator", "diffusers"],
 )
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_model_that_is_not_there_is_named(make):
     with pytest.raises(InputError, match="model 'no/such' could not be loaded"):
         GeneratorPool(make, 1)

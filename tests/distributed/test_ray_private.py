@@ -1,5 +1,6 @@
 """Private attributes of Ray: each one that the package uses is there and has its effect."""
 
+import signal
 import subprocess
 import sys
 
@@ -42,6 +43,17 @@ except KeyboardInterrupt:
 """
 
 
+def test_ray_private_utils_set_sigterm_handler():
+    from ray._private import utils
+
+    taking, handler = utils.set_sigterm_handler, signal.getsignal(signal.SIGTERM)
+    with ray_private.without_sigterm_handler():
+        utils.set_sigterm_handler(lambda *_: None)
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert utils.set_sigterm_handler is taking
+
+
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_signal_while_ray_starts_is_taken_as_ctrl_c():
     """Ray's own handler would end the process with exit code 15, and nothing would be said or closed."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -11,6 +13,17 @@ import pytest
 
 import zo_dno
 from tests.support import fake_ray as fakes
+from tests.support.actor_rewards import (
+    Awaited,
+    Broken,
+    Deadly,
+    Fatal,
+    Process,
+    Together,
+    Waiting,
+    brightness,
+    number_and_process,
+)
 from tests.support.clocks import PATIENCE
 from tests.support.light_reward import Loaded
 from zo_dno.call_policy import CallPolicy
@@ -23,24 +36,9 @@ from zo_dno.run.make_reward import make_reward
 from zo_dno.storage.images import image_hash
 from zo_dno.types import Query
 
-pytestmark = pytest.mark.ray
-
-
-def brightness(images, prompts):
-    return [float(np.asarray(image).mean()) for image in images]
-
-
-def number_and_process(images):
-    return [zo_dno.Score(float(np.asarray(image).flat[0]), raw=str(os.getpid())) for image in images]
-
-
-class Process(zo_dno.Reward):
-    """Scores an image by its own number; `raw` is the process."""
-
-    name, unit = "process", "n"
-
-    def __call__(self, images, prompts):
-        return number_and_process(images)
+either = pytest.mark.parametrize(
+    "real", [False, pytest.param(True, marks=[pytest.mark.ray, pytest.mark.slow])], ids=["stand-in", "Ray"]
+)
 
 
 def queries(n):
@@ -61,20 +59,13 @@ def scored_in(pool, reward, n, **policies):
         pool.close()
 
 
-class Together(Process):
-    """Waits at its first call until calls have begun in `processes` processes."""
-
-    def __init__(self, folder, processes):
-        self.folder, self.processes = folder, processes
-
-    def __call__(self, images, prompts):
-        (self.folder / str(os.getpid())).touch()
-        while len(list(self.folder.iterdir())) < self.processes:
-            time.sleep(0.01)
-        return number_and_process(images)
+def test_scores_come_back_in_order(fake_ray):
+    assert [response.score.value for response in scored(Process(), 7)] == list(range(7))
 
 
-@pytest.mark.parametrize("n", [7, *(pytest.param(fewer, marks=pytest.mark.slow) for fewer in (1, 2))])
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("n", [1, 2, 7])
 def test_scores_come_back_in_order_from_several_processes(n, tmp_path):
     scores = [response.score for response in scored(Together(tmp_path, min(n, 2)), n)]
     assert [score.value for score in scores] == list(range(n))
@@ -82,24 +73,7 @@ def test_scores_come_back_in_order_from_several_processes(n, tmp_path):
     assert str(os.getpid()) not in {score.raw for score in scores}
 
 
-class Deadly(Process):
-    """Ends its actor by `die` at its first call about image 1, and hangs at its first about image 2."""
-
-    def __init__(self, folder, die):
-        self.folder, self.die = folder, die
-
-    def __call__(self, images, prompts):
-        number = int(np.asarray(images[0]).flat[0])
-        mark = self.folder / str(number)
-        if number in (1, 2) and not mark.exists():
-            mark.touch()
-            if number == 1:
-                self.die()
-            time.sleep(3600)
-        return super().__call__(images, prompts)
-
-
-@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["stand-in", "Ray"])
+@either
 def test_an_actor_that_dies_or_hangs_is_replaced(tmp_path, monkeypatch, clock, real):
     """Time passes for the other calls in flight as well, so that they may be late once, too."""
     ray = None if real else fakes.put_in_place(monkeypatch, in_threads=True)
@@ -119,22 +93,8 @@ def test_an_actor_that_dies_or_hangs_is_replaced(tmp_path, monkeypatch, clock, r
     assert {kind for response in responses for kind in response.failures} == {"worker died", "timeout"}
 
 
-class Waiting(zo_dno.Reward):
-    """Waits until `together` images are being scored at once."""
-
-    name, unit, is_async = "waiting", "n", True
-
-    def __init__(self, together):
-        self.together, self.calls = together, 0
-
-    async def __call__(self, images, prompts):
-        self.calls += 1
-        while self.calls < self.together:
-            await asyncio.sleep(0.01)
-        return number_and_process(images)
-
-
 @pytest.mark.slow
+@pytest.mark.ray
 def test_one_actor_scores_many_images_at_once_with_an_asynchronous_reward():
     reward = Waiting(together=8)
     responses = scored_in(RewardActors(reward, 1, concurrency=8), reward, 8, in_flight=8, timeout=PATIENCE)
@@ -168,6 +128,7 @@ def test_a_call_that_is_late_at_an_asynchronous_actor_fails_alone(fake_ray):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_timeout_of_an_asynchronous_reward_fails_that_query_alone(tmp_path, clock):
     """It hangs until the seven others are over."""
 
@@ -198,7 +159,14 @@ def test_a_reward_that_stores_ratings_in_the_run_folder_takes_no_workers():
         RewardActors(make_reward("human"), workers=2)
 
 
-def test_a_reward_that_cannot_be_sent_is_refused():
+@either
+def test_a_reward_that_cannot_be_sent_is_refused(monkeypatch, real):
+    def put(value):
+        raise TypeError("cannot pickle '_thread.lock' object")
+
+    if not real:
+        monkeypatch.setattr(fakes.put_in_place(monkeypatch), "put", put)
+
     class Locked(Process):
         def __init__(self):
             self.lock = threading.Lock()
@@ -210,35 +178,16 @@ def test_a_reward_that_cannot_be_sent_is_refused():
     assert "\n" not in str(error.value)
 
 
-class Broken(Process):
-    """Cannot be made in another process."""
-
-    def __reduce__(self):
-        return _fails, ()
-
-
-def _fails():
-    raise RuntimeError("no such model here")
-
-
+@pytest.mark.slow
+@pytest.mark.ray
 def test_a_reward_that_cannot_start_says_why():
+    """Fast tests of errors of a start are in test_actor_pool.py."""
     with pytest.raises(InputError, match="workers could not be started: .*no such model here"):
         RewardActors(Broken(), workers=1)
 
 
-class Fatal(Process):
-    """Ends its process; with `only`, at that image alone."""
-
-    def __init__(self, only=None):
-        self.only = only
-
-    def __call__(self, images, prompts):
-        if self.only is None or int(np.asarray(images[0]).flat[0]) == self.only:
-            os._exit(1)
-        return super().__call__(images, prompts)
-
-
 @pytest.mark.slow
+@pytest.mark.ray
 def test_an_image_that_kills_every_actor_is_missing_and_the_others_are_not():
     responses = scored(Fatal(only=2), 5, attempts=3)
     assert [response.score.value for response in responses if not response.score.missing] == [0, 1, 3, 4]
@@ -246,33 +195,37 @@ def test_an_image_that_kills_every_actor_is_missing_and_the_others_are_not():
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_reward_that_kills_every_actor_is_reported_after_a_few():
     with pytest.raises(PauseError, match="workers die at every query"):
         scored(Fatal(), 20, attempts=5)
 
 
+def test_what_actors_of_a_reward_load_is_without_torch():
+    """The fast twin of the next."""
+    code = (
+        "import sys, tests.support.light_reward, zo_dno.distributed.reward_actors, zo_dno.reward, zo_dno.types\n"
+        "print('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+@pytest.mark.slow
+@pytest.mark.ray
 def test_actors_of_a_reward_without_torch_do_not_load_it():
     (response,) = scored(Loaded(), 1, workers=1)
     assert response.score.raw == "False"
     assert response.score.value < 90
 
 
-@pytest.mark.parametrize("reward", [pytest.param("jpeg_smaller", marks=pytest.mark.slow), brightness])
-def test_workers_do_not_change_the_result(toy, reward):
+@pytest.mark.parametrize("reward", ["jpeg_smaller", brightness])
+def test_workers_do_not_change_the_result(toy, reward, any_ray):
     def result(workers):
         found = zo_dno.optimize(toy, reward, "snes", queries=48, seed=1, workers=workers)
         return {key: value for key, value in found.to_dict().items() if key != "seconds"}
 
     assert result(2) == result(0)
-
-
-class Awaited(zo_dno.Reward):
-    """Scores the brightness asynchronously."""
-
-    name, unit, is_async = "awaited", "n", True
-
-    async def __call__(self, images, prompts):
-        return brightness(images, prompts)
 
 
 def test_terms_of_a_combination_have_actors_each_but_those_that_are_awaited(toy, fake_ray):
@@ -286,6 +239,7 @@ def test_terms_of_a_combination_have_actors_each_but_those_that_are_awaited(toy,
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_workers_score_the_terms_of_a_combination(toy):
     def result(workers):
         reward = WeightedSum(["jpeg_smaller", Process(), Awaited()], standardise=False)
@@ -295,7 +249,7 @@ def test_workers_score_the_terms_of_a_combination(toy):
     assert result(2) == result(0)
 
 
-def test_a_failing_reward_fails_the_same_in_actors(toy):
+def test_a_failing_reward_fails_the_same_in_actors(toy, any_ray):
     def picky(images, prompts):
         if brightness(images, prompts)[0] > 130:
             raise RuntimeError("too bright")
@@ -306,6 +260,8 @@ def test_a_failing_reward_fails_the_same_in_actors(toy):
     assert here.best.id == there.best.id
 
 
+@pytest.mark.slow
+@pytest.mark.ray
 def test_everything_listens_on_loopback():
     import ray
 

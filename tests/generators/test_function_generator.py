@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import zo_dno
+from tests.support import fake_ray
 from zo_dno.errors import InputError
 from zo_dno.generators.pixels import NoImageError
 from zo_dno.run.config import validated
@@ -138,8 +139,15 @@ def test_a_function_that_gives_no_images_is_refused(returned, message):
             render(torch.randn(2, 48))
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.ray)])
-def test_candidates_without_an_image_are_missing_and_the_others_are_scored(workers, tmp_path):
+@pytest.mark.parametrize(
+    ("workers", "real"),
+    [(0, False), (1, False), pytest.param(1, True, marks=[pytest.mark.ray, pytest.mark.slow])],
+    ids=["here", "stand-in", "Ray"],
+)
+def test_candidates_without_an_image_are_missing_and_the_others_are_scored(workers, real, tmp_path, monkeypatch):
+    if workers and not real:
+        fake_ray.put_in_place(monkeypatch)
+
     def breaks(z):
         images = floats(z)
         images[z[:, 0] > 0] = torch.nan

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.play import NAMES, WHITE_BOX, fit_briefly, load, make, play
+from tests.support.play import BRIEF_OPTIONS, NAMES, WHITE_BOX, fit_briefly, load, make, play
 from zo_dno.errors import AskTellError, InputError
 from zo_dno.rng import stream
 from zo_dno.strategy import Problem, Strategy
@@ -56,13 +56,14 @@ def brief_fit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def digest(name: str) -> str:
     """Fingerprint what a strategy asks for."""
-    asked = torch.cat(play(make(name, seed=3), holes, 4))
+    asked = torch.cat(play(make(name, seed=3, **BRIEF_OPTIONS.get(name, {})), holes, 4))
     return hashlib.sha256(asked.numpy().tobytes()).hexdigest()
 
 
 def made(name: str, population: int = 6) -> MakeStrategy:
     """Build a table entry for any problem."""
-    return lambda problem: with_model(load(name)(problem, population=population))
+    options = BRIEF_OPTIONS.get(name, {})
+    return lambda problem: with_model(load(name)(problem, population=population, **options))
 
 
 @every

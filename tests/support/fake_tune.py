@@ -5,6 +5,12 @@ import sys
 from functools import partial
 from types import ModuleType, SimpleNamespace
 
+from tests.support.fake_ray import DeathError
+
+
+class ActorDiedError(Exception):
+    """Named as Ray's."""
+
 
 class FakeTune(ModuleType):
     """The functions of Ray Tune that comparisons call; every trial reuses the first one's actor, if it may.
@@ -52,13 +58,18 @@ def _fit_classes(make, space, tuning, running):
             actor = make(config)
         else:
             assert actor.reset_config(config)
-        while not actor.step()["done"]:
-            pass
+        error = None
+        try:
+            while not actor.step()["done"]:
+                pass
+        except DeathError:
+            actor, error = None, ActorDiedError("The actor died unexpectedly.")
         trial = SimpleNamespace(config=config)
         for callback in running.callbacks:
-            callback.on_trial_complete(0, [], trial)
-        ended.append(SimpleNamespace(path=tuning.trial_dirname_creator(trial), error=None))
-    actor.cleanup()
+            callback.on_trial_complete(0, [], trial) if error is None else callback.on_trial_error(0, [], trial)
+        ended.append(SimpleNamespace(path=tuning.trial_dirname_creator(trial), error=error))
+    if actor is not None:
+        actor.cleanup()
     return ended
 
 

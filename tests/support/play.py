@@ -32,6 +32,10 @@ WHITE_BOX = {
 BRIEF_FIT = {"_FIT_STEPS": 4, "_POINTS": 100}  # TuRBO's model is poor then, which no law of strategies depends on
 
 
+BRIEF_OPTIONS: dict[str, dict[str, Any]] = {"surrogate": {"renders": 3}}
+"""Options with which a strategy takes less time, and which no law of strategies depends on."""
+
+
 def fit_briefly(patch: pytest.MonkeyPatch) -> None:
     """Let TuRBO take a tenth of its time."""
     for name, value in BRIEF_FIT.items():

@@ -13,6 +13,7 @@ from zo_dno.errors import InputError
 from zo_dno.run.config import validated
 from zo_dno.ui.terminal import PrintableFormatter, Terminal, show_error
 
+ROOT = Path(__file__).parents[2]
 HOSTILE = "[/b] [cat] [red]x[/red] \x1b]52;c;cm0=\x07 \x1b[2J \u202e \N{CAT FACE}"
 REWARD = f"""
 import zo_dno
@@ -118,18 +119,25 @@ def test_words_of_a_command_line_in_the_c_locale_are_utf8():
     assert validated({"prompt": as_python_reads_them}).prompt == CAT
 
 
+COMMANDS = """
+import json, sys
+from tests.support.command_line import exit_code
+for words in json.loads(sys.argv[1]):
+    assert exit_code(words) == 0, words
+"""
+
+
 @pytest.mark.slow
-def test_a_run_in_the_c_locale(stable_diffusion_folder, tmp_path):
+def test_commands_in_the_c_locale(stable_diffusion_folder, tmp_path):
     """Every file is UTF-8, and what the terminal's encoding lacks is shown by its number."""
-    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "200"}
+    c_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment = {**os.environ, **c_locale, "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
     run = ["run", "--model", str(stable_diffusion_folder), "--prompt", CAT, "--steps", "2", "--queries", "8"]
-    said = ""
-    for words in ([*run, "--out", "here"], ["show", "here"], ["resume", "here", "--queries", "12"], ["report", "here"]):
-        command = [sys.executable, "-m", "zo_dno", *words]
-        done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, check=False)
-        assert done.returncode == 0, done.stderr
-        said += done.stdout.decode("ascii")
-    assert "\\U0001f431: finished" in said
+    commands = [[*run, "--out", "here"], ["show", "here"], ["resume", "here", "--queries", "12"], ["report", "here"]]
+    script = [sys.executable, "-c", COMMANDS, json.dumps(commands, ensure_ascii=False)]  # words as UTF-8
+    done = subprocess.run(script, capture_output=True, env=environment, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "\\U0001f431: finished" in done.stdout.decode("ascii")
     assert json.loads((tmp_path / "here" / "result.json").read_bytes())["prompt"] == CAT
 
 
