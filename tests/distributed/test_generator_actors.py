@@ -61,7 +61,7 @@ def test_results_do_not_depend_on_where_images_are_rendered_and_scored(pool, her
 @pytest.mark.ray
 def test_the_built_in_model_renders_the_same_in_an_actor(pool):
     make = partial(zo_dno.DiffusersGenerator.builtin, prompt="mountains at day", steps=2)
-    options = {"queries": 40, "seed": 2, "strategy_options": {"population": 20}}
+    options = {"queries": 16, "seed": 2, "strategy_options": {"population": 8}}
     there = zo_dno.optimize(pool(make, 1, threads=1), "jpeg_smaller", **options)
     assert comparable(there) == comparable(zo_dno.optimize(make(), "jpeg_smaller", threads=1, **options))
     assert there.model == "scenes"

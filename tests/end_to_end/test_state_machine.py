@@ -218,4 +218,4 @@ def test_a_few_histories():
 
 @pytest.mark.slow
 def test_many_histories():
-    run_state_machine_as_test(Runs, settings=settings(FEW, max_examples=30, stateful_step_count=10))
+    run_state_machine_as_test(Runs, settings=settings(FEW, max_examples=20, stateful_step_count=8))

@@ -181,12 +181,17 @@ def test_a_trial_that_differs_says_where(found, where):
 
 @pytest.mark.slow
 def test_real_processes_that_are_stopped_at_random(tmp_path):
-    """Each kind of run that needs no Ray, in one of the nine ways each; a server in another process counts calls."""
+    """Each kind of run that needs no Ray, in one of the nine ways each; a server in another process counts calls.
+
+    `python -m benchmarks.reliability` makes as many trials as it is told.
+    """
     (tmp_path / "first").mkdir()
     (tmp_path / "second").mkdir()
-    trials, kept = planned(24, HERE, STRATEGIES, seed=3), tmp_path / "outcomes.jsonl"
-    outcomes = carried_out(trials, tmp_path / "first", seed=3, out=kept)
-    assert len(outcomes) >= len(HERE)
+    trials, kept = planned(len(HERE), HERE, STRATEGIES, seed=19), tmp_path / "outcomes.jsonl"
+    assert {case for case, _, _ in trials} == set(HERE)
+    assert {attack for _, _, attack in trials} == set(ATTACKS)
+    outcomes = carried_out(trials, tmp_path / "first", seed=19, out=kept)
+    assert len(outcomes) == len(trials)
     assert not [outcome for outcome in outcomes if outcome.wrong]
-    assert carried_out(trials, tmp_path / "second", seed=3, out=kept) == outcomes  # none is made again
+    assert carried_out(trials, tmp_path / "second", seed=19, out=kept) == outcomes  # none is made again
     assert not list((tmp_path / "second" / "logs").iterdir())

@@ -203,7 +203,8 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
     """Command line to browser: the page's server dies between two clicks, then the search; nothing is lost."""
     folder = tmp_path / "run"
     options = ("serve=false", "patience=0.2", "mode=compare", "rounds=2")
-    arguments = ["--prompt", "sea at dusk", "--reward", "human", "--queries", 12, "--threads", 1, "--out", folder]
+    arguments = ["--model", "tests.support.toys:prompted", "--prompt", "sea at dusk", "--reward", "human"]
+    arguments += ["--queries", 12, "--threads", 1, "--out", folder]
     arguments += [word for option in options for word in ("--reward-option", option)]
     search = cli("run", *arguments, "--strategy-option", "population=6")
     while not (folder / RATINGS).exists():

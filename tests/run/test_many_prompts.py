@@ -33,11 +33,8 @@ def comparable(found):
     return {key: value for key, value in found.items() if key != "seconds"}
 
 
-def alone(prompt, model=TOY, **changes):
-    if model is SCENES:
-        generator = zo_dno.DiffusersGenerator.builtin(prompt, steps=1, seed=3)
-    else:
-        generator = imported_generator(model["model"], prompt, model["batch_size"], {})
+def alone(prompt, **changes):
+    generator = imported_generator(TOY["model"], prompt, TOY["batch_size"], {})
     options = {"queries": 24, "threads": 1, "seed": 3, "strategy_options": {"population": 8}, **changes}
     return comparable(zo_dno.optimize(generator, "jpeg_smaller", **options).to_dict())
 
@@ -62,21 +59,21 @@ def test_each_prompt_finds_what_it_finds_alone(tmp_path):
 
 def test_all_share_one_set_of_fake_actors(tmp_path, monkeypatch):
     fake_ray.put_in_place(monkeypatch)
-    check_all_share_one_set(tmp_path, monkeypatch, TOY)
+    check_all_share_one_set(tmp_path, monkeypatch)
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 def test_all_share_one_set_of_actors(tmp_path, monkeypatch):
-    check_all_share_one_set(tmp_path, monkeypatch, SCENES)
+    check_all_share_one_set(tmp_path, monkeypatch)
 
 
-def check_all_share_one_set(tmp_path, monkeypatch, model):
+def check_all_share_one_set(tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr("zo_dno.distributed.reward_actors.RewardActors.__init__", _noting(made))
-    lines = run_many(config(model, workers=2, generators=1), PROMPTS, tmp_path / "out")
+    lines = run_many(config(workers=2, generators=1), PROMPTS, tmp_path / "out")
     assert made == [2]
-    assert [comparable(line.result) for line in lines] == [alone(prompt, model) for prompt in PROMPTS]
+    assert [comparable(line.result) for line in lines] == [alone(prompt) for prompt in PROMPTS]
 
 
 def _noting(made):

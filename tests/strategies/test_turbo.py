@@ -19,7 +19,7 @@ from zo_dno.strategy import Problem
 
 @pytest.mark.slow
 def test_beats_best_of_n_in_a_small_space() -> None:
-    assert_beats_best_of_n("turbo", 96)
+    assert_beats_best_of_n("turbo", 96, population=16)  # of which each takes a fit
 
 
 def test_many_dimensions_are_refused_with_the_space_to_take() -> None:

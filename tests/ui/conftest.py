@@ -28,7 +28,7 @@ def broken(images, prompts):
 
 
 @pytest.fixture
-def zo(monkeypatch, capsys, stable_diffusion_folder, tmp_path):
+def zo(monkeypatch, capsys, tmp_path):
     """Run the command line in this process, in an empty folder; returns exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -47,6 +47,12 @@ def tiny(stable_diffusion_folder):
         *("--model", stable_diffusion_folder, "--prompt", "a cat", "--steps", 2, "--guidance", 1, "--threads", 1),
         *("--queries", 24, "--batch-size", 8),
     )
+
+
+@pytest.fixture
+def toy_words():
+    """Options of a model that takes microseconds, and loads no diffusers."""
+    return ("--model", "tests.support.toys:prompted", "--prompt", "a cat", "--threads", 1, "--batch-size", 8)
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ def begun(words, enough):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize("more", [(), pytest.param(("--workers", 1), marks=pytest.mark.ray)], ids=["here", "workers"])
-def test_a_signal_to_a_real_process_keeps_everything(zo, tiny, number, more):
-    words = (*tiny, "--reward", "my_rewards:slow", "--queries", 10_000, *more)
+def test_a_signal_to_a_real_process_keeps_everything(zo, toy_words, number, more):
+    words = (*toy_words, "--reward", "my_rewards:slow", "--queries", 10_000, *more)
     process = begun(words, lambda: rows(Path("here", "ledger.db")) >= 16)
     process.send_signal(number)
     output, _ = process.communicate(timeout=PATIENCE)
@@ -48,11 +48,11 @@ def test_a_signal_to_a_real_process_keeps_everything(zo, tiny, number, more):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "signals"), [(1, 1), (600, 2)], ids=["short calls", "twice"])
-def test_sigterm_leaves_no_program_and_no_temporary_file(zo, tiny, seconds, signals):
+def test_sigterm_leaves_no_program_and_no_temporary_file(zo, toy_words, seconds, signals):
     """Calls in flight are waited for, paid as they are; a second signal kills their programs."""
     Path("sleeper.py").write_text(SLEEPER)
     command = f"{sys.executable} {Path('sleeper.py').resolve()} {seconds} {{image}}"
-    words = (*tiny, "--reward", "command", "--reward-option", f"command={command}", "--timeout", 1000)
+    words = (*toy_words, "--reward", "command", "--reward-option", f"command={command}", "--timeout", 1000)
     process = begun(words, lambda: len(programs("sleeper.py")) > 0)
     process.terminate()
     if signals == 2:
@@ -89,14 +89,14 @@ def rows(ledger):
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_shown_and_gone_on_with(zo, tiny):
+def test_a_killed_run_is_shown_and_gone_on_with(zo, toy_words):
     """A real process of a free reward is killed while it stands still: at most the population in flight is lost."""
     hold = Path("hold").resolve()
     options = ("--reward", "tests.support.held:Held", "--reward-option", f"hold={hold}", "--queries", 48, "--seed", 5)
     options = (*options, "--strategy-option", "population=8")
-    assert zo("run", *tiny, *options, "--out", "whole")[0] == 0
+    assert zo("run", *toy_words, *options, "--out", "whole")[0] == 0
     hold.touch()
-    command = [sys.executable, "-m", "zo_dno.ui.cli.main", "run", *map(str, (*tiny, *options)), "--out", "here"]
+    command = [sys.executable, "-m", "zo_dno.ui.cli.main", "run", *map(str, (*toy_words, *options)), "--out", "here"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while rows(Path("here", "ledger.db")) < 16 and process.poll() is None:
