@@ -19,6 +19,6 @@ def auto(problem: Problem, *, population: int = 0) -> PopulationStrategy:
         return evolution(problem, population)
     size = population or most_useful(problem.horizon, small=True)
     chosen = Surrogate(problem, population=size, first=min(16, max(2, problem.horizon // 2)))
-    why = "the pipeline has gradients, and climbing a model of the reward needs few queries"
+    why = "queries cost something, and a search of a model of the reward needs few of them"
     chosen.reason = f"surrogate with a population of {size}: {why}"
     return chosen

@@ -41,6 +41,9 @@ def decided(smooth=True, **options):
         ({"screen": 0}, True),
         ({"space": "low_band"}, False),
         ({"smooth": False}, False),
+        ({"smooth": False, "max_cost": 1.0}, True),
+        ({"smooth": False, "max_cost": 1.0, "repeats": 2}, False),
+        ({"smooth": False, "max_cost": 1.0, "queries": FEW + 1}, False),
         ({"climb": False}, False),
         ({"nfe": 1000}, False),
         ({"seconds": 100.0}, False),
@@ -51,7 +54,7 @@ def decided(smooth=True, **options):
     ],
     ids=str,
 )
-def test_a_surrogate_is_climbed_where_there_are_gradients_and_queries_cost_something(options, climbs):
+def test_a_surrogate_is_searched_where_queries_cost_something(options, climbs):
     found = decided(**options)
     assert found.climb is climbs
     assert not (found.climb and found.screen)

@@ -61,7 +61,7 @@ def test_a_reward_is_noisy_where_it_or_the_run_says_so():
     assert "noisy" not in asked(Min(["contrast"]))
 
 
-PAID = {"policy": {"price": 0.01, "attempts": 1}, "max_cost": 10.0}
+PAID = {"policy": {"price": 0.01, "attempts": 1}, "max_cost": 10.0, "climb": False}
 
 
 def test_where_money_is_limited_and_nothing_else_images_are_screened():

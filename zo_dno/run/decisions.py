@@ -18,27 +18,30 @@ def is_noisy(reward: Reward, options: RunOptions) -> bool:
 
 
 def with_decisions(options: RunOptions, reward: Reward, generator: Generator) -> RunOptions:
-    """Decide whether `auto` climbs a surrogate, and whether images are pre-selected; both are written to the config.
+    """Decide whether `auto` searches a surrogate, and whether images are pre-selected; both are written to the config.
 
-    A surrogate is climbed where the generator takes gradients, queries cost money or people's time, and neither
-    seconds nor denoiser calls are limited. Otherwise `PRESELECTED` images are rendered per query if only money is
-    limited, unless the reward is noisy, where predictions do not help (docs/strategies.md).
+    A surrogate is searched where queries cost money or people's time, and neither seconds nor denoiser calls are
+    limited; without the generator's gradients only where money is limited and the reward exact, since the search takes
+    more images. For budgets that are too small or too large for it, `PRESELECTED` images are rendered per query under
+    the latter conditions (docs/strategies.md).
     """
     unlimited = options.nfe is None and options.seconds is None
     auto = options.strategy == DEFAULT_STRATEGY and not options.lag
     climb, screen = options.climb, options.screen
+    money_alone = options.max_cost is not None and unlimited and not is_noisy(reward, options)
     if climb is None:
-        climb = auto and unlimited and not screen and _pays(options, reward, generator)
+        worth = isinstance(generator, HasVjp) and _is_costly(options, reward)
+        climb = auto and unlimited and not screen and _fits(options) and (worth or money_alone)
     if screen is None:
-        money_alone = options.max_cost is not None and unlimited
-        screen = PRESELECTED if money_alone and auto and not climb and not is_noisy(reward, options) else 0
+        screen = PRESELECTED if money_alone and auto and not climb else 0
     return options.model_copy(update={"climb": climb, "screen": screen})
 
 
-def _pays(options: RunOptions, reward: Reward, generator: Generator) -> bool:
-    if options.space != DEFAULT_SPACE or not isinstance(generator, HasVjp):
-        return False
-    policies = call_policies(reward, options.policy).values()
-    costly = any(policy.has_price or policy.durable for policy in policies)
+def _fits(options: RunOptions) -> bool:
     planned = options.horizon or options.queries
-    return costly and FEWEST <= planned <= FEW
+    return options.space == DEFAULT_SPACE and FEWEST <= planned <= FEW
+
+
+def _is_costly(options: RunOptions, reward: Reward) -> bool:
+    policies = call_policies(reward, options.policy).values()
+    return any(policy.has_price or policy.durable for policy in policies)

@@ -188,8 +188,8 @@ class SearchOptions(OptionGroup):
     )
     climb: bool | None = option(
         None,
-        "Whether auto climbs a surrogate of the reward through the pipeline (docs/strategies.md)",
-        by_default="with gradients, if queries cost something",
+        "Whether auto searches a surrogate of the reward, by gradients where there are any (docs/strategies.md)",
+        by_default="with gradients, if queries cost something; without, as screen",
     )
     surrogate: FilePath | None = option(
         None,
