@@ -50,6 +50,9 @@ class Fallback:
             self._strategy.tell(self._asked, scores)
         self._asked = None
 
+    def __str__(self) -> str:
+        return "" if self._strategy is None else type(self._strategy).__name__
+
     def leave(self) -> None:
         """Begin anew in the next round."""
         self._strategy, self._asked = None, None

@@ -130,7 +130,7 @@ class Surrogate(WithModel):
         self._last: Process | None = None
         self._trusted_share = 1.0  # of the usual steps
         self._round, self._followed = 0, True  # first id of the last round, but for first draws, and what it followed
-        self._fallback = Fallback(problem, population)
+        self._fallback, self._said = Fallback(problem, population), False
 
     @property
     def evidence(self) -> float | None:
@@ -226,7 +226,11 @@ class Surrogate(WithModel):
         self._round, self._followed = self._first_id, self._is_trusted(self._known, acquisition.process)
         if self._followed:
             return self.model.project(self._searched(self._known, acquisition))
-        return self.model.project(self._fallback.ask(self._known.z[best], self._first_id))
+        proposed = self._fallback.ask(self._known.z[best], self._first_id)
+        if not self._said:
+            self._said = True
+            log.warning("predictions do not lead to better images now: %s proposes instead, at times", self._fallback)
+        return self.model.project(proposed)
 
     def _judge_last_round(self, *, better: bool) -> None:
         """Let the length of steps follow whether the last round had a new best candidate."""

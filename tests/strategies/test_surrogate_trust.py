@@ -31,10 +31,11 @@ def followed(strategy: Any, reward: Any, rounds: int) -> list[bool]:
     return found
 
 
-def test_chance_is_searched_without_predictions():
-    """In each of 3 seeds."""
+def test_chance_is_searched_without_predictions(caplog):
+    """In each of 3 seeds; each search says so once."""
     for seed in range(3):
         assert followed(surrogate(Coloured(), seed), Chance(seed), 12).count(False) >= 4
+    assert caplog.text.count("do not lead to better images now: NormalES proposes instead, at times") == 3
 
 
 def test_what_images_show_is_searched_by_predictions():
