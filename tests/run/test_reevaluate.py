@@ -94,3 +94,21 @@ def test_a_run_that_ended_without_them_before_stays_as_it_ended(tmp_path):
     again = Noisy({})
     zo_dno.resume(tmp_path / "run", generator=ToyGenerator(), reward=again, queries=48, repeats=12)
     assert (whole.queries, again.calls) == (36, 0)
+
+
+class Ceiling(zo_dno.Reward):
+    """Scores on a scale whose end most images have reached."""
+
+    name, unit, noisy, version = "ceiling", "points of 5", True, "1"
+
+    def __call__(self, images, prompts):
+        return [5.0 if value > 120 else 1.0 for value in brightness(images, prompts)]
+
+
+def test_a_scale_whose_end_is_reached_is_not_taken_for_an_exact_reward():
+    """The kept queries score the contenders again, and the latest of equals wins, from the most advanced search."""
+    result = zo_dno.optimize(ToyGenerator(), Ceiling(), "snes", **OPTIONS)
+    top = [row.id for row in result.history if row.value == 5.0]
+    assert len(result.history) == 36
+    assert len(top) > 6
+    assert result.best.id == top[-1]

@@ -112,6 +112,17 @@ def test_an_exact_reward_scores_every_contender_twice_only():
     assert (found.is_exact, found.spent, found.standings[0].id) == (True, 8, 0)
 
 
+def test_scores_that_are_all_equal_show_no_exact_reward():
+    """They may all be at the end of a scale. The first contender, from the most advanced search, is ahead."""
+    found, _ = reevaluation([5.0, 5.0, 5.0, 5.0], 0.0, 16, seed=0)
+    assert (found.is_exact, found.standings[0].id, found.standings[0].mean) == (False, 0, 5.0)
+    earlier = Reevaluation(dict.fromkeys(range(4), 5.0), 16, equals_are_exact=True)
+    earlier.tell(dict.fromkeys(earlier.wanted(), 5.0))
+    assert earlier.is_exact is False
+    earlier.tell(dict.fromkeys(earlier.wanted(), 5.0))
+    assert earlier.is_exact
+
+
 def test_a_contender_with_a_missing_score_is_eliminated():
     found = Reevaluation({5: 2.0, 6: 1.0}, 8)
     found.tell({5: math.nan, 6: 1.0})

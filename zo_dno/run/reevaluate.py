@@ -39,7 +39,8 @@ def reevaluate(run: OpenRun, search: Search, rest: Replay | None) -> Reevaluatio
         _search_on(search, rest, run.spec.kept_back)
         return None
     budget, found = run.spec.kept_back, {one.id: one for one in search.archive.contenders}
-    reevaluation = Reevaluation({one.id: one.reward for one in found.values() if one.reward is not None}, budget)
+    scores = {one.id: one.reward for one in found.values() if one.reward is not None}
+    reevaluation = Reevaluation(scores, budget, equals_are_exact=run.manifest.rules < 3)
     try:
         _score_again(run, search, reevaluation, found)
     except PauseError as pause:

@@ -41,12 +41,15 @@ class Reevaluation:
     Args:
         contenders: Scores that made the candidates contenders, by id, best first.
         budget: Number of queries.
+        equals_are_exact: Whether contenders that all have one score show an exact reward, as runs of earlier rules
+            take it, and not a scale whose end all of them have reached.
     Attributes:
         spent: Number of queries so far.
     """
 
     contenders: Mapping[int, float]
     budget: int
+    equals_are_exact: bool = False
     spent: int = field(default=0, init=False)
     _scores: dict[int, list[float]] = field(default_factory=dict, init=False)
     _left: list[int] = field(default_factory=list, init=False)
@@ -86,7 +89,8 @@ class Reevaluation:
     def is_exact(self) -> bool:
         """Whether the reward gives the same score every time."""
         same = [self.contenders[id_] == score for id_, scores in self._scores.items() for score in scores]
-        return self.noise == 0 and all(same)
+        differ = len({self.contenders[id_] for id_ in self._scores}) > 1
+        return self.noise == 0 and all(same) and (differ or self.equals_are_exact)
 
     @property
     def unasked(self) -> str:
