@@ -99,7 +99,7 @@ def _end(ray: Any) -> None:
     theirs = [child for server in servers for child in server.children(recursive=True)]
     ray.shutdown()
     for server in servers:
-        with suppress(psutil.NoSuchProcess):  # one that was still starting is not shut down, and goes on to start more
+        with suppress(psutil.NoSuchProcess):  # one that was still starting is not shut down, and starts more later
             server.suspend()
             theirs += [*server.children(recursive=True), server]
     for process in theirs:

@@ -22,7 +22,7 @@ _KNOWLEDGE = "knowledge"  # fingerprint of what the strategy started from
 _PADDED = "padded"  # a fact that older runs lack, whose blocks of images were all filled up
 _ENDS = "ends"  # a fact that older runs lack, whose ends follow from their config
 _RULES, _NEWEST = "rules", 3
-"""Rules by which a run goes on as it began. By the first, which older runs have, perturbed images count for an
+"""Rules by which a run continues as it began. By the first, which older runs have, perturbed images count for an
 automatic gamma, and a search that found nothing feasible leaves the queries that were kept back. By the second, equal
 scores of all contenders show an exact reward."""
 
