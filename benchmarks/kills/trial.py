@@ -189,7 +189,8 @@ class Trial:
         if stop != _KILL:
             outcome.seconds_to_exit = max(outcome.seconds_to_exit, time.monotonic() - begin)
             later = count_of(self._log).total() - before
-            if later > _SEARCHES * self.case.in_flight and not self.case.distributed:
+            ended = process.exitcode == 0  # a stopped run has another code, however late a busy machine stops it
+            if ended and later > _SEARCHES * self.case.in_flight and not self.case.distributed:
                 outcome.wrong.append(f"{later} calls after the signal")
             self._check_exit(process, outcome, once=len(signals) == 1)
 

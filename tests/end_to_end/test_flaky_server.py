@@ -23,7 +23,7 @@ class Remote(zo_dno.Reward):
 
     name, unit, is_async = "remote", "points", True
     # within 8 s every response comes that comes at all; the test waits most of its time for those that do not
-    policy = CallPolicy(in_flight=32, timeout=8, attempts=ATTEMPTS, first_wait=0.01, breaker=0, durable=True)
+    policy = CallPolicy(in_flight=16, timeout=8, attempts=ATTEMPTS, first_wait=0.01, breaker=0, durable=True)
 
     def __init__(self, url):
         self._url, self._client = url, None

@@ -44,5 +44,7 @@ class Watched(zo_dno.Reward):
 
 
 class Timeless(Watched):
+    """Mean grey level, without a log or a wait."""
+
     def __call__(self, images, prompts):
         return [float(np.asarray(image).mean()) for image in images]
