@@ -5,6 +5,7 @@ import copy
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -131,3 +132,14 @@ def toy() -> ToyGenerator:
 def clock(monkeypatch) -> Clock:
     """Let the test say when the timeouts of calls have passed."""
     return Clock().put_in_place(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _forget_modules_that_the_test_wrote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Drop modules imported from temporary folders: another test's file may have the same name."""
+    before = set(sys.modules)
+    yield
+    temporary = str(tmp_path_factory.getbasetemp())
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(temporary):
+            del sys.modules[name]

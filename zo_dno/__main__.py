@@ -1,5 +1,6 @@
 """`zo-dno`, also as `python -m zo_dno`."""
 
+import gc
 import sys
 
 
@@ -12,6 +13,8 @@ def main() -> None:
     except KeyboardInterrupt:  # while the libraries load, or a second time while the first ends the command
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
+    finally:
+        gc.freeze()  # or the interpreter's end looks through all objects of the libraries, which takes 2 s
 
 
 if __name__ == "__main__":

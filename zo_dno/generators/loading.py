@@ -1,5 +1,6 @@
 """Loading of pipelines, and the settings of their speed and memory."""
 
+import gc
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,7 +111,8 @@ def load_pipeline(name: str | Path, dtype: str | torch.dtype | None) -> Any:
     Raises:
         InputError: The pipeline is missing, out of reach, or incomplete.
     """
-    from diffusers import DiffusionPipeline
+    with _collecting_nothing():
+        from diffusers import DiffusionPipeline
 
     without_bars()
     if "/" not in str(name) and not Path(name).exists():
@@ -125,6 +127,18 @@ def load_pipeline(name: str | Path, dtype: str | torch.dtype | None) -> Any:
             f"Give {BUILTIN!r}, a diffusers folder with its weights, or a hub name that is on this machine or within "
             "reach."
         ) from error
+
+
+@contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """Pause the garbage collector, which would look again and again through all that an import leaves for good."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _set_attention(denoiser: Any, name: str) -> None:
