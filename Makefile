@@ -3,21 +3,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder $(if $(CI),--durations=40)
+PINS := $(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+RUNS := $(VENV)/.runs-$(PINS)
+READY := $(VENV)/.ready-$(PINS)
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, which would compile the package again
-READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
 .PHONY: demo test test-slow test-notebooks lint docs bench setup clean
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(RUNS): pyproject.toml constraints.txt  # what runs need
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zo-dno needs Python 3.11 or later; PYTHON=... names one")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) torch
+	$(PIP) -e .
+	@rm -f $(VENV)/.runs-* && touch $@
+
+$(READY): $(RUNS)  # and what tests, linters, notebooks and the documentation need
+	$(PIP) -e '.[dev]'
 	@rm -f $(VENV)/.ready-* && touch $@
 
-demo: $(READY)
+demo: $(RUNS)
 	@rm -rf runs/demo
 	$(BIN)/zo-dno run --prompt "mountains at day, cloudy, with a house" --reward jpeg_smaller --held-out prompt_match \
 		--queries 512 --baseline equal --seed 0 --out runs/demo

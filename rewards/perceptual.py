@@ -37,5 +37,5 @@ def lpips_network() -> Any:
     except (ImportError, OSError, RuntimeError) as error:  # a torchvision made for another torch raises RuntimeError
         raise InputError(
             f"metric must be 'ssim' where LPIPS cannot be loaded; got 'lpips': {one_line(str(error))}. "
-            "Install it with: pip install lpips. Its first use fetches AlexNet from download.pytorch.org."
+            "Install it with: pip install 'zo-dno[lpips]'. Its first use fetches AlexNet from download.pytorch.org."
         ) from error

@@ -1,6 +1,7 @@
 """The wheel holds everything and runs from anywhere; importing is light; the tables agree with what is there."""
 
 import ast
+import email
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.support.command_line import exit_code
 from zo_dno.registry import load
@@ -86,6 +88,48 @@ def test_the_wheel_is_imported_from_another_folder(wheel, tmp_path):
     files = ast.literal_eval(done.stdout)
     assert len(files) > 10
     assert all(Path(file).is_relative_to(tmp_path / "site") for file in files)
+
+
+@pytest.fixture(scope="module")
+def requirements(wheel) -> list[Requirement]:
+    """Return what the wheel asks pip for, those of extras included."""
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        return [Requirement(line) for line in email.message_from_bytes(file.read(name)).get_all("Requires-Dist")]
+
+
+def test_the_wheel_leaves_a_torch_that_is_there_alone(requirements):
+    (torch,) = (one.specifier for one in requirements if one.name == "torch")
+    assert all(torch.contains(version) for version in ("2.6.0", "2.6.0+cu124", "2.11.0", "2.13.0+cpu", "2.15.0"))
+    assert not torch.contains("2.5.1")
+    exact = [one for one in requirements if any(clause.operator in ("==", "===") for clause in one.specifier)]
+    assert not exact, "exact versions belong into constraints.txt"
+
+
+def test_the_wheel_installs_what_runs_need_and_nothing_for_developers(requirements):
+    default = {one.name: one.extras for one in requirements if one.marker is None}
+    assert default.keys() >= {"torch", "diffusers", "nevergrad", "cma", "ray", "scipy", "pillow"}
+    assert "tune" in default["ray"]
+    assert not default.keys() & {"botorch", "lpips", "ipywidgets", "pytest", "mypy", "playwright", "sphinx", "optuna"}
+
+
+def test_every_extra_that_an_error_names_exists():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = [
+        path.read_text() for folder in ("zo_dno", "rewards", "strategies") for path in ROOT.glob(f"{folder}/**/*.py")
+    ]
+    named = {extra for text in texts for extra in re.findall(r"pip install 'zo-dno\[(\w+)\]'", text)}
+    assert named >= {"bayes", "lpips", "notebooks", "serve"}
+    assert named <= project["optional-dependencies"].keys()
+
+
+@pytest.mark.parametrize(("target", "whole"), [("demo", False), ("test", True)])
+def test_the_demo_installs_what_runs_need_alone(target, whole, tmp_path):
+    make = ["make", "--dry-run", target, f"VENV={tmp_path}/venv", f"PYTHON={sys.executable}"]
+    steps = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "install --quiet --disable-pip-version-check -c constraints.txt -e .\n" in steps
+    assert ("[dev]" in steps) == whole
+    assert "torch==" not in steps
 
 
 @pytest.mark.slow

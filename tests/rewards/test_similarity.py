@@ -125,7 +125,8 @@ class TestLPIPS:
         monkeypatch.setitem(sys.modules, "lpips", None)
         reference = saved(plain("red"), tmp_path / "it.png")
         message = (
-            "metric must be 'ssim' where LPIPS cannot be loaded; got 'lpips': .*lpips.*. Install .*pip install lpips"
+            r"metric must be 'ssim' where LPIPS cannot be loaded; got 'lpips': .*lpips.*\. Install .*pip install "
+            r"'zo-dno\[lpips\]'"
         )
         with pytest.raises(InputError, match=message):
             make_reward("similarity", {"reference": reference, "metric": "lpips"})
