@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from zo_dno.rewards.clip import CLIP, PROCESSORS, load_clip, ready_clip
 from zo_dno.rewards.learned import LearnedReward
@@ -46,6 +46,9 @@ class HPS(LearnedReward):
     The authors' package returns the same value; their tables print it times 100. Images are scaled to fit a square and
     padded with black, as in that package, and not cropped.
 
+    Class: transformers' CLIPModel. Licence of the weights: Apache-2.0, as the repository HPSv2. Published check value:
+    none.
+
     Args:
         model: File in open_clip's format, such as the authors' HPS_v2.1_compressed.pt or HPS_v2_compressed.pt, locally
             or as OWNER/NAME/FILE on the hub; or folder or hub name of a model in transformers' format.
@@ -55,6 +58,7 @@ class HPS(LearnedReward):
     name = "hps"
     unit = "cosine"
     range = (-1.0, 1.0)
+    tolerance: ClassVar[float] = 1e-5
     model: str = "xswu/HPSv2/HPS_v2.1_compressed.pt"
     base: str = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 

@@ -63,6 +63,20 @@ def _older_ends(ledger: Ledger) -> tuple[int, ...]:
     return planned_ends(kept_back(repeats, planned) if repeats == "auto" else repeats, planned)
 
 
+def _as_recorded(reward: dict[str, Any], recorded: dict[str, Any]) -> dict[str, Any]:
+    """Return a reward's identity without the batch of low precision where the run is older than that fact.
+
+    Runs of today record it with any batch.
+    """
+    terms = {
+        name: _as_recorded(term, recorded.get("parts", {}).get(name, {}))
+        for name, term in reward.get("parts", {}).items()
+    }
+    low = reward.get("settings", {}).get("dtype", "float32") != "float32"
+    kept = {name: value for name, value in reward.items() if not (low and name == "batch" and name not in recorded)}
+    return kept | ({"parts": terms} if terms else {})
+
+
 class Manifest:
     """The facts of a run in its ledger, written when it starts and compared when it is resumed.
 
@@ -145,7 +159,8 @@ class Manifest:
         )
         reasons = differences(old, new)
         if recorded["reward"] is not None:  # else the process was killed between its first facts
-            reasons += [f"reward {line}" for line in differences(recorded["reward"], facts["reward"])]
+            facts_then = _as_recorded(facts["reward"], recorded["reward"])
+            reasons += [f"reward {line}" for line in differences(recorded["reward"], facts_then)]
         if reasons and not accept_drift:
             raise self.refusal(reasons)
         for reason in reasons:
