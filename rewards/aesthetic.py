@@ -23,6 +23,9 @@ class Aesthetic(LearnedReward):
     A stack of linear layers on CLIP's embedding of the image, trained on ratings of pictures (Schuhmann et al. 2022,
     arXiv:2210.08402, and its repository improved-aesthetic-predictor). The prompt is ignored.
 
+    Class: transformers' CLIPModel and a `LinearHead`. Licence of the weights: Apache-2.0, as that repository; CLIP's
+    MIT. Published check value: none.
+
     Args:
         model: Folder or hub name of the CLIP model that the head was trained on.
         head: File with the linear layers layers.<number>.weight and .bias, safetensors or .pth; or a folder with one

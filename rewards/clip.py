@@ -66,6 +66,9 @@ class ClipScore(LearnedReward):
     Hessel et al. (2021, arXiv:2104.08718) scale by 2.5, so divide by 40 for theirs; and they write "A photo depicts"
     before a caption, which this reward does not.
 
+    Class: transformers' CLIPModel. Licence of the weights: MIT, as OpenAI's repository CLIP. Published check value: the
+    softmax over three captions of that repository's CLIP.png, for ViT-B/32.
+
     Args:
         model: Folder or hub name of any CLIP that transformers loads as CLIPModel.
     """
@@ -89,6 +92,9 @@ class PickScore(LearnedReward):
 
     It is exp(logit_scale) cosine, about 100 times the cosine; most prompts and images lie in 17 to 25. The softmax of
     two images' scores for one prompt is the probability that people pick one over the other.
+
+    Class: transformers' CLIPModel. Licence of the weights: MIT, as the repository PickScore. Published check value:
+    none.
 
     Args:
         model: Folder or hub name.

@@ -95,7 +95,7 @@ def requirements(wheel) -> list[Requirement]:
     """Return what the wheel asks pip for, those of extras included."""
     with zipfile.ZipFile(wheel) as file:
         (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
-        return [Requirement(line) for line in email.message_from_bytes(file.read(name)).get_all("Requires-Dist")]
+        return [Requirement(line) for line in email.message_from_bytes(file.read(name)).get_all("Requires-Dist", [])]
 
 
 def test_the_wheel_leaves_a_torch_that_is_there_alone(requirements):

@@ -224,7 +224,7 @@ class TestLoading:
         assert len(set(map(id, found))) == 1
 
     def test_importing_is_light(self):
-        modules = ("clip", "hps", "aesthetic", "image_reward")
+        modules = ("clip", "hps", "aesthetic", "image_reward", "hpsv3", "vqa_score", "unified_reward", "aesthetic_v2_5")
         code = f"""
 import sys
 for name in {modules}:

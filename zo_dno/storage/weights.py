@@ -9,6 +9,7 @@ from pathlib import Path
 from zo_dno.errors import InputError
 
 WEIGHTS = ("config.json", "model.safetensors or model-*.safetensors")
+PICKLED_WEIGHTS = ("config.json", f"{WEIGHTS[1]} or pytorch_model.bin or pytorch_model-*.bin")  # read as tensors alone
 TOKENIZER = ("tokenizer.json or vocab.json or vocab.txt",)
 _FILE_TYPES = (".safetensors", ".pt", ".pth", ".bin")
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -31,6 +32,7 @@ def model_folder(option: str, place: str, needs: Sequence[str]) -> Path:
         remedy = "Weights are read from safetensors alone, since pickles can run code: save it with save_pretrained."
     else:
         suffixes = ["*.json", "*.txt", *(["*.safetensors"] if set(WEIGHTS) <= set(needs) else [])]
+        suffixes += ["*.safetensors", "*.bin"] if set(PICKLED_WEIGHTS) <= set(needs) else []
         remedy = f"Get it: hf download {place} " + " ".join(f'--include "{suffix}"' for suffix in suffixes)
         files = [_downloaded(place, name) for need in needs for name in need.split(" or ")]
         folders = [file.parent for file in files if file is not None]
@@ -43,12 +45,25 @@ def model_folder(option: str, place: str, needs: Sequence[str]) -> Path:
     return folder
 
 
-def weights_file(option: str, place: str) -> Path:
+def folder_files(folder: Path) -> list[Path]:
+    """Return the files of a model's weights by name: safetensors, or pickles where there are none.
+
+    Raises:
+        InputError: There are none.
+    """
+    for names in ("model*.safetensors", "pytorch_model*.bin"):
+        if files := sorted(folder.glob(names)):
+            return files
+    raise InputError(f"model must be a folder with model*.safetensors or pytorch_model*.bin; got {str(folder)!r}.")
+
+
+def weights_file(option: str, place: str, source: str | None = None) -> Path:
     """Find a file of weights: a local one, the only one of a folder, or one that was downloaded from the hub.
 
     Args:
         option: Name of the option in messages, such as "model of clip_score", since a run has a model as well.
         place: File, folder, or OWNER/NAME/FILE on the hub.
+        source: Address of the file where it is not on the hub.
     Raises:
         InputError: The file is not on this machine, or a folder has not exactly one such file.
     """
@@ -61,6 +76,9 @@ def weights_file(option: str, place: str) -> Path:
         return files[0]
     if path.is_file():
         return path
+    if source is not None and place.startswith(("/", "~")):
+        remedy = f"Get it: curl -L --create-dirs -o {place} {source}"
+        raise _not_here(option, "a file of weights", place, remedy, True)
     owner, _, rest = place.partition("/")
     repository, name = f"{owner}/{rest.partition('/')[0]}", rest.partition("/")[2]
     found = _downloaded(repository, name)
@@ -85,6 +103,8 @@ def fingerprint(path: Path) -> str:
     a process, as the weights are read once.
     """
     files = [path] if path.is_file() else sorted({file for names in _DECISIVE for file in path.glob(names)})
+    if path.is_dir() and not any(file.suffix == ".safetensors" for file in files):
+        files = sorted([*files, *path.glob("pytorch_model*.bin")])
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
