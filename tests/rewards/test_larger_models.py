@@ -99,12 +99,9 @@ class TestValues:
         assert made("vqa_score_vlm", models)(pictures(3), PROMPTS[:3]) == pytest.approx(expected, rel=1e-4)
 
     def test_hpsv3_reads_the_token_of_the_score_at_positions_that_count_up_by_one(self, models):
-        expected = [hpsv3_mean(models, image, prompt) for image, prompt in zip(pictures(2), PROMPTS, strict=False)]
-        assert made("hpsv3", models)(pictures(2), PROMPTS[:2]) == pytest.approx(expected, abs=1e-4)
-        assert made("hpsv3", models)(pictures(2), PROMPTS[:2]) != pytest.approx(
-            [hpsv3_mean(models, image, prompt, own=True) for image, prompt in zip(pictures(2), PROMPTS, strict=False)],
-            abs=1e-3,
-        )
+        (score,) = made("hpsv3", models)(pictures(1), ["a cat"])
+        assert score == pytest.approx(hpsv3_mean(models, pictures(1)[0], "a cat"), abs=1e-4)
+        assert score != pytest.approx(hpsv3_mean(models, pictures(1)[0], "a cat", own=True), abs=1e-3)
 
     def test_hpsv3_reads_weights_under_the_names_of_today(self, models, tmp_path):
         tensors = load_file(models / "qwen" / "HPSv3.safetensors")
