@@ -27,7 +27,7 @@ from zo_dno.rewards.http import HTTP
 from zo_dno.run.make_reward import make_reward
 from zo_dno.storage.images import image_hash, png_bytes
 from zo_dno.types import Query
-from zo_dno.web.reward_app import MAX_BODY
+from zo_dno.web.door import MAX_BODY
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -46,7 +46,7 @@ def reward_deployment(
     for name, number in (("replicas", replicas), ("most_images", most_images), ("in_flight", in_flight)):
         if number is not None and number < 1:
             raise InputError(f"{name} must be at least 1; got {number}.")
-    from zo_dno.web.reward_app import MAX_WAITING
+    from zo_dno.web.door import MAX_WAITING
 
     serve = _serve()
     made = serve.deployment(

@@ -23,7 +23,7 @@ from zo_dno.errors import InputError, RunError
 from zo_dno.reward import Reward
 from zo_dno.run.make_reward import make_reward
 from zo_dno.ui.cli import main as cli
-from zo_dno.web import reward_app as serving
+from zo_dno.web import door
 from zo_dno.web.reward_app import reward_app
 from zo_dno.web.server import WebServer
 
@@ -59,7 +59,9 @@ class TestServedReward:
         base = served.removesuffix("/score")
         about = httpx2.get(f"{base}/version", headers={"authorization": f"Bearer {KEY}"}, trust_env=False).json()
         assert (about["name"], about["unit"], about["version"]) == ("brightness", "of white", "1")
-        assert "/score" in httpx2.get(f"{base}/openapi.json", trust_env=False).json()["paths"]
+        described = httpx2.get(f"{base}/openapi.json", trust_env=False).json()["paths"]["/score"]["post"]
+        body = described["requestBody"]["content"]["application/json"]["schema"]
+        assert [*body["properties"]] == body["required"] == ["images", "prompts"]
         assert httpx2.get(f"{base}/version", trust_env=False).status_code == 401
         other_name = {"host": "evil.example", "authorization": f"Bearer {KEY}"}
         assert httpx2.get(f"{base}/version", headers=other_name, trust_env=False).status_code == 400
@@ -124,13 +126,15 @@ class TestServer:
         [
             ({"images": [picture()], "prompts": []}, 422, "as many prompts as images"),
             ({"images": [picture()] * 9, "prompts": [""] * 9}, 422, "at most 8"),
-            ({"images": [], "prompts": []}, 422, "at least 1 item"),
+            ({"images": [], "prompts": []}, 422, "at least 1 and at most 8; got 0 images"),
             ({"images": ["x"], "prompts": [""]}, 422, "not a PNG, JPEG or WebP"),
             ({"images": [picture(kind="GIF")], "prompts": [""]}, 422, "not a PNG, JPEG or WebP"),
             ({"images": ["/etc/passwd"], "prompts": [""]}, 422, "not a PNG, JPEG or WebP"),
             ({"images": [picture(5000)], "prompts": [""]}, 422, "5000x5000 pixels"),
-            ({"images": [picture()], "prompts": [""], "more": 1}, 422, "Extra inputs"),
-            ([], 422, "valid dictionary"),
+            ({"images": [picture()], "prompts": [""], "more": 1}, 422, "1 more fields, which are unknown"),
+            ({"images": [1], "prompts": [""]}, 422, "images is no list of strings"),
+            ({"images": [picture()]}, 422, "prompts is missing"),
+            ([], 422, "another kind of JSON"),
         ],
     )
     def test_what_does_not_fit_is_refused(self, body, status, message):
@@ -140,13 +144,14 @@ class TestServer:
         assert len(response.text) < 600
 
     def test_requests_have_a_size(self, monkeypatch):
-        monkeypatch.setattr(serving, "MAX_BODY", 1000)
-        client = TestClient(reward_app(make_reward("brightness")))
+        monkeypatch.setattr(door, "MAX_BODY", 1000)
+        client = TestClient(reward_app(make_reward("brightness")), headers={"content-type": "application/json"})
         assert client.post("/score", content=b" " * 1001).status_code == 413
         bomb = gzip.compress(b" " * 10_000_000)
         assert client.post("/score", content=bomb, headers={"content-encoding": "gzip"}).status_code == 413
         assert client.post("/score", content=b"x", headers={"content-encoding": "gzip"}).status_code == 400
         assert client.post("/score", content=b"x", headers={"content-encoding": "br"}).status_code == 415
+        assert client.post("/score", content=b"x", headers={"content-type": "text/plain"}).status_code == 415
 
     def test_a_reward_that_hangs_times_out(self):
         released = threading.Event()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.support.pictures import png
-from zo_dno.storage.images import UnreadableImageError, decoded, read_png, size_of
+from zo_dno.storage.images import UnreadableImageError, decoded, read_png
 
 
 def file_of(image, kind="PNG", **options):
@@ -61,13 +61,10 @@ def test_what_is_transparent_shows_white(mode):
 
 def test_many_pixels_are_refused_before_they_are_decoded():
     blank = png(9_000, 9_000, 1, 0, [])  # says so, and holds nothing
-    assert size_of(blank) == (9_000, 9_000)
     with pytest.raises(UnreadableImageError, match=r"it has 9000x9000 pixels; at most 67108864 are decoded"):
         decoded(blank)
     with pytest.raises(UnreadableImageError, match="DecompressionBombError"):
         decoded(png(30_000, 30_000, 1, 0, []))
-    with pytest.raises(UnreadableImageError, match="at most 3 are decoded"):
-        decoded(file_of(Image.new("L", (2, 2))), most_pixels=3)
 
 
 @pytest.mark.parametrize(

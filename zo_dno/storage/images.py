@@ -75,31 +75,18 @@ class UnreadableImageError(ZoDnoError):
     """A file is no image that can be used; the message says why."""
 
 
-def size_of(file: Path | bytes, *, formats: tuple[str, ...] | None = None) -> tuple[int, int]:
-    """Return width and height of an image file without decoding it.
-
-    Raises:
-        UnreadableImageError: It is no image.
-    """
-    with _opened(file, formats) as image:
-        return image.size
-
-
-def decoded(
-    file: Path | bytes, *, most_pixels: int = MOST_PIXELS, formats: tuple[str, ...] | None = None
-) -> "Image.Image":
+def decoded(file: Path | bytes, *, formats: tuple[str, ...] | None = None) -> "Image.Image":
     """Return an image file that others made as RGB: upright as its EXIF says, on white, with 8 bits a colour.
 
     Args:
         file: Path, or content of the file.
-        most_pixels: Largest number of pixels; an image with more is not decoded.
         formats: Pillow's names of the formats that are allowed; by default all.
     Raises:
         UnreadableImageError: It is no such image.
     """
     with _opened(file, formats) as image:
-        if image.width * image.height > most_pixels:
-            raise UnreadableImageError(f"it has {image.width}x{image.height} pixels; at most {most_pixels} are decoded")
+        if image.width * image.height > MOST_PIXELS:
+            raise UnreadableImageError(f"it has {image.width}x{image.height} pixels; at most {MOST_PIXELS} are decoded")
         return _rgb(image)
 
 

@@ -1,9 +1,6 @@
 """The server of a reward: the other end of the `http` reward, so that a reward can run in its own environment."""
 
-import base64
-import binascii
 import hmac
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -11,31 +8,22 @@ from typing import Annotated, Any
 import anyio
 import anyio.to_thread
 import numpy as np
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from zo_dno.errors import InputError
-from zo_dno.failures import Failure, one_line
+from zo_dno.failures import Failure
 from zo_dno.oracle.call import call, call_async
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.reward import Reward
-from zo_dno.storage.images import UnreadableImageError, decoded, size_of
 from zo_dno.types import Score
 from zo_dno.version import __version__
-from zo_dno.web.starlette_body import keep_body
-
-MAX_BODY = 64 * 2**20  # bytes of a request, decompressed
-MAX_PIXELS = 2**24  # pixels of one image: 4,096 x 4,096
-MAX_PIXELS_IN_ALL = 2**26  # pixels of all images of a request
-MAX_WAITING = 256  # requests that wait for the reward; further ones are refused
-_FORMATS = ("PNG", "JPEG", "WEBP")
-_OPEN = ("/health", "/docs", "/openapi.json")  # paths that need no token
+from zo_dno.web.door import MAX_WAITING, OPEN_PATHS, Body, RefusedError, decoded, fingerprint, read_request
 
 
 class ScoreRequest(BaseModel):
-    """Body of `POST /score`."""
+    """Body of `POST /score`, as `/openapi.json` describes it; `zo_dno.web.door` reads it."""
 
     model_config = ConfigDict(extra="forbid")
     images: Annotated[list[str], Field(min_length=1, description="PNG, JPEG or WebP files in base64")]
@@ -53,21 +41,33 @@ class ImageScore(BaseModel):
     tokens: int = 0
 
 
-class ScoreResponse(BaseModel):
-    """Response of `POST /score`: a score for each image, in order."""
-
-    scores: list[ImageScore]
-
-
-class About(BaseModel):
-    """Name, version and settings of the reward."""
+class Served(BaseModel):
+    """The reward that scores; `fingerprint` is a SHA-256 of name, version and settings."""
 
     name: str
-    unit: str
     version: str
+    fingerprint: str
+
+
+class ScoreResponse(BaseModel):
+    """Response of `POST /score`: a score for each image, in order, and the reward that gave them."""
+
+    scores: list[ImageScore]
+    reward: Served
+
+
+class About(Served):
+    """Name, version and settings of the reward."""
+
+    unit: str
     settings: dict[str, Any]
     most_images: int
     zo_dno: str = __version__
+
+
+_REQUEST: dict[str, Any] = {
+    "requestBody": {"content": {"application/json": {"schema": ScoreRequest.model_json_schema()}}, "required": True}
+}
 
 
 def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_flight: int | None = None) -> FastAPI:
@@ -103,21 +103,19 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
         description=f"Scores in {reward.unit}.",
         lifespan=closing,
     )
+    served = Served(name=reward.name, version=reward.version, fingerprint=fingerprint(reward.identity))
     slots, waiting = anyio.CapacityLimiter(in_flight or reward.policy.in_flight), 0
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Any]]) -> Any:
         sent = request.headers.get("authorization", "").encode()
-        if token and request.url.path not in _OPEN and not hmac.compare_digest(sent, f"Bearer {token}".encode()):
+        if token and request.url.path not in OPEN_PATHS and not hmac.compare_digest(sent, f"Bearer {token}".encode()):
             return JSONResponse({"detail": "the token is missing or wrong"}, 401)
-        refusal = await _read(request)
-        return refusal or await call_next(request)
+        return await call_next(request)
 
-    @app.exception_handler(RequestValidationError)
-    async def refused(request: Request, error: RequestValidationError) -> JSONResponse:
-        """Say what is wrong without quoting it: what was sent may be no JSON, such as NaN."""
-        wrong = [{"loc": list(one["loc"]), "msg": one_line(one["msg"]), "type": one["type"]} for one in error.errors()]
-        return JSONResponse({"detail": wrong[:10]}, 422)
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, refusal: RefusedError) -> JSONResponse:
+        return JSONResponse({"detail": refusal.detail}, refusal.status, refusal.headers)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -128,28 +126,24 @@ def reward_app(reward: Reward, *, token: str = "", most_images: int = 64, in_fli
     async def version() -> About:
         """Return name, version and settings of the reward."""
         settings = {name: _plain(value) for name, value in reward.settings.items()}
-        return About(
-            name=reward.name, unit=reward.unit, version=reward.version, settings=settings, most_images=most_images
-        )
+        return About(**served.model_dump(), unit=reward.unit, settings=settings, most_images=most_images)
 
-    @app.post("/score")
-    async def score(request: ScoreRequest) -> ScoreResponse:
+    @app.post("/score", openapi_extra=_REQUEST)
+    async def score(request: Request) -> ScoreResponse:
         """Score images. 503 and 429 are worth a retry; a score that is missing permanently comes with 200."""
         nonlocal waiting
-        if not len(request.images) == len(request.prompts) <= most_images:
-            expected = f"expected as many prompts as images, at most {most_images}"
-            raise HTTPException(422, f"{expected}; got {len(request.images)} images and {len(request.prompts)} prompts")
         if waiting >= MAX_WAITING:
-            raise HTTPException(503, "too many calls are waiting", headers={"Retry-After": "1"})
+            raise RefusedError(503, "too many calls are waiting", 1)
         waiting += 1
         try:
+            content = await _content(request)
+            texts, prompts = await anyio.to_thread.run_sync(read_request, content, most_images)
             async with slots:
-                await anyio.to_thread.run_sync(_check_pixels, request.images)
-                images = await anyio.to_thread.run_sync(lambda: [*map(_image, request.images)])
-                outcome = await _outcome(reward, images, request.prompts)
+                images = await anyio.to_thread.run_sync(_arrays, texts)
+                outcome = await _outcome(reward, images, prompts)
         finally:
             waiting -= 1
-        return _response(outcome, len(images))
+        return ScoreResponse(scores=_scores(outcome, len(images)), reward=served)
 
     return app
 
@@ -192,66 +186,28 @@ async def _call(reward: Reward, images: list[np.ndarray], prompts: list[str]) ->
         return Failure("timeout", f"no response within {reward.policy.timeout:g} s", transient=True, billed=True)
 
 
-def _response(outcome: list[Score] | Failure, n: int) -> ScoreResponse:
+def _scores(outcome: list[Score] | Failure, n: int) -> list[ImageScore]:
     if isinstance(outcome, Failure):
         if outcome.transient:
-            wait = {} if outcome.retry_after is None else {"Retry-After": f"{outcome.retry_after:.0f}"}
-            raise HTTPException(503, f"{outcome.kind}: {outcome.message}", headers=wait)
-        return ScoreResponse(scores=[ImageScore(value=None, error=outcome.message, kind=outcome.kind)] * n)
-    return ScoreResponse(
-        scores=[
-            ImageScore(
-                value=None if one.missing else one.value,
-                **{name: getattr(one, name) for name in ("error", "kind", "raw", "cost", "tokens")},
-            )
-            for one in outcome
-        ]
-    )
+            raise RefusedError(503, f"{outcome.kind}: {outcome.message}", outcome.retry_after)
+        return [ImageScore(value=None, error=outcome.message, kind=outcome.kind)] * n
+    names = ("error", "kind", "raw", "cost", "tokens")
+    return [
+        ImageScore(value=None if one.missing else one.value, **{name: getattr(one, name) for name in names})
+        for one in outcome
+    ]
 
 
-async def _read(request: Request) -> JSONResponse | None:
-    """Read and decompress a request up to the limit, or refuse it; its Content-Length is not trusted."""
-    content = bytearray()
-    packed = request.headers.get("content-encoding", "identity").lower()
-    if packed not in ("identity", "gzip"):
-        return JSONResponse({"detail": f"expected gzip or no encoding; got {packed[:40]}"}, 415)
-    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS) if packed == "gzip" else None
-    try:
-        async for chunk in request.stream():
-            content += unpack.decompress(chunk, MAX_BODY + 1 - len(content)) if unpack else chunk
-            if len(content) > MAX_BODY:
-                return JSONResponse({"detail": f"the request is larger than {MAX_BODY // 2**20} MiB"}, 413)
-    except zlib.error:
-        return JSONResponse({"detail": "the request is not gzip"}, 400)
-    if unpack and not unpack.eof:
-        return JSONResponse({"detail": "the request is cut off, or not gzip"}, 400)
-    keep_body(request, bytes(content))
-    return None
+async def _content(request: Request) -> bytes:
+    """Read and decompress a request up to the limit; its Content-Length is not trusted."""
+    body = Body(request.headers.get("content-type", ""), request.headers.get("content-encoding", ""))
+    async for chunk in request.stream():
+        body.add(chunk)
+    return body.content()
 
 
-def _image(text: str) -> np.ndarray:
-    try:
-        return np.array(decoded(_file(text), most_pixels=MAX_PIXELS, formats=_FORMATS))
-    except UnreadableImageError as error:
-        raise HTTPException(422, f"an image is not a PNG, JPEG or WebP file in base64: {error}") from error
-
-
-def _file(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise HTTPException(422, "an image is not a PNG, JPEG or WebP file in base64") from error
-
-
-def _check_pixels(images: list[str]) -> None:
-    """Refuse a request whose images, decoded, would fill the memory: blank ones are small files."""
-    try:
-        sizes = [size_of(_file(text), formats=_FORMATS) for text in images]
-    except UnreadableImageError as error:
-        raise HTTPException(422, f"an image is not a PNG, JPEG or WebP file in base64: {error}") from error
-    pixels = sum(width * height for width, height in sizes)
-    if pixels > MAX_PIXELS_IN_ALL:
-        raise HTTPException(422, f"the images have {pixels} pixels together; at most {MAX_PIXELS_IN_ALL}")
+def _arrays(images: list[str]) -> list[np.ndarray]:
+    return [np.array(image) for image in decoded(images)]
 
 
 def _plain(value: Any) -> Any:

@@ -2,17 +2,20 @@
 
 import contextlib
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, given
 from zo_dno.ui.cli.options import pairs_of
 
 
 def serve_reward(
-    reward: Annotated[str, typer.Argument(help="Name from `zo-dno list`, or package.module:function.")],
+    reward: Annotated[
+        str | None, typer.Argument(help="Name from `zo-dno list`, or package.module:function.", show_default=False)
+    ] = None,
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)] = 8011,
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a token.")] = "127.0.0.1",
     reward_option: Annotated[
@@ -28,11 +31,24 @@ def serve_reward(
     replicas: Annotated[
         int, typer.Option(help="Number of Ray Serve processes; 0 serves in this process, without Ray.", min=0)
     ] = 0,
+    standalone: Annotated[
+        bool,
+        typer.Option(
+            "--standalone",
+            help="Print a server for any function instead, which needs Python 3.8 or later and Pillow alone: "
+            "zo-dno serve-reward --standalone > server.py.",
+        ),
+    ] = False,
 ) -> None:
     """Serve a reward at POST /score, from an environment or a machine of its own.
 
     If the environment variable ZO_DNO_TOKEN is set, clients must send its value as their token.
     """
+    if standalone:
+        _print_standalone(reward)
+        return
+    if reward is None:
+        raise InputError("reward must be given, such as brightness or package.module:function; got none.")
     from zo_dno.registry import import_from_here
     from zo_dno.run.make_reward import make_reward
     from zo_dno.ui import display
@@ -58,6 +74,17 @@ def serve_reward(
     server = WebServer(reward_app(made, token=token, most_images=most_images, in_flight=in_flight), host, port)
     display.served(f"{server.url}/score", made, token_needed=bool(token))
     server.run()
+
+
+def _print_standalone(reward: str | None) -> None:
+    from zo_dno.web.standalone import standalone_source
+
+    if reward is not None:
+        raise InputError(
+            f"reward must be left out with --standalone; got {given(reward)}. Name it where the file is run: "
+            f"python server.py {given(reward)}"
+        )
+    sys.stdout.write(standalone_source())
 
 
 def rate(
