@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError, Failure, one_line
 from zo_dno.oracle.http_client import Client, checked_url
+from zo_dno.oracle.server_identity import ServerIdentity
 from zo_dno.reward import Reward
 from zo_dno.storage.images import png_bytes
 from zo_dno.storage.plain_json import parse_json
@@ -79,6 +80,7 @@ class HTTP(Reward):
     key_prefix: str = "Bearer "
     ca: str = ""
     compress: bool = False
+    _server: ServerIdentity = field(default_factory=ServerIdentity, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         checked_url(self.url)
@@ -99,7 +101,21 @@ class HTTP(Reward):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name not in _NOT_IN_IDENTITY}
+        names = [one.name for one in fields(self) if one.init and one.name not in _NOT_IN_IDENTITY]
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Name, version and settings, and the reward that the server says it serves, which is asked for that once."""
+        if not self.request and (self.pointer, self.body, self.method) == ("/scores", "json", "POST"):
+            self._server.ask(self.url, self._new_client)
+        known = self._server.known
+        return super().identity | ({} if known is None else {"server": known})
+
+    def recall(self, identity: Mapping[str, Any]) -> None:
+        recorded = identity.get("server")
+        if self._server.known is None and isinstance(recorded, str):
+            self._server.known = recorded
 
     @property
     def range(self) -> tuple[float, float]:  # type: ignore[override]
@@ -116,6 +132,7 @@ class HTTP(Reward):
         url = self.url.replace("{prompt}", quote(prompts[0], safe="")).replace("{image}", quote(encoded[0], safe=""))
         posted = self._posted(values, files, headers)
         response = await self._client.send(self.method, url, headers=headers, **posted)
+        self._server.check(response, self._client.scrub)
         return [_score(value, self._client) for value in self._numbers(response, len(images))]
 
     async def aclose(self) -> None:
@@ -158,6 +175,9 @@ class HTTP(Reward):
 
     @cached_property
     def _client(self) -> Client:
+        return self._new_client()
+
+    def _new_client(self) -> Client:
         return Client(self.key_env, self.key_header, self.key_prefix, self.ca)
 
 

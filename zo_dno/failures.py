@@ -57,6 +57,7 @@ class Failure:
         transient: Whether the same call may succeed later.
         billed: Whether the server may have done the work, and so may charge for it.
         retry_after: Seconds that the server asks to wait; None if it does not say.
+        pauses: Whether the run pauses at once, since no further call can be right.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Failure:
     transient: bool
     billed: bool
     retry_after: float | None = None
+    pauses: bool = False
 
 
 class CallError(ZoDnoError):

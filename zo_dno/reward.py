@@ -78,6 +78,9 @@ class Reward(ABC):
         """Score the images, each rendered for the prompt at the same index."""
         ...
 
+    def recall(self, identity: Mapping[str, Any]) -> None:  # noqa: B027
+        """Receive the identity that a run recorded, before it is compared with this reward's."""
+
     def begin(self, folder: "Path | None") -> None:  # noqa: B027
         """Receive the run's folder before the first call; None if the run keeps no files."""
 

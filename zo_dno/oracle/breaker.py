@@ -38,17 +38,23 @@ class Breaker:
     def __init__(self, limit: int) -> None:
         self._limit, self._calls, self._queries, self._reason = limit, 0, 0, ""
         self._failed: list[Query] = []
-        self._told_to_wait: list[Query] = []  # their scores do not count, even where other calls return scores
+        self._withdrawn: list[Query] = []  # do not count, even where other calls return scores
 
     @property
     def open(self) -> bool:
-        """Whether the limit is reached, or a server asked for a long wait."""
-        return bool(self._told_to_wait) or 0 < self._limit <= self._calls
+        """Whether the limit is reached, or a failure pauses the run on its own."""
+        return bool(self._withdrawn) or 0 < self._limit <= self._calls
 
     def trip(self, queries: list[Query], failure: Failure) -> None:
-        """Open it because a server asks to wait long, whose queries have just been noted."""
-        self._told_to_wait += queries
-        seconds = failure.retry_after or 0.0
+        """Open it at a failure that pauses the run on its own, whose queries have just been noted.
+
+        Either a server asks for a long wait, or no further call can be right.
+        """
+        self._withdrawn += queries
+        if failure.retry_after is None:
+            self._reason = failure.message
+            return
+        seconds = failure.retry_after
         until = f", until {datetime.fromtimestamp(time.time() + seconds):%Y-%m-%d %H:%M}" if seconds < _YEAR else ""
         self._reason = f"{failure.message}; the server asks to wait {seconds:.0f} s{until}"
 
@@ -56,7 +62,7 @@ class Breaker:
         """Begin a batch; an open breaker is closed again."""
         self._failed = []
         if self.open:
-            self._calls, self._queries, self._told_to_wait = 0, 0, []
+            self._calls, self._queries, self._withdrawn = 0, 0, []
 
     def note(self, queries: list[Query], response: Response) -> None:
         """Count the queries of one request, given the response to one of them."""
@@ -71,5 +77,5 @@ class Breaker:
     def check(self) -> None:
         """Raise PauseError if the breaker is open."""
         if self.open:
-            failed = {query.id: query for query in (*self._failed, *self._told_to_wait)}
-            raise PauseError(max(self._queries, len(self._told_to_wait)), self._reason, list(failed.values()))
+            failed = {query.id: query for query in (*self._failed, *self._withdrawn)}
+            raise PauseError(max(self._queries, len(self._withdrawn)), self._reason, list(failed.values()))

@@ -77,6 +77,13 @@ def _as_recorded(reward: dict[str, Any], recorded: dict[str, Any]) -> dict[str, 
     return kept | ({"parts": terms} if terms else {})
 
 
+def _without_news(old: Any, new: Any) -> Any:
+    """Return an identity without what its servers had not said when the other one was recorded."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return {name: _without_news(old.get(name), one) for name, one in new.items() if name != "server" or name in old}
+
+
 class Manifest:
     """The facts of a run in its ledger, written when it starts and compared when it is resumed.
 
@@ -94,6 +101,8 @@ class Manifest:
     def __init__(self, ledger: Ledger, spec: "RunSpec", *, accept_drift: bool = False) -> None:
         self._ledger = ledger
         known = None if spec.knowledge is None else spec.knowledge.fingerprint
+        _ = spec.reward.identity  # a server that responds counts before what was recorded of it
+        spec.reward.recall(ledger.get("reward") or {})
         facts = {"config": spec.config, "reward": spec.reward.identity, "environment": environment(), _KNOWLEDGE: known}
         facts = json.loads(json.dumps(facts, default=str))
         self._environment = facts["environment"]
@@ -133,6 +142,10 @@ class Manifest:
         notes["adopted"] = notes["adopted"] or adopted
         self._ledger.set({"drift": notes, "environment": self._environment})
 
+    def note_reward(self, identity: dict[str, Any]) -> None:
+        """Record the identity of the reward again: its server may have said more since."""
+        self._ledger.set({"reward": json.loads(json.dumps(identity, default=str))})
+
     def refusal(self, reasons: list[str]) -> InputError:
         """Build the error for a run that cannot be resumed as it was."""
         changes = self._changes()
@@ -159,8 +172,8 @@ class Manifest:
         )
         reasons = differences(old, new)
         if recorded["reward"] is not None:  # else the process was killed between its first facts
-            facts_then = _as_recorded(facts["reward"], recorded["reward"])
-            reasons += [f"reward {line}" for line in differences(recorded["reward"], facts_then)]
+            reward = _as_recorded(_without_news(recorded["reward"], facts["reward"]), recorded["reward"])
+            reasons += [f"reward {line}" for line in differences(recorded["reward"], reward)]
         if reasons and not accept_drift:
             raise self.refusal(reasons)
         for reason in reasons:

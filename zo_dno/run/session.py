@@ -84,6 +84,7 @@ def _finished(run: OpenRun, found: _Found) -> Result:
     search = found.search
     if search.drift.found:
         run.manifest.note_drift(search.drift.found)
+    run.manifest.note_reward(run.spec.reward.identity)
     leave_behind(search.strategy, run.prompt, run.spec.reward, run.path, run.spec.options.surrogate)
     if search.archive.best is None:
         raise RunError(why_nothing_scored(search, run.path, _spent(run)))

@@ -153,6 +153,11 @@ class Combination(Reward):
             reward_violation=sum(short) + sum(score.reward_violation for score in scores.values()),
         )
 
+    def recall(self, identity: Mapping[str, Any]) -> None:
+        recorded = identity.get("parts") or {}
+        for term in self.terms:
+            term.reward.recall(recorded.get(term.name) or {})
+
     def begin(self, folder: "Path | None") -> None:
         for term in self.terms:
             term.reward.begin(folder)
