@@ -40,6 +40,7 @@ REWARDS: dict[str, str] = {
     "constrained": "zo_dno.rewards.combinations:Constrained",
     "http": "zo_dno.rewards.http:HTTP",
     "vlm": "zo_dno.rewards.vlm:VLM",
+    "vlm_batch": "zo_dno.rewards.vlm_batch:VLMBatch",
     "vlm_compare": "zo_dno.rewards.vlm_compare:VLMCompare",
     "human": "zo_dno.rewards.human:Human",
 }

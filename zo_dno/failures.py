@@ -76,6 +76,11 @@ class CallError(ZoDnoError):
         self.failure = failure
 
 
+def failure_of_status(status: int, message: str) -> Failure:
+    """Classify a request that was refused with an HTTP status, and was not charged."""
+    return Failure(f"HTTP {status}", one_line(message), transient=status in _TRANSIENT, billed=False)
+
+
 def failure_of(error: BaseException) -> Failure:
     """Classify an exception of a reward: by HTTP status, by kind of network error, else as permanent."""
     try:

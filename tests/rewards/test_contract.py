@@ -26,7 +26,7 @@ OPTIONS = {  # for the rewards that need some; {folder} holds reference.png
 ELSEWHERE = {  # those that need weights, a server or somebody; their own tests hold them to the same
     *("clip_score", "pick_score", "aesthetic", "hps", "image_reward"),
     *("hpsv3", "vqa_score", "vqa_score_vlm", "aesthetic_v2_5", "unified_reward"),
-    *("http", "vlm", "vlm_compare", "human"),
+    *("http", "vlm", "vlm_batch", "vlm_compare", "human"),
 }
 
 

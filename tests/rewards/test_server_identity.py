@@ -26,8 +26,7 @@ class Switched:
     """A server whose reward a test replaces, as a restart does; None is a server that says nothing of itself."""
 
     def __init__(self):
-        self.app = None
-        self.serve("brightness")
+        self.app = reward_app(make_reward("brightness"))
 
     def serve(self, reward, **options):
         self.app = reward_app(make_reward(reward, options))

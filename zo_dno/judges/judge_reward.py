@@ -113,11 +113,8 @@ class JudgeReward(Reward):
         Raises:
             CallError: The request failed.
         """
-        seed = None if self.seed is None else stream_seed(self.seed, key, sample) % 2**31
-        options = {"max_tokens": self.max_answer, "temperature": self.temperature, "seed": seed}
-        body = {"model": judge, **body, **(options | self._extra if "messages" in body else {})}
+        posted = self.request(judge, body, key, sample)
         headers = {"Idempotency-Key": hashlib.sha256(f"{key}/{judge}/{sample}".encode()).hexdigest()} if key else {}
-        posted = {name: value for name, value in body.items() if value is not None}
         try:
             response = await self._client.send("POST", f"{self._base}/{path}", json=posted, headers=headers)
         except CallError as error:
@@ -125,6 +122,13 @@ class JudgeReward(Reward):
                 raise
             raise CallError(replace(error.failure, message=f"{judge}: {error.failure.message}")) from None
         return _scrubbed(response, self._client)
+
+    def request(self, judge: str, body: Mapping[str, Any], key: str = "", sample: int = 0) -> dict[str, Any]:
+        """Return the body of a request with the model and its options; the arguments are those of `ask`."""
+        seed = None if self.seed is None else stream_seed(self.seed, key, sample) % 2**31
+        options = {"max_tokens": self.max_answer, "temperature": self.temperature, "seed": seed}
+        body = {"model": judge, **body, **(options | self._extra if "messages" in body else {})}
+        return {name: value for name, value in body.items() if value is not None}
 
     @cached_property
     def _base(self) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import httpx2
 
 MAX_RESPONSE = 4 * 2**20  # bytes
+MAX_FILE = 512 * 2**20  # bytes of a file that is asked for
 _EXCERPT = 200  # characters of a response that a message quotes
 _SHORTEST_FORM = 8  # characters of a key in base64; shorter ones would be found in any text
 _SECRET = re.compile(r"(^|[-_.])(key|token|secret|password|passwd|signature|sig|auth|apikey)$", re.IGNORECASE)
@@ -69,17 +70,33 @@ class Client:
         Raises:
             CallError: The call failed, or its response is not JSON.
         """
+        content, content_type = await self._exchange(method, url, headers, MAX_RESPONSE, body)
+        return _json(content, content_type, self.scrub)
+
+    async def download(self, url: str, *, headers: Mapping[str, str] | None = None) -> str:
+        """Get a file of text, which may be large, without the key in it.
+
+        Raises:
+            CallError: The call failed.
+        """
+        content, _ = await self._exchange("GET", url, headers, MAX_FILE, {})
+        return self.scrub(content.decode(errors="replace"))
+
+    async def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str] | None, most: int, body: Mapping[str, Any]
+    ) -> tuple[bytes, str]:
+        """Send one request; returns the content of the response and its type."""
         try:
             async with self._connected().stream(method, url, headers=dict(headers or {}), **body) as response:
                 self._refuse_redirect(response)
-                content = await _read(response)
+                content = await _read(response, most)
                 try:
                     response.raise_for_status()
                 except Exception as error:
                     failure = failure_of(error)
                     words = _words(content, self.scrub)
                     raise CallError(replace(failure, message=f"{failure.message}{words and ': '}{words}")) from error
-                return _json(content, response.headers.get("content-type", "no content type"), self.scrub)
+                return content, response.headers.get("content-type", "no content type")
         except Exception as error:
             failure = failure_of(error)
             raise CallError(replace(failure, message=self.scrub(failure.message))) from None
@@ -193,12 +210,12 @@ def _host_in(url: str) -> str:
         return ""
 
 
-async def _read(response: "httpx2.Response") -> bytes:
+async def _read(response: "httpx2.Response", most: int) -> bytes:
     content = bytearray()
     async for chunk in response.aiter_bytes():
         content += chunk
-        if len(content) > MAX_RESPONSE:
-            message = f"the response is larger than {MAX_RESPONSE // 2**20} MiB"
+        if len(content) > most:
+            message = f"the response is larger than {most // 2**20} MiB"
             raise CallError(Failure("response too large", message, transient=False, billed=True))
     return bytes(content)
 

@@ -198,9 +198,9 @@ class Oracle:
             responses += [(duplicate, cached_copy(response)) for duplicate in queue.take_duplicates(query)]
         asked = [query for query, _ in responses]
         self._breaker.note(asked, responses[0][1])
-        last = request.failures[-1] if request.scores is None else None
-        if last is not None and (last.pauses or self.policy.pauses_for(last.retry_after)):
-            self._breaker.trip(asked, last)
+        final = request.failures[-1] if request.scores is None else None
+        if final is not None and (final.pauses or self.policy.pauses_for(final.retry_after)):
+            self._breaker.trip(asked, final)
         charged = sum(response.cost for _, response in responses)
         self.purse.settle(self._reserved.pop(request.queries[0].id)[0], charged)
         self._note_charge(charged / n / max(1, request.attempts))

@@ -81,7 +81,7 @@ def _text_of(reward: Any, scrub: Callable[[str], str]) -> str | None:
     if not isinstance(reward, dict):
         return None
     said = [reward.get(name) for name in ("name", "version", "fingerprint")]
-    if not all(isinstance(text, str) for text in said):
+    name, version, fingerprint = (scrub(one_line(text, _LONGEST)) if isinstance(text, str) else None for text in said)
+    if name is None or version is None or fingerprint is None:
         return None
-    name, version, fingerprint = (scrub(one_line(text, _LONGEST)) for text in said)
     return f"{name} version {version} ({fingerprint[:_FINGERPRINT]})"

@@ -189,7 +189,8 @@ class Manifest:
         settled, cost = [], 0.0
         for row in self._ledger.all_queries():
             policies = spec.policy_of(row)
-            if row.status == "asked" and row.error is None and policies is not None:
+            lost = row.status == "asked" and row.error is None and not spec.keeps_answers(row)
+            if lost and policies is not None:
                 worst = policies.worst_case(1)
                 attempts = row.attempts + policies.attempts
                 row = replace(row, cost=row.cost + worst, attempts=attempts, error="the run was stopped")
@@ -199,7 +200,7 @@ class Manifest:
         if not settled:
             return
         before = self.lost_calls
-        lost = LostCalls(before.calls + len(settled), before.cost + cost)
-        self._ledger.put(settled, facts={"lost_calls": asdict(lost)})
+        calls = LostCalls(before.calls + len(settled), before.cost + cost)
+        self._ledger.put(settled, facts={"lost_calls": asdict(calls)})
         if cost:
-            log.warning("%s", lost)
+            log.warning("%s", calls)

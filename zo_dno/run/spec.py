@@ -162,6 +162,14 @@ class RunSpec:
             return self.policies.get(row.oracle) if row.of_term else None
         return self.policies[self.reward.name]
 
+    def keeps_answers(self, row: QueryRow) -> bool:
+        """Whether the reward of a recorded query keeps its scores, so that a call in flight at a kill is not lost."""
+        if row.stage == HELD_OUT:
+            return any(reward.keeps_answers for reward in self.held_out if reward.name == row.oracle)
+        if isinstance(self.reward, Combination):
+            return any(term.reward.keeps_answers for term in self.reward.terms if term.name == row.oracle)
+        return self.reward.keeps_answers
+
     def objective(self) -> Objective:
         """Return a fresh objective."""
         options = self.options
