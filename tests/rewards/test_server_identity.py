@@ -4,6 +4,7 @@ import json
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.responses import Response
 
 import zo_dno
 from tests.rewards.test_reward_app import picture
@@ -23,7 +24,7 @@ QUICK = {"attempts": 2, "first_wait": 0.01}
 
 
 class Switched:
-    """A server whose reward a test replaces, as a restart does; None is a server that says nothing of itself."""
+    """A server whose reward a test replaces, as a restart does."""
 
     def __init__(self):
         self.app = reward_app(make_reward("brightness"))
@@ -33,6 +34,22 @@ class Switched:
 
     async def __call__(self, scope, receive, send):
         await self.app(scope, receive, send)
+
+
+async def away(scope, receive, send):
+    """Respond to everything with 503."""
+    if scope["type"] == "http":
+        await Response(status_code=503)(scope, receive, send)
+
+
+class Late:
+    """A server that says nothing at the start of a run, and scores afterwards."""
+
+    def __init__(self, first, then):
+        self.first, self.then = first, then
+
+    async def __call__(self, scope, receive, send):
+        await (self.first if scope.get("path") == "/version" else self.then)(scope, receive, send)
 
 
 @pytest.fixture
@@ -54,8 +71,7 @@ def search(folder, url, **options):
         "http",
         reward_options={"url": url, "batch": 8},
         out=folder,
-        **{**OPTIONS, "policy": QUICK},
-        **options,
+        **{**OPTIONS, "policy": QUICK, **options},
     )
 
 
@@ -108,6 +124,17 @@ class TestRun:
         switched.serve("contrast")
         with pytest.raises(InputError, match="reward server: darkness"):
             resume(tmp_path / "run", queries=40)
+
+    def test_holds_a_server_that_is_away_when_it_is_resumed_to_what_it_said(self, switched, url, tmp_path):
+        search(tmp_path / "run", url, queries=16, policy={**QUICK, "breaker": 1})
+        switched.app = away
+        paused = resume(tmp_path / "run", queries=24)
+        assert "HTTP 503" in paused.pause
+
+        switched.app = Late(away, reward_app(make_reward("darkness")))
+        paused = resume(tmp_path / "run", queries=24)
+        assert "the server now serves darkness" in paused.pause
+        assert "it was brightness" in paused.pause
 
     def test_notices_other_options_of_the_same_reward(self, switched, url, tmp_path):
         switched.serve("jpeg_smaller")

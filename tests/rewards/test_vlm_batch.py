@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +13,7 @@ import pytest
 import zo_dno
 from tests.support.answering import Answer
 from tests.support.batch_provider import USED, Provider, judged
-from tests.support.clocks import VirtualTimeLoop
+from tests.support.clocks import PATIENCE, VirtualTimeLoop
 from tests.support.judging import KEY, ask
 from tests.support.tiny_judge import grey
 from tests.support.toys import ToyGenerator
@@ -19,6 +23,7 @@ from zo_dno.rewards.vlm_batch import VLMBatch
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.make_reward import make_reward
 
+ROOT = Path(__file__).parents[2]
 RUN = {"queries": 24, "seed": 3, "strategy": "snes", "strategy_options": {"population": 8}}
 PRICES = {"input_price": 2.0, "output_price": 10.0}
 COST = 0.5 * (2.0 * USED[0] + 10.0 * USED[1]) / 1e6  # of one request in a batch
@@ -95,6 +100,29 @@ class TestRun:
         assert "in flight" not in caplog.text
         assert len(provider.created) == first + 3
         assert set(provider.served.values()) == {2}  # once in each of two runs with equal queries
+
+    @pytest.mark.slow
+    def test_a_killed_process_pays_for_nothing_twice(self, provider, tmp_path):
+        folder, waits = tmp_path / "run", threading.Event()
+
+        def wait(one):
+            if len(provider.created) == 2 and one.method == "GET":
+                provider.looks = 10**9  # the batch does not end in this session
+                waits.set()
+
+        provider.after = wait
+        with provider.serving() as (base, _):
+            given = {"reward_options": options(provider, base, poll=1), "out": str(folder), **RUN}
+            code = "import zo_dno; from tests.support.toys import ToyGenerator; "
+            code += f"zo_dno.optimize(ToyGenerator(), 'vlm_batch', **{given!r})"
+            with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as process:
+                assert waits.wait(PATIENCE)
+                process.kill()
+            provider.after, provider.looks = lambda _: None, 2
+            resumed = zo_dno.resume(folder, generator=ToyGenerator())
+        assert (resumed.status, len(provider.created)) == ("finished", 3)
+        assert set(provider.served.values()) == {1}
+        assert resumed.cost == pytest.approx(24 * COST)
 
     def test_pauses_where_the_provider_refuses_all_and_resumes(self, provider, tmp_path):
         provider.fate = lambda key, batch: 400 if batch == 1 else "ok"
