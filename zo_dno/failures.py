@@ -122,13 +122,8 @@ def _classified(error: BaseException) -> Failure:
     status = _status(error, response)
     if status is not None:
         reason = getattr(response, "reason_phrase", None) or getattr(error, "reason", None) or ""
-        return Failure(
-            kind=f"HTTP {status}",
-            message=one_line(f"HTTP {status} {reason}"),
-            transient=status in _TRANSIENT,
-            billed=status in _BILLED,
-            retry_after=_retry_after(getattr(response, "headers", None) or getattr(error, "headers", None)),
-        )
+        wait = _retry_after(getattr(response, "headers", None) or getattr(error, "headers", None))
+        return of_status(status, str(reason), wait)
     message = text_of(error)
     names = {cls.__name__ for cls in type(error).__mro__}
     from_network = type(error).__module__.split(".")[0] in _NETWORK_LIBRARIES
@@ -142,6 +137,23 @@ def _classified(error: BaseException) -> Failure:
         kind = "unreadable response" if any("Decod" in name for name in names) else "connection"
         return Failure(kind, message, transient=True, billed=not names & _NEVER_ARRIVED)
     return Failure(kind_of(error), message, transient=False, billed=True)
+
+
+def of_status(status: int, reason: str = "", retry_after: float | None = None) -> Failure:
+    """Return the failure of a call that a server answered with an HTTP status from 400 on.
+
+    Args:
+        status: HTTP status, or the number that a server gives an error in its stead.
+        reason: Words of the server.
+        retry_after: Seconds that the server asks to wait.
+    """
+    return Failure(
+        kind=f"HTTP {status}",
+        message=one_line(f"HTTP {status} {reason}"),
+        transient=status in _TRANSIENT,
+        billed=status in _BILLED,
+        retry_after=retry_after,
+    )
 
 
 def too_late(seconds: float | None) -> Failure:

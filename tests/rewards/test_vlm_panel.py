@@ -94,4 +94,4 @@ class TestPanels:
         with answering(by_judge({"a": [6], "b": [Answer(b'{"error": "no such model"}', 404)]})) as (url, _):
             found = ask(VLM(f"{url}/v1", "a,b"))
         assert (found.attempts, found.score.kind) == (1, "HTTP 404")
-        assert found.score.error == "b: HTTP 404 Not Found: no such model"
+        assert found.score.error == f"b: HTTP 404 Not Found: no such model ({url}/v1/chat/completions)"

@@ -28,7 +28,7 @@ UNLIKELY = {
         "the response must begin with one digit; got '10'",
     ),
     "a fraction": ("expected", chat("7.5", [{"7": 1.0}, {".5": 1.0}]), "the response must begin with one digit"),
-    "mostly prose": ("expected", chat("7", [{"The": 0.6, "7": 0.4}]), "gives 40% of the probability to 0 to 9"),
+    "mostly prose": ("expected", chat("7", [{"7": 0.4, "The": 0.6}]), "gives 40% of the probability to 0 to 9"),
     "neither": ("yes", chat("Well", [{"Well": 0.9, "Yes": 0.1}]), "gives 10% of the probability to yes or no"),
     "empty": ("yes", chat("", [{"": 1.0}]), "the judge's response is empty"),
 }

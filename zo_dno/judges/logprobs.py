@@ -8,12 +8,43 @@ import re
 from collections.abc import Mapping, Sequence
 
 from zo_dno.judges.parsing import UnreadableError
+from zo_dno.judges.reasoning import plain, without_reasoning
 
 _LEAST = 0.5  # least probability of the readable tokens together
 _DECORATION = " \t\r\n\"'`*_#:([{"
+_LONGEST_TAIL = 40  # characters of decoration before an answer
+_SPECIAL = re.compile(r"<\|?/?[a-z_]{1,40}\|?>", re.IGNORECASE)  # tokens that are in no text
+_LETTERS = re.compile(r"[^\w]+")
 
 Token = Mapping[str, float]
 """The likely tokens at one position: text -> probability."""
+
+
+def of_answer(tokens: Sequence[Token], written: Sequence[str], text: str) -> tuple[Sequence[Token], str]:
+    """Return the tokens of the answer, and its text: those of reasoning before it are left out.
+
+    Args:
+        tokens: Likely tokens at each position.
+        written: Token that the model wrote at each position.
+        text: Text of the response, with or without its reasoning.
+    Raises:
+        UnreadableError: The tokens are not those of the text, so that their probabilities are of something else.
+    """
+    answer, end = without_reasoning(text)
+    if end < len(answer):
+        raise UnreadableError("cut off", "the response was cut off while the model was thinking. Raise max_answer")
+    written = [_SPECIAL.sub("", token) for token in written]
+    wanted, spelled = _LETTERS.sub("", answer), _LETTERS.sub("", "".join(written))
+    if spelled and wanted.startswith(spelled):
+        return tokens, answer
+    tail = ""
+    for place in range(len(written) - 1, -1, -1):
+        tail = written[place] + tail
+        if _LETTERS.sub("", tail) == wanted and wanted:
+            return tokens[place:], answer
+        if len(tail) > len(answer) + _LONGEST_TAIL:
+            break
+    raise UnreadableError("odd probabilities", f"the tokens with probabilities are not those of {answer[:40]!r}")
 
 
 def expected_score(tokens: Sequence[Token], text: str, lowest: int, highest: int) -> tuple[float, dict[str, float]]:
@@ -30,7 +61,7 @@ def expected_score(tokens: Sequence[Token], text: str, lowest: int, highest: int
     Raises:
         UnreadableError: The response does not begin with such a score.
     """
-    begins = re.match(r"[^\w+-]*([0-9])(?![0-9]|[.,][0-9])", text)
+    begins = re.match(r"[^\w+-]*([0-9])(?![0-9]|[.,][0-9])", plain(text))
     if begins is None:
         raise UnreadableError("no score", f"the response must begin with one digit; got {text.strip()[:40]!r}")
     odds = _among(tokens, [str(score) for score in range(lowest, highest + 1)])
@@ -53,7 +84,7 @@ def _among(tokens: Sequence[Token], options: Sequence[str]) -> dict[str, float]:
     first = next((token for token in tokens if max(token, key=lambda text: token[text]).strip(_DECORATION)), {})
     odds = dict.fromkeys(options, 0.0)
     for text, probability in first.items():
-        option = text.strip(_DECORATION).rstrip(".,!").casefold()
+        option = plain(text).strip(_DECORATION).rstrip(".,!").casefold()
         if option in odds:
             odds[option] += probability
     total = sum(odds.values())

@@ -21,8 +21,22 @@ if TYPE_CHECKING:
 MAX_RESPONSE = 4 * 2**20  # bytes
 MAX_FILE = 512 * 2**20  # bytes of a file that is asked for
 _EXCERPT = 200  # characters of a response that a message quotes
+_LONGEST_REFUSAL = 20_000  # characters of a refusal that are kept for its reader
 _SHORTEST_FORM = 8  # characters of a key in base64; shorter ones would be found in any text
 _SECRET = re.compile(r"(^|[-_.])(key|token|secret|password|passwd|signature|sig|auth|apikey)$", re.IGNORECASE)
+
+
+class StatusError(CallError):
+    """A response with an HTTP status from 400 on.
+
+    Attributes:
+        status: The status.
+        content: Text of the response, without the key; it is as the server wrote it.
+    """
+
+    def __init__(self, failure: Failure, status: int, content: str) -> None:
+        super().__init__(failure)
+        self.status, self.content = status, content
 
 
 @dataclass(slots=True)
@@ -68,7 +82,8 @@ class Client:
             The response's JSON.
 
         Raises:
-            CallError: The call failed, or its response is not JSON.
+            StatusError: The server answered with an error.
+            CallError: The call failed otherwise, or its response is not JSON.
         """
         content, content_type = await self._exchange(method, url, headers, MAX_RESPONSE, body)
         return _json(content, content_type, self.scrub)
@@ -86,6 +101,7 @@ class Client:
         self, method: str, url: str, headers: Mapping[str, str] | None, most: int, body: Mapping[str, Any]
     ) -> tuple[bytes, str]:
         """Send one request; returns the content of the response and its type."""
+        where = one_line(url.partition("?")[0], _EXCERPT)
         try:
             async with self._connected().stream(method, url, headers=dict(headers or {}), **body) as response:
                 self._refuse_redirect(response)
@@ -93,13 +109,22 @@ class Client:
                 try:
                     response.raise_for_status()
                 except Exception as error:
-                    failure = failure_of(error)
-                    words = _words(content, self.scrub)
-                    raise CallError(replace(failure, message=f"{failure.message}{words and ': '}{words}")) from error
+                    raise self._refused(failure_of(error), response.status_code, content, where) from error
                 return content, response.headers.get("content-type", "no content type")
+        except StatusError:
+            raise
         except Exception as error:
             failure = failure_of(error)
-            raise CallError(replace(failure, message=self.scrub(failure.message))) from None
+            at = f" ({where})" if failure.kind == "connection" and not failure.billed else ""
+            raise CallError(replace(failure, message=self.scrub(f"{failure.message}{at}"))) from None
+
+    def _refused(self, failure: Failure, status: int, content: bytes, where: str) -> StatusError:
+        """Build the error for a status from 400 on, with the server's words; where nothing is, name the address."""
+        words = _words(content, self.scrub)
+        at = f" ({where})" if status in (404, 405) else ""
+        message = self.scrub(f"{failure.message}{words and ': '}{words}{at}")
+        text = self.scrub(content.decode(errors="replace"))[:_LONGEST_REFUSAL]
+        return StatusError(replace(failure, message=message), status, text)
 
     def scrub(self, text: str) -> str:
         """Remove the key from a text, in the forms in which servers repeat it, and replace unpaired surrogates."""
@@ -234,6 +259,7 @@ def _words(content: bytes, scrub: Callable[[str], str]) -> str:
     text = content.decode(errors="replace")
     try:
         found = parse_json(content)
+        found = found[0] if isinstance(found, list) and found else found
         for name in ("error", "message", "detail"):
             found = found.get(name, found) if isinstance(found, dict) else found
         text = found if isinstance(found, str) else text
