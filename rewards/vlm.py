@@ -32,6 +32,7 @@ class VLM(JudgeReward):
     Args:
         url: Base URL of the API, such as http://127.0.0.1:8000/v1; the reward appends /chat/completions to it.
         model: Judge model, or several in a list or separated by commas; each judges, and the scores are averaged.
+        server: Name of a preset for the server, such as openai, gemini, vllm or ollama; it also gives a default url.
         mode: "rubric", an explanation and then a score; "expected", the mean of the digits that the model may respond
             with, weighted by their probabilities; "yes", the probability of Yes; "decision", the same, or with `levels`
             the expected level, by the typed questions (/v1/systemone) of `transformers serve`.
@@ -40,7 +41,9 @@ class VLM(JudgeReward):
         highest: Highest score, by default 10, or 9 with mode expected, which takes digits only.
         levels: Names of levels for mode decision, the worst first.
         samples: Number of requests to each model for one image, in mode rubric.
+        pattern: Regular expression whose one group is the answer in the model's text; by default the usual forms.
         image_size: Longest side in pixels; larger images are reduced to it.
+        smallest_side: Shortest side in pixels; smaller images are enlarged to it, since many models refuse them.
         temperature: Sampling temperature; 0 chooses the likeliest token.
         max_answer: Most tokens of one response.
         seed: Sampling seed, for servers that accept one; by default none is sent.
@@ -70,7 +73,7 @@ class VLM(JudgeReward):
         self._check_scale()
         if self.levels and (self.mode != "decision" or len(listed(self.levels)) < 2):
             raise InputError(f"levels must be at least two, with mode decision; got {self.levels!r}, mode {self.mode}.")
-        if self.samples < 1 or (self.samples > 1 and (self.mode != "rubric" or self.temperature == 0)):
+        if self.samples < 1 or (self.samples > 1 and (self.mode != "rubric" or not self._samples_differ)):
             raise InputError(
                 f"samples must be 1, or more with mode rubric and a temperature above 0, without which they are alike; "
                 f"got {self.samples}, mode {self.mode}, temperature {self.temperature:g}."
@@ -79,11 +82,12 @@ class VLM(JudgeReward):
             raise InputError(f"temperature must be 0 with mode {self.mode}; got {self.temperature:g}.")
         if self._extra and self.mode == "decision":
             raise InputError(f"extra must be left out with mode decision; got {self._extra!r}.")
+        self._check_server()
 
     @property
     def noisy(self) -> bool:  # type: ignore[override]
         """Whether responses to the same request differ: they are sampled without a seed."""
-        return self.temperature > 0 and self.seed is None
+        return self.mode != "decision" and self.samples_freely
 
     @property
     def policy(self) -> CallPolicy:  # type: ignore[override]
@@ -118,7 +122,7 @@ class VLM(JudgeReward):
         return list(await asyncio.gather(*(self._score(*query) for query in queries)))
 
     async def _score(self, image: "Image.Image", prompt: str, key: str) -> Score:
-        body = self._mode.body(await asyncio.to_thread(encoded, image, self.image_size), prompt)
+        body = self._mode.body(await asyncio.to_thread(encoded, image, self.image_size, self.smallest_side), prompt)
 
         async def ask(sample: JudgeSample) -> Judgement:
             return self._mode.read(await self.ask(sample.judge, self._mode.path, body, key, sample.number))
@@ -133,7 +137,7 @@ class VLM(JudgeReward):
     def _mode(self) -> JudgeMode:
         low, high = self.range
         if self.mode == "rubric":
-            return Rubric(self._question, low, high, self.structured)
+            return Rubric(self._question, low, high, self.structured and self._server.structured, self.pattern)
         if self.mode == "expected":
             return Expected(self._question, int(low), int(high))
         return Yes(self._question) if self.mode == "yes" else Decision(self._question, listed(self.levels))
@@ -141,6 +145,20 @@ class VLM(JudgeReward):
     @cached_property
     def _panel(self) -> Panel:
         return Panel(self.judges, self.samples, self._prices)
+
+    @property
+    def _samples_differ(self) -> bool:
+        return self.temperature > 0 or self._extra.get("temperature", 0) is None
+
+    def _check_server(self) -> None:
+        """Check that the server named can answer in this mode."""
+        if self.mode in ("expected", "yes") and not self._server.likeliest:
+            other = "decision" if self._server.decisions else "rubric"
+            raise InputError(f"mode must be {other} with server {self.server}, which gives no probabilities of tokens.")
+        if self.mode == "decision" and self.server and not self._server.decisions:
+            raise InputError(f"mode must not be decision with server {self.server}, which has no typed questions.")
+        if self.pattern and self.mode != "rubric":
+            raise InputError(f"pattern must come with mode rubric; got mode {self.mode}.")
 
     def _check_scale(self) -> None:
         given, (low, high) = (self.lowest, self.highest), self.range

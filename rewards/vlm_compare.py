@@ -44,12 +44,15 @@ class VLMCompare(JudgeReward):
     Args:
         url: Base URL of the API, such as http://127.0.0.1:8000/v1; the reward appends /chat/completions to it.
         model: Judge model, or several in a list or separated by commas; each compares every pair, and all count.
+        server: Name of a preset for the server, such as openai, gemini, vllm or ollama; it also gives a default url.
         question: Question for the judge; {prompt} in it is replaced by the images' prompt, in quotation marks.
         rounds: Number of comparisons of every image, with other images each time as long as there are any.
         anchors: Number of images of earlier populations that are compared with the new ones.
         at_once: Largest number of requests in flight.
         timeout: Time limit of one request, in seconds.
+        pattern: Regular expression whose one group is the answer in the model's text; by default the usual forms.
         image_size: Longest side in pixels; larger images are reduced to it.
+        smallest_side: Shortest side in pixels; smaller images are enlarged to it, since many models refuse them.
         temperature: Sampling temperature; 0 chooses the likeliest token.
         max_answer: Most tokens of one response.
         seed: Sampling seed, for servers that accept one; by default none is sent.
@@ -100,6 +103,7 @@ class VLMCompare(JudgeReward):
         return {**given, "question": self.question or _WHICH}
 
     def begin(self, folder: Path | None) -> None:
+        super().begin(folder)
         if self._store is None:
             mark = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
             path = folder / f"comparisons-{mark}.db" if folder else None
@@ -167,7 +171,7 @@ class VLMCompare(JudgeReward):
         return [("compare", pair) for pair in pairs.values()]
 
     def _encode(self, png: bytes) -> str:
-        return encoded(decoded(png, formats=("PNG",)), self.image_size)
+        return encoded(decoded(png, formats=("PNG",)), self.image_size, self.smallest_side)
 
     def _with_costs(self, scores: Sequence[Score], used: Sequence[Usage], before: int) -> list[Score]:
         """Share tokens and costs among a population: all tokens, and the costs since the last failed call."""
@@ -177,7 +181,7 @@ class VLMCompare(JudgeReward):
 
     @cached_property
     def _pairwise(self) -> Pairwise:
-        return Pairwise(self.question or _WHICH, self.structured)
+        return Pairwise(self.question or _WHICH, self.structured and self._server.structured, self.pattern)
 
     @cached_property
     def _used(self) -> dict[int, list[Usage]]:

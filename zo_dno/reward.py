@@ -25,6 +25,55 @@ class ScoresByChoices(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Adaptation:
+    """A field of a reward's requests that a server refused, and what is sent instead.
+
+    Attributes:
+        reward: Name of the reward.
+        judge: Name of the model that is asked.
+        field: Name of the field.
+        now: Its name or value from then on; None leaves the field out.
+        reason: The server's words.
+    """
+
+    reward: str
+    judge: str
+    field: str
+    now: str | int | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.reward} asks {self.judge} {self.change}"
+
+    @property
+    def change(self) -> str:
+        """The change in words."""
+        if self.now is None:
+            noise = ", so that scores may vary" if self.field == "temperature" else ""
+            return f"without {self.field}{noise}"
+        return (
+            f"with {self.now} in place of {self.field}"
+            if isinstance(self.now, str)
+            else f"with {self.field} {self.now}"
+        )
+
+
+@runtime_checkable
+class Adapts(Protocol):
+    """A reward that changes its requests where a server refuses them."""
+
+    @property
+    def adaptations(self) -> "Sequence[Adaptation]":
+        """What was changed so far."""
+        ...
+
+    @property
+    def turned_noisy(self) -> bool:
+        """Whether a change lets the same image get another score, which the reward did not declare as noisy."""
+        ...
+
+
 class Reward(ABC):
     """A score to maximise. Subclass it as a frozen dataclass whose fields are the reward's settings.
 

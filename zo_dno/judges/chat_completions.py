@@ -157,7 +157,7 @@ def unreadable(response: Any, expected: str) -> CallError:
 
 
 def usage_of(usage: Any) -> Usage:
-    """Read the tokens of a request, by any of the names that servers have for them; None where they are not plausible."""
+    """Read the tokens of a request, by any of servers' names for them; None where they are not plausible."""
     usage = usage if isinstance(usage, dict) else {}
     read = (count(usage.get(name)) for name in ("prompt_tokens", "input_tokens"))
     written = (count(usage.get(name)) for name in ("completion_tokens", "output_tokens"))

@@ -125,9 +125,7 @@ class Expected:
         return {"messages": _messages(image, self.question, prompt, form), **_ODDS}
 
     def read(self, response: Any) -> Judgement:
-        return _read_odds(
-            response, lambda tokens, text: expected_score(tokens, text, self.lowest, self.highest)
-        )
+        return _read_odds(response, lambda tokens, text: expected_score(tokens, text, self.lowest, self.highest))
 
 
 @dataclass(frozen=True, slots=True)

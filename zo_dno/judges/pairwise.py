@@ -36,10 +36,12 @@ class Pairwise:
     Args:
         question: Question for the judge.
         structured: Whether to ask the server for a response that fits a JSON schema.
+        pattern: Regular expression whose group is the choice; "" reads by the rules of `read_choice`.
     """
 
     question: str
     structured: bool
+    pattern: str = ""
     path = PATH
 
     async def prefer(
@@ -61,7 +63,7 @@ class Pairwise:
         if failed:
             raise worst_of(failed, paid=len(failed) < len(responses))
         completions = [read_completion(response) for response in responses]
-        chosen, swapped = (_choice(completion) for completion in completions)
+        chosen, swapped = (self._choice(completion) for completion in completions)
         agreed = chosen is not None and swapped is not None and chosen == 1 - swapped
         return Preference(chosen if agreed else None, tuple(completion.usage for completion in completions))
 
@@ -82,10 +84,10 @@ class Pairwise:
         held = {"response_format": schema("choice", properties)} if self.structured else {}
         return {"messages": [{"role": "user", "content": content}], **held}
 
-
-def _choice(completion: Completion) -> int | None:
-    try:
-        check_completion(completion)
-        return _LETTERS.index(read_choice(completion.text, _LETTERS, cut=completion.cut))
-    except UnreadableError:
-        return None
+    def _choice(self, completion: Completion) -> int | None:
+        try:
+            check_completion(completion)
+            chosen = read_choice(completion.text, _LETTERS, cut=completion.cut, pattern=self.pattern)
+            return _LETTERS.index(chosen)
+        except UnreadableError:
+            return None

@@ -178,7 +178,10 @@ def _in_words(text: str) -> list[tuple[float, float | None]]:
     """Read scores that are named as such, in the order of the rules of `read_score`."""
     if labelled := _pairs((*_LABELLED.finditer(text), *_FINALLY.finditer(text))):
         last = _ALONE.fullmatch(text.rpartition("\n")[2])  # a number at the end that disagrees is the real answer
-        return [*labelled, *((value, labelled[0][1] if of is None else of) for value, of in _pairs([last] if last else []))]
+        return [
+            *labelled,
+            *((value, labelled[0][1] if of is None else of) for value, of in _pairs([last] if last else [])),
+        ]
     return _pairs(_FRACTION.finditer(text)) or _only(_RATED.search(text), text) or _alone(text)
 
 

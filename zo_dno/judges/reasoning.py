@@ -18,8 +18,9 @@ _START_OF_REASONING = re.compile(
     r"|<unused94>",
     re.IGNORECASE,
 )
-_CHANNEL, _FINAL = re.compile(r"<\|channel\|>", re.IGNORECASE), re.compile(
-    r"<\|channel\|>\s*final\b[^<]{0,40}<\|message\|>", re.IGNORECASE
+_CHANNEL, _FINAL = (
+    re.compile(r"<\|channel\|>", re.IGNORECASE),
+    re.compile(r"<\|channel\|>\s*final\b[^<]{0,40}<\|message\|>", re.IGNORECASE),
 )
 _BARE_CHANNELS = re.compile(r"\Aanalysis.*assistantfinal", re.DOTALL)  # the same where special tokens are left out
 _HERE_IS = re.compile(
@@ -50,8 +51,8 @@ def plain(text: str) -> str:
 def without_reasoning(text: str) -> tuple[str, int]:
     """Remove the reasoning before the answer.
 
-    Everything up to the last mark that ends reasoning is removed: `</think>` and its like, in any brackets, the channels
-    of gpt-oss, and the words of Granite.
+    Everything up to the last mark that ends reasoning is removed: `</think>` and its like, in any brackets, the
+    channels of gpt-oss, and the words of Granite.
 
     Args:
         text: Text of the response.
@@ -72,7 +73,7 @@ def without_reasoning(text: str) -> tuple[str, int]:
 
 
 def boxed(text: str) -> list[str]:
-    """Return what stands in the tags or boxes of an answer, such as <answer>, \\boxed{} or [[ ]]; the last kind found."""
+    r"""Return what stands in the tags or boxes of an answer: <answer>, \boxed{}, [[ ]]; boxes inside tags alone."""
     found = [match[2] for match in _ANSWER_TAG.finditer(text)]
     inside = [_layout_free(one) for one in found]
     for box in _BOXES:
