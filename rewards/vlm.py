@@ -90,6 +90,11 @@ class VLM(JudgeReward):
         return self.mode != "decision" and self.samples_freely
 
     @property
+    def may_turn_noisy(self) -> bool:
+        """Whether the server may refuse the temperature or the seed that make the scores repeatable."""
+        return self.mode != "decision" and not self.noisy
+
+    @property
     def policy(self) -> CallPolicy:  # type: ignore[override]
         """The call policy; the price of an image is the highest cost of all its requests."""
         worst = self._prices.most * len(self._panel.samples) if self._prices else 0.0

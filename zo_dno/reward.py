@@ -69,8 +69,13 @@ class Adapts(Protocol):
         ...
 
     @property
+    def may_turn_noisy(self) -> bool:
+        """Whether a change could let the same image get another score, though `noisy` is False."""
+        ...
+
+    @property
     def turned_noisy(self) -> bool:
-        """Whether a change lets the same image get another score, which the reward did not declare as noisy."""
+        """Whether such a change was made."""
         ...
 
 

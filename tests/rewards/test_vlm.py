@@ -137,7 +137,11 @@ BAD = {
     "no choices": (Answer(b'{"choices": []}'), "expected a chat completion; got {'choices': []}", 2),
     "a list": (Answer(b"[1]"), "expected a chat completion; got [1]", 2),
     "a number": (chat(5), "expected a chat completion; got", 2),
-    "error with 200": (Answer(b'{"error": {"message": "no capacity", "code": 502}}'), "with status 200: no capacity", 2),
+    "error with 200": (
+        Answer(b'{"error": {"message": "no capacity", "code": 502}}'),
+        "with status 200: no capacity",
+        2,
+    ),
     "HTML": (Answer(b"<html>Log in</html>"), "expected JSON; got 19 bytes of application/json: <html>Log in</html>", 2),
     "20 MB": (Answer(b'{"choices": "' + b" " * 20_000_000 + b'"}'), "the response is larger than 4 MiB", 1),
     "a bomb": (

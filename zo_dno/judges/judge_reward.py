@@ -127,6 +127,11 @@ class JudgeReward(Reward):
         return self._dialects.learnt
 
     @property
+    def may_turn_noisy(self) -> bool:
+        """Whether the server may refuse the temperature or the seed that make the scores repeatable."""
+        return False
+
+    @property
     def turned_noisy(self) -> bool:
         """Whether the same image may get another score, since a server refused the temperature or the seed."""
         learnt = self._dialects.learnt

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zo_dno.judges.dialect import kept_in
 from zo_dno.oracle.combination.threshold import Threshold
 from zo_dno.results.state import ENDED, IN_PROGRESS, RunState
 from zo_dno.results.verdict import unmet
+from zo_dno.reward import Adaptation
 from zo_dno.storage.ledger import TERM, Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run, damage_named
 
@@ -26,6 +28,7 @@ class Overview:
         failed_calls: Kind of failure -> calls that failed, even if a later one succeeded.
         missing: Kind of failure -> queries without a score.
         lost_files: Files in the ledger that do not exist any more.
+        adapted: What servers of judges refused, and what is sent instead.
     """
 
     folder: Path
@@ -45,6 +48,7 @@ class Overview:
     files: Counter[str]
     lost_files: list[str]
     drift: list[str]
+    adapted: list[Adaptation]
 
     @property
     def resumable(self) -> bool:
@@ -96,6 +100,7 @@ def _overview(folder: Path) -> Overview:
         files=Counter(artifact.kind for artifact in artifacts),
         lost_files=[artifact.path for artifact in artifacts if not (folder / artifact.path).is_file()],
         drift=drift,
+        adapted=kept_in(folder),
     )
 
 

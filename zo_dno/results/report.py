@@ -11,6 +11,7 @@ from zo_dno.results.hacking_figure import hacking_figure
 from zo_dno.results.markup import Table, address, embedded, number, templates
 from zo_dno.results.stored import result_of
 from zo_dno.results.verdict import CONVINCING, what_choices_say
+from zo_dno.reward import Adaptation
 from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.images import decoded, png_bytes
 from zo_dno.storage.ledger import Ledger, QueryRow
@@ -64,6 +65,7 @@ def _run_report(folder: Path, result: dict[str, Any]) -> str:
         progress=_file(folder / "progress.png"),
         plausibility=embedded(hacking_figure(rows)),
         spent=_spent(result),
+        adapted=_adapted(result),
         config=_yaml(read_yaml(folder / CONFIG)),
         versions=_yaml(result.get("versions") or {}),
     )
@@ -99,6 +101,8 @@ def _warnings(result: dict[str, Any]) -> list[str]:
         notes.append(f"The run is {result['status']}.")
     if result.get("drift"):
         notes.append(f"It cannot be repeated exactly: {result['drift']}.")
+    if any(one["field"] == "temperature" for one in result.get("adapted", ())):
+        notes.append("A judge's server refused the temperature, so the same image may get another score.")
     choices, evidence = result.get("choices", 0), result.get("evidence")
     if evidence is not None and evidence < CONVINCING:
         notes.append(f"{what_choices_say(choices, evidence)}.")
@@ -136,6 +140,13 @@ def _spent(result: dict[str, Any]) -> Table:
         **{f"seconds: {name}": number(value) for name, value in result["seconds"].items()},
     }
     return Table(("", ""), [(name, str(value)) for name, value in spent.items()])
+
+
+def _adapted(result: dict[str, Any]) -> Table | None:
+    """Return what judges' servers refused, and what was sent instead."""
+    changes = [Adaptation(**one) for one in result.get("adapted", ())]
+    head = ("judge", "asked", "since the server said")
+    return Table(head, [(one.judge, one.change, one.reason) for one in changes]) if changes else None
 
 
 def _yaml(values: dict[str, Any]) -> str:

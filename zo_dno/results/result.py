@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.results.environment import versions
+from zo_dno.reward import Adaptation
 from zo_dno.search.archive import Found
 from zo_dno.search.best_of_n import Baseline
 from zo_dno.search.limits import Limit
@@ -52,6 +53,7 @@ class Result:
         evidence: Natural logarithm of how much likelier the choices were by predictions made before them than by
             chance; None where nothing was predicted.
         chosen: Choice of `auto`, and its reason.
+        adapted: Fields of requests that servers of rewards refused, and what was sent instead.
     """
 
     status: Status
@@ -93,6 +95,7 @@ class Result:
     choices: int = 0
     evidence: float | None = None
     chosen: str | None = None
+    adapted: tuple[Adaptation, ...] = ()
 
     @property
     def first_image(self) -> "Image.Image":
@@ -158,6 +161,7 @@ class Result:
             "baseline": self.baseline and self.baseline.to_dict(),
             **{name: value for name, value in (("unmet", self.unmet), ("scales", self.scales)) if value},
             **({"unasked": self.unasked} if self.unasked else {}),
+            **({"adapted": [asdict(one) for one in self.adapted]} if self.adapted else {}),
             **({"repeats": [asdict(one) for one in self.repeats], "noise": self.noise} if self.repeats else {}),
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "versions": versions(),

@@ -47,6 +47,14 @@ class _Baseline(_First):
     draws: StrictInt | None = None
 
 
+class _Adapted(_Part):
+    reward: StrictStr
+    judge: StrictStr
+    field: StrictStr
+    now: StrictStr | StrictInt | None
+    reason: StrictStr
+
+
 class _Stored(_Part):
     status: StrictStr
     prompt: StrictStr
@@ -71,6 +79,7 @@ class _Stored(_Part):
     seconds: dict[str, float]
     choices: StrictInt = 0
     evidence: float | None = None
+    adapted: list[_Adapted] = []
 
 
 def result_of(folder: Path) -> dict[str, Any]:

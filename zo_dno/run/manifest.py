@@ -174,10 +174,22 @@ class Manifest:
         if recorded["reward"] is not None:  # else the process was killed between its first facts
             reward = _as_recorded(_without_news(recorded["reward"], facts["reward"]), recorded["reward"])
             reasons += [f"reward {line}" for line in differences(recorded["reward"], reward)]
+        rows = self._ledger.all_queries()
+        of_reward = [reason for reason in reasons if reason.startswith(("reward ", "reward_options: "))]
+        if of_reward and not any(row.value is not None for row in rows):
+            reasons = [reason for reason in reasons if reason not in of_reward]
+            self._begin_again(recorded, anything=bool(rows))
         if reasons and not accept_drift:
             raise self.refusal(reasons)
         for reason in reasons:
             self.note_drift(reason)
+
+    def _begin_again(self, recorded: dict[str, Any], *, anything: bool) -> None:
+        """Forget the beginning of a search in which nothing has a score, since its reward is another one now."""
+        self._ledger.set_aside()
+        recorded[_ENDS] = None
+        if anything:
+            log.warning("Nothing had a score yet, so the search begins again with the reward as it is now.")
 
     @property
     def lost_calls(self) -> LostCalls:

@@ -145,6 +145,7 @@ def resume(
     reward: AnyReward | None = None,
     strategy: Callable[..., Strategy] | None = None,
     held_out: Sequence[Any] | None = None,
+    reward_options: Mapping[str, Any] | None = None,
     on_step: Callable[[Step], None] | None = None,
     stop: Stop | None = None,
     pools: Pools | None = None,
@@ -164,6 +165,7 @@ def resume(
         reward: Reward of such a run.
         strategy: Strategy of such a run.
         held_out: Held-out rewards of such a run.
+        reward_options: Options of the reward that get other values, by name, while nothing has a score yet.
         on_step: Function that is called with the progress after every population.
         stop: Handle that ends the run from another thread, as Ctrl-C does.
         pools: Actors that several runs share.
@@ -183,9 +185,12 @@ def resume(
     replaced = [*changed, *(name for name, one in given.items() if one is not None)]
     check_trusted(path, recorded, trust=trust, without=replaced)
     config = recorded | changed
+    if reward_options:
+        config["reward_options"] = (config.get("reward_options") or {}) | dict(reward_options)
     options = RunOptions(**{name: value for name, value in config.items() if name in RunOptions.model_fields})
     torch.set_num_threads(options.threads or torch.get_num_threads())
-    scorer = make_reward(options.reward if reward is None else reward, options.reward_options if reward is None else {})
+    given_options = options.reward_options if reward is None else dict(reward_options or {})
+    scorer = make_reward(options.reward if reward is None else reward, given_options)
     others = [make_reward(one) for one in (options.held_out if held_out is None else held_out)]
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
     with ExitStack() as stack:

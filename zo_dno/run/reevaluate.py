@@ -8,6 +8,7 @@ from dataclasses import replace
 from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.combination.oracle import TermOracle
 from zo_dno.oracle.query_queue import Responses
+from zo_dno.run.adaptations import turned_noisy
 from zo_dno.run.open_run import OpenRun
 from zo_dno.search.archive import Found
 from zo_dno.search.loop import Search
@@ -22,7 +23,8 @@ from zo_dno.types import Query, Response
 def reevaluate(run: OpenRun, search: Search, rest: Replay | None) -> Reevaluation | None:
     """Score the best candidates again, and let the one with the best mean win.
 
-    A reward that proves to be exact needs no re-evaluation: the search then gets the queries that were kept back.
+    A reward that proves to be exact needs no re-evaluation: the search then gets the queries that were kept back. They
+    are kept back for a judge whose server could refuse the temperature, too.
 
     Args:
         run: The run.
@@ -35,7 +37,8 @@ def reevaluate(run: OpenRun, search: Search, rest: Replay | None) -> Reevaluatio
         return None
     if search.status == "infeasible" and run.manifest.rules < 2:
         return None
-    if len(search.archive.contenders) < 2:
+    exact = run.spec.options.repeats is None and not (run.spec.reward.noisy or turned_noisy(run.spec.reward))
+    if exact or len(search.archive.contenders) < 2:
         _search_on(search, rest, run.spec.kept_back)
         return None
     budget, found = run.spec.kept_back, {one.id: one for one in search.archive.contenders}

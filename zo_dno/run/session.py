@@ -12,6 +12,7 @@ from zo_dno.results.verdict import chosen_by_auto, unmet, why_infeasible, why_no
 from zo_dno.run.by_choices import settle_by_choices
 from zo_dno.run.held_out import held_out_scores
 from zo_dno.run.open_run import OpenRun, opened
+from zo_dno.run.adaptations import adaptations_of
 from zo_dno.run.reevaluate import reevaluate
 from zo_dno.run.searches import SEARCH, main_search, prior_draws
 from zo_dno.run.spec import RunSpec
@@ -159,6 +160,7 @@ def _result(run: OpenRun, found: _Found) -> Result:
         strategy_images=search.strategy_images,
         choices=found.choices,
         evidence=search.strategy.evidence if isinstance(search.strategy, LearnsFromChoices) else None,
+        adapted=adaptations_of(spec.reward, *spec.held_out),
         chosen=chosen_by_auto(reason, options.screen, options.max_cost, spec.untaught) if reason else None,
     )
 

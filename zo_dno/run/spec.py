@@ -12,6 +12,7 @@ from zo_dno.oracle.combination.threshold import Threshold
 from zo_dno.oracle.policies import call_policies, worst_case
 from zo_dno.oracle.purse import Purse
 from zo_dno.reward import Reward
+from zo_dno.run.adaptations import may_turn_noisy
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
 from zo_dno.run.transfer import why_not
@@ -128,7 +129,8 @@ class RunSpec:
                 f"repeats must be 0 with a combination, whose terms cannot be scored again; got {repeats}."
             )
         if repeats is None:
-            return "auto" if self.reward.noisy and not combined else 0
+            noisy = self.reward.noisy or may_turn_noisy(self.reward)
+            return "auto" if noisy and not combined else 0
         return repeats
 
     @property

@@ -231,6 +231,22 @@ class Ledger:
         """Read the names of the run's files."""
         return [Artifact(*row) for row in self._file.read("SELECT * FROM artefact ORDER BY stage, id, path")]
 
+    def set_aside(self) -> None:
+        """Let the run begin again: its populations are forgotten, and its queries move to stages of their own.
+
+        What the queries cost still counts.
+        """
+        with self._file.writing() as tables:
+            (earlier,) = tables.execute(
+                "SELECT COUNT(DISTINCT substr(stage, 1, instr(substr(stage, 10), '.') + 9)) FROM query"
+                " WHERE stage LIKE 'unscored.%'"
+            ).fetchone()
+            tables.execute(
+                "UPDATE query SET stage = ? || stage WHERE stage NOT LIKE 'unscored.%'", (f"unscored.{earlier + 1}.",)
+            )
+            for table in ("population", "feature", "artefact"):
+                tables.execute(f"DELETE FROM {table}")
+
     def set(self, facts: Mapping[str, Any]) -> None:
         """Write facts of the run, anything that JSON can hold, in one transaction."""
         with self._file.writing() as tables:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # any of them imports torch, which takes seconds
     from zo_dno.comparison.compare import Comparison
     from zo_dno.results.overview import Overview
     from zo_dno.results.result import Result
-    from zo_dno.reward import Reward
+    from zo_dno.reward import Adaptation, Reward
     from zo_dno.run.draft import Drafted
     from zo_dno.run.many_prompts import Line
 
@@ -124,6 +124,7 @@ def summary(result: "Result") -> None:
         console.show((f"{result.failed_queries} queries got no score:", "red"))
         for reason, count in result.failures.items():
             console.show(f"  {count} x {reason}")
+    _adapted(result.adapted)
     if result.folder is not None:
         pictures = {
             "first.png": "what the pipeline renders",
@@ -163,6 +164,7 @@ def overview(run: "Overview") -> None:
         console.print(kept)
     if run.lost_files:
         console.show((f"{len(run.lost_files)} of them are gone", "red"), f", such as {run.lost_files[0]}")
+    _adapted(run.adapted)
     for note in run.drift:
         console.show(("cannot be repeated exactly:", "red"), f" {note}")
     if run.resumable:
@@ -189,6 +191,18 @@ def listing(title: str, lines: Mapping[str, str]) -> None:
     width = max(map(len, lines))
     for name, line in lines.items():
         console.show(f"  {name:<{width}}  {line}")
+
+
+def _adapted(changes: "Sequence[Adaptation]") -> None:
+    """Show what servers of rewards refused."""
+    if not changes:
+        return
+    table = Table(title="what judges' servers refused", title_justify="left")
+    for column in ("judge", "asked", "since the server said"):
+        table.add_column(column)
+    for one in changes:
+        table.add_row(one.judge, one.change, one.reason)
+    console.print(table)
 
 
 def _unmet(thresholds: Mapping[str, int]) -> None:

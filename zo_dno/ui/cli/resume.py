@@ -8,7 +8,7 @@ import typer
 from zo_dno.option_group import marked
 from zo_dno.run.config import RunConfig
 from zo_dno.ui.cli.end import end, end_many
-from zo_dno.ui.cli.options import values_of, with_options
+from zo_dno.ui.cli.options import pairs_of, values_of, with_options
 
 
 @with_options(RunConfig, only=marked(RunConfig, "resume"), defaults=False)
@@ -23,6 +23,13 @@ def resume(
             "--trust", help="Run the code that the config names, even if another user or machine wrote the folder."
         ),
     ] = False,
+    reward_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Option of the reward with another value, KEY=VALUE; repeatable. Only while nothing has a score.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     options: dict[str, Any],
 ) -> None:
@@ -33,6 +40,8 @@ def resume(
 
     import_from_here()
     changes = {"accept_drift": accept_drift, "trust": trust, **values_of(RunConfig, options)}
+    if reward_option:
+        changes["reward_options"] = pairs_of("--reward-option", reward_option)
     if (folder / "prompts.json").exists():
         from zo_dno.run.many_prompts import resume_many
 
