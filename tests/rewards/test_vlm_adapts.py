@@ -66,16 +66,16 @@ class TestARun:
         answer = refusal("'temperature' does not support 0 with this model.", "temperature")
         with answering(partial(refusing, "temperature", answer)) as (url, _):
             reward = VLM(f"{url}/v1", "judge")
-            result = zo_dno.optimize(ToyGenerator(), reward, queries=20, out=tmp_path / "run", **OPTIONS)
+            result = zo_dno.optimize(ToyGenerator(), reward, queries=40, out=tmp_path / "run", **OPTIONS)
         assert reward.turned_noisy
-        assert result.queries == 20
+        assert result.queries == 40
         assert result.repeats
         assert "so that scores may vary" in str(result.adapted[0])
 
     def test_an_exact_judge_searches_with_all_queries(self):
         with answering(lambda _: judgement(7)) as (url, _):
-            result = zo_dno.optimize(ToyGenerator(), VLM(f"{url}/v1", "judge"), queries=20, **OPTIONS)
-        assert (result.queries, len(result.history), result.repeats) == (20, 20, ())
+            result = zo_dno.optimize(ToyGenerator(), VLM(f"{url}/v1", "judge"), queries=40, **OPTIONS)
+        assert (result.queries, len(result.history), result.repeats) == (40, 40, ())
 
     @pytest.mark.parametrize("extra", ['{"temperature": null}', {"temperature": None}])
     def test_a_temperature_that_is_taken_away_is_noisy(self, extra):

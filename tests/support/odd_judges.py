@@ -23,6 +23,7 @@ class Oddity:
         sent: Most requests.
         options: Options of the reward.
         learns: Changes that the reward is to learn.
+        tokens: Tokens that are to be counted; None where the oddity is not about them.
     """
 
     server: str
@@ -32,6 +33,7 @@ class Oddity:
     sent: int = 1
     options: dict[str, Any] = field(default_factory=dict)
     learns: tuple[str, ...] = ()
+    tokens: int | None = None
 
 
 def refusal(message: str, param: str | None = None, status: int = 400, code: str = "unsupported_parameter") -> Answer:
@@ -59,7 +61,8 @@ def _reasoning_model(body: dict[str, Any], before: int) -> Answer:
         )
         return refusal(message, "max_tokens")
     if "temperature" in body:
-        message = "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported."
+        message = "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is "
+        message += "supported."
         return refusal(message, "temperature", code="unsupported_value")
     return judgement(TRUE)
 
@@ -177,7 +180,8 @@ ODDITIES = (
         "gpt-oss",
         "drafts in a channel",
         says(
-            "<|channel|>analysis<|message|>Score: 6<|end|><|start|>assistant<|channel|>final<|message|>Score: 8<|return|>"
+            "<|channel|>analysis<|message|>Score: 6<|end|>"
+            "<|start|>assistant<|channel|>final<|message|>Score: 8<|return|>"
         ),
     ),
     Oddity("gpt-oss", "leaves the channels' marks out", says("analysisScore: 6 at firstassistantfinalScore: 8")),
@@ -201,7 +205,7 @@ ODDITIES = (
         "any", "is cut off while it drafts", says("<think>Score: 6, or", finish_reason="length"), "missing: cut off"
     ),
     Oddity("any", "drafts without a mark", says("Score: 6 at first glance.\nAnswer: 8"), "missing: no score"),
-    Oddity("Qwen", "writes full-width digits", says("Score：８／１０")),
+    Oddity("Qwen", "writes full-width digits", says("Score\uff1a\uff18\uff0f\uff11\uff10")),
     Oddity("GLM", "boxes its answer", says("<|begin_of_box|>8<|end_of_box|>")),
     Oddity("any", "boxes its answer in LaTeX", says("It shows 3 boats. $\\boxed{8}$")),
     Oddity("any", "answers in a tag", says("<explanation>It shows 3 boats.</explanation><score>8</score>")),
@@ -236,9 +240,34 @@ ODDITIES = (
         "any",
         "counts tokens in floats",
         lambda body, before: _used({"prompt_tokens": 100.0, "completion_tokens": 10.0}),
+        tokens=110,
     ),
-    Oddity("any", "counts `input_tokens`", lambda body, before: _used({"input_tokens": 100, "output_tokens": 10})),
-    Oddity("any", "counts tokens in a list, dates in words", lambda body, before: _used([100, 10])),
+    Oddity(
+        "any",
+        "counts `input_tokens`",
+        lambda body, before: _used({"input_tokens": 100, "output_tokens": 10}),
+        tokens=110,
+    ),
+    Oddity("any", "counts tokens in a list, dates in words", lambda body, before: _used([100, 10]), tokens=0),
+    Oddity(
+        "any",
+        "asks to wait until a date",
+        _sometimes(Answer(b"{}", 429, {"Retry-After": "Mon, 30 Nov 2026 00:00:00 GMT"}), judgement(TRUE)),
+        sent=2,
+    ),
+    Oddity(
+        "any",
+        "streams, though no stream was asked for",
+        lambda body, before: Answer(b'data: {"choices": []}\n\n', headers={"Content-Type": "text/event-stream"}),
+        "missing: unreadable response",
+        5,
+    ),
+    Oddity(
+        "any",
+        "shows a page to log in",
+        lambda body, before: Answer(b"", 302, {"Location": "/login"}),
+        "missing: redirect",
+    ),
     Oddity(
         "any",
         "gives probabilities instead of their logarithms",

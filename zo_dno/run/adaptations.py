@@ -12,7 +12,7 @@ def adaptations_of(*rewards: Reward) -> tuple[Adaptation, ...]:
 
 
 def may_turn_noisy(reward: Reward) -> bool:
-    """Whether a reward that is declared exact may show another score for the same image once a server refuses fields."""
+    """Whether a reward that is declared exact may vary once a server refuses fields of its requests."""
     return isinstance(reward, Adapts) and reward.may_turn_noisy
 
 

@@ -9,10 +9,10 @@ from zo_dno.oracle.ctrl_c import deferred
 from zo_dno.results.outputs import import_early, write_outputs
 from zo_dno.results.result import Result
 from zo_dno.results.verdict import chosen_by_auto, unmet, why_infeasible, why_nothing_scored, why_paused, why_spent
+from zo_dno.run.adaptations import adaptations_of
 from zo_dno.run.by_choices import settle_by_choices
 from zo_dno.run.held_out import held_out_scores
 from zo_dno.run.open_run import OpenRun, opened
-from zo_dno.run.adaptations import adaptations_of
 from zo_dno.run.reevaluate import reevaluate
 from zo_dno.run.searches import SEARCH, main_search, prior_draws
 from zo_dno.run.spec import RunSpec

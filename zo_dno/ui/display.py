@@ -1,5 +1,6 @@
 """The output of the command line: summaries and lists."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # any of them imports torch, which takes seconds
     from zo_dno.results.overview import Overview
     from zo_dno.results.result import Result
     from zo_dno.reward import Adaptation, Reward
+    from zo_dno.run.check_judge import JudgeCheck
     from zo_dno.run.draft import Drafted
     from zo_dno.run.many_prompts import Line
 
@@ -177,6 +179,17 @@ def served(url: str, reward: "Reward", *, token_needed: bool) -> None:
     key = " --reward-option key_env=ZO_DNO_TOKEN" if token_needed else ""
     command = f"zo-dno run ... --reward http --reward-option url={url}{key}"
     console.show(f"use it with: {command}")
+
+
+def judge(found: "JudgeCheck") -> None:
+    """Show what a check found about a judge, and the command that uses it."""
+    width = max(len(name) for name, _ in found.rows)
+    for name, text in found.rows:
+        console.show((f"{name:<{width}}  ", "bold"), text)
+    _adapted(found.adapted)
+    if found.failure is None:
+        options = " ".join(shlex.join(["--reward-option", f"{name}={value}"]) for name, value in found.options.items())
+        console.show(f"use it with: zo-dno run ... --reward vlm {options}")
 
 
 def files(folder: Path, names: Mapping[str, str]) -> None:

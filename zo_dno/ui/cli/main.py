@@ -10,6 +10,7 @@ from zo_dno.errors import InputError, ZoDnoError
 from zo_dno.oracle.ctrl_c import take_as_ctrl_c
 from zo_dno.ui.cli.compare import compare
 from zo_dno.ui.cli.inspect import export, list_, render, report, show
+from zo_dno.ui.cli.judge import check_judge
 from zo_dno.ui.cli.resume import resume
 from zo_dno.ui.cli.run import run
 from zo_dno.ui.cli.serve import rate, serve_reward
@@ -22,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, resume, show, export, compare, report, serve_reward, rate, render):
+for command in (run, resume, show, export, compare, report, serve_reward, check_judge, rate, render):
     app.command()(command)
 app.command("list")(list_)
 
