@@ -252,7 +252,7 @@ ODDITIES = (
     Oddity(
         "any",
         "asks to wait until a date",
-        _sometimes(Answer(b"{}", 429, {"Retry-After": "Mon, 30 Nov 2026 00:00:00 GMT"}), judgement(TRUE)),
+        _sometimes(Answer(b"{}", 429, {"Retry-After": "Mon, 30 Nov 2020 00:00:00 GMT"}), judgement(TRUE)),
         sent=2,
     ),
     Oddity(
