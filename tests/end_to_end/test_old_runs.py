@@ -37,6 +37,7 @@ ADDED = {
     "strategy_images",
     "draws",
     "climb",
+    "adapted",
     "surrogate",
 }  # to result.json and config since
 LOST = {"killed, resumed": 1}

@@ -44,7 +44,7 @@ class TestARun:
         assert overview(tmp_path / "run").adapted == list(result.adapted) == kept_in(tmp_path / "run")
         assert "with max_completion_tokens in place of max_tokens" in run_report(tmp_path / "run")
 
-    def test_a_file_of_somebody_else_changes_no_other_field(self, tmp_path):
+    def test_a_file_of_another_user_changes_no_other_field(self, tmp_path):
         with answering(lambda _: judgement(7)) as (url, asked):
             reward = VLM(f"{url}/v1", "judge")
             reward.begin(tmp_path)
@@ -89,7 +89,7 @@ class TestARun:
         with answering(partial(refusing, "logprobs", refusal("logprobs is not supported", "logprobs"))) as (url, _):
             options = {"url": f"{url}/v1", "model": "judge", "mode": "expected"}
             run = partial(zo_dno.optimize, ToyGenerator(), "vlm", queries=12, out=tmp_path / "run", **OPTIONS)
-            with pytest.raises(RunError, match="Change it with the option mode, since mode rubric needs no prob"):
+            with pytest.raises(RunError, match="Change it with --reward-option mode=rubric, which needs no prob"):
                 run(reward_options=options, policy={"breaker": 2})
             result = zo_dno.resume(tmp_path / "run", generator=ToyGenerator(), reward_options=change)
             assert (result.status, result.queries, result.failed_queries) == ("finished", 12, 0)
@@ -114,7 +114,7 @@ def test_a_field_of_the_option_extra_is_not_dropped():
     with answering(lambda _: refusal("Unknown parameter: 'top_k'.", "top_k")) as (url, asked):
         found = ask(VLM(f"{url}/v1", "judge", extra={"top_k": 5}))
     assert len(asked) == 1
-    assert found.score.error.endswith("It comes from the option extra; top_k=null in it leaves the field out")
+    assert "It comes from --reward-option extra=..., without it the field is left out" in found.score.error
 
 
 def test_an_address_where_nothing_listens_is_named():

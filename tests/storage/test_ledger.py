@@ -83,6 +83,21 @@ def test_marks_of_a_row_are_read_back(tmp_path):
     assert all(isinstance(row.perturbed, bool) and isinstance(row.of_term, bool) for row in ledger.queries())
 
 
+def test_a_beginning_that_is_set_aside_still_costs_and_is_not_replayed(tmp_path):
+    failed = replace(QUERY, status="missing", value=None, cost=0.5)
+    ledger = Ledger(tmp_path / "ledger.db")
+    for _ in range(2):
+        ledger.put(
+            [failed, replace(failed, stage="search.part", of_term=True)], [PopulationRow("search", 0, 0, 1, "f")]
+        )
+        ledger.set_aside()
+    assert (ledger.queries(), ledger.populations(), ledger.artifacts()) == ([], [], [])
+    stages = [row.stage for row in ledger.all_queries()]
+    assert stages == [f"unscored.{number}.search{end}" for number in (1, 2) for end in ("", ".part")]
+    assert sum(row.cost for row in ledger.all_queries()) == 2.0
+    ledger.close()
+
+
 def test_populations_artefacts_and_facts(tmp_path):
     population, artifact = (
         PopulationRow("search", 3, 48, 16, "f" * 64, 1.5),

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.answering import answering
+from tests.support.judging import judgement
+from tests.support.odd_judges import refusal
 from zo_dno.generators.function_generator import FunctionGenerator
 from zo_dno.run import from_config
 
@@ -101,11 +104,30 @@ def test_a_bad_key_pauses_the_run_in_one_line(zo, tiny):
         .replace("def broken(images, prompts):", "broken = warm\n\n\ndef old(images, prompts):")
     )
     sys.modules.pop("my_rewards")
-    code, _, errors = zo("resume", "here")
+    code, _, _ = zo("resume", "here")  # nothing had a score that the change could have altered
+    assert code == 0
+    assert "cannot be repeated exactly" not in zo("show", "here")[1]
+
+
+def test_before_the_first_score_resume_takes_options_of_the_reward(zo, toy_words, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def answer(asked):
+        return (
+            refusal("logprobs is not supported", "logprobs") if "logprobs" in json.loads(asked.body) else judgement(8)
+        )
+
+    with answering(answer) as (url, _):
+        judge = ("--reward-option", f"url={url}/v1", "--reward-option", "model=m", "--reward-option", "mode=expected")
+        few = ("--queries", 4, "--strategy-option", "population=4", "--breaker", 2)
+        code, _, errors = zo("run", *toy_words, *few, "--reward", "vlm", *judge, "--out", "here")
+        assert code == 1
+        assert "Change it with --reward-option mode=rubric" in errors
+        assert zo("resume", "here", "--reward-option", "mode=rubric")[0] == 0
+        code, _, errors = zo("resume", "here", "--reward-option", "lowest=1")
     assert code == 2
-    assert "reward" in errors
-    assert zo("resume", "here", "--accept-drift")[0] == 0
-    assert "cannot be repeated exactly" in zo("show", "here")[1]
+    assert "reward_options" in errors
 
 
 def test_export(zo, tiny):

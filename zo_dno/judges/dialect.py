@@ -31,14 +31,15 @@ _FEWER = 5  # likely tokens, which servers that refuse 20 give
 ADAPTED = (*_LIMITS, *_DROPPED, _LIKELIEST)
 """Fields that may be dropped, renamed or given another value."""
 _OPTION = {
-    **dict.fromkeys(_LIMITS, "max_answer"),
-    **dict.fromkeys(("logprobs", _LIKELIEST), "mode, since mode rubric needs no probabilities"),
-    "temperature": "temperature",
-    "response_format": "structured",
-    "model": "model",
-    "messages": "model: it must accept images",
-    "image_url": "model: it must accept images",
+    **dict.fromkeys(_LIMITS, "max_answer=NUMBER"),
+    **dict.fromkeys(("logprobs", _LIKELIEST), "mode=rubric, which needs no probabilities"),
+    "temperature": "temperature=NUMBER",
+    "response_format": "structured=no",
+    "model": "model=NAME",
+    "messages": "model=NAME of one that takes images",
+    "image_url": "model=NAME of one that takes images",
 }
+_RESUME = "zo-dno resume takes that too while nothing has a score"
 _TOO_LONG = re.compile(r"context (?:length|window|size)|too (?:long|many tokens)", re.IGNORECASE)
 _LARGEST = 2**20  # bytes of what a run keeps
 
@@ -118,11 +119,11 @@ def advice(refusal: Refusal, posted: Mapping[str, Any], extra: Mapping[str, Any]
     """Name the option that changes what a server refused, "" where none is known."""
     field = refusal.field_of({*posted, "image_url", *_LIMITS})
     if field in extra:
-        return f". It comes from the option extra; {field}=null in it leaves the field out"
+        return f". It comes from --reward-option extra=..., without it the field is left out; {_RESUME}"
     if _TOO_LONG.search(refusal.message):
-        return ". Change it with the options image_size and max_answer"
+        return f". Change it with --reward-option image_size=NUMBER or max_answer=NUMBER; {_RESUME}"
     known = _OPTION.get(field or "")
-    return f". Change it with the option {known}" if known else ""
+    return f". Change it with --reward-option {known}; {_RESUME}" if known else ""
 
 
 class Dialects:
@@ -138,6 +139,10 @@ class Dialects:
         self._of: dict[str, Dialect] = {}
         self._learnt: dict[tuple[str, str], Adaptation] = {}
         self._path: Path | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Take what is known to other processes, but not the file: they may be on other machines."""
+        return {**vars(self), "_path": None}
 
     def of(self, judge: str) -> Dialect:
         """Return the dialect of a judge's server."""

@@ -165,32 +165,41 @@ class JudgeReward(Reward):
         Raises:
             CallError: The request failed, or its response is an error.
         """
-        posted = self.request(judge, body, key, sample)
-        headers = {"Idempotency-Key": hashlib.sha256(f"{key}/{judge}/{sample}".encode()).hexdigest()} if key else {}
+        body = self.request(judge, body, key, sample)
         try:
-            return await self._adapted(judge, path, body, headers)
+            return await self._adapted(judge, path, body, f"{key}/{judge}/{sample}" if key else "")
         except CallError as error:
             failure = self._repeated.judged(judge, error.failure)
             named = failure.message if len(self.judges) == 1 else f"{judge}: {failure.message}"
             raise CallError(replace(failure, message=named)) from None
 
-    async def _adapted(self, judge: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
-        for change in range(_MOST_CHANGES + 1):
-            posted = self._dialects.of(judge).spoken(body)
+    def request(self, judge: str, body: Mapping[str, Any], key: str = "", sample: int = 0) -> dict[str, Any]:
+        """Return the body of a request with the model and its options; the arguments are those of `ask`."""
+        seed = None if self.seed is None else stream_seed(self.seed, key, sample) % 2**31
+        options = {"max_tokens": self.max_answer, "temperature": self.temperature, "seed": seed}
+        body = {"model": judge, **body, **(options | self._extra if "messages" in body else {})}
+        return {name: value for name, value in body.items() if value is not None}
+
+    async def _adapted(self, judge: str, path: str, body: Mapping[str, Any], key: str) -> Any:
+        """Send a request until it is not refused, or nothing about it can be changed."""
+        for changes_left in range(_MOST_CHANGES, -1, -1):
+            dialect = self._dialects.of(judge)
+            posted, headers = dialect.spoken(body), {}
+            if key:  # another for another body
+                said = f"{key}{json.dumps(dialect.changes, sort_keys=True) if dialect.changes else ''}"
+                headers["Idempotency-Key"] = hashlib.sha256(said.encode()).hexdigest()
             try:
                 response = await self._client.send("POST", f"{self._base}/{path}", json=posted, headers=headers)
                 response = _scrubbed(response, self._client)
                 raise_error_inside(response)
-            except CallError as error:
-                content = error.content if isinstance(error, StatusError) else error.failure.message
-                if error.failure.kind not in _REFUSED or not self._learnt(judge, content, body, posted, error):
-                    raise
-                if change == _MOST_CHANGES:
-                    raise
-            else:
                 self._repeated.note_success(judge)
                 return response
-        raise AssertionError  # the last round returns or raises
+            except CallError as error:
+                content = error.content if isinstance(error, StatusError) else error.failure.message
+                refused = error.failure.kind in _REFUSED and changes_left
+                if not refused or not self._learnt(judge, content, body, posted, error):
+                    raise
+        raise AssertionError("the last request returns or raises")
 
     def _learnt(
         self, judge: str, content: str, body: Mapping[str, Any], posted: Mapping[str, Any], error: CallError
@@ -222,13 +231,6 @@ class JudgeReward(Reward):
     @cached_property
     def _repeated(self) -> RepeatedFailures:
         return RepeatedFailures()
-
-    def request(self, judge: str, body: Mapping[str, Any], key: str = "", sample: int = 0) -> dict[str, Any]:
-        """Return the body of a request with the model and its options; the arguments are those of `ask`."""
-        seed = None if self.seed is None else stream_seed(self.seed, key, sample) % 2**31
-        options = {"max_tokens": self.max_answer, "temperature": self.temperature, "seed": seed}
-        body = {"model": judge, **body, **(options | self._extra if "messages" in body else {})}
-        return {name: value for name, value in body.items() if value is not None}
 
     @cached_property
     def _base(self) -> str:

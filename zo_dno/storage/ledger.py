@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 WARM_UP, REPEAT, BASELINE, HELD_OUT = "warm_up", "repeat", "baseline", "held_out"  # stages beside the search
+_ASIDE = "unscored."  # beginning of the stages of what a run began anew without
 TERM = ".part"  # end of the stage of rows about one term of a combination
 COLUMNS = {
     "plausible": "feasible",
@@ -237,13 +238,12 @@ class Ledger:
         What the queries cost still counts.
         """
         with self._file.writing() as tables:
-            (earlier,) = tables.execute(
-                "SELECT COUNT(DISTINCT substr(stage, 1, instr(substr(stage, 10), '.') + 9)) FROM query"
-                " WHERE stage LIKE 'unscored.%'"
-            ).fetchone()
-            tables.execute(
-                "UPDATE query SET stage = ? || stage WHERE stage NOT LIKE 'unscored.%'", (f"unscored.{earlier + 1}.",)
-            )
+            stages = {stage for (stage,) in tables.execute("SELECT DISTINCT stage FROM query")}
+            earlier = {stage.split(".")[1] for stage in stages if stage.startswith(_ASIDE)}
+            for stage in stages:
+                if not stage.startswith(_ASIDE):
+                    aside = f"{_ASIDE}{len(earlier) + 1}.{stage}"
+                    tables.execute("UPDATE query SET stage = ? WHERE stage = ?", (aside, stage))
             for table in ("population", "feature", "artefact"):
                 tables.execute(f"DELETE FROM {table}")
 

@@ -26,7 +26,7 @@ KNOWLEDGE_FILE = "surrogate.safetensors"  # what the surrogate began with
 LEARNED_FILE = "learned.safetensors"  # what the surrogate learned
 WRITTEN = (
     *(CONFIG, SIGNATURE, RESULT, SNAPSHOT, INIT_FILE, NOISE_FILE, KNOWLEDGE_FILE, LEARNED_FILE),
-    *("failed.txt", "report.html"),
+    *("failed.txt", "report.html", f"judge-{'[0-9a-f]' * 8}.json"),
     *("first.png", "best.png", "strip.png", "progress.png", "top/[0-9]*.png", "top/[0-9]*.safetensors"),
     *(f"images/{'[0-9a-f]' * 64}.png", "noise/*-[0-9]*.safetensors"),
 )
