@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from zo_dno.errors import ZoDnoError as ZoDnoError
     from zo_dno.generators.diffusers_generator import DiffusersGenerator as DiffusersGenerator
     from zo_dno.generators.function_generator import FunctionGenerator as FunctionGenerator
+    from zo_dno.generators.onnx_generator import OnnxGenerator as OnnxGenerator
     from zo_dno.generators.pixels import NoImageError as NoImageError
     from zo_dno.results.load import load as load
     from zo_dno.results.result import Result as Result
@@ -57,6 +58,7 @@ _HOMES = {
     "load": "zo_dno.results.load",
     "make_reward": "zo_dno.run.make_reward",
     "NoImageError": "zo_dno.generators.pixels",
+    "OnnxGenerator": "zo_dno.generators.onnx_generator",
     "optimize": "zo_dno.run.optimize",
     "Output": "zo_dno.run.options",
     "Problem": "zo_dno.strategy",

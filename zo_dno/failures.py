@@ -42,6 +42,7 @@ _PERMANENT = {
     "TooManyRedirects",
 }
 _NEVER_ARRIVED = {"ConnectError", "ConnectionRefusedError", "NewConnectionError", "gaierror", "ConnectTimeout"}
+_MISTAKES = (ImportError, NameError, SyntaxError, NotImplementedError)  # of code that works for no image
 _LONGEST = 2000  # characters of a message
 LONGEST_KIND = 80
 _QUERY_OF_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/@'\"]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?")
@@ -58,6 +59,7 @@ class Failure:
         billed: Whether the server may have done the work, and so may charge for it.
         retry_after: Seconds that the server asks to wait; None if it does not say.
         pauses: Whether the run pauses at once, since no further call can be right.
+        misuse: Whether the reward does not keep to its contract, or cannot work at all, such as for a missing package.
     """
 
     kind: str
@@ -66,6 +68,7 @@ class Failure:
     billed: bool
     retry_after: float | None = None
     pauses: bool = False
+    misuse: bool = False
 
 
 class CallError(ZoDnoError):
@@ -136,7 +139,8 @@ def _classified(error: BaseException) -> Failure:
     if isinstance(error, ConnectionError) or "gaierror" in names or (from_network and isinstance(error, Exception)):
         kind = "unreadable response" if any("Decod" in name for name in names) else "connection"
         return Failure(kind, message, transient=True, billed=not names & _NEVER_ARRIVED)
-    return Failure(kind_of(error), message, transient=False, billed=True)
+    mistaken = isinstance(error, _MISTAKES) and not isinstance(error, UnboundLocalError)
+    return Failure(kind_of(error), message, transient=False, billed=True, misuse=mistaken)
 
 
 def of_status(status: int, reason: str = "", retry_after: float | None = None) -> Failure:

@@ -90,6 +90,7 @@ class Reward(ABC):
         policy: Call policy: calls in flight, timeouts, price.
         is_async: Whether `__call__` is a coroutine function.
         batch: Largest number of images in one call. A failed call fails all of them.
+        takes_arrays: Whether `__call__` takes what the generator returned, as NumPy arrays, in place of PIL images.
         takes_keys: Whether `__call__` takes a third argument, a key for each image. Equal queries alone have equal
             keys, so that a server recognises a retry.
         keeps_answers: Whether a call can be cancelled without loss: the reward keeps its scores
@@ -105,6 +106,7 @@ class Reward(ABC):
     policy: CallPolicy = CallPolicy()
     is_async: bool = False
     batch: int = 1
+    takes_arrays: bool = False
     takes_keys: bool = False
     keeps_answers: bool = False
     noisy: bool = False

@@ -126,7 +126,7 @@ class RemoteImage(Protocol):
 
 
 AnyImage = Union["np.ndarray", RemoteImage]
-"""(H, W, 3) uint8, in this process or another one."""
+"""(H, W, 3) uint8, or the array behind an image, in this process or another one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,12 +138,18 @@ class Rendered:
         image: Pixels, or a handle of them.
         first_call: Scores, or the failure, of a call that was made where the image was rendered; None without one.
         no_image: Reason why there is no image and a black one stands in its place; empty if there is one.
+        array: Array for rewards that take arrays; None where it is the image.
     """
 
     sha256: str
     image: AnyImage
     first_call: "list[Score] | Failure | None" = None
     no_image: str = ""
+    array: AnyImage | None = None
+
+    def given(self, *, arrays: bool) -> AnyImage:
+        """Return what a reward is given: the image, or the array for one that takes arrays."""
+        return self.array if arrays and self.array is not None else self.image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +165,7 @@ class Query:
         rater: Name of the person or judge who scores the image; empty if there is only one.
         first_call: Scores, or the failure, of a call that was made where the image was rendered; None without one.
         no_image: Reason why there is no image; such a query is not sent. Empty if there is one.
+        array: Array for rewards that take arrays; None where it is the image.
     """
 
     id: int
@@ -169,6 +176,11 @@ class Query:
     rater: str = ""
     first_call: "list[Score] | Failure | None" = None
     no_image: str = ""
+    array: AnyImage | None = None
+
+    def given(self, *, arrays: bool) -> AnyImage:
+        """Return what a reward is given: the image, or the array for one that takes arrays."""
+        return self.array if arrays and self.array is not None else self.image
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +294,27 @@ class HasLatents(Protocol):
         ...
 
 
-_CAPABILITIES = ("prompt", "with_prompt", "model", "settings", "batch_size", "render", "vjp", "latents")
+@runtime_checkable
+class RendersArrays(Protocol):
+    """A generator of arrays, such as heights or a sound, which it also shows as images."""
+
+    def render_arrays(self, z: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Render z (n, d) as images, (n, H, W, 3) uint8, and as arrays for rewards that take them, (n, ...)."""
+        ...
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """A generator that knows whether noise alone decides its images, since it was tried when it was made."""
+
+    @property
+    def probed(self) -> bool: ...
+
+
+_CAPABILITIES = (
+    *("prompt", "with_prompt", "model", "settings", "batch_size"),
+    *("render", "vjp", "latents", "render_arrays", "probed"),
+)
 
 
 def capabilities_of(generator: Generator) -> dict[str, Any]:
@@ -310,7 +342,7 @@ def batch_size_of(generator: object) -> int | None:
 
 
 def array_of(image: AnyImage) -> "np.ndarray":
-    """Return the pixels of an image, (H, W, 3) uint8, from the process that holds them."""
+    """Return the pixels of an image, (H, W, 3) uint8, or an array, from the process that holds it."""
     return image.fetch() if isinstance(image, RemoteImage) else image
 
 

@@ -124,9 +124,9 @@ def test_a_number_that_is_none_is_refused(options, message):
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (None, r"returned must give images as \(n, H, W, 3\) of uint8, or as .*; got NoneType\.$"),
-        ([1], "; got list\\.$"),
-        (np.zeros((2, 8, 8, 3), np.uint8), r"; got ndarray. Convert it with torch.from_numpy\.$"),
+        (None, r"returned must give images as \(n, H, W, 3\) of .*; got NoneType\. Is a return statement missing\?$"),
+        ([1], "; got list\\. Stack them, as by torch.stack, where all have one size\\.$"),
+        (np.array(["a", "b"]), r"; got ndarray of <U1\.$"),
         (torch.tensor(3.0), r"must give an image for each of 2 rows; got \(\)\.$"),
         (torch.zeros(1, 3, 8, 8), r"must give an image for each of 2 rows; got \(1, 3, 8, 8\)\.$"),
     ],
@@ -220,8 +220,8 @@ def test_a_config_names_functions_generators_and_classes(my_models, name, option
         ("shapeless", {}, r"shapeless must have a shape of noise: set shapeless.shape"),
         ("floats", {"size": 3}, "generator option 'size' is unknown"),
         ("made", {"nfe": 2}, "takes no options; got nfe"),
-        ("number", {}, "must be a function z -> images or a generator; got 3"),
-        ("Nothing", {}, "must have layout, nfe and a call"),
+        ("number", {}, "must be a function z -> images, or have layout, nfe and a call z -> images; got 3"),
+        ("Nothing", {}, "or have layout, nfe and a call"),
     ],
 )
 def test_what_is_no_generator_is_refused(my_models, name, options, message):

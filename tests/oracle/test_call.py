@@ -4,14 +4,33 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 import zo_dno
 from tests.support.oracles import Batched, ask, value
 from tests.support.toys import ToyGenerator
 from zo_dno.failures import CallError, Failure
+from zo_dno.oracle.breaker import PauseError
 from zo_dno.oracle.function_reward import FunctionReward
 from zo_dno.storage.ledger import Ledger
 from zo_dno.types import Score
+
+MISUSES = [
+    (["seven"], "got a str, 'seven' for image 0. Return numbers: float(text)."),
+    (["85"], "got a str, '85' for image 0. Return numbers: float(text)."),
+    ([None], "got None for image 0. Return float('nan') for an image without a score."),
+    ([[0.5]], "got a list, [0.5] for image 0. Return the scores alone."),
+    ([object], "got a type, <class 'object'> for image 0."),
+    (None, "such as [0.5] for 1 image; got None. Is a return statement missing?"),
+    (3.0, "got a float, 3.0. Return a list, also for one image."),
+    ("8", "got a str, '8'. Return a list, also for one image."),
+    ({0: 0.5}, "got a dict, {0: 0.5}. Return its values, in the order of the images."),
+    ({0.5}, "got a set, {0.5}. A set has no order: return a list."),
+    (range(1).__iter__(), "got a range_iterator. Return list(...) of it."),
+    (np.ones((1, 1)), "got a ndarray of shape (1, 1). Return it flat, as by .flatten()."),
+    (torch.ones(1, 3), "got a Tensor of shape (1, 3)."),
+    (np.float64(1), "got a float64 of shape ()."),
+]
 
 
 def test_prompts_go_with_their_images():
@@ -46,17 +65,42 @@ def test_a_failed_call_fails_its_own_images_only():
         ([math.nan], "NaN", "the reward returned NaN"),
         ([Score(math.nan, error="no face", kind="no face")], "no face", "no face"),
         ([math.inf], "not finite", "the reward returned inf"),
-        (["seven"], "ValueError", "could not convert string to float: 'seven'"),
-        (None, "TypeError", "TypeError"),
-        (3.0, "TypeError", "TypeError"),
+        *((returned, "no scores", error) for returned, error in MISUSES),
+        (([0.5], {}), "wrong count", "2 scores for 1 images. Return the scores alone."),
     ],
 )
 def test_an_invalid_score_is_missing_with_its_reason(returned, kind, error, in_flight):
-    (response,) = ask(lambda images: returned, [0], in_flight=in_flight)
+    (response,) = ask(FunctionReward(lambda images: returned, "mine"), [0], in_flight=in_flight)
     assert response.score.missing
     assert response.score.kind == kind
     assert error in response.score.error
     assert response.attempts == 1
+
+
+@pytest.mark.parametrize("in_flight", [1, 2])
+@pytest.mark.parametrize(("returned", "error"), MISUSES)
+def test_a_first_call_without_scores_pauses_before_the_second(returned, error, in_flight):
+    calls = []
+
+    def mine(images):
+        calls.append(len(images))
+        return returned
+
+    with pytest.raises(PauseError, match="the first query failed with: reward 'mine' must return") as pause:
+        ask(mine, in_flight=in_flight, breaker=16)
+    assert error.removesuffix(".") in str(pause.value)
+    assert calls == [1]
+    assert [query.id for query in pause.value.unscored] == [0]
+
+
+def test_a_later_call_without_scores_costs_its_own_image():
+    responses = ask(lambda images: [0.5] if value(images, [])[0] != 3 else None, breaker=16)
+    assert [response.score.missing for response in responses] == [False] * 3 + [True] + [False] * 2
+
+
+def test_arrays_of_any_library_and_tuples_are_scores():
+    for returned in (np.ones(1), torch.ones(1), (1,), [torch.ones(1)], [True], np.ones(1, np.float16)):
+        assert ask(lambda images, returned=returned: returned, [0])[0].score.value == 1.0
 
 
 def test_a_score_out_of_range_is_missing_with_its_raw_value():

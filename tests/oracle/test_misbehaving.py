@@ -42,7 +42,7 @@ def asked(reward, remote=None, **policy):
     responses = []
 
     def ask():
-        oracle = Oracle(reward, CallPolicy(**policy), remote=remote)
+        oracle = Oracle(reward, CallPolicy(**{"breaker": 0, **policy}), remote=remote)
         try:
             responses.extend(oracle.ask(queries))
         finally:

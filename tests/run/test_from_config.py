@@ -12,7 +12,7 @@ from zo_dno.run.from_config import render, run
 
 def fewer_are_brighter(z, prompt):
     """Render images that show with how many others they were rendered."""
-    return torch.full((len(z), 4, 4, 3), 250 - 10 * len(z), dtype=torch.uint8)
+    return torch.full((len(z), 4, 4, 3), 250 - len(z) // 2, dtype=torch.uint8)
 
 
 fewer_are_brighter.shape = (3, 4, 4)  # type: ignore[attr-defined]
@@ -30,5 +30,5 @@ def test_the_winner_is_rendered_with_as_many_others_as_in_the_run(tmp_path, olde
         with closing(sqlite3.connect(folder / "ledger.db")) as ledger, ledger:
             ledger.execute("DELETE FROM run WHERE key = 'ends'")
     assert found.best.id == 20
-    assert found.best.image.max() == 250 - 10 * 2
+    assert found.best.image.max() == 250 - 2 // 2
     assert torch.equal(render(folder)[0], torch.from_numpy(found.best.image))

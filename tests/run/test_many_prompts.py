@@ -94,7 +94,7 @@ def test_one_that_fails_keeps_no_other_from_its_end(tmp_path):
 
 def broken_at_sea(z, prompt):
     """Render black images, but for the sea's prompt, at which it fails as no reward or model should."""
-    if "sea" in prompt:
+    if "sea" in prompt and len(z) > 2:  # not in the trial before the run
         raise ValueError("no\nsea")
     return torch.zeros((len(z), 4, 4, 3), dtype=torch.uint8)
 

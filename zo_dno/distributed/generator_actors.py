@@ -4,7 +4,7 @@ import copy
 import pickle
 import threading
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,7 @@ from zo_dno.failures import one_line
 from zo_dno.generators.renderer import Block
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.types import (
+    AnyImage,
     Described,
     Generator,
     Rendered,
@@ -97,6 +98,10 @@ class GeneratorPool:
         self._has_vjp: bool = described["has_vjp"]
         if self._has_vjp:
             self.vjp = self._vjp
+        self.probed: bool = described["probed"]
+        self._gives_arrays: bool = described["renders_arrays"]
+        if self._gives_arrays:
+            self.render_arrays = self._render_arrays
 
     @property
     def busy(self) -> float:
@@ -111,6 +116,8 @@ class GeneratorPool:
             other.settings = self.settings | {"prompt": prompt}
         if self._has_vjp:
             other.vjp = other._vjp  # not the copied one, which takes gradients for this generator's prompt
+        if self._gives_arrays:
+            other.render_arrays = other._render_arrays
         return other
 
     def scoring_with(self, reward: "Reward | None") -> None:
@@ -129,9 +136,7 @@ class GeneratorPool:
 
     def __call__(self, z: Tensor) -> Tensor:
         """Render the images of `z` (n, d) as (n, H, W, 3) uint8."""
-        blocks = [self.begin(z[rows]) for rows in balanced_slices(len(z), self.batch_size or len(z))]
-        images = [one.image for block in blocks for one in block.result()]
-        return torch.stack([torch.from_numpy(array_of(image).copy()) for image in images])
+        return _stacked(one.image for one in self._all(z))
 
     def has_gradient(self) -> bool:
         """Return whether images have a gradient with respect to their noise; an actor may have to try."""
@@ -166,15 +171,27 @@ class GeneratorPool:
         """Stop the actors."""
         self.actors.close()
 
+    def _render_arrays(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        rendered = self._all(z)
+        return _stacked(one.image for one in rendered), _stacked(one.given(arrays=True) for one in rendered)
+
+    def _all(self, z: Tensor) -> list[Rendered]:
+        blocks = [self.begin(z[rows]) for rows in balanced_slices(len(z), self.batch_size or len(z))]
+        return [one for block in blocks for one in block.result()]
+
     async def _rendered(self, z: Tensor) -> list[Rendered]:
-        noise, reward = z.contiguous().numpy(), self._reward
+        noise, reward, n = z.contiguous().numpy(), self._reward, len(z)
+        returned = 1 + n * (2 if self._gives_arrays else 1)
 
         async def work(actor: Any) -> list[Rendered]:
-            described, *images = actor.render_images.options(num_returns=1 + len(z)).remote(noise, self.prompt, reward)
-            rows = zip(await described, images, strict=True)
+            described, *images = actor.render_images.options(num_returns=returned).remote(noise, self.prompt, reward)
+            arrays: list[AnyImage | None] = [
+                _Remote(self, one, z, row, array=True) for row, one in enumerate(images[n:])
+            ] or [None] * n
+            rows = zip(await described, images[:n], arrays, strict=True)
             return [
-                Rendered(sha256, _Remote(self, reference, z, row), first_call, no_image)
-                for row, ((sha256, first_call, no_image), reference) in enumerate(rows)
+                Rendered(sha256, _Remote(self, reference, z, row), first_call, no_image, array)
+                for row, ((sha256, first_call, no_image), reference, array) in enumerate(rows)
             ]
 
         return await self._until_done(work, z.data_ptr(), "images could not be rendered")
@@ -241,10 +258,10 @@ def closed_after(generator: Generator) -> Iterator[Generator]:
 
 
 class _Remote:
-    """An image on the machine that rendered it; if it is lost with the machine, its block is rendered again."""
+    """An image or array on the machine that rendered it; if that is lost, its block is rendered again."""
 
-    def __init__(self, pool: GeneratorPool, reference: Any, z: Tensor, row: int) -> None:
-        self._pool, self._z, self._row = pool, z, row
+    def __init__(self, pool: GeneratorPool, reference: Any, z: Tensor, row: int, *, array: bool = False) -> None:
+        self._pool, self._z, self._row, self._array = pool, z, row, array
         self.reference = reference
 
     def fetch(self) -> np.ndarray:
@@ -258,8 +275,12 @@ class _Remote:
 
     def renew(self) -> None:
         """Render the image again."""
-        again: Any = self._pool.begin(self._z).result()[self._row].image
+        again: Any = self._pool.begin(self._z).result()[self._row].given(arrays=self._array)
         self.reference = again.reference
+
+
+def _stacked(images: Iterable[AnyImage]) -> Tensor:
+    return torch.stack([torch.from_numpy(array_of(image).copy()) for image in images])
 
 
 class _Busy:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zo_dno.failures import Failure
 from zo_dno.generators.pixels import has_gradient, vjp_of
 from zo_dno.generators.renderer import render_images
 from zo_dno.oracle.call import call
@@ -16,7 +17,11 @@ from zo_dno.types import (
     Differentiable,
     Generator,
     HasVjp,
+    Probed,
+    Rendered,
+    RendersArrays,
     Repromptable,
+    Score,
     array_of,
     batch_size_of,
     model_of,
@@ -71,20 +76,19 @@ class RenderingActor:
             "settings": made.settings if isinstance(made, Described) else None,
             "batch_size": batch_size_of(made),
             "has_vjp": isinstance(made, HasVjp),
+            "renders_arrays": isinstance(made, RendersArrays),
+            "probed": isinstance(made, Probed) and made.probed,
         }
 
     def render_images(self, noise: np.ndarray, prompt: str, reward: "Reward | None") -> tuple[Any, ...]:
-        """Return the images' hashes and first calls as one value, and then every image as a value of its own."""
+        """Return the images' hashes and first calls as one value, and then every image as a value of its own.
+
+        The images are followed by the arrays behind them, where the generator gives any.
+        """
         rendered = render_images(self._generator(prompt), torch.from_numpy(noise.copy()))
-        images = [array_of(one.image) for one in rendered]
-        first_calls = [
-            None if reward is None or one.no_image else call(reward, [image], [prompt])
-            for one, image in zip(rendered, images, strict=True)
-        ]
-        described = [
-            (one.sha256, first_call, one.no_image) for one, first_call in zip(rendered, first_calls, strict=True)
-        ]
-        return described, *map(np.copy, images)
+        described = [(one.sha256, _first_call(one, prompt, reward), one.no_image) for one in rendered]
+        arrays = [one.array for one in rendered if one.array is not None]
+        return described, *(np.copy(array_of(one)) for one in (*(one.image for one in rendered), *arrays))
 
     def has_gradient(self, prompt: str) -> bool:
         """Return whether images have a gradient with respect to their noise."""
@@ -95,3 +99,10 @@ class RenderingActor:
         generator = self._generator(prompt)
         assert isinstance(generator, HasVjp | Differentiable)
         return vjp_of(generator, torch.from_numpy(noise.copy()), cotangent)
+
+
+def _first_call(rendered: Rendered, prompt: str, reward: "Reward | None") -> list[Score] | Failure | None:
+    """Score what was rendered, if there is a reward to score it with."""
+    if reward is None or rendered.no_image:
+        return None
+    return call(reward, [array_of(rendered.given(arrays=reward.takes_arrays))], [prompt])

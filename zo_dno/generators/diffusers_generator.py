@@ -17,7 +17,7 @@ from zo_dno.generators.gradients import Gradients, frozen_weights
 from zo_dno.generators.latents import FinalLatents, LatentsFoundError
 from zo_dno.generators.loading import BUILTIN, Offload, Speed, load_pipeline, torch_dtype
 from zo_dno.generators.memory import memory_named
-from zo_dno.generators.pipeline_call import PipelineCall, plain_arguments
+from zo_dno.generators.pipeline_call import PipelineCall, plain_arguments, takes_prompt
 from zo_dno.generators.pixels import NOT_NUMBERS, joined, rounded
 from zo_dno.generators.tape import Around, DrawSource, Playback, Tape, TapeError
 from zo_dno.generators.trace import frozen, influential, traced
@@ -180,6 +180,16 @@ class DiffusersGenerator:
     def nfe(self) -> int:
         """Denoiser calls per image; classifier-free guidance counts two."""
         return self._trace.nfe
+
+    @property
+    def takes_prompt(self) -> bool:
+        """Whether the pipeline is called with a prompt, which is not given as embeddings."""
+        return takes_prompt(self._pipeline) and not self._call.has("prompt_embeds")
+
+    @property
+    def probed(self) -> bool:
+        """Whether noise alone decides the images: it was tried with every draw."""
+        return True
 
     def __call__(self, z: Tensor) -> Tensor:
         """Render `z` (n, d) as (n, H, W, 3) uint8 on the CPU.

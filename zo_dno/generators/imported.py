@@ -1,14 +1,15 @@
-"""Generators that a config names as package.module:name: functions z -> images, generators and their classes."""
+"""Generators that a config names as package.module:name: functions, generators, pipelines, classes and factories."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
-from zo_dno.errors import InputError
-from zo_dno.generators.function_generator import FunctionGenerator, options_from
-from zo_dno.registry import checked_options, load, options_of
+from zo_dno.errors import InputError, given
+from zo_dno.generators.function_generator import SUBJECTS, FunctionGenerator, of_function
+from zo_dno.generators.given import as_generator, check_prompt, for_prompt, is_pipeline
+from zo_dno.registry import PROMPTS, is_factory, load, made_by, options_of
 from zo_dno.types import Generator, Repromptable, batch_size_of, capabilities_of, prompt_of
 
 
@@ -17,62 +18,86 @@ def names_python(model: str) -> bool:
     return ":" in model and not Path(model).exists()
 
 
-def imported_generator(name: str, prompt: str, batch_size: int | None, options: Mapping[str, Any]) -> Generator:
+def imported_generator(name: str, prompt: str | None, batch_size: int | None, options: Mapping[str, Any]) -> Generator:
     """Make the generator of a name.
 
     Args:
-        name: Name, package.module:name, of a function z -> images, of a Generator, or of a class of generators.
-        prompt: Prompt to render; "" keeps that of a generator.
-        batch_size: Batch size for a function; by default its own.
-        options: Options: `shape` and `nfe` of a function, or those of a class.
+        name: Name, package.module:name, of a function z -> images, of a generator or a pipeline, or of a class or a
+            function that makes one of these from options.
+        prompt: Prompt to render; None or "" keeps that of a generator.
+        batch_size: Batch size; by default the generator's own.
+        options: Options: `shape`, `nfe` and further parameters of a function, or those of a class or a factory.
     Raises:
         InputError: The name is unknown, its object cannot be a generator, or it renders another prompt.
     """
     found: Any = load("model", {}, name)
-    if isinstance(found, type):
-        takes_prompt = "prompt" in options_of(found)
-        own = {"prompt": prompt} if takes_prompt else {}
-        if takes_prompt and prompt and options.get("prompt", prompt) != prompt:
-            raise InputError(
-                f"prompt must be given once; got {prompt!r}, and {options['prompt']!r} as an option of {name}. "
-                "Leave the option out."
-            )
-        found = found(**checked_options(name, found, own | dict(options)))
-        found = found if takes_prompt else _for_prompt(name, found, prompt)
-    elif not isinstance(found, Generator):
-        if not callable(found):
-            raise InputError(f"model {name!r} must be a function z -> images or a generator; got {found!r}.")
-        function = cast("Callable[..., Tensor]", found)
-        made = options_from(function, options)
-        wrapped = FunctionGenerator(function, **made, prompt=prompt, batch_size=batch_size)
-        return Imported(wrapped, name, prompt, options)
-    elif options:
-        raise InputError(f"model {name!r} takes no options; got {', '.join(options)}.")
-    elif isinstance(found, FunctionGenerator):
-        found = found.with_prompt(prompt or found.prompt, batch_size)
+    left, prompt = dict(options), prompt or ""
+    if isinstance(found, type) or _makes_generators(found, left):
+        found, left = _made(name, found, prompt, left), {}
+    if isinstance(found, Generator) and not isinstance(found, type):
+        made: Any = found
+    elif is_pipeline(found):
+        made = as_generator(found, prompt or None)
+    elif callable(found):
+        made, left = of_function(found, left, prompt), {}
+        check_prompt(made, prompt or None)
     else:
-        found = _for_prompt(name, found, prompt)
-    if not isinstance(found, Generator):
-        raise InputError(f"model {name!r} must have layout, nfe and a call z -> images; got {type(found).__name__}.")
-    return Imported(found, name, prompt or prompt_of(found), options)
+        raise InputError(
+            f"model {name!r} must be a function z -> images, or have layout, nfe and a call z -> images; got "
+            f"{given(found)}."
+        )
+    if left:
+        raise InputError(f"model {name!r} takes no options; got {', '.join(left)}.")
+    made = for_prompt(f"model {name!r}", made, prompt)
+    return Imported(_with_batch_size(name, made, batch_size), name, prompt or prompt_of(made), options)
 
 
-def _for_prompt(name: str, found: Any, prompt: str) -> Any:
-    """Return a generator that renders a prompt; without one, its own.
+def _makes_generators(found: Any, options: Mapping[str, Any]) -> bool:
+    """Return whether a function makes a generator, rather than being one: it has no shape and takes no noise."""
+    has_shape = hasattr(found, "shape") or ("shape" in options and "shape" not in _names_of(found))
+    return not has_shape and is_factory(found, SUBJECTS, (*options, *PROMPTS))
+
+
+def _names_of(function: Any) -> tuple[str, ...]:
+    try:
+        return tuple(options_of(function))
+    except (TypeError, ValueError):  # a builtin without a signature, or no function
+        return ()
+
+
+def _made(name: str, make: Any, prompt: str, options: Mapping[str, Any]) -> Any:
+    """Call a class or a factory with the options, and the prompt if it takes one.
 
     Raises:
-        InputError: The generator renders another prompt, and has no with_prompt.
+        InputError: An option does not fit, the prompt is given twice or is missing, or it raises.
     """
-    own = prompt_of(found)
-    if not prompt or own == prompt:
-        return found
-    if isinstance(found, Repromptable):
-        return found.with_prompt(prompt)
-    if own:
+    parameter = options_of(make).get("prompt")
+    if parameter is None:
+        return made_by("model", name, make, options)
+    if prompt and options.get("prompt", prompt) != prompt:
         raise InputError(
-            f"prompt must be {own!r}, which model {name!r} renders: it has no with_prompt(prompt); got {prompt!r}."
+            f"prompt must be given once; got {prompt!r}, and {options['prompt']!r} as an option of {name}. "
+            "Leave the option out."
         )
-    return found
+    needs = parameter.default is parameter.empty
+    if needs and not prompt and "prompt" not in options:
+        raise InputError(f"prompt is missing; {name} takes one. Give --prompt or write it into the config file.")
+    return made_by("model", name, make, ({"prompt": prompt} if prompt else {}) | dict(options))
+
+
+def _with_batch_size(name: str, generator: Generator, batch_size: int | None) -> Generator:
+    """Return a generator that renders at most so many images at once.
+
+    Raises:
+        InputError: It has a batch size of its own.
+    """
+    if batch_size is None or batch_size_of(generator) == batch_size:
+        return generator
+    if isinstance(generator, FunctionGenerator):
+        return generator.with_prompt(generator.prompt, batch_size)
+    raise InputError(
+        f"batch_size must be left to {name}, which has {batch_size_of(generator)}; got {batch_size}. Leave it out."
+    )
 
 
 class Imported:

@@ -102,6 +102,10 @@ class PipelineCall:
         if _apart(render(n)[:1], shown) > _NEAR:
             raise InputError(f"{self._name} renders other images as tensors than as arrays, so neither can be trusted.")
 
+    def has(self, name: str) -> bool:
+        """Return whether an argument of the call is given."""
+        return name in self._arguments
+
     def forget(self) -> None:
         """Forget encoded prompts."""
         self._encoded.clear()
@@ -132,6 +136,11 @@ class PipelineCall:
                 if getattr(pipeline, "safety_checker", None) is not None:
                     stack.enter_context(replaced(pipeline, "safety_checker", None))
             yield
+
+
+def takes_prompt(pipeline: Any) -> bool:
+    """Return whether a pipeline is called with a prompt; unconditional ones are not."""
+    return "prompt" in inspect.signature(pipeline.__call__).parameters
 
 
 def plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:

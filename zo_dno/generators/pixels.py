@@ -19,12 +19,13 @@ class NoImageError(ZoDnoError):
     Args:
         reasons: Reason for each row of z without an image.
         images: Images of all rows, (n, H, W, 3) uint8; those of the rows in `reasons` may hold anything.
+        arrays: What the generator gives rewards that take arrays, (n, ...); by default the images.
     """
 
-    def __init__(self, reasons: "Mapping[int, str]", images: "Tensor") -> None:
+    def __init__(self, reasons: "Mapping[int, str]", images: "Tensor", arrays: "Tensor | None" = None) -> None:
         row, reason = next(iter(reasons.items()))
         super().__init__(f"{len(reasons)} of {len(images)} candidates have no image; row {row}: {reason}")
-        self.reasons, self.images = dict(reasons), images
+        self.reasons, self.images, self.arrays = dict(reasons), images, arrays
 
 
 def render_floats(generator: "Differentiable", z: "Tensor") -> "Tensor":
@@ -85,8 +86,8 @@ def rounded(images: "Tensor") -> "Tensor":
     return pixels.permute(0, 2, 3, 1).contiguous()
 
 
-def joined(blocks: "list[Tensor]", reasons: Mapping[int, str]) -> "Tensor":
-    """Concatenate blocks of images.
+def joined(blocks: "list[Tensor]", reasons: Mapping[int, str], arrays: "Tensor | None" = None) -> "Tensor":
+    """Concatenate blocks of images; `arrays` goes with the error.
 
     Raises:
         NoImageError: `reasons` names rows without an image.
@@ -95,5 +96,5 @@ def joined(blocks: "list[Tensor]", reasons: Mapping[int, str]) -> "Tensor":
 
     images = torch.cat(blocks)
     if reasons:
-        raise NoImageError(reasons, images)
+        raise NoImageError(reasons, images, arrays)
     return images

@@ -12,9 +12,10 @@ from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pixels import NoImageError, bytes_of, render_floats
 from zo_dno.storage.images import checked_images, image_hash
 from zo_dno.threads import ThreadPool
-from zo_dno.types import Differentiable, Rendered
+from zo_dno.types import Differentiable, Rendered, RendersArrays
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from zo_dno.types import Generator
@@ -106,21 +107,36 @@ def render_images(generator: "Generator", z: "Tensor", image_noise: "Tensor | No
     """
     try:
         with memory_named(generator):
-            images, reasons = _images(generator, z, image_noise), dict[int, str]()
+            images, arrays, reasons = *_images(generator, z, image_noise), dict[int, str]()
     except NoImageError as error:
-        images, reasons = error.images, error.reasons
+        images, arrays, reasons = error.images, error.arrays, error.reasons
         images[list(reasons)] = 0
     except (SystemExit, GeneratorExit, CancelledError) as error:  # they would end the run, or its actor, without a word
         raise InputError(f"generator must return images or raise an Exception; it raised {text_of(error)}.") from error
     return [
-        Rendered(image_hash(image), image, no_image=reasons.get(row, ""))
-        for row, image in enumerate(checked_images(images, len(z)))
+        Rendered(image_hash(image), image, no_image=reasons.get(row, ""), array=array)
+        for row, (image, array) in enumerate(
+            zip(checked_images(images, len(z)), _rows(generator, arrays, len(z)), strict=True)
+        )
     ]
 
 
-def _images(generator: "Generator", z: "Tensor", image_noise: "Tensor | None") -> "Tensor":
+def _images(generator: "Generator", z: "Tensor", image_noise: "Tensor | None") -> "tuple[Tensor, Tensor | None]":
+    """Render images, and arrays where the generator gives them."""
     if image_noise is None:
-        return generator(z)
+        return generator.render_arrays(z) if isinstance(generator, RendersArrays) else (generator(z), None)
     assert isinstance(generator, Differentiable)
     images = render_floats(generator, z)
-    return bytes_of(images + image_noise.to(images.device))
+    return bytes_of(images + image_noise.to(images.device)), None
+
+
+def _rows(generator: "Generator", arrays: "Tensor | None", n: int) -> "list[np.ndarray] | list[None]":
+    """Return arrays (n, ...) row by row."""
+    import torch
+
+    if arrays is None or not isinstance(generator, RendersArrays):
+        return [None] * n
+    if len(arrays) != n:
+        raise InputError(f"generator must return an array for each of {n} rows; got {tuple(arrays.shape)}.")
+    arrays = arrays.detach().cpu()
+    return list((arrays.float() if arrays.dtype == torch.bfloat16 else arrays).numpy())  # which NumPy lacks

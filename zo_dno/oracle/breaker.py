@@ -17,12 +17,16 @@ class PauseError(Exception):
         reason: Error of the last one.
         unscored: Failed queries of the current batch; they do not count.
         term: Name of the combination's term that failed; empty for a single reward.
+        misuse: Whether the reward does not keep to its contract, which no other image changes.
     """
 
-    def __init__(self, failed: int, reason: str, unscored: list[Query], term: str = "") -> None:
+    def __init__(
+        self, failed: int, reason: str, unscored: list[Query], term: str = "", *, misuse: bool = False
+    ) -> None:
         to = f" to {term}" if term else ""
-        super().__init__(f"the last {failed} queries{to} all failed, at last with: {reason}")
-        self.failed, self.reason, self.unscored, self.term = failed, reason, unscored, term
+        what = f"the first query{to} failed" if misuse else f"the last {failed} queries{to} all failed, at last"
+        super().__init__(f"{what} with: {reason.removesuffix('.')}")
+        self.failed, self.reason, self.unscored, self.term, self.misuse = failed, reason, unscored, term, misuse
 
 
 class Breaker:
@@ -39,6 +43,7 @@ class Breaker:
         self._limit, self._calls, self._queries, self._reason = limit, 0, 0, ""
         self._failed: list[Query] = []
         self._withdrawn: list[Query] = []  # do not count, even where other calls return scores
+        self._misused = False
 
     @property
     def open(self) -> bool:
@@ -58,11 +63,16 @@ class Breaker:
         until = f", until {datetime.fromtimestamp(time.time() + seconds):%Y-%m-%d %H:%M}" if seconds < _YEAR else ""
         self._reason = f"{failure.message}; the server asks to wait {seconds:.0f} s{until}"
 
+    def misused(self, queries: list[Query], failure: Failure) -> None:
+        """Open it because the reward does not keep to its contract, as the queries that have just been noted show."""
+        self._withdrawn += queries
+        self._misused, self._reason = True, failure.message
+
     def begin(self) -> None:
         """Begin a batch; an open breaker is closed again."""
         self._failed = []
         if self.open:
-            self._calls, self._queries, self._withdrawn = 0, 0, []
+            self._calls, self._queries, self._withdrawn, self._misused = 0, 0, [], False
 
     def note(self, queries: list[Query], response: Response) -> None:
         """Count the queries of one request, given the response to one of them."""
@@ -78,4 +88,5 @@ class Breaker:
         """Raise PauseError if the breaker is open."""
         if self.open:
             failed = {query.id: query for query in (*self._failed, *self._withdrawn)}
-            raise PauseError(max(self._queries, len(self._withdrawn)), self._reason, list(failed.values()))
+            count = max(self._queries, len(self._withdrawn))
+            raise PauseError(count, self._reason, list(failed.values()), misuse=self._misused)

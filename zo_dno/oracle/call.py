@@ -9,7 +9,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from zo_dno.failures import LONGEST_KIND, CallError, Failure, failure_of, one_line, storable
+from zo_dno.failures import LONGEST_KIND, Failure, failure_of, one_line, storable
+from zo_dno.oracle.returned import scores_in
 from zo_dno.types import Score
 
 if TYPE_CHECKING:
@@ -26,15 +27,17 @@ _MOST = 2.0**63  # which a table's whole numbers stay below
 def call(
     reward: "Reward", images: "Sequence[np.ndarray]", prompts: Sequence[str], keys: Sequence[str] = ()
 ) -> list[Score] | Failure:
-    """Score images (H, W, 3) uint8. An exception of the reward is returned as a failure, never raised.
+    """Score images (H, W, 3) uint8, or arrays for a reward that takes them.
+
+    An exception of the reward is returned as a failure, never raised.
 
     Raises:
         KeyboardInterrupt: Raised in the main thread, where it is Ctrl-C.
     """
     started = time.perf_counter()
     try:
-        values = reward(pictures(images), prompts, *([keys] if reward.takes_keys else ()))
-        return _checked(values, reward.range, len(images), started)
+        values = reward(_given(reward, images), prompts, *([keys] if reward.takes_keys else ()))
+        return _checked(values, reward, len(images), started)
     except BaseException as error:  # a reward is third-party code: its failure costs these queries, never the run
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise
@@ -51,8 +54,8 @@ async def call_async(
     """
     started = time.perf_counter()
     try:
-        values: Any = await reward(pictures(images), prompts, *([keys] if reward.takes_keys else ()))  # type: ignore[misc]
-        return _checked(values, reward.range, len(images), started)
+        values: Any = await reward(_given(reward, images), prompts, *([keys] if reward.takes_keys else ()))  # type: ignore[misc]
+        return _checked(values, reward, len(images), started)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -69,17 +72,19 @@ def pictures(images: "Sequence[np.ndarray]") -> "list[Image.Image]":
     return [Image.fromarray(image) for image in images]
 
 
-def _checked(values: Any, valid: tuple[float, float], n: int, started: float) -> list[Score]:
-    if len(values) != n:
-        message = f"{len(values)} scores for {n} images"
-        raise CallError(Failure("wrong count", message, transient=False, billed=True))
+def _given(reward: "Reward", images: "Sequence[np.ndarray]") -> "Sequence[Any]":
+    """Return images as a reward takes them."""
+    return images if reward.takes_arrays else pictures(images)
+
+
+def _checked(values: Any, reward: "Reward", n: int, started: float) -> list[Score]:
     seconds = (time.perf_counter() - started) / n
-    scores = [_score(value, valid) for value in values]
+    scores = [_score(value, reward.range) for value in scores_in(values, n, reward.name)]
     return [replace(score, seconds=score.seconds or seconds) for score in scores]
 
 
-def _score(value: Any, valid: tuple[float, float]) -> Score:
-    score = _with_finite_details(value) if isinstance(value, Score) else Score(float(value))
+def _score(value: float | Score, valid: tuple[float, float]) -> Score:
+    score = _with_finite_details(value) if isinstance(value, Score) else Score(value)
     (low, high), missing = valid, _missing_with(score)
     if score.missing:
         return missing(one_line(score.kind or "NaN", LONGEST_KIND), one_line(score.error or "the reward returned NaN"))

@@ -68,9 +68,9 @@ class Request:
     failures: list[Failure] = field(default_factory=list)
     scores: list[Score] | None = None
 
-    @property
-    def images(self) -> list[AnyImage]:
-        return [query.image for query in self.queries]
+    def images(self, *, arrays: bool) -> list[AnyImage]:
+        """Return the images to score, or the arrays for a reward that takes arrays."""
+        return [query.given(arrays=arrays) for query in self.queries]
 
     @property
     def prompts(self) -> list[str]:
@@ -207,11 +207,13 @@ class Executor:
     def _call_here(self, request: Request) -> list[Score] | Failure:
         if request.first_call is not None and request.attempts == 1:
             return request.first_call
-        return call(self._reward, [array_of(image) for image in request.images], request.prompts, request.keys)
+        images = request.images(arrays=self._reward.takes_arrays)
+        return call(self._reward, [array_of(image) for image in images], request.prompts, request.keys)
 
     async def _one_call(self, request: Request) -> list[Score] | Failure:
         if self._remote is not None:
-            return await self._remote.call(request.images, request.prompts, request.keys, self._policy.timeout)
+            images = request.images(arrays=self._reward.takes_arrays)
+            return await self._remote.call(images, request.prompts, request.keys, self._policy.timeout)
         task = asyncio.ensure_future(self._call_there(request))  # it may cancel itself, or ignore that it is cancelled
         try:
             await asyncio.wait([task], timeout=self._policy.timeout)
@@ -225,7 +227,7 @@ class Executor:
             return failure_of(error)
 
     async def _call_there(self, request: Request) -> list[Score] | Failure:
-        images = await _local(request.images)
+        images = await _local(request.images(arrays=self._reward.takes_arrays))
         if self._reward.is_async:
             return await call_async(self._reward, images, request.prompts, request.keys)
         return await in_thread(call, self._reward, images, request.prompts, request.keys)

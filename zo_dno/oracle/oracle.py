@@ -9,11 +9,13 @@ from zo_dno.failures import Failure
 from zo_dno.oracle.breaker import Breaker
 from zo_dno.oracle.cache import Cache, cache_key
 from zo_dno.oracle.executor import Executor, RemoteReward, Request
+from zo_dno.oracle.function_reward import FunctionReward
 from zo_dno.oracle.purse import Purse
 from zo_dno.oracle.query_queue import QueryQueue, Responses, cached_copy
 from zo_dno.oracle.render_queue import RenderQueue
+from zo_dno.storage.images import array_hash
 from zo_dno.storage.rows import score_of
-from zo_dno.types import Query, Response, Score
+from zo_dno.types import Query, Response, Score, array_of
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +52,15 @@ class Oracle:
         self._breaker = Breaker(self.policy.breaker)
         self._reserved: dict[int, tuple[float, int]] = {}  # money and queries by the id of a batch's first query
         self._highest_charge = 0.0  # most that a call charged for an image, where that is more than was expected
+        self._works, self._tried = False, not isinstance(reward, FunctionReward)
         self._executor = Executor(reward, self.policy, remote, seed)
 
     def key(self, query: Query) -> str:
         """Return the cache key of a query to this reward."""
-        return cache_key(self._identity, query.sha256, query.prompt, query.repeat, query.rater)
+        name = query.sha256
+        if self.reward.takes_arrays and query.array is not None:  # several arrays may look the same
+            name += array_hash(array_of(query.array))
+        return cache_key(self._identity, name, query.prompt, query.repeat, query.rater)
 
     def recall(self, rows: "Iterable[QueryRow]") -> None:
         """Cache the scores of a ledger's rows."""
@@ -63,6 +69,7 @@ class Oracle:
         if highest > self.policy.cost_of_call(1) * (1 + 1e-9):
             self._highest_charge = highest
         scored = [row for row in rows if row.value is not None]
+        self._works = self._works or bool(scored)
         keys = (cache_key(self._identity, row.image, row.prompt, row.repeat, row.rater) for row in scored)
         self.cache.remember((key, score_of(row)) for key, row in zip(keys, scored, strict=True))
 
@@ -155,7 +162,12 @@ class Oracle:
         self._executor.close()
 
     def _capacity(self, queue: QueryQueue) -> int:
-        """Return how many calls may be in flight: more than the policy's only while enough others would still wait."""
+        """Return how many calls may be in flight: more than the policy's only while enough others would still wait.
+
+        The first call of a function is made alone, since it shows whether the function keeps to its contract.
+        """
+        if not self._tried:
+            return 1
         beyond = len(queue) // self.reward.batch - self.policy.in_flight
         return self.policy.in_flight + max(self._executor.queued, min(self._executor.spare, beyond))
 
@@ -198,7 +210,10 @@ class Oracle:
             responses += [(duplicate, cached_copy(response)) for duplicate in queue.take_duplicates(query)]
         asked = [query for query, _ in responses]
         self._breaker.note(asked, responses[0][1])
+        self._works, self._tried = self._works or request.scores is not None, True
         final = request.failures[-1] if request.scores is None else None
+        if final is not None and final.misuse and not self._works and self.policy.breaker:
+            self._breaker.misused(asked, final)
         if final is not None and (final.pauses or self.policy.pauses_for(final.retry_after)):
             self._breaker.trip(asked, final)
         charged = sum(response.cost for _, response in responses)

@@ -1,9 +1,9 @@
 """A run's config: all its options, checked once; the command line, YAML files and run folders share it."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.option_group import OptionGroup, input_error, marked
@@ -22,6 +22,7 @@ GRADIENT_OPTIONS = tuple(GradientOptions.model_fields)
 OF_PIPELINES = tuple(PipelineOptions.model_fields)
 GROUPS: dict[str, type[OptionGroup]] = {"budget": Budget, "cluster": Cluster, "output": Output}
 """Groups that a config may also hold as a mapping of their own."""
+PROMPT_MISSING = "prompt is missing; give --prompt or write it into the config file."
 _RENAMED = {"asking": "policy"}
 
 
@@ -29,6 +30,17 @@ class RunConfig(RunOptions, ModelOptions):
     """One run with its model. The fields are the options of `zo-dno run`, with the same meaning."""
 
     kind: ClassVar[str] = "config key"
+
+    @model_validator(mode="after")
+    def _built_in_model_has_a_prompt(self) -> Self:
+        if self.model == ModelOptions.model_fields["model"].default and "prompt" not in self.model_fields_set:
+            raise ValueError(PROMPT_MISSING)
+        return self
+
+    @property
+    def given_prompt(self) -> str | None:
+        """Prompt, None where there is none; one may be empty."""
+        return self.prompt if "prompt" in self.model_fields_set else None
 
     @property
     def call_arguments(self) -> dict[str, Any]:

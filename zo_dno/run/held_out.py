@@ -27,7 +27,7 @@ def held_out_scores(run: OpenRun, reward: Reward, archive: Archive) -> tuple[flo
     both = {found.id: found for found in (archive.first, archive.best)}
     earlier = {(row.id, row.image): row for row in run.ledger.queries(HELD_OUT) if row.oracle == reward.name}
     queries = [
-        Query(found.id, found.image, found.sha256, run.prompt)
+        found.query(run.prompt, arrays=reward.takes_arrays)
         for found in both.values()
         if not _is_missing(earlier.get((found.id, found.sha256)))
     ]

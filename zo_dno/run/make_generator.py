@@ -8,8 +8,11 @@ from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.distributed.reward_actors import Takes
 from zo_dno.errors import InputError
 from zo_dno.generators.diffusers_generator import DiffusersGenerator
+from zo_dno.generators.given import check_prompt
 from zo_dno.generators.imported import imported_generator, names_python
 from zo_dno.generators.loading import BUILTIN, SPEED_OPTIONS
+from zo_dno.generators.onnx_generator import OnnxGenerator, names_onnx
+from zo_dno.registry import is_import
 from zo_dno.run.config import GRADIENT_OPTIONS, OF_PIPELINES, RunConfig, validated
 from zo_dno.types import Generator
 
@@ -25,13 +28,13 @@ def generator_from(config: Mapping[str, Any]) -> Generator:
         f"generator must be given: the run's model was a Python object, {model}. Resume it from Python with "
         "zo_dno.resume(folder, generator=...)."
     )
-    if names_python(model) and "prompt" not in config:
+    if names_python(model) and ("prompt" not in config or not is_import(model)):
         raise lost
     checked = validated(dict(config))
     try:
         return make_generator(checked)
     except InputError as error:
-        if names_python(model) and "could not be imported" in str(error):
+        if names_python(model) and isinstance(error.__cause__, ModuleNotFoundError | AttributeError):
             raise lost from error
         raise
 
@@ -60,7 +63,7 @@ def load_model(config: RunConfig, *, steps: int | None = None, like: DiffusersGe
     Raises:
         InputError: The model cannot be loaded, or does not have what the config sets.
     """
-    if names_python(config.model):
+    if names_python(config.model) or names_onnx(config.model):
         return _imported(config, steps)
     arguments = {
         "steps": steps or config.steps,
@@ -77,7 +80,9 @@ def load_model(config: RunConfig, *, steps: int | None = None, like: DiffusersGe
         return like.with_settings(config.prompt, **arguments)
     if config.model == BUILTIN:
         return DiffusersGenerator.builtin(config.prompt, **arguments)
-    return DiffusersGenerator(config.model, config.prompt, **arguments)
+    generator = DiffusersGenerator(config.model, config.prompt, **arguments)
+    check_prompt(generator, config.given_prompt)
+    return generator
 
 
 def _imported(config: RunConfig, steps: int | None) -> Generator:
@@ -87,4 +92,6 @@ def _imported(config: RunConfig, steps: int | None) -> Generator:
     size = config.batch_size if "batch_size" in config.model_fields_set else None
     if size == "auto":
         raise InputError(f"batch_size must be a number for {config.model}; got 'auto'.")
-    return imported_generator(config.model, config.prompt, size, config.generator_options)
+    if names_onnx(config.model):
+        return OnnxGenerator(config.model, prompt=config.prompt, batch_size=size, **config.generator_options)
+    return imported_generator(config.model, config.given_prompt, size, config.generator_options)

@@ -7,8 +7,8 @@ from typing import Any
 from zo_dno.errors import InputError
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.combination.term import Term
-from zo_dno.oracle.function_reward import FunctionReward
-from zo_dno.registry import checked_options, load, options_of
+from zo_dno.oracle.function_reward import SUBJECTS, FunctionReward
+from zo_dno.registry import checked_options, is_factory, load, made_by, options_of
 from zo_dno.reward import Reward
 from zo_dno.rewards import REWARDS
 from zo_dno.rewards.combinations import Constrained
@@ -18,20 +18,28 @@ def make_reward(reward: str | Reward | Callable[..., Any], options: Mapping[str,
     """Turn a name, a class, a function or a Reward into a Reward, with the terms of a combination.
 
     Args:
-        reward: Name from `zo-dno list`, "package.module:name", a class, a function or a Reward.
-        options: Options of a name or a class.
+        reward: Name from `zo-dno list`, "package.module:name", a class, a function or a Reward. A class, and a function
+            that takes options alone, is called with the options, and returns a Reward or a function.
+        options: Options of a name, a class or a function.
     Raises:
-        InputError: The name or an option is unknown, or options were given for something that takes none.
+        InputError: The name or an option is unknown, options were given for something that takes none, or no reward
+            can be made of it.
     """
     name = name_of(reward)
     found = load("reward", REWARDS, reward) if isinstance(reward, str) else reward
-    if isinstance(found, type):
-        made: Reward = found(**checked_options(name, found, options or {}))
-    elif options:
-        raise InputError(f"reward {name!r} takes no options; got {', '.join(options)}.")
+    given_options = dict(options or {})
+    if isinstance(reward, str) and reward in REWARDS:
+        made = found(**checked_options(name, found, given_options))
+    elif isinstance(found, type) or is_factory(found, SUBJECTS, given_options):
+        made, given_options = made_by("reward", name, found, given_options), {}
     else:
+        made = found
+    if not isinstance(made, Reward):
         own_name = name.rpartition(".")[2].rpartition(":")[2]
-        made = found if isinstance(found, Reward) else FunctionReward(found, own_name)
+        function: Any = made
+        made = FunctionReward(function, _name_in(made) or own_name, given_options)
+    elif given_options and made is found:
+        raise InputError(f"reward {name!r} takes no options; got {', '.join(given_options)}.")
     return made.bound(_made_term) if isinstance(made, Combination) else made
 
 
@@ -63,6 +71,12 @@ def options_for_config(reward: Any, made: Reward, options: Mapping[str, Any] | N
     if isinstance(made, Combination):  # its terms may have been given as objects
         return made.settings
     return dict(options) if options else _own_options(made) if isinstance(reward, Reward) else {}
+
+
+def _name_in(function: Any) -> str | None:
+    """Return the attribute `name` of a function or an object, if it is text."""
+    own = getattr(function, "name", None)
+    return own if isinstance(own, str) else None
 
 
 def _made_term(term: Term) -> Term:

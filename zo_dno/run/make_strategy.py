@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from zo_dno.errors import InputError
-from zo_dno.registry import checked_options, load
+from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.failures import text_of
+from zo_dno.registry import checked_options, line_of, load
 from zo_dno.run.make_reward import name_of
 from zo_dno.spaces import DEFAULT_SPACE, SPACES
 from zo_dno.spaces.in_space import in_space
@@ -55,10 +56,25 @@ def make_strategy(
     target, checked = find_strategy(strategy, options)
     problem = Problem(noise.d, horizon, seed, noise.sizes, init, lag=lag, noisy=noisy, surrogate=surrogate)
     build: Callable[[Problem], Strategy] = partial(target, **checked)
-    if space == DEFAULT_SPACE:
-        made = build(problem)
-    else:
-        made = in_space(problem, noise, find_space(space, space_options or {}), build)
+    try:
+        made = (
+            build(problem)
+            if space == DEFAULT_SPACE
+            else in_space(problem, noise, find_space(space, space_options or {}), build)
+        )
+    except ZoDnoError:
+        raise
+    except Exception as error:
+        where = line_of(error)
+        raise InputError(
+            f"strategy {name_of(strategy)!r} must be a class that is built with a zo_dno.Problem and options; it "
+            f"raised {text_of(error)}{where and f' ({where})'}."
+        ) from error
+    if not isinstance(made, Strategy):
+        raise InputError(
+            f"strategy {name_of(strategy)!r} must have ask, tell, state_dict and load_state_dict; got "
+            f"{type(made).__name__}. Subclass zo_dno.strategies.base.PopulationStrategy."
+        )
     if lag and (made.lag if isinstance(made, Asynchronous) else 0) != lag:
         raise InputError(f"lag must be 0 with {name_of(strategy)}, which declares none; got {lag}.")
     return made

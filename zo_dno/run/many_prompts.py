@@ -39,7 +39,7 @@ from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG, KNOWLEDGE_FILE, is_used
 from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
-from zo_dno.types import Differentiable, Generator, HasLatents, HasVjp, Repromptable, capabilities_of
+from zo_dno.types import Differentiable, Generator, HasLatents, HasVjp, RendersArrays, Repromptable, capabilities_of
 
 PROMPTS, SUMMARY = "prompts.json", "summary.csv"
 _CHANGEABLE = tuple(name for name in marked(RunOptions, "changeable") if name not in GENERATOR_ACTORS)
@@ -311,14 +311,16 @@ class _InTurn:
             known["vjp"] = self._in_turn(generator.vjp)
         if isinstance(generator, HasLatents):
             known["latents"] = self._in_turn(generator.latents)
+        if isinstance(generator, RendersArrays):
+            known["render_arrays"] = self._in_turn(generator.render_arrays)
         vars(self).update(known)
 
     def __call__(self, z: Tensor) -> Tensor:
         with self._queue:
             return self._generator(z)
 
-    def _in_turn(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def waiting(*args: Any) -> Tensor:
+    def _in_turn(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def waiting(*args: Any) -> Any:
             with self._queue:
                 return function(*args)
 

@@ -13,10 +13,13 @@ from zo_dno.call_policy import CallPolicy
 from zo_dno.distributed.generator_actors import closed_after
 from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import InputError
+from zo_dno.generators.given import as_generator
 from zo_dno.ipython import in_notebook
 from zo_dno.results.progress_cell import ProgressCell
 from zo_dno.results.result import Result
 from zo_dno.reward import Reward
+from zo_dno.rng import stream
+from zo_dno.run.arguments import as_rewards, check_arguments
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import checked_changes, flattened, with_current_names
 from zo_dno.run.decisions import is_noisy, with_decisions
@@ -24,6 +27,7 @@ from zo_dno.run.make_generator import generator_from
 from zo_dno.run.make_reward import make_reward, name_of, options_for_config, requiring
 from zo_dno.run.make_strategy import make_strategy
 from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions
+from zo_dno.run.probe import check_generator
 from zo_dno.run.session import carry_out
 from zo_dno.run.spec import RunSpec
 from zo_dno.run.transfer import known_before
@@ -41,17 +45,18 @@ AnyReward = str | Reward | Callable[..., Sequence[float | Score]]
 
 
 def optimize(
-    generator: Generator,
+    generator: Generator | Any,
     reward: AnyReward,
     strategy: str | Callable[..., Strategy] = DEFAULT_STRATEGY,
     *,
+    prompt: str | None = None,
     queries: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     reward_options: Mapping[str, Any] | None = None,
     strategy_options: Mapping[str, Any] | None = None,
     require: Sequence[str] | str | None = None,
-    held_out: Sequence[Any] = (),
+    held_out: Sequence[Any] | AnyReward = (),
     init: Tensor | str | Path | None = None,
     surrogate: Knowledge | str | Path | None = None,
     budget: Budget | Mapping[str, Any] | None = None,
@@ -66,9 +71,11 @@ def optimize(
     """Search the noise of a generator for images with a high reward.
 
     Args:
-        generator: Black box z -> images, such as `DiffusersGenerator.builtin(prompt=...)`.
+        generator: Black box z -> images, such as `DiffusersGenerator.builtin(prompt=...)`; a loaded pipeline of
+            diffusers; a function z -> images with an attribute `shape`; or an ONNX session or file.
         reward: Name from `zo-dno list`, "package.module:name", a Reward, or a function (images, prompts) -> scores.
         strategy: Name from `zo-dno list`, "package.module:name", or a strategy class.
+        prompt: Prompt to render; by default the generator's own. A pipeline that takes one needs it.
         queries: Number of queries in all, those served from the cache included; 512 by default.
         seed: Seed of all random numbers of the search.
         out: New folder for pictures, noise, ledger and result. A run that ends early can be resumed from it.
@@ -93,14 +100,18 @@ def optimize(
         InputError: An argument does not fit; nothing was run or written.
         RunError: No query was scored. The folder holds what there is.
     """
+    check_arguments(strategy=strategy, prompt=prompt, out=out, reward_options=reward_options)
+    check_arguments(strategy_options=strategy_options, init=init, surrogate=surrogate)
+    check_arguments(on_step=on_step, stop=stop, pools=pools)
     scorer = make_reward(reward, reward_options)
+    others_given = as_rewards(held_out)
     given: dict[str, Any] = {
         "reward": name_of(reward),
         "strategy": name_of(strategy),
         "reward_options": options_for_config(reward, scorer, reward_options),
         "strategy_options": dict(strategy_options or {}),
         "require": require or None,
-        "held_out": [name_of(name) for name in held_out],
+        "held_out": [name_of(name) for name in others_given],
         "seed": seed,
         "init": str(init) if isinstance(init, str | Path) else None,
         "surrogate": str(surrogate) if isinstance(surrogate, str | Path) else None,
@@ -111,6 +122,7 @@ def optimize(
     checked = RunOptions(
         **with_current_names(flattened({**given, "budget": budget, "cluster": cluster, "output": output}))
     )
+    generator = as_generator(generator, prompt)
     made_already = next((name for name in GENERATOR_ACTORS if name in checked.model_fields_set), None)
     if made_already is not None:
         raise InputError(
@@ -122,8 +134,12 @@ def optimize(
     checked = with_decisions(checked.model_copy(update=settled), required, generator)
     if init is not None:
         init = load_noise(Path(init), "init") if isinstance(init, str | Path) else checked_noise(init, "init")
-    others, known = [make_reward(one) for one in held_out], known_before(surrogate, required)
+    others, known = [make_reward(one) for one in others_given], known_before(surrogate, required)
     spec = _spec(checked, generator, scorer, others, strategy, init, on_step, stop, pools, known)
+    if out is not None:
+        RunFolder.check(Path(out))
+    start = torch.randn(generator.layout.d, generator=stream(checked.seed, "start")) if init is None else init
+    check_generator(generator, start, checked.seed)
     if out is None:
         return carry_out(spec)
     with RunFolder(Path(out)) as folder:
@@ -141,10 +157,10 @@ def resume(
     *,
     accept_drift: bool = False,
     trust: bool = False,
-    generator: Generator | None = None,
+    generator: Generator | Any | None = None,
     reward: AnyReward | None = None,
     strategy: Callable[..., Strategy] | None = None,
-    held_out: Sequence[Any] | None = None,
+    held_out: Sequence[Any] | AnyReward | None = None,
     reward_options: Mapping[str, Any] | None = None,
     on_step: Callable[[Step], None] | None = None,
     stop: Stop | None = None,
@@ -176,6 +192,7 @@ def resume(
         InputError: The folder holds no run, is in use or damaged, or what is resumed would not be the same run.
         RunError: No query was scored.
     """
+    check_arguments(run=run, on_step=on_step, stop=stop, pools=pools)
     path = Path(run)
     check_is_run(path)
     recorded = with_current_names(read_yaml(path / CONFIG))
@@ -189,12 +206,15 @@ def resume(
         config["reward_options"] = (config.get("reward_options") or {}) | dict(reward_options)
     options = RunOptions(**{name: value for name, value in config.items() if name in RunOptions.model_fields})
     torch.set_num_threads(options.threads or torch.get_num_threads())
-    given_options = options.reward_options if reward is None else dict(reward_options or {})
+    given_options = {} if isinstance(reward, Reward) else options.reward_options
     scorer = make_reward(options.reward if reward is None else reward, given_options)
-    others = [make_reward(one) for one in (options.held_out if held_out is None else held_out)]
+    others = [make_reward(one) for one in (options.held_out if held_out is None else as_rewards(held_out))]
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
     with ExitStack() as stack:
-        model = stack.enter_context(closed_after(generator_from(config))) if generator is None else generator
+        if generator is None:
+            model = stack.enter_context(closed_after(generator_from(config)))
+        else:
+            model = as_generator(generator, config.get("prompt"))
         known = known_before(path / KNOWLEDGE_FILE, requiring(scorer, options.require))
         spec = _spec(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop, pools, known)
         folder = stack.enter_context(RunFolder(path, new=False))

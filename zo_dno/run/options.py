@@ -114,7 +114,7 @@ class ModelOptions(PipelineOptions):
 
     title: ClassVar[str] = "Model"
 
-    prompt: Words = option(..., "What the image shows")
+    prompt: Words = option("", "What the image shows; models that take no prompt need none")
     model: str = option(
         "scenes",
         "scenes (built in), the folder or hub name of a diffusers pipeline, or package.module:name of your own",

@@ -71,7 +71,8 @@ def _score_again(run: OpenRun, search: Search, reevaluation: Reevaluation, found
     again, repeats = _Repeats(run, found), Counter[int]()
     while wanted := reevaluation.wanted():
         repeats.update(wanted)
-        queries = [Query(id_, found[id_].image, found[id_].sha256, run.prompt, repeat=repeats[id_]) for id_ in wanted]
+        arrays = run.spec.reward.takes_arrays
+        queries = [found[id_].query(run.prompt, arrays=arrays, repeat=repeats[id_]) for id_ in wanted]
         scores = again.ask(queries)
         reevaluation.tell({id_: value for id_, value in zip(wanted, scores, strict=True) if value is not None})
         if None in scores:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zo_dno.types import Query
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -32,6 +34,7 @@ class Found:
         components: Named numbers behind the reward.
         spread: Standard deviation among the raters, judges or samples behind the reward.
         load_image: Function that returns the image, (H, W, 3) uint8; called at most once.
+        load_array: Function that returns the array for rewards that take arrays; None where it is the image.
         n_scores: Number of scores behind `reward`; several after a re-evaluation; with choices, their number.
         error: Standard error of `reward` where it is their mean.
     """
@@ -52,6 +55,7 @@ class Found:
     load_image: Callable[[], np.ndarray]
     n_scores: int = 1
     error: float | None = None
+    load_array: Callable[[], np.ndarray] | None = None
 
     @property
     def answers(self) -> int:
@@ -64,6 +68,20 @@ class Found:
         image = self.load_image()
         object.__setattr__(self, "load_image", partial(np.asarray, image))  # it may have held a whole block of images
         return image
+
+    @cached_property
+    def array(self) -> np.ndarray | None:
+        """Array for rewards that take arrays; None where it is the image."""
+        if self.load_array is None:
+            return None
+        array = self.load_array()
+        object.__setattr__(self, "load_array", partial(np.asarray, array))
+        return array
+
+    def query(self, prompt: str, *, arrays: bool, repeat: int = 0) -> Query:
+        """Return a query about the candidate; `arrays` says whether the reward takes arrays."""
+        array = self.array if arrays else None
+        return Query(self.id, self.image, self.sha256, prompt, repeat=repeat, array=array)
 
     @property
     def rank(self) -> tuple[bool, float]:

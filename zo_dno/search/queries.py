@@ -120,4 +120,9 @@ class QueryMaker:
         self.drift.compare(ids, images, population.rows)
 
     def _query(self, id_: int, image: Rendered) -> Query:
-        return Query(id_, image.image, image.sha256, self.prompt, first_call=image.first_call, no_image=image.no_image)
+        return Query(
+            *(id_, image.image, image.sha256, self.prompt),
+            first_call=image.first_call,
+            no_image=image.no_image,
+            array=image.array,
+        )

@@ -44,6 +44,11 @@ def found_of(row: QueryRow, z: Tensor, load_image: Callable[[], np.ndarray], *, 
     )
 
 
+def rendered_array(candidates: Candidates, place: int, generator: Generator, blocks: Blocks) -> np.ndarray:
+    """Render the array of a recorded candidate again, with its whole population."""
+    return array_of(blocks.render(generator, candidates)[place].given(arrays=True))
+
+
 def recorded_image(
     row: QueryRow, candidates: Candidates, place: int, artifacts: Artifacts, generator: Generator, blocks: Blocks
 ) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The recorder of a search: its writes to the ledger, and the images and noise that it keeps."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,14 +16,14 @@ from zo_dno.search.archive import Archive
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.population import PendingPopulations, Population
 from zo_dno.search.progress import Counts
-from zo_dno.search.recorded import found_of, recorded_image
+from zo_dno.search.recorded import found_of, recorded_image, rendered_array
 from zo_dno.search.stopwatch import Stopwatch
 from zo_dno.storage import snapshot
 from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.ledger import TERM, WARM_UP, Ledger, QueryRow
 from zo_dno.storage.rows import Named, query_row
 from zo_dno.strategy import Strategy
-from zo_dno.types import AnyImage, Generator, Query, Response, array_of
+from zo_dno.types import AnyImage, Generator, Query, Rendered, RendersArrays, Response, array_of
 
 
 @dataclass(slots=True)
@@ -154,13 +155,24 @@ class Recorder:
             if rendered is not None:
                 load = partial(_copied, rendered.image)
             found = found_of(row, population.candidates.z[place].clone(), load, constrained=self.constrained)
+            found = replace(found, load_array=self._array_of(population, place, rendered))
             matters = self.archive.offer(found)
             if matters and rendered is not None:
-                _ = found.image  # copied now, so that the block that holds it can be freed
+                _ = found.image, found.array  # copied now, so that the block that holds them can be freed
             if (matters or id_ % self.artifacts.every == 0) and not self.artifacts.has_image(row.image):
                 self.artifacts.keep_image(self.stage, id_, found.image, row.image)
             if matters and self.artifacts.durable and self.stage != WARM_UP:  # whose draws cannot win
                 self.artifacts.keep_noise(self.stage, id_, found.z)
+
+    def _array_of(
+        self, population: Population, place: int, rendered: Rendered | None
+    ) -> Callable[[], np.ndarray] | None:
+        """Return a function that loads the array of a candidate, where the generator gives arrays."""
+        if not isinstance(self.generator, RendersArrays):
+            return None
+        if rendered is not None:
+            return None if rendered.array is None else partial(_copied, rendered.array)
+        return partial(rendered_array, population.candidates, place, self.generator, self.blocks)
 
     def _row(self, query: Query, response: Response | None, term: TermOracle | None = None) -> QueryRow:
         population = self.pending.of(query.id)

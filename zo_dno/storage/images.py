@@ -43,6 +43,11 @@ def image_hash(image: np.ndarray) -> str:
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
 
 
+def array_hash(array: np.ndarray) -> str:
+    """Return the name of an array: the sha256 of its type, shape and numbers, in hexadecimal."""
+    return hashlib.sha256(repr((array.dtype.str, array.shape)).encode() + array.tobytes()).hexdigest()
+
+
 def noise_hash(z: "Tensor") -> str:
     """Return the name of noise: the sha256 of its bits, in hexadecimal."""
     return hashlib.sha256(z.detach().cpu().contiguous().numpy().data).hexdigest()

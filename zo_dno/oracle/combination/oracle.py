@@ -74,7 +74,7 @@ class TermOracle:
         except PauseError as pause:
             for query in pause.unscored:
                 found[query.id].pop(self.name, None)
-            raise PauseError(pause.failed, pause.reason, pause.unscored, self.name) from pause
+            raise PauseError(pause.failed, pause.reason, pause.unscored, self.name, misuse=pause.misuse) from pause
 
 
 class CombinedOracle:
