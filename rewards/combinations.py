@@ -73,7 +73,7 @@ class Constrained(Combination):
 
     def bound(self, make: Callable[[Term], Term]) -> Combination:
         made = super().bound(make)
-        made._set(name=made.terms[0].name, unit=made.terms[0].reward.unit)
+        made._set(name=made.terms[0].name, unit=made.terms[0].reward.unit, range=made.terms[0].reward.range)
         return made
 
     def combine(self, values: Mapping[str, float]) -> float:

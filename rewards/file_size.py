@@ -1,6 +1,7 @@
 """The base of rewards for the size of an image file."""
 
 import io
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -30,6 +31,11 @@ class FileSize(Reward):
             value = getattr(self, option)
             if not least <= value <= most:
                 raise InputError(f"{option} must be {least} to {most}; got {value}.")
+
+    @property
+    def range(self) -> tuple[float, float]:  # type: ignore[override]
+        """Range of the scores: a file's size is above 0."""
+        return (0.0, math.inf) if self.sign > 0 else (-math.inf, 0.0)
 
     def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
         return [self.sign * self._kilobytes(image) for image in images]

@@ -227,7 +227,9 @@ def is_factory(function: Callable[..., Any], subjects: Collection[str], options:
         every = list(inspect.signature(function).parameters.values())
     except ValueError:  # a builtin without a signature
         return False
-    named = any(one.name in subjects or one.kind is one.VAR_POSITIONAL for one in every)
+    named = any(
+        (one.name in subjects and one.default is one.empty) or one.kind is one.VAR_POSITIONAL for one in every
+    )
     needed = [one.name for one in every if one.kind in _POSITIONAL and one.default is one.empty]
     return not named and all(name in options for name in needed)
 
@@ -254,7 +256,7 @@ def binding_of(
 ) -> Binding:
     """Find out how a function takes its subject and a prompt.
 
-    The subject is a parameter of a known name, else the first. The prompt is a parameter of a known name, else the next
+    The subject is a parameter of a known name, else the first one without a default. The prompt is a parameter of a known name, else the next
     one without a default.
 
     Args:
@@ -274,14 +276,15 @@ def binding_of(
     if not positional and any(one.kind is one.VAR_POSITIONAL for one in every):
         return Binding(rest, {}, ())
     prompt = next((one.name for one in known if one.name in PROMPTS), None)
-    others = [one.name for one in positional if one.name != prompt]
-    subject = next((one.name for one in known if one.name in subjects), others[0] if others else None)
+    named_so = [one for one in known if one.name in subjects]
+    needed = [one for one in positional if one.default is one.empty]
+    candidates = (*(one for one in named_so if one.default is one.empty), *needed, *named_so, *positional)
+    subject = next((one.name for one in candidates if one.name != prompt), None)
     if subject is None:
         name = getattr(function, "__name__", type(function).__name__)
         raise InputError(f"{name} must take {next(iter(subjects))} as its first parameter; it takes none.")
     if prompt is None:
-        needed = [one.name for one in positional if one.default is one.empty and one.name != subject]
-        prompt = needed[0] if needed else None
+        prompt = next((one.name for one in needed if one.name != subject), None)
     roles: dict[str, Role] = {subject: "subject"}
     if prompt is not None:
         roles[prompt] = "prompt"

@@ -90,7 +90,7 @@ def test_a_beginning_that_is_set_aside_still_costs_and_is_not_replayed(tmp_path)
         ledger.put(
             [failed, replace(failed, stage="search.part", of_term=True)], [PopulationRow("search", 0, 0, 1, "f")]
         )
-        ledger.set_aside()
+        ledger.set_aside({})
     assert (ledger.queries(), ledger.populations(), ledger.artifacts()) == ([], [], [])
     stages = [row.stage for row in ledger.all_queries()]
     assert stages == [f"unscored.{number}.search{end}" for number in (1, 2) for end in ("", ".part")]

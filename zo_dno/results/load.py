@@ -1,5 +1,6 @@
 """The result of a run, read back from its folder."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -80,6 +81,7 @@ def _loaded(path: Path, result: dict[str, Any]) -> Result:
         choices=result.get("choices", 0),
         evidence=result.get("evidence"),
         chosen=result.get("chosen"),
+        hint=result.get("hint"),
     )
 
 
@@ -159,4 +161,5 @@ def _baseline(
         return None
     if kept["measured"]:
         return best_of_n.measured([row for row in measured if row.completed], constrained=constrained)
-    return best_of_n.estimated(rows[: kept.get("draws", first)], kept["queries"])
+    highest = math.inf if kept["reward"] is None else kept["reward"]  # which the estimate rises to
+    return best_of_n.estimated(rows[: kept.get("draws", first)], kept["queries"], highest)

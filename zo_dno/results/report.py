@@ -103,6 +103,8 @@ def _warnings(result: dict[str, Any]) -> list[str]:
         notes.append(f"It cannot be repeated exactly: {result['drift']}.")
     if any(one["field"] == "temperature" for one in result.get("adapted", ())):
         notes.append("A judge's server refused the temperature, so the same image may get another score.")
+    if result.get("hint"):
+        notes.append(result["hint"])
     choices, evidence = result.get("choices", 0), result.get("evidence")
     if evidence is not None and evidence < CONVINCING:
         notes.append(f"{what_choices_say(choices, evidence)}.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """The outcome of a run.
 
@@ -54,6 +54,7 @@ class Result:
             chance; None where nothing was predicted.
         chosen: Choice of `auto`, and its reason.
         adapted: Fields of requests that servers of rewards refused, and what was sent instead.
+        hint: Advice where all scores are equal; None where they differ.
     """
 
     status: Status
@@ -96,6 +97,12 @@ class Result:
     evidence: float | None = None
     chosen: str | None = None
     adapted: tuple[Adaptation, ...] = ()
+    hint: str | None = None
+
+    def __repr__(self) -> str:
+        scores = " -> ".join("none" if one.reward is None else f"{one.reward:.4g}" for one in (self.first, self.best))
+        where = "" if self.folder is None else f", folder={str(self.folder)!r}"
+        return f"Result({self.status}: {self.reward} {scores} {self.unit} in {self.queries} queries{where})"
 
     @property
     def first_image(self) -> "Image.Image":
@@ -129,6 +136,7 @@ class Result:
             "unit": self.unit,
             "strategy": self.strategy,
             **({"chosen": self.chosen} if self.chosen else {}),
+            **({"hint": self.hint} if self.hint else {}),
             "seed": self.seed,
             "queries": self.queries,
             "images": self.images,

@@ -11,6 +11,7 @@ from zo_dno.storage.ledger import QueryRow
 if TYPE_CHECKING:
     from zo_dno.search.loop import Search
 
+FEWEST_EQUAL = 8  # scores, of which all are equal, that say that the reward sees nothing
 CONVINCING = math.log(20)  # random clicks get there in one search of 20 at most
 
 
@@ -90,6 +91,18 @@ def why_no_scales(search: "Search", n: int, folder: Path | None, max_cost: float
     why = f"max_cost of {max_cost:g} does not suffice for" if spent else "The run was stopped in"
     remedy = "Give `out` to be able to resume." if folder is None else f"Resume: zo-dno resume {folder}"
     return f"{why} the warm-up, {search.counts.queries} of {n} queries that scales are measured on. {remedy}"
+
+
+def what_equal_scores_say(rows: Sequence[QueryRow]) -> str | None:
+    """Say that all scores are equal, so that nothing could be searched; None where they differ or are too few."""
+    values = [row.value for row in rows if row.value is not None]
+    if len(values) < FEWEST_EQUAL or min(values) != max(values):
+        return None
+    return (
+        f"All {len(values)} scores are {values[0]:g}, so that no image was better than another. Does the reward see the "
+        "images, and can it give another score for one? Try it on two images that differ; a reward that counts what "
+        "is rarely found needs a graded score, such as a confidence."
+    )
 
 
 def what_choices_say(choices: int, evidence: float | None) -> str | None:

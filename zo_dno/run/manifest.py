@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+WARMED_UP = "warmed_up"  # fact of the run: the warm-up is recorded to its end
 _KNOWLEDGE = "knowledge"  # fingerprint of what the strategy started from
 _PADDED = "padded"  # a fact that older runs lack, whose blocks of images were all filled up
 _ENDS = "ends"  # a fact that older runs lack, whose ends follow from their config
+_OF_REWARD = ("reward", "reward_options")
 _RULES, _NEWEST = "rules", 3
 """Rules by which a run continues as it began. By the first, which older runs have, perturbed images count for an
 automatic gamma, and a search that found nothing feasible leaves the queries that were kept back. By the second, equal
@@ -170,26 +172,29 @@ class Manifest:
             {k: v for k, v in with_current_names(one["config"]).items() if k not in CHANGEABLE}
             for one in (recorded, facts)
         )
-        reasons = differences(old, new)
+        of_reward = [
+            line
+            for name in _OF_REWARD
+            for line in differences({name: old.pop(name, None)}, {name: new.pop(name, None)})
+        ]
         if recorded["reward"] is not None:  # else the process was killed between its first facts
             reward = _as_recorded(_without_news(recorded["reward"], facts["reward"]), recorded["reward"])
-            reasons += [f"reward {line}" for line in differences(recorded["reward"], reward)]
-        rows = self._ledger.all_queries()
-        of_reward = [reason for reason in reasons if reason.startswith(("reward ", "reward_options: "))]
-        if of_reward and not any(row.value is not None for row in rows):
-            reasons = [reason for reason in reasons if reason not in of_reward]
-            self._begin_again(recorded, anything=bool(rows))
+            of_reward += [f"reward {line}" for line in differences(recorded["reward"], reward)]
+        if of_reward and not any(row.value is not None for row in self._ledger.all_queries()):
+            self._begin_again(recorded, of_reward)
+            of_reward = []
+        reasons = differences(old, new) + of_reward
         if reasons and not accept_drift:
             raise self.refusal(reasons)
         for reason in reasons:
             self.note_drift(reason)
 
-    def _begin_again(self, recorded: dict[str, Any], *, anything: bool) -> None:
-        """Forget the beginning of a search in which nothing has a score, since its reward is another one now."""
-        self._ledger.set_aside()
+    def _begin_again(self, recorded: dict[str, Any], changes: list[str]) -> None:
+        """Accept another reward while no query has a score, and send all queries again. Their cost still counts."""
+        if self._ledger.all_queries():
+            log.warning("the reward has changed (%s); no query had a score, and all are sent again", "; ".join(changes))
+        self._ledger.set_aside({WARMED_UP: False})
         recorded[_ENDS] = None
-        if anything:
-            log.warning("Nothing had a score yet, so the search begins again with the reward as it is now.")
 
     @property
     def lost_calls(self) -> LostCalls:

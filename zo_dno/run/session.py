@@ -8,7 +8,15 @@ from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.ctrl_c import deferred
 from zo_dno.results.outputs import import_early, write_outputs
 from zo_dno.results.result import Result
-from zo_dno.results.verdict import chosen_by_auto, unmet, why_infeasible, why_nothing_scored, why_paused, why_spent
+from zo_dno.results.verdict import (
+    chosen_by_auto,
+    unmet,
+    what_equal_scores_say,
+    why_infeasible,
+    why_nothing_scored,
+    why_paused,
+    why_spent,
+)
 from zo_dno.run.adaptations import adaptations_of
 from zo_dno.run.by_choices import settle_by_choices
 from zo_dno.run.held_out import held_out_scores
@@ -102,7 +110,9 @@ def _baseline(run: OpenRun, search: Search, *, by_choices: bool) -> best_of_n.Ba
     if n == 0 and by_choices:
         return None  # strengths of different populations are no draws of one distribution
     if n == 0 or search.status in ("interrupted", "paused"):
-        return best_of_n.estimated(run.ledger.queries()[:n_prior], search.counts.queries)
+        return best_of_n.estimated(
+            run.ledger.queries()[:n_prior], search.counts.queries, highest=run.spec.reward.range[1]
+        )
     draws = prior_draws(run, BASELINE, n)
     draws.run()
     if draws.status in ("interrupted", "paused"):
@@ -151,6 +161,7 @@ def _result(run: OpenRun, found: _Found) -> Result:
         folder=run.path,
         infeasible=None if best.feasible else why_infeasible(history, missed, constrained=constrained),
         unmet=missed,
+        hint=what_equal_scores_say(history),
         scales=_scales(run),
         repeats=tuple(reevaluation.standings) if reevaluation else (),
         noise=reevaluation.noise if reevaluation else None,

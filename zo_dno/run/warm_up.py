@@ -8,12 +8,12 @@ from zo_dno.errors import RunError
 from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.combination.scales import Scale
 from zo_dno.results.verdict import why_no_scales
+from zo_dno.run.manifest import WARMED_UP
 from zo_dno.run.open_run import OpenRun
 from zo_dno.run.searches import prior_draws
 from zo_dno.storage.ledger import WARM_UP, QueryRow
 
 log = logging.getLogger(__name__)
-_OVER = "warmed_up"  # fact of the run: the warm-up is recorded to its end
 
 
 def warm_up(run: OpenRun) -> None:
@@ -27,14 +27,16 @@ def warm_up(run: OpenRun) -> None:
     if not isinstance(oracle, CombinedOracle) or not unscaled:
         return
     n = oracle.reward.warm_up
-    if not run.ledger.get(_OVER):  # its last response is no end: a run that was stopped then has not told the scores
+    if not run.ledger.get(
+        WARMED_UP
+    ):  # its last response is no end: a run that was stopped then has not told the scores
         search = prior_draws(run, WARM_UP, n)
         search.run()
         if search.drift.found:
             run.manifest.note_drift(search.drift.found)
         if search.counts.queries < n or search.status in ("interrupted", "paused"):
             raise RunError(why_no_scales(search, n, run.path, run.spec.options.max_cost))
-        run.ledger.set({_OVER: True})
+        run.ledger.set({WARMED_UP: True})
     measured = measured_scales(run.ledger.queries(WARM_UP), unscaled, divide=oracle.reward.standardised)
     oracle.scales = {**oracle.scales, **measured}
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MIN_DIFFERENCE = 0.02  # mean absolute difference of two images in [0, 1]; see docs/design.md, decision 10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Found:
     """A scored candidate with its noise and its image.
 
@@ -56,6 +56,9 @@ class Found:
     n_scores: int = 1
     error: float | None = None
     load_array: Callable[[], np.ndarray] | None = None
+
+    def __repr__(self) -> str:
+        return f"Found(id={self.id}, reward={self.reward}, log_prob={self.log_prob:.4g}, feasible={self.feasible})"
 
     @property
     def answers(self) -> int:

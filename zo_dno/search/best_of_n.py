@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist, fmean, stdev
 from typing import Any
 
@@ -25,7 +25,7 @@ class Baseline:
     """
 
     queries: int
-    curve: tuple[float, ...]
+    curve: tuple[float, ...] = field(repr=False)
     measured: bool
     draws: int
 
@@ -52,11 +52,16 @@ def measured(queries: Sequence[QueryRow], *, constrained: bool) -> Baseline | No
     return Baseline(len(curve), points, measured=True, draws=len(curve))
 
 
-def estimated(prior_draws: Sequence[QueryRow], n: int) -> Baseline | None:
+def estimated(prior_draws: Sequence[QueryRow], n: int, highest: float = math.inf) -> Baseline | None:
     """Estimate the expected best of 1..n from the mean and spread of a few prior draws, with normal rewards assumed.
 
     The expected largest of n normal numbers is taken at the (n - 0.375) / (n + 0.25) quantile (Blom 1958). There is no
     estimate where some draws violate the reward's constraints: those that meet them are too few, and not normal.
+
+    Args:
+        prior_draws: Queries of prior draws.
+        n: Number of draws to estimate the best of.
+        highest: Highest possible reward, which the estimate does not exceed.
     """
     if any(query.reward_violation for query in prior_draws):
         return None
@@ -64,5 +69,6 @@ def estimated(prior_draws: Sequence[QueryRow], n: int) -> Baseline | None:
     if len(rewards) < MIN_DRAWS:
         return None
     mean, deviation, normal = fmean(rewards), stdev(rewards), NormalDist()
-    curve = tuple(mean + deviation * normal.inv_cdf((i - 0.375) / (i + 0.25)) for i in range(1, n + 1))
+    best = (mean + deviation * normal.inv_cdf((i - 0.375) / (i + 0.25)) for i in range(1, n + 1))
+    curve = tuple(min(highest, one) for one in best)
     return Baseline(n, curve, measured=False, draws=len(prior_draws))

@@ -232,8 +232,8 @@ class Ledger:
         """Read the names of the run's files."""
         return [Artifact(*row) for row in self._file.read("SELECT * FROM artefact ORDER BY stage, id, path")]
 
-    def set_aside(self) -> None:
-        """Let the run begin again: its populations are forgotten, and its queries move to stages of their own.
+    def set_aside(self, facts: Mapping[str, Any]) -> None:
+        """Let the run begin again, and write facts: its populations are forgotten, its queries get stages of their own.
 
         What the queries cost still counts.
         """
@@ -246,6 +246,8 @@ class Ledger:
                     tables.execute("UPDATE query SET stage = ? WHERE stage = ?", (aside, stage))
             for table in ("population", "feature", "artefact"):
                 tables.execute(f"DELETE FROM {table}")
+            tables.execute("DELETE FROM run WHERE key LIKE 'choices of population %'")
+            _put_facts(tables, facts)
 
     def set(self, facts: Mapping[str, Any]) -> None:
         """Write facts of the run, anything that JSON can hold, in one transaction."""

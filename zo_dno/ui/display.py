@@ -116,6 +116,8 @@ def summary(result: "Result") -> None:
         console.print(evidence)
     if result.unasked:
         console.print(result.unasked)
+    if result.hint is not None:
+        console.show(("all scores are equal:", "yellow"), f" {result.hint}")
     if result.infeasible is not None:
         console.show(("infeasible:", "red"), f" {result.infeasible}")
     else:
