@@ -36,7 +36,8 @@ def load(kind: str, table: Mapping[str, str], name: str) -> Any:
     if name in table:
         return getattr(importlib.import_module(module_name), attribute)
     if ":" not in name:
-        raise _unknown(kind, name, table)
+        check_is_no_module(kind, name)
+        raise unknown_name(kind, name, table)
     if not is_import(name):
         raise InputError(f"{kind} must be package.module:name; got {given(name)}.{_as_import(name)}")
     module = _imported(kind, name, module_name)
@@ -60,8 +61,8 @@ def _imported(kind: str, name: str, module_name: str) -> Any:
     except (Exception, SystemExit) as error:
         missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
         if missing and f"{module_name}.".startswith(f"{missing}."):
-            remedy = "Expected package.module:name, in this folder or installed."
-            raise InputError(f"{kind} {given(name)} could not be imported: {error}. {remedy}") from error
+            remedy = _as_import(name) or " Expected package.module:name, in this folder or installed."
+            raise InputError(f"{kind} {given(name)} could not be imported: {error}.{remedy}") from error
         remedy = f"Install {missing}, which it imports." if missing else "Mend it."
         where = line_of(error)
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
@@ -82,12 +83,15 @@ def _is_callers(file: str) -> bool:
     return not file.startswith("<frozen") and not any(Path(file).is_relative_to(folder) for folder in libraries)
 
 
-def _unknown(kind: str, name: str, table: Mapping[str, str]) -> InputError:
-    """Build the error for a name without a colon, which may be that of a file of the caller's."""
+def check_is_no_module(kind: str, name: str) -> None:
+    """Check that a name without a colon is not that of a Python file in this folder.
+
+    Raises:
+        InputError: It is; the message says how to name what the file holds.
+    """
     module = name.removesuffix(".py")
-    if table and Path(f"{module.replace('.', '/')}.py").is_file() and is_import(f"{module}:x"):
-        return InputError(f"{kind} must be package.module:name; got {given(name)}. Name what it holds: {module}:name.")
-    return unknown_name(kind, name, table)
+    if is_import(f"{module}:x") and not Path(name).is_dir() and Path(f"{module.replace('.', '/')}.py").is_file():
+        raise InputError(f"{kind} must be package.module:name; got {given(name)}. Name what it holds: {module}:name.")
 
 
 def _as_import(name: str) -> str:
@@ -227,9 +231,7 @@ def is_factory(function: Callable[..., Any], subjects: Collection[str], options:
         every = list(inspect.signature(function).parameters.values())
     except ValueError:  # a builtin without a signature
         return False
-    named = any(
-        (one.name in subjects and one.default is one.empty) or one.kind is one.VAR_POSITIONAL for one in every
-    )
+    named = any((one.name in subjects and one.default is one.empty) or one.kind is one.VAR_POSITIONAL for one in every)
     needed = [one.name for one in every if one.kind in _POSITIONAL and one.default is one.empty]
     return not named and all(name in options for name in needed)
 
@@ -256,8 +258,8 @@ def binding_of(
 ) -> Binding:
     """Find out how a function takes its subject and a prompt.
 
-    The subject is a parameter of a known name, else the first one without a default. The prompt is a parameter of a known name, else the next
-    one without a default.
+    The subject is a parameter of a known name, else the first one without a default. The prompt is a parameter of a
+    known name, else the next one without a default.
 
     Args:
         function: The function.

@@ -12,7 +12,7 @@ from zo_dno.generators.given import check_prompt
 from zo_dno.generators.imported import imported_generator, names_python
 from zo_dno.generators.loading import BUILTIN, SPEED_OPTIONS
 from zo_dno.generators.onnx_generator import OnnxGenerator, names_onnx
-from zo_dno.registry import is_import
+from zo_dno.registry import check_is_no_module, is_import
 from zo_dno.run.config import GRADIENT_OPTIONS, OF_PIPELINES, RunConfig, validated
 from zo_dno.types import Generator
 
@@ -80,6 +80,7 @@ def load_model(config: RunConfig, *, steps: int | None = None, like: DiffusersGe
         return like.with_settings(config.prompt, **arguments)
     if config.model == BUILTIN:
         return DiffusersGenerator.builtin(config.prompt, **arguments)
+    check_is_no_module("model", config.model)
     generator = DiffusersGenerator(config.model, config.prompt, **arguments)
     check_prompt(generator, config.given_prompt)
     return generator
