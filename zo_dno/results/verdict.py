@@ -100,8 +100,8 @@ def what_equal_scores_say(rows: Sequence[QueryRow]) -> str | None:
         return None
     return (
         f"All {len(values)} scores are {values[0]:g}, so that no image was better than another. Does the reward see "
-        "the images, and can it give another score for one? Try it on two images that differ; a reward that counts what "
-        "is rarely found needs a graded score, such as a confidence."
+        "the images, and can it give another score for one? Try it on two images that differ; a reward that counts "
+        "what is rarely found needs a graded score, such as a confidence."
     )
 
 

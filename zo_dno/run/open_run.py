@@ -30,6 +30,7 @@ class OpenRun:
         spec: Specification of the run.
         folder: Folder of the run; None keeps everything in memory.
         accept_drift: Whether to resume although the recorded beginning cannot be repeated exactly.
+        retry_failed: Whether queries of earlier sessions that got no score are sent again.
         ledger: Table of the run's queries.
         manifest: Facts of the run in its ledger.
         pools: Actor pools of the rewards.
@@ -43,6 +44,7 @@ class OpenRun:
     spec: RunSpec
     folder: RunFolder | None
     accept_drift: bool
+    retry_failed: bool
     ledger: Ledger
     manifest: Manifest
     pools: Pools
@@ -70,7 +72,9 @@ class OpenRun:
 
 
 @contextmanager
-def opened(spec: RunSpec, folder: RunFolder | None, *, accept_drift: bool) -> Iterator[OpenRun]:
+def opened(
+    spec: RunSpec, folder: RunFolder | None, *, accept_drift: bool, retry_failed: bool = False
+) -> Iterator[OpenRun]:
     """Open everything that a run needs, and close it at the end.
 
     Raises:
@@ -96,7 +100,7 @@ def opened(spec: RunSpec, folder: RunFolder | None, *, accept_drift: bool) -> It
             closing(Artifacts(path, every=spec.options.keep_images, durable=durable, known=ledger.artifacts()))
         )
         parts = (ledger, manifest, pools, oracles, oracle, renderer, artifacts, stack)
-        yield OpenRun(spec, folder, accept_drift, *parts)
+        yield OpenRun(spec, folder, accept_drift, retry_failed, *parts)
 
 
 def _renderer(spec: RunSpec, oracle: Oracle | CombinedOracle, stack: ExitStack) -> Renderer:

@@ -156,6 +156,7 @@ def resume(
     run: str | Path,
     *,
     accept_drift: bool = False,
+    retry_failed: bool = False,
     trust: bool = False,
     generator: Generator | Any | None = None,
     reward: AnyReward | None = None,
@@ -176,6 +177,8 @@ def resume(
         accept_drift: Whether to resume although the recorded beginning cannot be repeated exactly (another version of a
             library, another processor, an edited config). The run continues by replay if the strategy still proposes
             the same noise, else from the snapshot that runs with a price keep. The result says so.
+        retry_failed: Whether queries that got no score are sent again, as after a bug of the reward was mended. Their
+            candidates may then win; the strategy is told nothing of them.
         trust: Whether to run code that the config of another user's folder names.
         generator: Generator of a run whose config cannot name it, since it was a Python object.
         reward: Reward of such a run.
@@ -218,7 +221,7 @@ def resume(
         known = known_before(path / KNOWLEDGE_FILE, requiring(scorer, options.require))
         spec = _spec(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop, pools, known)
         folder = stack.enter_context(RunFolder(path, new=False))
-        return carry_out(spec, folder, accept_drift=accept_drift)
+        return carry_out(spec, folder, accept_drift=accept_drift, retry_failed=retry_failed)
 
 
 def _spec(

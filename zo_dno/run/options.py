@@ -117,14 +117,18 @@ class ModelOptions(PipelineOptions):
     prompt: Words = option("", "What the image shows; models that take no prompt need none")
     model: str = option(
         "scenes",
-        "scenes (built in), the folder or hub name of a diffusers pipeline, or package.module:name of your own",
+        "scenes (built in), the folder or hub name of a diffusers pipeline, an ONNX file, or package.module:name of "
+        "your own (docs/generators.md)",
     )
     search: Literal["initial", "all"] = option("initial", "Noise to search: initial, or all (the noise of every step)")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = option(
         8, "Largest number of images rendered at once, or auto"
     )
     generator_options: dict[str, Any] = option(
-        {}, "Further argument of the pipeline call, such as eta=1", flags=("--generator-option",), form="yaml pairs"
+        {},
+        "Further argument of the pipeline call, such as eta=1, or option of your own model",
+        flags=("--generator-option",),
+        form="yaml pairs",
     )
     generator_seed: int | None = option(None, "Seed of the noise that is not searched", by_default="the run's seed")
 

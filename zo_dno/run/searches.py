@@ -92,4 +92,5 @@ def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limi
         actor_pools=run.actor_pools,
         preselection=Preselection(options.screen, options.seed) if main and options.screen else None,
         blocks=blocks,
+        failed=[] if main and run.retry_failed else None,
     )

@@ -18,6 +18,7 @@ from zo_dno.results.verdict import (
     why_spent,
 )
 from zo_dno.run.adaptations import adaptations_of
+from zo_dno.run.ask_again import ask_again, failed_before
 from zo_dno.run.by_choices import settle_by_choices
 from zo_dno.run.held_out import held_out_scores
 from zo_dno.run.open_run import OpenRun, opened
@@ -36,19 +37,22 @@ from zo_dno.strategy import Explains, HasPriorDraws, LearnsFromChoices
 from zo_dno.types import model_of
 
 
-def carry_out(spec: RunSpec, folder: RunFolder | None = None, *, accept_drift: bool = False) -> Result:
+def carry_out(
+    spec: RunSpec, folder: RunFolder | None = None, *, accept_drift: bool = False, retry_failed: bool = False
+) -> Result:
     """Carry a run out, from its beginning or from where its ledger ends.
 
     Args:
         spec: Specification of the run.
         folder: Folder of the run; None keeps everything in memory.
         accept_drift: Whether to resume although the recorded beginning cannot be repeated exactly.
+        retry_failed: Whether queries of earlier sessions that got no score are sent again.
     Raises:
         InputError: The recorded run differs from the spec; the message says where.
         RunError: Nothing has a score yet.
         StorageError: The folder cannot be written. What was written before is safe.
     """
-    with opened(spec, folder, accept_drift=accept_drift) as run:
+    with opened(spec, folder, accept_drift=accept_drift, retry_failed=retry_failed) as run:
         if run.path is not None:
             import_early()
         try:
@@ -72,8 +76,11 @@ def _stages(run: OpenRun) -> Result:
     warm_up(run)
     search, rest = main_search(run)
     found = _Found(search, {reward.name: (None, None) for reward in run.spec.held_out})
+    earlier = failed_before(run)
     try:
         search.run()
+        if run.retry_failed and search.status not in ("interrupted", "paused"):
+            ask_again(run, search, earlier)
         found.reevaluation = reevaluate(run, search, rest)
         if found.reevaluation is None or not found.reevaluation.standings:
             found.choices = settle_by_choices(search)

@@ -24,7 +24,7 @@ from zo_dno.search.population import PendingPopulations, Population, reward_viol
 from zo_dno.search.preselection import Preselection
 from zo_dno.search.progress import ActorPoolStatus, Counts, Status, Step
 from zo_dno.search.queries import QueryMaker
-from zo_dno.search.recorder import Recorder
+from zo_dno.search.recorder import Failed, Recorder
 from zo_dno.search.stopwatch import Stopwatch
 from zo_dno.search.white_box import Opened
 from zo_dno.storage.artifacts import Artifacts
@@ -57,6 +57,7 @@ class Search:
         actor_pools: Pools of the actors that render and score.
         preselection: Selection of the candidates to query, of several images per query.
         blocks: Blocks in which populations are rendered.
+        failed: List that takes the failed queries of settled populations; None keeps none.
     Attributes:
         status: Outcome of the search.
         stopped_by: Limit that ended it.
@@ -85,6 +86,7 @@ class Search:
     actor_pools: tuple[ActorPoolStatus, ...] = ()
     preselection: Preselection | None = None
     blocks: Blocks = field(default_factory=Blocks)
+    failed: list[Failed] | None = None
 
     status: Status = field(default="finished", init=False)
     stopped_by: Limit | None = field(default=None, init=False)
@@ -104,7 +106,7 @@ class Search:
         self.stopwatch, self.drift = Stopwatch(self.renderer), DriftCheck(accept=self.accept_drift)
         self._recorder = Recorder(
             *(self.stage, self.oracle.reward, self.ledger, self.artifacts, self.archive, self.generator, self.blocks),
-            *(self.pending, self.counts, self.stopwatch, self.snapshot, self.objective.constrained),
+            *(self.pending, self.counts, self.stopwatch, self.snapshot, self.objective.constrained, self.failed),
         )
         self._queries = QueryMaker(
             *(self.blocks, self.strategy, self.objective, self._recorder, self.drift, self.preselection),
@@ -147,8 +149,7 @@ class Search:
     @property
     def _own_nfe(self) -> int:
         """Denoiser calls of the strategy itself, and before it is asked again as many as it took for that last time."""
-        next_ones = 0 if self.pending else self._last_images
-        return (self.strategy_images + next_ones) * self.generator.nfe
+        return (self.strategy_images + (0 if self.pending else self._last_images)) * self.generator.nfe
 
     @property
     def _nfe_per_query(self) -> int:

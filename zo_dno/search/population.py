@@ -95,8 +95,9 @@ class PendingPopulations(deque[Population]):
 
 
 def rewards_of(rows: Sequence[QueryRow]) -> Tensor:
-    """Return the rewards of rows, (n,) float64; NaN is missing."""
-    return torch.tensor([math.nan if row.value is None else row.value for row in rows], dtype=torch.float64)
+    """Return the rewards of rows, (n,) float64; NaN is missing, or was so when the strategy was told."""
+    values = [math.nan if row.value is None or row.scored_later else row.value for row in rows]
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def reward_violations(rows: Sequence[QueryRow]) -> Tensor:

@@ -23,7 +23,16 @@ from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.ledger import TERM, WARM_UP, Ledger, QueryRow
 from zo_dno.storage.rows import Named, query_row
 from zo_dno.strategy import Strategy
-from zo_dno.types import AnyImage, Generator, Query, Rendered, RendersArrays, Response, array_of
+from zo_dno.types import AnyImage, Candidates, Generator, Query, Rendered, RendersArrays, Response, array_of
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A query without a score, and its candidate's place among those that were proposed together."""
+
+    row: QueryRow
+    candidates: Candidates
+    place: int
 
 
 @dataclass(slots=True)
@@ -45,6 +54,7 @@ class Recorder:
         stopwatch: Times for the populations' rows.
         snapshot: Path of the strategy's state; None keeps none.
         constrained: Whether only plausible noise can win.
+        failed: Failed queries, kept to be sent again; None keeps none.
     """
 
     stage: str
@@ -59,6 +69,7 @@ class Recorder:
     stopwatch: Stopwatch
     snapshot: Path | None
     constrained: bool
+    failed: list[Failed] | None = None
     _told: int = 0
 
     def proposed(self, population: Population, strategy: Strategy) -> None:
@@ -146,6 +157,8 @@ class Recorder:
             row = population.rows.get(id_)
             if row is None or not row.completed or row.perturbed:
                 continue
+            if self.failed is not None and row.status == "missing":
+                self.failed.append(Failed(row, population.candidates, place))
             load = partial(
                 recorded_image, row, population.candidates, place, self.artifacts, self.generator, self.blocks
             )

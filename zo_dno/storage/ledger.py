@@ -115,6 +115,11 @@ class QueryRow:
         """Whether there is a response, or no query will be sent."""
         return self.status != "asked"
 
+    @property
+    def scored_later(self) -> bool:
+        """Whether the strategy was told that the score is missing, and the query was sent again."""
+        return self.value is not None and self.told is None and self.told_seq is not None
+
     def is_feasible(self, *, constrained: bool) -> bool:
         """Whether the row has a score, meets what the reward requires and, where `constrained`, is plausible."""
         plausible = self.plausible or not (constrained or self.perturbed)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zo_dno.errors import InputError
 from zo_dno.option_group import marked
 from zo_dno.run.config import RunConfig
 from zo_dno.ui.cli.end import end, end_many
@@ -16,6 +17,9 @@ def resume(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, of many prompts, or of a draft.")],
     accept_drift: Annotated[
         bool, typer.Option("--accept-drift", help="Resume even if the recorded beginning cannot be repeated exactly.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Send queries that got no score again, such as after a mended bug.")
     ] = False,
     trust: Annotated[
         bool,
@@ -39,6 +43,9 @@ def resume(
     from zo_dno.ui import display, progress_bars
 
     import_from_here()
+    several = (folder / "prompts.json").exists() or (folder / "draft.yaml").exists()
+    if retry_failed and several:
+        raise InputError(f"retry-failed must come with the folder of one run; got {folder}. Resume the runs in it.")
     changes = {"accept_drift": accept_drift, "trust": trust, **values_of(RunConfig, options)}
     if reward_option:
         changes["reward_options"] = pairs_of("--reward-option", reward_option)
@@ -60,5 +67,5 @@ def resume(
     with progress_bars.bar_of_run() as on_step, quiet_libraries():
         from zo_dno.run import from_config
 
-        result = from_config.resume(folder, on_step, **changes)
+        result = from_config.resume(folder, on_step, retry_failed=retry_failed, **changes)
     end(result)
