@@ -249,7 +249,7 @@ def test_bad_values(stable_diffusion, options, message):
 
 
 def test_bad_models(tmp_path):
-    with pytest.raises(InputError, match=r"model .*nowhere' could not be loaded"):
+    with pytest.raises(InputError, match=r"model .*nowhere' is a path, and there is nothing\."):
         DiffusersGenerator(tmp_path / "nowhere", "a cat")
     with pytest.raises(InputError, match="dtype must be the name of a torch type"):
         DiffusersGenerator(tmp_path, "a cat", dtype="float12")

@@ -99,7 +99,7 @@ def test_all_that_is_kept_is_counted():
     """Against the tensors themselves, held until the end, without the weights."""
     generator, plain = tiny(), tiny(gradient_checkpointing=False)
     generator.vjp(noise(generator, 1), weights_of)
-    weights = {one.data_ptr() for network in plain._tape.networks for one in network.parameters()}
+    weights = {one.data_ptr() for network in plain._played.tape.networks for one in network.parameters()}
     held = {}
 
     def pack(tensor):

@@ -104,7 +104,7 @@ def test_several_rows_of_a_candidate_are_its_own():
 def test_a_number_of_draws_that_changes_is_found(more):
     pipeline = tiny("Euler ancestral")
     generator = make(pipeline, search="all", steps=3)
-    generator._call._arguments["num_inference_steps"] += more
+    generator._played.call._arguments["num_inference_steps"] += more
     with pytest.raises(TapeError, match=r"The pipeline's draws changed: there were 4"):
         generator(torch.randn(2, generator.layout.d))
 

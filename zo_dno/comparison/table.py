@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError
 from zo_dno.results.state import RunState
+from zo_dno.run.options import SourceOptions
 from zo_dno.storage.ledger import Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run
 
@@ -155,7 +156,10 @@ def check_alike(folders: Sequence[Path]) -> None:
         )
 
 
-_MODEL = ("model", "steps", "guidance", "size", "search", "negative_prompt", "dtype", "generator_options", "frames")
+_MODEL = (
+    *("model", "steps", "guidance", "size", "search", "negative_prompt", "dtype", "generator_options", "frames"),
+    *SourceOptions.model_fields,
+)
 
 
 def _difference(one: str, other: str) -> str:

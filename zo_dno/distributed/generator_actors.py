@@ -1,6 +1,7 @@
 """A generator in several Ray actors, on this machine or on a cluster."""
 
 import copy
+import logging
 import pickle
 import threading
 import time
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from zo_dno.reward import Reward
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 _TRIES = 4  # actors that may die of one block before the run fails
 _GRADIENTS = "gradients"  # one name for all of them: where every one kills its actor, images may still be rendered
 
@@ -96,6 +98,8 @@ class GeneratorPool:
             self.settings: dict[str, Any] = described["settings"] | own
         self.batch_size: int | None = described["batch_size"]
         self._has_vjp: bool = described["has_vjp"]
+        for remark in described["remarks"]:
+            log.warning("%s", remark)
         if self._has_vjp:
             self.vjp = self._vjp
         self.probed: bool = described["probed"]

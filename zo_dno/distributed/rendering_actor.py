@@ -1,5 +1,6 @@
 """The actor that renders: a generator that is loaded once, in a process of its own."""
 
+import logging
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,23 @@ Cotangent = Callable[[Tensor], Tensor]
 _PROMPTS = 16  # prompts whose encodings an actor keeps
 
 
+class _Heard(logging.Handler):
+    """Keeps the warnings of zo-dno, which nobody sees in an actor's process.
+
+    Args:
+        remarks: List that takes the warnings.
+    """
+
+    logger = "zo_dno"
+
+    def __init__(self, remarks: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._remarks = remarks
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._remarks.append(record.getMessage())
+
+
 class RenderingActor:
     """Renders images and takes gradients through one generator.
 
@@ -46,13 +64,20 @@ class RenderingActor:
     def __init__(self, make: Callable[[], Generator], threads: int) -> None:
         torch.set_num_threads(threads)
         self._make, self._others = make, dict[str, Generator]()
+        self._remarks: list[str] = []
 
     def ready(self) -> None:
         """Return once the actor has started."""
 
     @cached_property
     def _loaded(self) -> Generator:
-        return self._make()
+        heard = _Heard(self._remarks)
+        logger = logging.getLogger(heard.logger)
+        logger.addHandler(heard)
+        try:
+            return self._make()
+        finally:
+            logger.removeHandler(heard)
 
     def _generator(self, prompt: str) -> Generator:
         loaded = self._loaded
@@ -78,6 +103,7 @@ class RenderingActor:
             "has_vjp": isinstance(made, HasVjp),
             "renders_arrays": isinstance(made, RendersArrays),
             "probed": isinstance(made, Probed) and made.probed,
+            "remarks": self._remarks,
         }
 
     def render_images(self, noise: np.ndarray, prompt: str, reward: "Reward | None") -> tuple[Any, ...]:

@@ -1,10 +1,9 @@
 """The diffusers adapter: any pipeline as a deterministic function of its noise."""
 
 import copy
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -12,19 +11,20 @@ from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.generators.batch_size import best_batch_size, checked_batch_size, is_count
+from zo_dno.generators.call_arguments import plain_arguments
 from zo_dno.generators.diffusers_private import execution_device
 from zo_dno.generators.gradients import Gradients, frozen_weights
-from zo_dno.generators.latents import FinalLatents, LatentsFoundError
-from zo_dno.generators.loading import BUILTIN, Offload, Speed, load_pipeline, torch_dtype
+from zo_dno.generators.loading import BUILTIN, PipelineSource
 from zo_dno.generators.memory import memory_named
-from zo_dno.generators.pipeline_call import PipelineCall, plain_arguments, takes_prompt
-from zo_dno.generators.pixels import NOT_NUMBERS, joined, rounded
-from zo_dno.generators.tape import Around, DrawSource, Playback, Tape, TapeError
-from zo_dno.generators.trace import frozen, influential, traced
+from zo_dno.generators.pipeline_call import PipelineCall, takes_prompt
+from zo_dno.generators.pixels import NOT_NUMBERS, joined, rounded, to_cpu, wait_for_copies
+from zo_dno.generators.played import PlayedPipeline
+from zo_dno.generators.speed import Offload, Speed
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.types import balanced_slices
 
 Search = Literal["initial", "all"]
+_ADAPTER_IMAGES = ("ip_adapter_image", "ip_adapter_image_embeds")
 
 
 class DiffusersGenerator:
@@ -33,7 +33,7 @@ class DiffusersGenerator:
     A safety checker is not run, and the pipeline's progress bar is switched off.
 
     Args:
-        pipeline: Loaded pipeline, or the folder or hub name of one.
+        pipeline: Loaded pipeline; or its folder, single-file checkpoint or hub name, as `from_pretrained` takes it.
         prompt: Prompt to render; rewards are told it even where the pipeline takes none.
         steps: Number of denoising steps; by default the pipeline's.
         guidance_scale: Scale of classifier-free guidance; by default the pipeline's.
@@ -93,23 +93,27 @@ class DiffusersGenerator:
                 raise InputError(f"{name} must be at least 1; got {value!r}.")
         if search not in ("initial", "all"):
             raise InputError(f"search must be 'initial' or 'all'; got {search!r}.")
+        if guidance_scale is not None and not _is_guidance(guidance_scale):
+            raise InputError(f"guidance must be a number of at least 0; got {guidance_scale!r}.")
         speed = Speed(dtype, device, compile, channels_last, attention, vae_slicing, vae_tiling, offload)
-        self.model = str(pipeline) if isinstance(pipeline, str | Path) else type(pipeline).__name__
+        source = pipeline if isinstance(pipeline, PipelineSource) else PipelineSource(pipeline)
+        self.model, self._source_settings = source.name, source.settings
         self.prompt = prompt
-        self._seed = seed
         self._gradients = Gradients(gradient_checkpointing, gradient_dtype, gradient_calls)
         self._kept: list[int] = []  # bytes that an image's gradient keeps without checkpoints; shared by all prompts
-        self._pipeline = _prepared(pipeline, speed)
+        self._pipeline = source.load(dtype)
+        speed.apply(self._pipeline)
         given = {"num_inference_steps": steps, "guidance_scale": guidance_scale, **call_arguments}
-        self._call = PipelineCall(self._pipeline, prompt, given, frames=frames)
-        self._tape = Tape(self._pipeline)
-        self._trace, seen = traced(self._play, self._call.settle, self.model)
-        self._searched: list[int] = []
-        self.batch_size = fixed_size or best_batch_size(self._render_frozen)
+        call = PipelineCall(self._pipeline, prompt, given, frames=frames)
+        self._played = PlayedPipeline(self._pipeline, call, self.model, seed)
+        self.batch_size = fixed_size or best_batch_size(lambda n: self._without_gradient({}, n))
         speed.compile_denoiser(self._pipeline)
-        self._searched = self._choose(search, None if compile else seen)
-        self._call.forget()
-        self.layout = NoiseLayout(tuple(self._trace.draws[i].shape for i in self._searched))
+        with memory_named(self):
+            self._searched = self._played.searched(
+                all_draws=search == "all", batch_size=self.batch_size, compiled=compile
+            )
+        self._played.forget()
+        self.layout = NoiseLayout(tuple(self._played.trace.draws[i].shape for i in self._searched))
         self._settings = {
             "prompt": prompt,
             "steps": steps,
@@ -124,6 +128,59 @@ class DiffusersGenerator:
             **({} if gradient_calls is None else {"gradient_calls": gradient_calls}),
             **speed.settings,
         }
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: Any,
+        prompt: str = "",
+        *,
+        variant: str | None = None,
+        revision: str | None = None,
+        pipeline_class: str | None = None,
+        pipeline_config: str | None = None,
+        vae: str | None = None,
+        scheduler: str | None = None,
+        scheduler_options: Mapping[str, Any] | None = None,
+        lora: str | Sequence[str] | None = None,
+        textual_inversion: str | Sequence[str] | None = None,
+        ip_adapter: str | None = None,
+        **options: Any,
+    ) -> "DiffusersGenerator":
+        """Return a generator of a pipeline that is loaded here, with everything that a config can hold of it.
+
+        Args:
+            model: Hub name, folder or single-file checkpoint (.safetensors, .ckpt), or a loaded pipeline of diffusers.
+            prompt: Prompt to render.
+            variant: Variant of the weights' files, such as "fp16".
+            revision: Branch, tag or commit of the hub.
+            pipeline_class: Name of the pipeline's class in diffusers, in place of the model's own.
+            pipeline_config: Folder or hub name of the config of a single-file checkpoint, from which a file of the
+                denoiser alone takes all else.
+            vae: Folder, file or hub name of an autoencoder.
+            scheduler: Name of a scheduler's class in diffusers.
+            scheduler_options: Options of the scheduler, such as {"timestep_spacing": "trailing"}.
+            lora: LoRAs, each PATH or PATH:SCALE.
+            textual_inversion: Textual inversions, each PATH or PATH:TOKEN.
+            ip_adapter: File of an IP-Adapter, PATH or PATH:SCALE; it needs the call argument ip_adapter_image.
+            options: Other options of a generator, and arguments of the pipeline's call.
+        Raises:
+            InputError: Something is missing, out of reach, or does not fit.
+            TapeError: The pipeline's Gaussian draws do not determine the image.
+        """
+        source = PipelineSource(
+            *(model, variant, revision, pipeline_class, pipeline_config, vae, scheduler),
+            scheduler_options=dict(scheduler_options or {}),
+            lora=_as_list(lora),
+            textual_inversion=_as_list(textual_inversion),
+            ip_adapter=ip_adapter,
+        )
+        if ip_adapter is not None and not any(options.get(name) is not None for name in _ADAPTER_IMAGES):
+            raise InputError(
+                "ip_adapter must come with its image, the call argument ip_adapter_image "
+                "(--generator-option ip_adapter_image=FILE); got none."
+            )
+        return cls(source, prompt, **options)
 
     @classmethod
     def builtin(
@@ -146,7 +203,8 @@ class DiffusersGenerator:
                 f"negative_prompt must come with guidance above 1; got guidance {guidance_scale}, at which it has no "
                 "effect. 1.25 suits the built-in model."
             )
-        generator = cls(scenes.PIPELINE_FOLDER, prompt, steps=steps, guidance_scale=guidance_scale, **options)
+        folder = scenes.PIPELINE_FOLDER
+        generator = cls.from_pretrained(folder, prompt, steps=steps, guidance_scale=guidance_scale, **options)
         generator.model = BUILTIN
         return generator
 
@@ -161,30 +219,30 @@ class DiffusersGenerator:
 
             parse(prompt)
         other = copy.copy(self)
-        other.prompt, other._call = prompt, self._call.with_prompt(prompt)
+        other.prompt, other._played = prompt, self._played.with_prompt(prompt)
         other._settings = self._settings | {"prompt": prompt}
         return other
 
     def with_settings(self, prompt: str, **settings: Any) -> "DiffusersGenerator":
         """Return a generator of the same loaded pipeline with other arguments. One of them can render at a time."""
         other = DiffusersGenerator(self._pipeline, prompt, **settings)
-        other.model = self.model
+        other.model, other._source_settings = self.model, self._source_settings
         return other
 
     @property
     def settings(self) -> dict[str, Any]:
         """Everything that decides an image beside z, by the names that a config has for it."""
-        return {"model": self.model, **self._settings}
+        return {"model": self.model, **self._source_settings, **self._settings}
 
     @property
     def nfe(self) -> int:
         """Denoiser calls per image; classifier-free guidance counts two."""
-        return self._trace.nfe
+        return self._played.trace.nfe
 
     @property
     def takes_prompt(self) -> bool:
         """Whether the pipeline is called with a prompt, which is not given as embeddings."""
-        return takes_prompt(self._pipeline) and not self._call.has("prompt_embeds")
+        return takes_prompt(self._pipeline) and not self._played.call.has("prompt_embeds")
 
     @property
     def probed(self) -> bool:
@@ -206,9 +264,9 @@ class DiffusersGenerator:
             for rows in balanced_slices(len(z), self.batch_size):
                 block = self._render_block(z[rows])
                 dtype, device = block.dtype, block.device
-                wrong.append(_to_cpu(block.isnan().flatten(1).any(1)))
-                images.append(_to_cpu(rounded(block)))
-            _wait_for_copies(device)
+                wrong.append(to_cpu(block.isnan().flatten(1).any(1)))
+                images.append(to_cpu(rounded(block)))
+            wait_for_copies(device)
         precision = str(dtype).removeprefix("torch.")
         reason = f"{NOT_NUMBERS}: {precision} overflows. Use dtype bfloat16 or float32"
         return joined(images, dict.fromkeys(torch.cat(wrong).nonzero().flatten().tolist(), reason))
@@ -231,15 +289,12 @@ class DiffusersGenerator:
         device = execution_device(self._pipeline)
 
         def rendered(gradients: Gradients, z: Tensor) -> Tensor:
-            rows = dict(zip(self._searched, self.layout.split(z), strict=True))
-            images, playback = self._play(len(z), self._source(rows, len(z)), gradients.around(self._trace.calls))
-            self._trace.check_count(len(playback.shapes))
-            return images
+            return self._played.images(self._rows(z), len(z), gradients.around(self._played.trace.calls))
 
-        with memory_named(self), frozen_weights(self._tape.networks):
+        with memory_named(self), frozen_weights(self._played.tape.networks):
             if not self._kept and self._gradients.checkpointing is None:
                 alone = partial(rendered, self._gradients)
-                self._kept.append(self._gradients.kept(z[:1], alone, device, self._tape.networks))
+                self._kept.append(self._gradients.kept(z[:1], alone, device, self._played.tape.networks))
             gradients = self._gradients.settled(sum(self._kept), len(z))
             return gradients.vjp(z, partial(rendered, gradients), cotangent, device)
 
@@ -254,83 +309,32 @@ class DiffusersGenerator:
             TapeError: The pipeline decodes something else than latents of each image.
         """
         self.layout.check(z)
-        together = 1 if self._trace.decodings > 1 else self.batch_size
-        with torch.no_grad():
-            return torch.cat([self._latents_of_block(z[rows]) for rows in balanced_slices(len(z), together)])
+        together = 1 if self._played.trace.decodings > 1 else self.batch_size
+        blocks = [z[rows] for rows in balanced_slices(len(z), together)]
+        with torch.no_grad(), memory_named(self):
+            return torch.cat([self._played.latents(self._rows(block), len(block)) for block in blocks])
 
     def draws(self, z: Tensor) -> list[Tensor]:
         """Split z (n, d) into the pipeline's own draws, each (n, *shape); the first are the initial latents."""
         return self.layout.split(z)
 
     def _render_block(self, z: Tensor) -> Tensor:
-        rows = dict(zip(self._searched, self.layout.split(z), strict=True))
         with memory_named(self):
-            images, playback = self._play(len(z), self._source(rows, len(z)))
-        self._trace.check_count(len(playback.shapes))
-        return images
+            return self._played.images(self._rows(z), len(z))
 
-    def _latents_of_block(self, z: Tensor) -> Tensor:
-        n, images = len(z), None
-        source = self._source(dict(zip(self._searched, self.layout.split(z), strict=True)), n)
-        found = FinalLatents(n, self._trace.decodings)
-        with memory_named(self), self._tape.playing(source, on_decode=found) as playback, suppress(LatentsFoundError):
-            images = self._call(n)
-        self._trace.check_count(len(playback.shapes))
-        return found.joined(images)
-
-    def _play(self, n: int, source: DrawSource, around: Around | None = None) -> tuple[Tensor, Playback]:
-        """Call the pipeline once with its draws taken from `source`."""
-        with self._tape.playing(source, around) as playback:
-            images = self._call(n)
-        return images, playback
-
-    def _render_frozen(self, n: int) -> Tensor:
+    def _without_gradient(self, rows: Mapping[int, Tensor], n: int) -> Tensor:
         with torch.no_grad():
-            return self._play(n, self._source({}, n))[0]
+            return self._played.images(rows, n)
 
-    def _source(self, rows: Mapping[int, Tensor], n: int) -> DrawSource:
-        """Return a source of draws: those in `rows` by their numbers, and the others by the seed."""
-
-        def source(number: int, shape: tuple[int, ...]) -> Tensor:
-            self._trace.check(number, shape, n)
-            found = rows.get(number)
-            if found is None:
-                return frozen(self._trace.draws[number], number, shape, self._seed)
-            return found.reshape(shape)
-
-        return source
-
-    def _choose(self, search: Search, seen: Tensor | None) -> list[int]:
-        """Return the numbers of the searched draws, each of which changes the image."""
-        draws = self._trace.draws
-        wanted = [i for i, draw in enumerate(draws) if not draw.shared and (search == "all" or not draw.in_step)]
-        with memory_named(self):
-            kept = influential(self._play, self._trace, wanted, self.batch_size, self._seed, self.model, seen)
-        if not kept:
-            what = "draws no noise" if not draws else "draws no noise that is searched and changes its image"
-            remedy = "" if search == "all" or not draws else " Try search='all'."
-            raise TapeError(f"{self.model} {what}, so there is nothing to search.{remedy}")
-        return kept
+    def _rows(self, z: Tensor) -> dict[int, Tensor]:
+        """Return the searched draws of z by their numbers in the trace."""
+        return dict(zip(self._searched, self.layout.split(z), strict=True))
 
 
-def _prepared(pipeline: Any, speed: Speed) -> Any:
-    if isinstance(pipeline, str | Path):
-        pipeline = load_pipeline(pipeline, speed.dtype)
-    elif speed.dtype is not None:
-        pipeline.to(torch_dtype(speed.dtype))
-    speed.apply(pipeline)
-    return pipeline
+def _is_guidance(value: object) -> bool:
+    """Return whether a value is a finite number of at least 0."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
-def _to_cpu(values: Tensor) -> Tensor:
-    """Begin to copy to the CPU, while the next block is rendered."""
-    if values.device.type != "cuda":
-        return values.cpu()
-    pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-    return pinned.copy_(values, non_blocking=True)
-
-
-def _wait_for_copies(device: torch.device) -> None:
-    """Wait until all copies to the CPU are complete."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _as_list(given: str | Sequence[str] | None) -> list[str]:
+    return [given] if isinstance(given, str) else list(given or ())

@@ -1,4 +1,4 @@
-"""Private attributes of diffusers' pipelines and attention processors."""
+"""Private functions and attributes of diffusers."""
 
 from typing import Any
 
@@ -17,3 +17,16 @@ def execution_device(pipeline: Any) -> torch.device:
 def has_attention_backend(processor: Any, name: str) -> bool:
     """Return whether an attention processor uses the back end of this name."""
     return getattr(processor, "_attention_backend", None) == name
+
+
+def lacks_component(error: Exception) -> bool:
+    """Return whether an error says that a single-file checkpoint lacks the weights of a component."""
+    return type(error).__name__ == "SingleFileComponentError"
+
+
+def usual_config(file: str) -> str:
+    """Return the hub name of the pipeline that diffusers takes a single-file checkpoint for, by its weights' names."""
+    from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_single_file_checkpoint
+
+    name: str = fetch_diffusers_config(load_single_file_checkpoint(file))["pretrained_model_name_or_path"]
+    return name

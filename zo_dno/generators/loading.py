@@ -1,132 +1,172 @@
-"""Loading of pipelines, and the settings of their speed and memory."""
+"""The source of a pipeline: where it is loaded from, and what is put on it."""
 
 import gc
-import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from zo_dno.errors import InputError, unknown_name
-from zo_dno.generators.diffusers_private import has_attention_backend
+from zo_dno.errors import InputError, given, unknown_name
+from zo_dno.generators.adapters import put_embeddings, put_ip_adapter, put_loras
+from zo_dno.generators.components import put_autoencoder, put_scheduler
+from zo_dno.generators.diffusers_names import class_named
+from zo_dno.generators.load_failures import loading
+from zo_dno.generators.places import WEIGHT_FILES, Place, place_of
 from zo_dno.generators.quiet import without_bars
-from zo_dno.generators.tape import denoisers_of
+from zo_dno.generators.single_file import load_single_file
+from zo_dno.generators.speed import torch_dtype
+from zo_dno.generators.torchvision_check import without_broken_torchvision
 
 BUILTIN = "scenes"
-Offload = Literal["model", "sequential"]
-_PROCESSORS = {"sdpa": "AttnProcessor2_0", "eager": "AttnProcessor"}
+_OF_LOADING = ("variant", "revision", "pipeline_class", "pipeline_config")
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """Settings of a pipeline's speed and memory. Each may change the last bits of an image.
+class PipelineSource:
+    """Where a pipeline comes from, and what is put on it.
 
     Attributes:
-        dtype: Type of the networks, such as "bfloat16".
-        device: Device to render on.
-        compile: Whether to compile the denoiser with torch.compile at its first call, which takes minutes for a large
-            one.
-        channels_last: Whether convolutions use the channels-last memory format, which suits GPUs with tensor cores.
-        attention: Attention back end by its name in diffusers, such as "native" or "flash"; "sdpa" or "eager" for
-            U-Nets.
-        vae_slicing: Whether to decode the images of a batch one by one.
-        vae_tiling: Whether to decode large images in tiles.
-        offload: Whether to keep unused weights in the CPU's memory, a network at a time ("model") or a layer at a time
-            ("sequential"), which is slow.
+        model: Hub name, folder or single-file checkpoint of a pipeline, or a loaded pipeline of diffusers.
+        variant: Variant of the weights' files, such as "fp16".
+        revision: Branch, tag or commit of the hub.
+        pipeline_class: Name of the pipeline's class in diffusers, in place of the model's own.
+        pipeline_config: Folder or hub name of the config of a single-file checkpoint.
+        vae: Hub name, folder or file of an autoencoder.
+        scheduler: Name of a scheduler's class in diffusers.
+        scheduler_options: Options of the scheduler, such as timestep_spacing.
+        lora: LoRAs, each PATH or PATH:SCALE.
+        textual_inversion: Textual inversions, each PATH or PATH:TOKEN.
+        ip_adapter: IP-Adapter, PATH or PATH:SCALE.
     """
 
-    dtype: str | torch.dtype | None = None
-    device: str | torch.device | None = None
-    compile: bool = False
-    channels_last: bool = False
-    attention: str | None = None
-    vae_slicing: bool = False
-    vae_tiling: bool = False
-    offload: Offload | None = None
+    model: Any
+    variant: str | None = None
+    revision: str | None = None
+    pipeline_class: str | None = None
+    pipeline_config: str | None = None
+    vae: str | None = None
+    scheduler: str | None = None
+    scheduler_options: Mapping[str, Any] = field(default_factory=dict)
+    lora: Sequence[str] = ()
+    textual_inversion: Sequence[str] = ()
+    ip_adapter: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the model, by which a config loads it again; of a pipeline that is loaded already, its class."""
+        return str(self.model) if self.is_named else type(self.model).__name__
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the model is named, and not a pipeline that is loaded already."""
+        return isinstance(self.model, str | Path)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The fields as a config has them; unset ones are None."""
-        plain = {name: value or None for name, value in asdict(self).items()}
-        texts = {name: str(plain[name]).removeprefix("torch.") for name in ("dtype", "device") if plain[name]}
-        return plain | texts
+        """The fields beside the model as a config has them, without those that are not given."""
+        lists = {"lora": list(self.lora), "textual_inversion": list(self.textual_inversion)}
+        plain = {name: getattr(self, name) for name in SOURCE_OPTIONS} | lists
+        plain["scheduler_options"] = dict(self.scheduler_options)
+        return {name: value for name, value in plain.items() if value}
 
-    def apply(self, pipeline: Any) -> None:
-        """Apply all settings but compilation, which needs the batch size first.
+    def load(self, dtype: str | torch.dtype | None) -> Any:
+        """Load the pipeline and put on it what is given.
 
+        Args:
+            dtype: Type of the networks; by default float32, or that of a pipeline that is loaded already.
         Raises:
-            InputError: The pipeline or this machine does not support one.
+            InputError: Something is missing, out of reach, incomplete, or does not fit.
         """
-        if self.device is not None and self.offload is None:
-            with _refused("device", self.device):
-                pipeline.to(torch.device(self.device))
-        if self.channels_last:
-            for network in (*denoisers_of(pipeline), getattr(pipeline, "vae", None)):
-                if network is not None:
-                    network.to(  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-                        memory_format=torch.channels_last
-                    )
-        if self.attention is not None:
-            for denoiser in denoisers_of(pipeline):
-                _set_attention(denoiser, self.attention)
-        if self.vae_slicing:
-            _autoencoder_method(pipeline, "enable_slicing", "vae_slicing")()
-        if self.vae_tiling:
-            _autoencoder_method(pipeline, "enable_tiling", "vae_tiling")()
-        if self.offload is not None:
-            self._offload(pipeline)
+        kind = torch_dtype(dtype)
+        with without_broken_torchvision():
+            pipeline = load_pipeline(self, kind or torch.float32) if self.is_named else self._ready(kind)
+            if self.vae is not None:
+                put_autoencoder(pipeline, self.vae)
+            if self.scheduler is not None or self.scheduler_options:
+                put_scheduler(pipeline, self.scheduler, self.scheduler_options)
+            put_embeddings(pipeline, self.textual_inversion)
+            if self.ip_adapter is not None:
+                put_ip_adapter(pipeline, self.ip_adapter)
+            put_loras(pipeline, self.lora)
+        return pipeline
 
-    def compile_denoiser(self, pipeline: Any) -> None:
-        """Compile the networks that are called at every step, if `compile` is set."""
-        if self.compile:
-            for denoiser in denoisers_of(pipeline):
-                denoiser.compile()
-
-    def _offload(self, pipeline: Any) -> None:
-        if self.offload not in ("model", "sequential"):
-            raise InputError(f"offload must be 'model' or 'sequential'; got {self.offload!r}.")
-        with _refused("offload", self.offload):
-            given = {} if self.device is None else {"device": self.device}
-            getattr(pipeline, f"enable_{self.offload}_cpu_offload")(**given)
+    def _ready(self, dtype: torch.dtype | None) -> Any:
+        """Return a pipeline that is loaded already, in another type if one is given."""
+        named = next((name for name in _OF_LOADING if getattr(self, name) is not None), None)
+        if named is not None:
+            raise InputError(
+                f"{named} must be left out with a pipeline that is loaded already; got {given(getattr(self, named))}."
+            )
+        if dtype is not None:
+            self.model.to(dtype)
+        return self.model
 
 
-def torch_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
-    """Turn the name of a torch type into the type.
-
-    Raises:
-        InputError: There is no type of this name.
-    """
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if dtype is not None and not isinstance(found, torch.dtype):
-        raise InputError("dtype must be the name of a torch type, such as 'float16' or 'bfloat16'.")
-    return found
+SOURCE_OPTIONS = tuple(one.name for one in fields(PipelineSource) if one.name != "model")
 
 
-def load_pipeline(name: str | Path, dtype: str | torch.dtype | None) -> Any:
-    """Load a pipeline from a folder or the hub.
+def load_pipeline(source: PipelineSource, dtype: torch.dtype) -> Any:
+    """Load a pipeline from the hub, a folder or a single file.
 
     Raises:
         InputError: The pipeline is missing, out of reach, or incomplete.
     """
-    with _collecting_nothing():
+    with _collecting_nothing(), loading("model", source.model, "Check the installation of diffusers."):
         from diffusers import DiffusionPipeline
 
     without_bars()
-    if "/" not in str(name) and not Path(name).exists():
-        raise unknown_name("model", str(name), [BUILTIN, "FOLDER", "OWNER/NAME on the hub", "MODULE:FUNCTION"])
-    kind = torch_dtype(dtype) or torch.float32
-    try:
-        return DiffusionPipeline.from_pretrained(str(name), dtype=kind)
-    except (OSError, ValueError, ImportError, AttributeError, KeyError) as error:
-        reason = next((line for line in str(error).strip().splitlines() if line.strip()), type(error).__name__)
-        raise InputError(
-            f"model {str(name)!r} could not be loaded: {reason.strip().rstrip('.')}. "
-            f"Give {BUILTIN!r}, a diffusers folder with its weights, or a hub name that is on this machine or within "
-            "reach."
-        ) from error
+    name = str(source.model)
+    if "/" not in name and not Path(name).expanduser().exists() and not name.endswith(WEIGHT_FILES):
+        raise unknown_name(
+            "model", name, [BUILTIN, "FOLDER", "FILE.safetensors", "OWNER/NAME on the hub", "MODULE:FUNCTION"]
+        )
+    place = place_of("model", source.model)
+    if place.file is not None:
+        _leave_out(source, "variant", "with a single file")
+        own = {name: getattr(source, name) for name in ("pipeline_class", "pipeline_config", "revision")}
+        return load_single_file(place, dtype, **own)
+    _leave_out(source, "pipeline_config", "with a folder or a hub name, which has its own")
+    if place.local:
+        _leave_out(source, "revision", "with a folder")
+        _check_folder(Path(place.folder))
+    kind = DiffusionPipeline
+    if source.pipeline_class is not None:
+        kind = class_named("pipeline_class", source.pipeline_class, "Pipeline")
+    chosen = {name: value for name in ("variant", "revision") if (value := getattr(source, name)) is not None}
+    with loading("model", name, _remedy(place, source.variant)):
+        return kind.from_pretrained(place.folder, dtype=dtype, **chosen)
+
+
+def _remedy(place: Place, variant: str | None) -> str:
+    if variant is not None:
+        return f"Check that its weights have the variant {variant!r}, or leave variant out."
+    if place.local:
+        return "Give a folder as diffusers saves a pipeline, with its weights."
+    return (
+        f"Give {BUILTIN!r}, a diffusers folder with its weights, a single-file checkpoint, or a hub name that is on "
+        "this machine or within reach."
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that is no pipeline's, and name the single file that may be meant."""
+    if (folder / "model_index.json").exists():
+        return
+    files = [one for one in folder.iterdir() if one.name.endswith(WEIGHT_FILES)]
+    largest = max(files, key=lambda one: one.stat().st_size, default=None)
+    hint = f" Did you mean its file {str(largest)!r}?" if largest else ""
+    raise InputError(
+        f"model must be a folder that holds a pipeline, with its model_index.json; got {given(str(folder))}, which has "
+        f"none.{hint}"
+    )
+
+
+def _leave_out(source: PipelineSource, name: str, why: str) -> None:
+    if getattr(source, name) is not None:
+        raise InputError(f"{name} must be left out {why}; got {given(getattr(source, name))}.")
 
 
 @contextmanager
@@ -139,40 +179,3 @@ def _collecting_nothing() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
-
-
-def _set_attention(denoiser: Any, name: str) -> None:
-    if name in _PROCESSORS and hasattr(denoiser, "set_attn_processor"):
-        from diffusers.models import attention_processor
-
-        denoiser.set_attn_processor(getattr(attention_processor, _PROCESSORS[name])())
-        return
-    if not hasattr(denoiser, "set_attention_backend"):
-        raise InputError(f"attention cannot be set for {type(denoiser).__name__}; leave it out.")
-    with _refused("attention", name):
-        denoiser.set_attention_backend(name)
-    processors = [module.processor for module in denoiser.modules() if hasattr(module, "processor")]
-    if not any(has_attention_backend(processor, name) for processor in processors):
-        raise InputError(
-            f"attention must be one of {', '.join(_PROCESSORS)} for {type(denoiser).__name__}, whose layers know no "
-            f"back ends; got {name!r}."
-        )
-
-
-def _autoencoder_method(pipeline: Any, method: str, option: str) -> Any:
-    found = getattr(getattr(pipeline, "vae", None), method, None)
-    if found is None:
-        raise InputError(f"{option} is not there for {type(pipeline).__name__}; leave it out.")
-    return found
-
-
-@contextmanager
-def _refused(option: str, value: object) -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, ValueError, ImportError, AssertionError, NotImplementedError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{option} {str(value)!r} does not work here: {reason}") from error
-
-
-SPEED_OPTIONS = tuple(inspect.signature(Speed).parameters)

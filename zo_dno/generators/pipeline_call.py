@@ -1,12 +1,10 @@
 """The call of a diffusers pipeline for n images of one prompt, and its output as images."""
 
 import copy
-import hashlib
 import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from zo_dno.errors import InputError, unknown_name
+from zo_dno.generators.call_arguments import opened
+from zo_dno.generators.cut_prompts import PromptCuts
 from zo_dno.generators.diffusers_private import ENCODERS
-from zo_dno.generators.tape import replaced
-from zo_dno.storage.images import UnreadableImageError, decoded
+from zo_dno.generators.tape import replaced, stages_of
 
 _COUNTS = ("num_images_per_prompt", "num_videos_per_prompt", "batch_size")
 _RESERVED = {
@@ -28,7 +27,7 @@ _RESERVED = {
     **dict.fromkeys(_COUNTS, "Set batch_size of the generator"),
 }
 _NEAR = 0.05  # on a grey scale from 0 to 1: above the errors of half precision, below a change of scale
-_OBJECT = "object"  # first word of a config's text for an object that it cannot hold
+_EMBEDDED = "prompt_embeds"
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +49,7 @@ class PipelineCall:
     def __init__(self, pipeline: Any, prompt: str, arguments: Mapping[str, Any], *, frames: int = 4) -> None:
         self._pipeline, self._prompt, self._frames = pipeline, prompt, frames
         self._name = type(pipeline).__name__
-        self._arguments = {n: _opened(n, value) for n, value in arguments.items() if value is not None}
+        self._arguments = {n: opened(n, value) for n, value in arguments.items() if value is not None}
         self._known = inspect.signature(pipeline.__call__).parameters
         for name in self._arguments:
             if name in _RESERVED:
@@ -61,6 +60,7 @@ class PipelineCall:
         self._count = next((name for name in _COUNTS if name in self._known), None)
         self._output_type, self._signed = "pt", False
         self._encoded: dict[str, Any] = {}
+        self._cuts = PromptCuts(pipeline, self._texts())
         pipeline.set_progress_bar_config(disable=True)
         if getattr(pipeline, "safety_checker", None) is not None:
             log.warning("the safety checker of %s is not run in the search; check what you publish", self._name)
@@ -71,7 +71,7 @@ class PipelineCall:
         Raises:
             InputError: The output is not n images.
         """
-        with self._prepared():
+        with self._prepared(), self._cuts.watched():
             output = self._function(self._pipeline, **self._arguments_for(n))
         images = images_of(output[0], n, self._frames, self._name)
         return (images / 2 + 0.5).clamp(0, 1) if self._signed and self._output_type == "pt" else images
@@ -110,15 +110,41 @@ class PipelineCall:
         """Forget encoded prompts."""
         self._encoded.clear()
 
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Arguments of the call that were given, beside the prompt."""
+        return self._arguments
+
     def with_prompt(self, prompt: str) -> "PipelineCall":
-        """Return the same call for another prompt."""
+        """Return the same call for another prompt.
+
+        Raises:
+            InputError: Embeddings stand for the prompt.
+        """
+        if _EMBEDDED in self._arguments:
+            raise InputError(f"prompt must stay {self._prompt!r}, whose {_EMBEDDED} were given; got {prompt!r}.")
         other = copy.copy(self)
         other._prompt, other._encoded = prompt, {}
+        other._cuts = PromptCuts(self._pipeline, other._texts())
         return other
 
+    def without(self, name: str) -> "PipelineCall":
+        """Return the same call without one of its arguments."""
+        other = copy.copy(self)
+        other._arguments = {known: value for known, value in self._arguments.items() if known != name}
+        return other
+
+    def _texts(self) -> dict[str, str]:
+        """Return the prompts by the names of the call's arguments."""
+        passed = self._passed_prompt() | self._arguments
+        return {name: value for name, value in passed.items() if "prompt" in name and isinstance(value, str) and value}
+
+    def _passed_prompt(self) -> dict[str, Any]:
+        takes_it = "prompt" in self._known and _EMBEDDED not in self._arguments
+        return {"prompt": self._prompt} if takes_it else {}
+
     def _arguments_for(self, n: int) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"prompt": self._prompt} if "prompt" in self._known else {}
-        arguments |= self._arguments
+        arguments = self._passed_prompt() | self._arguments
         if "output_type" in self._known:
             arguments["output_type"] = self._output_type
         if self._count is not None:
@@ -128,7 +154,7 @@ class PipelineCall:
     @contextmanager
     def _prepared(self) -> Iterator[None]:
         with ExitStack() as stack:
-            for pipeline in _stages(self._pipeline):
+            for pipeline in stages_of(self._pipeline):
                 for name in ENCODERS:
                     encode = getattr(pipeline, name, None)
                     if encode is not None:
@@ -141,11 +167,6 @@ class PipelineCall:
 def takes_prompt(pipeline: Any) -> bool:
     """Return whether a pipeline is called with a prompt; unconditional ones are not."""
     return "prompt" in inspect.signature(pipeline.__call__).parameters
-
-
-def plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return call arguments as a config can hold them; other objects as a text that tells them apart."""
-    return {name: _plain(value) for name, value in arguments.items() if value is not None}
 
 
 def images_of(output: Any, n: int, frames: int, name: str) -> Tensor:
@@ -164,33 +185,6 @@ def images_of(output: Any, n: int, frames: int, name: str) -> Tensor:
             "give that to FunctionGenerator, for instance one that draws a spectrogram of a sound."
         )
     return images.expand(-1, 3, -1, -1)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, list | tuple) and all(isinstance(one, str | int | float) for one in value):
-        return list(value)
-    if isinstance(value, Image.Image):
-        value = np.asarray(value)
-    if isinstance(value, Tensor):
-        value = value.detach().cpu().float().numpy()
-    content = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
-    return f"{_OBJECT} {type(value).__name__} {hashlib.sha256(content).hexdigest()[:16]}"
-
-
-def _opened(name: str, value: Any) -> Any:
-    """Return the image of an argument that names a file."""
-    if "image" not in name or "prompt" in name or not isinstance(value, str | Path):
-        return value
-    if str(value).startswith(_OBJECT):
-        raise InputError(f"{name} was given as a Python object. Go on from Python: zo_dno.resume(run, generator=...).")
-    try:
-        return decoded(Path(value))
-    except UnreadableImageError as error:
-        raise InputError(f"{name} must be an image file; {value}: {error}.") from error
 
 
 def _as_tensor(output: Any) -> Tensor | None:
@@ -217,12 +211,6 @@ def _side_by_side(videos: Tensor, frames: int) -> Tensor:
 def _apart(one: Tensor, other: Tensor) -> float:
     """Return the largest difference of images, without NaN."""
     return float((one.detach().cpu().float() - other.detach().cpu().float()).abs().nan_to_num().max())
-
-
-def _stages(pipeline: Any) -> list[Any]:
-    """Return a pipeline and the pipelines inside it."""
-    inner = [one for one in vars(pipeline).values() if callable(getattr(one, "set_progress_bar_config", None))]
-    return [pipeline, *inner]
 
 
 def _repeated(name: str, value: Any, n: int) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from zo_dno.errors import ZoDnoError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from zo_dno.types import Differentiable, Generator, HasVjp
@@ -98,3 +99,21 @@ def joined(blocks: "list[Tensor]", reasons: Mapping[int, str], arrays: "Tensor |
     if reasons:
         raise NoImageError(reasons, images, arrays)
     return images
+
+
+def to_cpu(values: "Tensor") -> "Tensor":
+    """Begin to copy to the CPU, while the next block is rendered."""
+    import torch
+
+    if values.device.type != "cuda":
+        return values.cpu()
+    pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return pinned.copy_(values, non_blocking=True)
+
+
+def wait_for_copies(device: "torch.device") -> None:
+    """Wait until all copies to the CPU are complete."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -246,6 +246,12 @@ def schedulers_of(pipeline: Any) -> dict[str, Any]:
     return {name: one for name, one in vars(pipeline).items() if callable(getattr(one, "set_timesteps", None))}
 
 
+def stages_of(pipeline: Any) -> list[Any]:
+    """Return a pipeline and the pipelines inside it."""
+    inner = [one for one in vars(pipeline).values() if callable(getattr(one, "set_progress_bar_config", None))]
+    return [pipeline, *inner]
+
+
 def _is_network(held: Any) -> bool:
     return isinstance(held, nn.Module)
 

@@ -116,7 +116,7 @@ def _tried(call: PlayedCall, settle: Settle, most: int) -> dict[int, tuple[Tenso
     played: dict[int, tuple[Tensor, Playback]] = {}
 
     def render(n: int) -> Tensor:
-        played[n] = call(n, _tracing)
+        played[n] = call(n, tracing)
         return played[n][0]
 
     with torch.no_grad():
@@ -124,7 +124,7 @@ def _tried(call: PlayedCall, settle: Settle, most: int) -> dict[int, tuple[Tenso
     return played
 
 
-def _tracing(number: int, shape: tuple[int, ...]) -> Tensor:
+def tracing(number: int, shape: tuple[int, ...]) -> Tensor:
     """Return the noise of a draw in a traced call, the same for all candidates."""
     return torch.randn(shape[1:], generator=stream(0, "recording", number)).expand(shape)
 
@@ -167,7 +167,7 @@ def influential(
     if not numbers:
         return []
     with torch.no_grad():
-        before = seen if seen is not None and len(seen) == n else call(n, _tracing)[0]
+        before = seen if seen is not None and len(seen) == n else call(n, tracing)[0]
         if bool(before.isnan().any()):
             raise InputError(
                 f"{name} draws images that are not numbers (NaN) from plain Gaussian noise: its numbers overflow in "
@@ -180,7 +180,7 @@ def influential(
             after = call(n, _probe(trace, some, seed))[0]
             # A row without a replaced draw shows both: where it differs, a repeated call tells which of them it is.
             if n == 1 or not torch.equal(before[len(some) :], after[len(some) :]):
-                if not torch.equal(before, call(n, _tracing)[0]):
+                if not torch.equal(before, call(n, tracing)[0]):
                     raise TapeError(
                         f"{name} gives two images for the same noise: something other than its Gaussian draws decides "
                         "the image. Use a scheduler whose noise comes from torch.randn."
@@ -193,7 +193,7 @@ def influential(
 
 def _probe(trace: Trace, numbers: Sequence[int], seed: int) -> DrawSource:
     def source(number: int, shape: tuple[int, ...]) -> Tensor:
-        noise = _tracing(number, shape)
+        noise = tracing(number, shape)
         if number in numbers:
             draw, noise = trace.draws[number], noise.clone()
             row = slice(numbers.index(number) * draw.rows, (numbers.index(number) + 1) * draw.rows)

@@ -15,7 +15,7 @@ from zo_dno.results.result import Result
 from zo_dno.results.stored import result_of
 from zo_dno.run import optimize as api
 from zo_dno.run.config import RunConfig, validated, with_current_names
-from zo_dno.run.make_generator import load_model, make_generator
+from zo_dno.run.make_generator import load_model, make_generator, model_named
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.make_strategy import find_space, find_strategy
 from zo_dno.run.manifest import blocks_of
@@ -91,10 +91,11 @@ def render(folder: Path, *, steps: int | None = None, trust: bool = False) -> tu
     check_is_run(folder)
     recorded = with_current_names(read_yaml(folder / CONFIG))
     check_trusted(folder, recorded, trust=trust, without=_NOT_RENDERED)
-    config = validated(recorded)
-    torch.set_num_threads(config.threads or 1)
+    with model_named(recorded, "Render its winner from Python: generator(zo_dno.load(RUN).best.z[None])."):
+        config = validated(recorded)
+        torch.set_num_threads(config.threads or 1)
+        generator = load_model(config)
     z = load_noise(folder)[None]
-    generator = load_model(config)
     latents = generator.layout.split(z)[0]
     if steps is not None:
         generator = load_model(config, steps=steps)

@@ -1,7 +1,9 @@
 """Generators from a config: loaded in this process, or in Ray actors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from zo_dno.distributed.generator_actors import GeneratorPool
@@ -10,8 +12,9 @@ from zo_dno.errors import InputError
 from zo_dno.generators.diffusers_generator import DiffusersGenerator
 from zo_dno.generators.given import check_prompt
 from zo_dno.generators.imported import imported_generator, names_python
-from zo_dno.generators.loading import BUILTIN, SPEED_OPTIONS
+from zo_dno.generators.loading import BUILTIN, SOURCE_OPTIONS
 from zo_dno.generators.onnx_generator import OnnxGenerator, names_onnx
+from zo_dno.generators.speed import SPEED_OPTIONS
 from zo_dno.registry import check_is_no_module, is_import
 from zo_dno.run.config import GRADIENT_OPTIONS, OF_PIPELINES, RunConfig, validated
 from zo_dno.types import Generator
@@ -23,20 +26,36 @@ def generator_from(config: Mapping[str, Any]) -> Generator:
     Raises:
         InputError: The run had a Python object that its config cannot name, or the model cannot be loaded.
     """
+    with model_named(config, "Resume it from Python: zo_dno.resume(RUN, generator=...), with the generator it had."):
+        return make_generator(validated(dict(config)))
+
+
+@contextmanager
+def model_named(config: Mapping[str, Any], remedy: str) -> Iterator[None]:
+    """Load the model of a run's config inside the block.
+
+    Args:
+        config: Config of a run.
+        remedy: What to do where the model was a Python object.
+    Raises:
+        InputError: The run had a Python object that its config cannot name, or the model cannot be loaded.
+    """
     model = str(config.get("model", BUILTIN))
-    lost = InputError(
-        f"generator must be given: the run's model was a Python object, {model}. Resume it from Python with "
-        "zo_dno.resume(folder, generator=...)."
-    )
-    if names_python(model) and ("prompt" not in config or not is_import(model)):
+    lost = InputError(f"generator must be given: the run's model was a Python object, {model}. {remedy}")
+    nameless = names_python(model) and ("prompt" not in config or not is_import(model))
+    if nameless or _was_loaded_pipeline(model):
         raise lost
-    checked = validated(dict(config))
     try:
-        return make_generator(checked)
+        yield
     except InputError as error:
         if names_python(model) and isinstance(error.__cause__, ModuleNotFoundError | AttributeError):
             raise lost from error
         raise
+
+
+def _was_loaded_pipeline(model: str) -> bool:
+    """Return whether a run's model is the name of a class, which pipelines that were loaded in Python leave."""
+    return model.isidentifier() and model[:1].isupper() and not Path(model).exists()
 
 
 def make_generator(config: RunConfig) -> Generator:
@@ -78,10 +97,11 @@ def load_model(config: RunConfig, *, steps: int | None = None, like: DiffusersGe
     }
     if like is not None:
         return like.with_settings(config.prompt, **arguments)
+    arguments |= {name: value for name in SOURCE_OPTIONS if (value := getattr(config, name)) is not None}
     if config.model == BUILTIN:
         return DiffusersGenerator.builtin(config.prompt, **arguments)
     check_is_no_module("model", config.model)
-    generator = DiffusersGenerator(config.model, config.prompt, **arguments)
+    generator = DiffusersGenerator.from_pretrained(config.model, config.prompt, **arguments)
     check_prompt(generator, config.given_prompt)
     return generator
 

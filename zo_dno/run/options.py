@@ -88,14 +88,48 @@ class GradientOptions(OptionGroup):
     )
 
 
-class PipelineOptions(SpeedOptions, GradientOptions):
+class SourceOptions(OptionGroup):
+    """Where a pipeline is loaded from, and what is put on it."""
+
+    title: ClassVar[str] = "Model"
+
+    lora: Names | None = option(None, "LoRA, PATH or PATH:SCALE; all of them work together")
+    scheduler: str | None = option(
+        None,
+        "Scheduler, a class of diffusers, such as EulerAncestralDiscreteScheduler",
+        by_default="the pipeline's own",
+    )
+    scheduler_options: dict[str, Any] | None = option(
+        None,
+        "Option of the scheduler, such as timestep_spacing=trailing",
+        flags=("--scheduler-option",),
+        form="yaml pairs",
+    )
+    vae: FilePath | None = option(None, "Folder, file or hub name of an autoencoder", by_default="the pipeline's own")
+    textual_inversion: Names | None = option(None, "Textual inversion, PATH or PATH:TOKEN")
+    ip_adapter: FilePath | None = option(
+        None, "File of an IP-Adapter, PATH or PATH:SCALE; its image is the generator option ip_adapter_image"
+    )
+    variant: str | None = option(None, "Variant of the weights' files, such as fp16")
+    revision: str | None = option(None, "Branch, tag or commit of a model on the hub")
+    pipeline_class: str | None = option(
+        None, "Class of diffusers to load the pipeline as", by_default="the model's own"
+    )
+    pipeline_config: FilePath | None = option(
+        None,
+        "Folder or hub name of the config of a single-file checkpoint (docs/pipelines.md)",
+        by_default="the hub name that diffusers knows for it",
+    )
+
+
+class PipelineOptions(SpeedOptions, GradientOptions, SourceOptions):
     """Options of diffusers pipelines alone."""
 
     title: ClassVar[str] = "Model"
 
     negative_prompt: Words | None = option(None, "What the image must not show")
     steps: int | None = option(None, "Number of denoising steps", by_default="the pipeline's own", ge=1)
-    guidance: float | None = option(None, "Scale of classifier-free guidance", by_default="the pipeline's own")
+    guidance: float | None = option(None, "Scale of classifier-free guidance", by_default="the pipeline's own", ge=0)
     size: str | None = option(
         None, "Size of the image, HEIGHTxWIDTH, such as 512x512", unit="pixels", by_default="the pipeline's own"
     )
@@ -117,8 +151,8 @@ class ModelOptions(PipelineOptions):
     prompt: Words = option("", "What the image shows; models that take no prompt need none")
     model: str = option(
         "scenes",
-        "scenes (built in), the folder or hub name of a diffusers pipeline, an ONNX file, or package.module:name of "
-        "your own (docs/generators.md)",
+        "scenes (built in), a diffusers pipeline by its folder, single-file checkpoint or hub name, an ONNX file, or "
+        "package.module:name of your own (docs/generators.md)",
     )
     search: Literal["initial", "all"] = option("initial", "Noise to search: initial, or all (the noise of every step)")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = option(

@@ -63,7 +63,7 @@ def check(family: str, scheduler: str) -> Finding:
     for denoiser in denoisers_of(pipeline):
         denoiser.register_forward_pre_hook(lambda *_: modes.append(_get_current_function_mode()))
     generator = generator_of(pipeline, family, arguments)
-    draws, searched = generator._trace.draws, generator._searched
+    draws, searched = generator._played.trace.draws, generator._searched
     assert set(modes) == {None}, "something stands around the denoiser"
 
     plain, own = plain_call(pipeline, family, arguments, generator)
@@ -97,9 +97,9 @@ def plain_call(pipeline, family, arguments, generator) -> tuple[Tensor, list[Ten
 
     What it draws once for all images is put in, since a search takes that from its seed.
     """
-    found, draws = FAMILIES[family], generator._trace.draws
+    found, draws = FAMILIES[family], generator._played.trace.draws
     drawn: list[Tensor] = []
-    shared = {i: frozen(draw, i, draw.shape, generator._seed) for i, draw in enumerate(draws) if draw.shared}
+    shared = {i: frozen(draw, i, draw.shape, generator._played._seed) for i, draw in enumerate(draws) if draw.shared}
     randn = torch.randn
 
     def noted(*args, **kwargs):
