@@ -160,6 +160,10 @@ def test_only_changeable_options_change_when_a_run_is_resumed(toy, tmp_path):
     assert zo_dno.resume(tmp_path / "run", generator=toy, budget=Budget(queries=16), top=2).queries == 16
 
 
+def test_no_level_of_plausibility_is_written_as_none():
+    assert validated({"prompt": "a cat", "min_log_prob": "none"}).min_log_prob is None
+
+
 def test_the_former_name_of_the_policy_is_read(toy):
     assert validated({"prompt": "x", "asking": {"in_flight": 3}}).policy == {"in_flight": 3}
     assert zo_dno.Asking is CallPolicy

@@ -10,6 +10,7 @@ from zo_dno.errors import given
 from zo_dno.generators.remarks import say
 from zo_dno.generators.tape import stages_of
 
+_SPACES = ("</w>", "\u2581")  # how tokens write spaces, which some tokenizers leave in a decoded text
 _ENCODER, _TOKENIZER = "text_encoder", "tokenizer"  # in the names of a pipeline's components
 
 
@@ -90,12 +91,19 @@ def _words(stage: Any, tokenizer: Any, text: str) -> str:
     """Return a prompt as the tokenizer spells it, or as it was given where only spaces and capitals differ."""
     convert = getattr(stage, "maybe_convert_prompt", None)  # names every vector of a textual inversion
     asked = text if convert is None else convert(text, tokenizer)
-    spelled: str = tokenizer.decode(tokenizer(asked, add_special_tokens=False, verbose=False).input_ids)
+    spelled = _decoded(tokenizer, tokenizer(asked, add_special_tokens=False, verbose=False).input_ids)
     return text if _plain(text) == _plain(spelled) else spelled
 
 
 def _spelled(tokenizer: Any, row: Sequence[int]) -> str:
-    return _plain(tokenizer.decode(row, skip_special_tokens=True))
+    return _plain(_decoded(tokenizer, row))
+
+
+def _decoded(tokenizer: Any, tokens: Sequence[int]) -> str:
+    text: str = tokenizer.decode(tokens, skip_special_tokens=True)
+    for mark in _SPACES:
+        text = text.replace(mark, " ")
+    return text
 
 
 def _is_full(tokenizer: Any, row: Sequence[int]) -> bool:

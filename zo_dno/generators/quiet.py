@@ -1,4 +1,4 @@
-"""Quiet libraries: the remarks of diffusers, transformers and stamina kept off the terminal."""
+"""Quiet libraries: the remarks of diffusers, transformers, peft and stamina kept off the terminal."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ def quiet_libraries() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
-            warnings.filterwarnings("ignore", category=UserWarning, module="diffusers|transformers|torch")
+            warnings.filterwarnings("ignore", category=UserWarning, module="diffusers|transformers|torch|peft|huggingface_hub")
             yield
     finally:
         for name in set_here:

@@ -52,7 +52,7 @@ def _in_utf8(text: str) -> str:
 FilePath = Annotated[str, BeforeValidator(_as_text)]
 Words = Annotated[str, AfterValidator(_in_utf8)]
 Names = Annotated[list[str], BeforeValidator(_as_list)]
-Level = Annotated[float | str, BeforeValidator(_as_level)]
+Level = Annotated[float | str | None, BeforeValidator(_as_level)]
 
 
 class SpeedOptions(OptionGroup):
@@ -200,7 +200,7 @@ class SearchOptions(OptionGroup):
         unit="reward per nat",
         redraw=True,
     )
-    min_log_prob: Level | None = option(
+    min_log_prob: Level = option(
         "1%",
         "Plausibility that a winner needs: a level for the tests of log P, norm and whiteness, such as 1%; a number, "
         "which limits log P alone; or none",
