@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from zo_dno.errors import InputError
+from zo_dno.generators.torchvision_check import without_broken_torchvision
 from zo_dno.reward import Reward
 from zo_dno.storage.read_weights import usable_device
 from zo_dno.storage.weights import fingerprint
@@ -80,7 +81,7 @@ class LearnedReward(Reward):
 
         device = usable_device(self.device)
         scores: list[float | Score] = []
-        with torch.inference_mode():
+        with without_broken_torchvision(), torch.inference_mode():  # the network is loaded by the first call
             for some in slices(len(images), self.batch):
                 rgb = [image.convert("RGB") for image in images[some]]
                 found = self._scores(rgb, list(prompts[some]), device)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LIBRARIES = ("diffusers", "transformers")
+_WARNING = "diffusers|transformers|torch|peft|huggingface_hub"  # modules whose warnings are for their own users
 _ONLY_ERRORS = {
     "DIFFUSERS_VERBOSITY": "error",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -30,7 +31,7 @@ def quiet_libraries() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
-            warnings.filterwarnings("ignore", category=UserWarning, module="diffusers|transformers|torch|peft|huggingface_hub")
+            warnings.filterwarnings("ignore", category=UserWarning, module=_WARNING)
             yield
     finally:
         for name in set_here:
