@@ -17,8 +17,9 @@
 # # Direct Noise Optimization: gradients through the pipeline
 #
 # If you run the pipeline yourself, its gradients are available, even if the reward is a black box. The first example is the 2-D ring
-# of the paper's tutorial ([Tang et al. 2024](https://arxiv.org/abs/2405.18881)): a tiny diffusion model of points on a ring, a reward
-# with many hills, and 1,000 points whose noise is optimised separately.
+# of the paper's tutorial ([Tang et al. 2024](https://arxiv.org/abs/2405.18881)) with a model of our own: a tiny diffusion model of
+# points on a ring, the tutorial's reward with many hills, and 100 points whose noise is optimised separately. Schedule and steps are
+# those of DDIM, so the numbers are not the tutorial's.
 
 # %%
 import matplotlib.pyplot as plt
