@@ -20,8 +20,8 @@ class TRS(PopulationStrategy):
     coordinates, between a tenth and nine tenths, is drawn again in a box around that point. The side grows after three
     populations in a row with a new best, and shrinks after three without; below `min_side` it starts again.
 
-    The paper's candidates may leave the shell, which alone raises some rewards. Here they are put on it. All boxes share
-    one side and one count of populations with and without a new best; the authors' code keeps both for each box.
+    The paper's candidates may leave the shell, which alone raises some rewards. Here they are put on it. All boxes
+    share one side and one count of populations with and without a new best; the authors' code keeps both for each box.
 
     Args:
         centres: Number k of best points.

@@ -16,6 +16,7 @@ from tests.support.weight_files import (
     single_file,
     vae_weights,
 )
+from tests.support.zoo.check import build
 from zo_dno.errors import InputError
 from zo_dno.generators import adapters
 from zo_dno.generators.diffusers_generator import DiffusersGenerator
@@ -296,3 +297,49 @@ def test_damaged_files(stable_diffusion_folder, files, tmp_path):
         DiffusersGenerator.from_pretrained(
             files / "one.safetensors", "a cat", pipeline_config=str(tmp_path / "configs"), **FEW
         )
+
+
+def test_sdxl_with_a_lora_and_an_inversion_for_both_text_encoders(tmp_path):
+    pipeline, _ = build("SDXL", "DDIM")
+    pipeline.save_pretrained(tmp_path / "sdxl")
+    lora = lora_file(pipeline.unet, tmp_path / "ink.safetensors")
+    random = torch.Generator().manual_seed(0)
+    vectors = {key: 3 * torch.randn(1, 16, generator=random) for key in ("clip_l", "clip_g")}
+    save_file(vectors, tmp_path / "toy.safetensors")
+    generator = DiffusersGenerator.from_pretrained(
+        tmp_path / "sdxl",
+        "a toy cat",
+        lora=f"{lora}:0.5",
+        textual_inversion=str(tmp_path / "toy.safetensors"),
+        **FEW,
+    )
+
+    plain = drawn_by(DiffusersGenerator(pipeline, "a toy cat", **FEW))
+    for key, place in (("clip_l", ""), ("clip_g", "_2")):
+        encoder, tokenizer = getattr(pipeline, f"text_encoder{place}"), getattr(pipeline, f"tokenizer{place}")
+        pipeline.load_textual_inversion(vectors[key], token="toy", text_encoder=encoder, tokenizer=tokenizer)
+    pipeline.load_lora_weights(str(lora), adapter_name="ink")
+    pipeline.set_adapters(["ink"], [0.5])
+    expected = drawn_by(DiffusersGenerator(pipeline, "a toy cat", **FEW))
+    assert not torch.equal(expected, plain)
+    assert torch.equal(drawn_by(generator), expected)
+
+
+def test_flux_with_a_lora_and_a_stochastic_scheduler(tmp_path):
+    pipeline, arguments = build("FLUX.1", "flow-match Euler")
+    pipeline.save_pretrained(tmp_path / "flux")
+    lora = lora_file(pipeline.transformer, tmp_path / "ink.safetensors", name="transformer")
+    options = {"stochastic_sampling": True}
+    generator = DiffusersGenerator.from_pretrained(
+        tmp_path / "flux", "a cat", lora=str(lora), scheduler_options=options, search="all", **arguments, **FEW
+    )
+    pipeline.load_lora_weights(str(lora), adapter_name="ink")
+    pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config, **options)
+    by_hand = DiffusersGenerator(pipeline, "a cat", search="all", **arguments, **FEW)
+    assert len(generator.layout.shapes) > 1
+    assert torch.equal(drawn_by(generator), drawn_by(by_hand))
+
+
+def drawn_by(generator):
+    """Render two images of a generator with any noise."""
+    return generator(torch.randn(2, generator.layout.d, generator=torch.Generator().manual_seed(0)))

@@ -64,7 +64,7 @@ def list_() -> None:
         "models",
         {
             "scenes": "Landscapes of 64x64 pixels by a small built-in latent diffusion model.",
-            "FOLDER | HUB NAME": "Any diffusers pipeline of images or videos.",
+            "FOLDER | FILE | HUB NAME": "Any diffusers pipeline of images or videos, also as a single-file checkpoint.",
             "MODULE:NAME": "Any Python function z -> images, generator, or class of generators.",
         },
     )
