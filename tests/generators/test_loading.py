@@ -291,6 +291,8 @@ def test_damaged_files(stable_diffusion_folder, files, tmp_path):
     for config in ({}, {"pipeline_config": str(files / "configs")}):
         with pytest.raises(InputError, match=r"model '.*torn.safetensors' could not be loaded"):
             DiffusersGenerator.from_pretrained(path, "a cat", **config, **FEW)
+    with pytest.raises(InputError, match="pipeline_config '/no/where' is a path, and there is nothing"):
+        DiffusersGenerator.from_pretrained(files / "one.safetensors", "a cat", pipeline_config="/no/where", **FEW)
     shutil.copytree(files / "configs", tmp_path / "configs")
     (tmp_path / "configs" / "model_index.json").write_text("{")
     with pytest.raises(InputError, match="pipeline_config must be a folder with model_index.json, or a hub name"):

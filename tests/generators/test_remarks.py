@@ -72,8 +72,8 @@ def test_a_prompt_that_is_cut_is_said_once_with_what_was_cut(stable_diffusion, c
     z = torch.zeros(1, generator.layout.d)
     generator(z)
     assert said(caplog) == [
-        "prompt is too long for text_encoder of StableDiffusionPipeline, which reads 16 tokens: it does not see "
-        "'e sea'. Shorten it, or say first what matters."
+        "prompt is cut by text_encoder of StableDiffusionPipeline: it does not see 'e sea'. Shorten it, or say first "
+        "what matters."
     ]
     caplog.clear()
     generator.with_prompt("a cat on a mat")(z)
@@ -86,8 +86,7 @@ def test_a_negative_prompt_that_is_cut(stable_diffusion, caplog):
     options = {"guidance_scale": 2.0, "negative_prompt": "abcd efgh ijkl mnop"}
     DiffusersGenerator(stable_diffusion, "nmlkjihgfedcba", **options, **FEW)  # the prompt has exactly as many
     assert [one.partition(". ")[0] for one in said(caplog)] == [
-        "negative_prompt is too long for text_encoder of StableDiffusionPipeline, which reads 16 tokens: it does not "
-        "see 'op'"
+        "negative_prompt is cut by text_encoder of StableDiffusionPipeline: it does not see 'op'"
     ]
 
 
@@ -106,7 +105,7 @@ def test_an_encoder_that_reads_all_is_named(caplog):
         pipeline.text_encoder(first)
         pipeline.text_encoder_2(pipeline.tokenizer_2(prompt, return_tensors="pt").input_ids)
     (remark,) = said(caplog)
-    assert remark.startswith("prompt is too long for text_encoder of TwoEncoders, which reads")
+    assert remark.startswith("prompt is cut by text_encoder of TwoEncoders: it does not see '")
     assert remark.endswith("text_encoder_2 sees all of it.")
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from zo_dno.errors import InputError, given
 from zo_dno.generators.load_failures import loading
-from zo_dno.generators.places import Place, place_of, with_number, with_suffix
+from zo_dno.generators.places import Place, place_of, with_scale, with_suffix
 
 _NAME = "zo_dno_{}"  # of a LoRA in the pipeline
 _DOWN = re.compile(r"lora_A|lora_down|lora\.down|_lora\.down|lora_linear_layer\.down")  # one for each adapted layer
@@ -35,7 +35,7 @@ def put_loras(pipeline: Any, loras: Sequence[str]) -> None:
     _check_peft()
     if any(pipeline.get_list_adapters().values()):
         raise InputError("lora must be left out with a pipeline that has LoRAs already. Load all of them in one place.")
-    wanted = [with_number("lora", text) for text in loras]
+    wanted = [with_scale("lora", text) for text in loras]
     for number, (path, _) in enumerate(wanted):
         _put_lora(pipeline, path, _NAME.format(number))
     pipeline.set_adapters([_NAME.format(number) for number in range(len(wanted))], [scale for _, scale in wanted])
@@ -70,7 +70,7 @@ def put_ip_adapter(pipeline: Any, text: str) -> None:
     Raises:
         InputError: It is missing or does not fit.
     """
-    path, scale = with_number("ip_adapter", text)
+    path, scale = with_scale("ip_adapter", text)
     if not hasattr(pipeline, "load_ip_adapter"):
         raise InputError(f"ip_adapter must be left out with {type(pipeline).__name__}, which takes none.")
     place = place_of("ip_adapter", path)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,40 +36,54 @@ class PromptCuts:
         if not self._texts:
             yield
             return
-        read: dict[str, tuple[Any, Any, list[list[int]]]] = {}
+        read: dict[str, _Read] = {}
         with ExitStack() as stack:
             for stage in stages_of(self._pipeline):
                 for name, encoder, tokenizer in _encoders(stage):
-                    rows: list[list[int]] = read.setdefault(name, (stage, tokenizer, []))[2]
+                    rows = read.setdefault(name, _Read(stage, tokenizer)).rows
                     hook = encoder.register_forward_pre_hook(_noting(rows), with_kwargs=True)
                     stack.callback(hook.remove)
             yield
-        if any(rows for *_, rows in read.values()):
-            self._say(read)
+        if any(one.rows for one in read.values()):
+            for argument in self._texts:
+                self._say(argument, {name: one.unseen(argument, self._texts) for name, one in read.items()})
             self._texts = {}
 
-    def _say(self, read: Mapping[str, tuple[Any, Any, list[list[int]]]]) -> None:
-        for argument in self._texts:
-            unseen: dict[str, tuple[str, int]] = {}
-            whole: list[str] = []
-            for name, (stage, tokenizer, rows) in read.items():
-                words = {key: _words(stage, tokenizer, one) for key, one in self._texts.items()}
-                spelled = [_spelled(tokenizer, row) for row in rows]
-                if any(_plain(words[argument]) in one for one in spelled):
-                    whole.append(name)
-                    continue
-                others = [_plain(one) for key, one in words.items() if key != argument and _plain(one)]
-                for row, one in zip(rows, spelled, strict=True):
-                    rest = _unseen(words[argument], one)
-                    if rest and _is_full(tokenizer, row) and not any(one.endswith(other) for other in others):
-                        unseen[name] = (rest, len(row))
-            for name, (rest, tokens) in unseen.items():
-                also = f" {', '.join(whole)} sees all of it." if whole else " Shorten it, or say first what matters."
-                say(
-                    self._pipeline,
-                    f"{argument} is too long for {name} of {type(self._pipeline).__name__}, which reads {tokens} "
-                    f"tokens: it does not see {given(rest)}.{also}",
-                )
+    def _say(self, argument: str, unseen: Mapping[str, str | None]) -> None:
+        whole = ", ".join(name for name, rest in unseen.items() if rest == "")
+        also = f"{whole} sees all of it." if whole else "Shorten it, or say first what matters."
+        for name, rest in unseen.items():
+            if rest:
+                kind = type(self._pipeline).__name__
+                say(self._pipeline, f"{argument} is cut by {name} of {kind}: it does not see {given(rest)}. {also}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The tokens that a text encoder was called with.
+
+    Attributes:
+        stage: Pipeline that the encoder belongs to.
+        tokenizer: Tokenizer of the encoder.
+        rows: Tokens, a row for each text.
+    """
+
+    stage: Any
+    tokenizer: Any
+    rows: list[list[int]] = field(default_factory=list)
+
+    def unseen(self, argument: str, texts: Mapping[str, str]) -> str | None:
+        """Return what the encoder does not see of a prompt; "" if it sees all, None if it did not read it."""
+        words = {key: _words(self.stage, self.tokenizer, text) for key, text in texts.items()}
+        spelled = [_plain(_decoded(self.tokenizer, row)) for row in self.rows]
+        if any(_plain(words[argument]) in one for one in spelled):
+            return ""
+        others = [_plain(one) for key, one in words.items() if key != argument]
+        for row, one in zip(self.rows, spelled, strict=True):
+            rest = _rest(words[argument], one)
+            if rest and _is_full(self.tokenizer, row) and not any(other and one.endswith(other) for other in others):
+                return rest
+        return None
 
 
 def _encoders(stage: Any) -> Iterator[tuple[str, nn.Module, Any]]:
@@ -95,10 +110,6 @@ def _words(stage: Any, tokenizer: Any, text: str) -> str:
     return text if _plain(text) == _plain(spelled) else spelled
 
 
-def _spelled(tokenizer: Any, row: Sequence[int]) -> str:
-    return _plain(_decoded(tokenizer, row))
-
-
 def _decoded(tokenizer: Any, tokens: Sequence[int]) -> str:
     text: str = tokenizer.decode(tokens, skip_special_tokens=True)
     for mark in _SPACES:
@@ -111,7 +122,7 @@ def _is_full(tokenizer: Any, row: Sequence[int]) -> bool:
     return len(row) > 1 and row[-2] not in tokenizer.all_special_ids
 
 
-def _unseen(words: str, spelled: str) -> str:
+def _rest(words: str, spelled: str) -> str:
     """Return the rest of a prompt that does not belong to what was read; empty if that does not end within it."""
     plain = _plain(words)
     for length in range(min(len(plain) - 1, len(spelled)), 0, -1):

@@ -65,26 +65,25 @@ def is_path(name: str | Path) -> bool:
     return (text.count("/") == 1 and text.endswith(WEIGHT_FILES)) or Path(text.partition("/")[0]).is_dir()
 
 
-def with_number(option: str, text: str, what: str = "SCALE") -> tuple[str, float]:
-    """Split PATH or PATH:NUMBER; without a number, it is 1.
+def with_scale(option: str, text: str) -> tuple[str, float]:
+    """Split PATH or PATH:SCALE; the scale is 1 by default.
 
     Args:
         option: Name of the option, for messages.
         text: Text to split.
-        what: Name of the number, for messages.
     Raises:
         InputError: What follows the colon is no number.
     """
-    path, number = with_suffix(text)
-    if number is None:
+    path, suffix = with_suffix(text)
+    if suffix is None:
         return path, 1.0
     try:
-        value = float(number)
+        scale = float(suffix)
     except ValueError:
-        value = math.nan
-    if not path or not math.isfinite(value):
-        raise InputError(f"{option} must be PATH or PATH:{what}, such as style.safetensors:0.8; got {given(text)}.")
-    return path, value
+        scale = math.nan
+    if not path or not math.isfinite(scale):
+        raise InputError(f"{option} must be PATH or PATH:SCALE, such as style.safetensors:0.8; got {given(text)}.")
+    return path, scale
 
 
 def with_suffix(text: str) -> tuple[str, str | None]:

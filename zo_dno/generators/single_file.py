@@ -9,7 +9,7 @@ from zo_dno.errors import InputError, given
 from zo_dno.generators.diffusers_names import class_named
 from zo_dno.generators.diffusers_private import lacks_component, usual_config
 from zo_dno.generators.load_failures import loading, reason_of
-from zo_dno.generators.places import Place
+from zo_dno.generators.places import Place, place_of
 from zo_dno.generators.tape import DENOISERS
 
 log = logging.getLogger(__name__)
@@ -39,10 +39,13 @@ def load_single_file(
     """
     from diffusers import DiffusionPipeline
 
-    with loading("model", place.path, "Give a checkpoint with the weights of a whole pipeline."):
-        config = pipeline_config or usual_config(place.path)
+    if pipeline_config is not None:
+        config = place_of("pipeline_config", pipeline_config).folder
+    else:
+        with loading("model", place.path, "Give a checkpoint with the weights of a whole pipeline."):
+            config = usual_config(place.path)
     try:
-        named = DiffusionPipeline.load_config(config)
+        named: Any = DiffusionPipeline.load_config(config)
     except (OSError, ValueError) as error:
         raise InputError(_without_config(place, pipeline_config, config, reason_of(error))) from error
     kind: Any = class_named("pipeline_class", pipeline_class or named["_class_name"], "Pipeline")
