@@ -57,7 +57,9 @@ class TestRealServer:
         model, url = judge
         assert "HTTP 400 Bad Request: Server is pinned to" in ask(VLM(url, "another")).score.error
         unknown = ask(VLM(url, model, extra={"top_k": 5})).score.error
-        assert unknown.startswith("HTTP 422 Unprocessable Entity: Unexpected fields in the request: {'top_k'}. It comes")
+        assert unknown.startswith(
+            "HTTP 422 Unprocessable Entity: Unexpected fields in the request: {'top_k'}. It comes"
+        )
         many = ask(VLM(url, model, mode="decision", levels=[f"level {i}" for i in range(30)])).score.error
         assert "this model reads at most 26 options" in many
         assert "HTTP 404" in ask(VLM(f"{url}/v2", model)).score.error

@@ -49,12 +49,6 @@ def raise_error_inside(response: Any) -> None:
     raise CallError(of_status(status, f"in a response with status 200: {message}"))
 
 
-def error_text(response: Any) -> str:
-    """Return the words of the error in a response, "" if there is none."""
-    error = _error_of(response)
-    return "" if error is None else _words_of(error)
-
-
 def _error_of(response: Any) -> Any:
     if isinstance(response, list):
         response = response[0] if response else None
