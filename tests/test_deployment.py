@@ -108,7 +108,8 @@ def test_pages_of_another_name_and_large_requests_are_refused(served):
     elsewhere = {**AUTHORIZED, "Host": "elsewhere.example"}
     assert httpx2.get(f"{served}/health", headers=elsewhere, trust_env=False).status_code == 400
     large = b" " * (MAX_BODY + 1)
-    assert httpx2.post(f"{served}/score", content=large, headers=AUTHORIZED, trust_env=False).status_code == 413
+    headers = {**AUTHORIZED, "Content-Type": "application/json"}
+    assert httpx2.post(f"{served}/score", content=large, headers=headers, trust_env=False).status_code == 413
 
 
 def test_everything_listens_on_loopback_but_a_port_that_asks_for_the_token_of_ray(served):
