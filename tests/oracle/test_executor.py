@@ -197,7 +197,7 @@ def test_ctrl_c_waits_for_the_calls_in_flight(monkeypatch):
         seen.wait(PATIENCE)
         return value(images, prompts)
 
-    oracle = Oracle(FunctionReward(blocks), CallPolicy(in_flight=3))
+    oracle = Oracle(FunctionReward(blocks), CallPolicy(in_flight=3, breaker=0))
     interrupt = oracle._executor.interrupt
     monkeypatch.setattr(oracle._executor, "interrupt", lambda: (interrupt(), seen.set()))
     with pytest.raises(KeyboardInterrupt):

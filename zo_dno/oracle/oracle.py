@@ -52,7 +52,8 @@ class Oracle:
         self._breaker = Breaker(self.policy.breaker)
         self._reserved: dict[int, tuple[float, int]] = {}  # money and queries by the id of a batch's first query
         self._highest_charge = 0.0  # most that a call charged for an image, where that is more than was expected
-        self._works, self._tried = False, not isinstance(reward, FunctionReward)
+        self._works = False
+        self._tried = not (isinstance(reward, FunctionReward) and self.policy.breaker)
         self._executor = Executor(reward, self.policy, remote, seed)
 
     def key(self, query: Query) -> str:

@@ -92,10 +92,10 @@ class TestMoney:
     def test_equal_images_are_paid_for_once(self):
         logs = [], []
         reward = expensive(logs, scales={"bright": [0, 1], "rough": [0, 1]})
-        generator = zo_dno.FunctionGenerator(lambda z: ToyGenerator()(z)[:1].repeat(len(z), 1, 1, 1), (3, 4, 4))
+        generator = zo_dno.FunctionGenerator(lambda z: ToyGenerator()(z * 0), (3, 4, 4))
         result = zo_dno.optimize(generator, reward, queries=16, strategy_options={"population": 8})
-        assert [len(log) for log in logs] == [2, 2]
-        assert result.cached_queries == 14
+        assert [len(log) for log in logs] == [1, 1]
+        assert result.cached_queries == 15
 
 
 class TestResuming:
