@@ -3,6 +3,9 @@
 import logging
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
+
+import numpy as np
 
 from zo_dno.errors import InputError
 from zo_dno.oracle.combination.oracle import CombinedOracle, TermOracle
@@ -65,7 +68,7 @@ def ask_again(run: OpenRun, search: Search, earlier: Collection[int]) -> None:
         found = found_of(
             row,
             one.candidates.z[one.place].clone(),
-            lambda pixels=pixels: pixels,
+            partial(np.asarray, pixels),
             constrained=search.objective.constrained,
         )
         if search.archive.offer(found):

@@ -200,7 +200,7 @@ def resume(
     check_is_run(path)
     recorded = with_current_names(read_yaml(path / CONFIG))
     given = {"model": generator, "reward": reward, "strategy": strategy, "held_out": held_out}
-    named = None if held_out is None else [name_of(one) for one in held_out]
+    named = None if held_out is None else [name_of(one) for one in as_rewards(held_out)]
     changed = checked_changes({**changes, "held_out": named})
     replaced = [*changed, *(name for name, one in given.items() if one is not None)]
     check_trusted(path, recorded, trust=trust, without=replaced)
