@@ -20,6 +20,7 @@ from tests.support.answering import Answer, answering
 from tests.support.clocks import PATIENCE
 from tests.support.command_line import exit_code
 from tests.support.toys import ToyGenerator
+from tests.support.weight_files import configs_of, lora_file, single_file
 from zo_dno.rewards import REWARDS as BUILT_IN
 from zo_dno.run.config import validated
 from zo_dno.run.make_reward import make_reward, requiring
@@ -99,9 +100,10 @@ def test_python_blocks_run_with_a_toy_model(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), names)
     assert Path("best.png").exists()
     assert few(names["generator"], names["warm"]).best.reward > 0
-    options = re.findall(r"(\w+)=", "".join(re.findall(r"`DiffusersGenerator\([^`]*`|`search=[^`]*`", README)))
+    options = re.findall(r"(\w+)=", "".join(re.findall(r"`DiffusersGenerator[.\w]*\([^`]*`|`search=[^`]*`", README)))
     assert len(options) == 4
-    assert set(options) <= set(inspect.signature(zo_dno.DiffusersGenerator).parameters)
+    known = inspect.signature(zo_dno.DiffusersGenerator).parameters.keys()
+    assert set(options) <= known | inspect.signature(zo_dno.DiffusersGenerator.from_pretrained).parameters.keys()
 
 
 def test_commands_have_options_and_rewards_that_there_are(folder, monkeypatch):
@@ -172,7 +174,7 @@ def ended(process):
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_commands_run_in_their_order(folder, monkeypatch, capsys):
+def test_commands_run_in_their_order(folder, stable_diffusion_folder, loaded_stable_diffusion, monkeypatch, capsys):
     """Those that wait for people or serve are ended once they do; the judge is a stand-in."""
     import ray
 
@@ -181,6 +183,9 @@ def test_commands_run_in_their_order(folder, monkeypatch, capsys):
     judge = Answer(json.dumps({"choices": [choice]}).encode(), headers={"Content-Type": "application/json"})
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
+    single_file(loaded_stable_diffusion, folder / "dreamy.safetensors")
+    configs_of(stable_diffusion_folder, folder / "sd15-config")
+    lora_file(loaded_stable_diffusion.unet, folder / "ink.safetensors")
     ray.shutdown()  # the cluster that other tests share knows nothing of this folder
     serving, ran = [], 0
     with answering(lambda asked: judge) as (address, _):
