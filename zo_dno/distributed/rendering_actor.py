@@ -37,7 +37,7 @@ _PROMPTS = 16  # prompts whose encodings an actor keeps
 
 
 class _Heard(logging.Handler):
-    """Keeps the warnings of zo-dno, which nobody sees in an actor's process.
+    """Keeps the warnings of zo-dno, which an actor's process does not show.
 
     Args:
         remarks: List that takes the warnings.

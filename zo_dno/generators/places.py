@@ -9,8 +9,6 @@ from zo_dno.errors import InputError, given
 
 WEIGHT_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 _PATH_STARTS = ("/", ".", "~")
-
-
 HUB = "https://huggingface.co/"
 
 
