@@ -17,6 +17,7 @@ from zo_dno.judges.batch_store import BatchStore
 from zo_dno.judges.batches import Batches
 from zo_dno.judges.chat_completions import image_content, read_completion, schema, text_content
 from zo_dno.judges.openai_batches import OpenAIBatches
+from zo_dno.oracle import http_client
 from zo_dno.oracle.http_client import Client
 from zo_dno.storage.images import png_bytes
 
@@ -28,6 +29,12 @@ KEYS = [f"{number:064x}" for number in range(3)]
 def requests(keys=KEYS):
     message = {"role": "user", "content": [image_content(PNG), text_content("How light is it?")]}
     return {key: {"model": "judge", "max_tokens": 10, "temperature": 0.0, "messages": [message]} for key in keys}
+
+
+@pytest.fixture(autouse=True)
+def no_certificates(monkeypatch):
+    """Load none for every client: the provider has an address without."""
+    monkeypatch.setattr(http_client, "_trusted", lambda ca: False)
 
 
 @pytest.fixture(params=FORMS)

@@ -12,6 +12,7 @@ from tests.support.answering import Answer, answering
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.failures import CallError
+from zo_dno.oracle import http_client
 from zo_dno.oracle.server_identity import ServerIdentity
 from zo_dno.rewards.http import HTTP
 from zo_dno.run.make_reward import make_reward
@@ -50,6 +51,12 @@ class Late:
 
     async def __call__(self, scope, receive, send):
         await (self.first if scope.get("path") == "/version" else self.then)(scope, receive, send)
+
+
+@pytest.fixture(autouse=True)
+def no_certificates(monkeypatch):
+    """Load none for every client: the server has an address without."""
+    monkeypatch.setattr(http_client, "_trusted", lambda ca: False)
 
 
 @pytest.fixture

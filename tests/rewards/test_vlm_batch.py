@@ -18,7 +18,7 @@ from tests.support.judging import KEY, ask
 from tests.support.tiny_judge import grey
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError, RunError
-from zo_dno.oracle import event_loop
+from zo_dno.oracle import event_loop, http_client
 from zo_dno.rewards.vlm_batch import VLMBatch
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.make_reward import make_reward
@@ -34,6 +34,12 @@ def no_waiting(monkeypatch):
     """Let the minutes between two looks pass at once."""
     fast = SimpleNamespace(**{**vars(asyncio), "new_event_loop": VirtualTimeLoop})
     monkeypatch.setattr(event_loop, "asyncio", fast)
+
+
+@pytest.fixture(autouse=True)
+def no_certificates(monkeypatch):
+    """Load none for every client: the provider has an address without."""
+    monkeypatch.setattr(http_client, "_trusted", lambda ca: False)
 
 
 @pytest.fixture(params=["openai", "anthropic"])

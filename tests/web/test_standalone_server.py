@@ -72,6 +72,9 @@ class Judge:
 """
 
 
+CLIENT = httpx2.Client(trust_env=False, timeout=PATIENCE, verify=False)  # no address here has a certificate
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("standalone")
@@ -196,16 +199,13 @@ class TestBothServers:
     def test_respond_equally(self, both, name):
         method, path, request = REQUESTS[name]
         headers = {"authorization": f"Bearer {KEY}", **request.get("headers", {})}
-        first, second = (
-            httpx2.request(method, base + path, **{**request, "headers": headers}, trust_env=False, timeout=PATIENCE)
-            for base in both
-        )
+        first, second = (CLIENT.request(method, base + path, **{**request, "headers": headers}) for base in both)
         assert (second.status_code, second.json()) == (first.status_code, first.json())
         assert len(second.text) < 4000
 
     def test_respond_to_their_own_names_alone(self, both):
         for base in both:
-            response = httpx2.get(f"{base}/health", headers={"host": "evil.example"}, trust_env=False)
+            response = CLIENT.get(f"{base}/health", headers={"host": "evil.example"})
             assert (response.status_code, "Invalid host header" in response.text) == (400, True)
 
 
@@ -229,7 +229,7 @@ class TestFile:
 
     def test_loads_no_heavy_package(self, serve):
         url = f"{serve('standalone_rewards:heavy')}/score"
-        assert httpx2.post(url, **body(WHITE), trust_env=False).json()["scores"][0]["value"] == 0
+        assert CLIENT.post(url, **body(WHITE)).json()["scores"][0]["value"] == 0
 
 
 class TestServedFunction:
@@ -244,20 +244,20 @@ class TestServedFunction:
 
     def test_a_coroutine_function_may_say_more_than_a_number(self, serve):
         url = f"{serve('standalone_rewards:later')}/score"
-        said = httpx2.post(url, **body(WHITE, prompts=["four"]), trust_env=False).json()["scores"]
+        said = CLIENT.post(url, **body(WHITE, prompts=["four"])).json()["scores"]
         assert said == [{"value": 4.0, "error": None, "kind": None, "raw": "four", "cost": 0.5, "tokens": 3}]
 
     def test_a_class_has_options_a_batch_a_range_and_a_version(self, serve):
         base = serve("standalone_rewards:Judge", "--option", "base=3.5")
-        said = httpx2.post(f"{base}/score", **body(*[WHITE] * 3), trust_env=False).json()
+        said = CLIENT.post(f"{base}/score", **body(*[WHITE] * 3)).json()
         assert [one["value"] for one in said["scores"]] == [3.5, 4.5, None]
         assert said["scores"][2]["error"] == "the reward returned 5.5, outside 0 to 5"
-        about = httpx2.get(f"{base}/version", trust_env=False).json()
+        about = CLIENT.get(f"{base}/version").json()
         assert (about["name"], about["version"], about["settings"]) == ("Judge", "2", {"base": 3.5})
 
     def test_a_call_that_takes_too_long_is_worth_a_retry(self, serve):
         url = f"{serve('standalone_rewards:stuck', '--timeout', 0.05)}/score"
-        response = httpx2.post(url, **body(WHITE), trust_env=False)
+        response = CLIENT.post(url, **body(WHITE))
         assert (response.status_code, response.json()["detail"]) == (503, "timeout: no response within 0.05 s")
 
     @pytest.mark.parametrize(
