@@ -54,7 +54,14 @@ def ask_again(run: OpenRun, search: Search, earlier: Collection[int]) -> None:
     def on_scored(responses: Responses, term: TermOracle | None = None) -> None:
         run.ledger.put(_scored(rows[query.id], query, response, run) for query, response in responses)
 
-    responses = run.oracle.ask(queries, on_scored=on_scored)
+    def on_sent(sent: list[Query], term: TermOracle | None = None) -> None:
+        if run.spec.keeps_everything:  # a call in flight when the process dies counts with all its attempts
+            policy = run.spec.policies[run.spec.reward.name]
+            worst, attempts = policy.worst_case(1), policy.attempts
+            olds = [rows[query.id] for query in sent]
+            run.ledger.put(replace(old, cost=old.cost + worst, attempts=old.attempts + attempts) for old in olds)
+
+    responses = run.oracle.ask(queries, on_sent=on_sent, on_scored=on_scored)
     count = 0
     for query, response in zip(queries, responses, strict=True):
         if response is None or response.score.missing:
@@ -65,12 +72,10 @@ def ask_again(run: OpenRun, search: Search, earlier: Collection[int]) -> None:
         search.counts.add(old, -1)
         search.counts.add(row)
         pixels = array_of(query.image).copy()
-        found = found_of(
-            row,
-            one.candidates.z[one.place].clone(),
-            partial(np.asarray, pixels),
-            constrained=search.objective.constrained,
-        )
+        z, constrained = one.candidates.z[one.place].clone(), search.objective.constrained
+        found = found_of(row, z, partial(np.asarray, pixels), constrained=constrained)
+        if query.array is not None:
+            found = replace(found, load_array=partial(np.asarray, array_of(query.array).copy()))
         if search.archive.offer(found):
             run.artifacts.keep_image(search.stage, row.id, pixels, row.image)
     if search.status == "infeasible" and search.archive.best is not None and search.archive.best.feasible:

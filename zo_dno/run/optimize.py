@@ -211,7 +211,7 @@ def resume(
     torch.set_num_threads(options.threads or torch.get_num_threads())
     given_options = {} if isinstance(reward, Reward) else options.reward_options
     scorer = make_reward(options.reward if reward is None else reward, given_options)
-    others = [make_reward(one) for one in (options.held_out if held_out is None else as_rewards(held_out))]
+    others = [make_reward(one) for one in as_rewards(options.held_out if held_out is None else held_out)]
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
     with ExitStack() as stack:
         if generator is None:
