@@ -291,7 +291,7 @@ def binding_of(
     if prompt is not None:
         roles[prompt] = "prompt"
     leading = list(itertools.takewhile(roles.__contains__, [one.name for one in every if one.kind in _POSITIONAL]))
-    named = {name: role for name, role in roles.items() if name not in leading}
+    named: dict[str, Role] = {name: role for name, role in roles.items() if name not in leading}
     return Binding(tuple(roles[name] for name in leading), named, tuple(roles))
 
 

@@ -183,7 +183,7 @@ def test_a_changed_reward_is_accepted_while_nothing_has_a_score(tmp_path, caplog
         return [float("nan")] * len(images)
 
     def misspells(images):
-        return [np.asaray(one).mean() for one in images] + undefined  # noqa: F821
+        return [np.asaray(one).mean() for one in images] + undefined  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
 
     misspells.version = "1"
     expected = zo_dno.optimize(TOY, bright, queries=24)
@@ -200,7 +200,7 @@ def test_a_reward_that_cannot_work_pauses_at_its_first_query(tmp_path):
 
     def unfinished(images):
         calls.append(len(images))
-        return undefined  # noqa: F821
+        return undefined  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
 
     with pytest.raises(
         zo_dno.RunError, match="the first query failed with: NameError: name 'undefined' is not defined"

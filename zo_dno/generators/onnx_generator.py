@@ -66,7 +66,7 @@ class OnnxGenerator(FunctionGenerator):
         providers: Sequence[str] | None = None,
     ) -> None:
         path = Path(model) if isinstance(model, str | Path) else None
-        self._session = _loaded(path, providers) if path is not None else model
+        self._session: Any = model if path is None else _loaded(path, providers)
         inputs = {one.name: _Input.of(one) for one in self._session.get_inputs()}
         noise = [noise] if isinstance(noise, str) else None if noise is None else list(noise)
         self._noise = _noise_inputs(inputs, noise, fixed or {}, shapes or {})
@@ -165,7 +165,7 @@ class _Input:
     @classmethod
     def of(cls, declared: Any) -> "_Input":
         sizes = tuple(size if isinstance(size, int) and size > 0 else None for size in declared.shape or ())
-        return cls(declared.name, sizes, _TYPES.get(declared.type, declared.type))
+        return cls(declared.name, sizes, _TYPES.get(str(declared.type), str(declared.type)))
 
     @property
     def shape(self) -> tuple[int, ...]:
