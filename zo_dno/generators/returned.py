@@ -71,5 +71,7 @@ def as_images(images: Tensor, name: str) -> Tensor:
     if images.is_floating_point():
         return bytes_of(checked_floats(images, name))
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise InputError(f"{name} must give images as {IMAGES}; got {tuple(images.shape)} of {images.dtype}.")
+        first = images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] == 3
+        remedy = " Put the colours last, as by .permute(0, 2, 3, 1)." if first else ""
+        raise InputError(f"{name} must give images as {IMAGES}; got {tuple(images.shape)} of {images.dtype}.{remedy}")
     return images.cpu()
