@@ -52,7 +52,7 @@ def test_other_settings_are_other_runs_and_more_seeds_are_more_of_the_same(tmp_p
 
 FEW = {"ranges": {"reach": (0.05, 4.0)}, "prompts": ["one"], "seeds": 1, "trials": 2, "searcher": "random"}
 FAULTY = {**GIVEN, "model": "tests.comparison.test_trials:Faulty"}
-REFUSED = r"no set of options could be run: KeyError: 'two.*lines'$"
+REFUSED = r"no set of options could be run: generator .* could not render .*: KeyError: 'two.*lines'"
 
 
 @pytest.mark.usefixtures("fake_tune")
