@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(PINS)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, which would compile the package again
 
-.PHONY: demo test test-slow test-notebooks lint docs bench setup clean
+.PHONY: demo test test-slow test-notebooks lint docs bench examples setup clean
 
 setup: $(READY)
 
@@ -51,6 +51,26 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# The examples' packages stand beside the environment: some would replace packages of it.
+EXTRA := $(VENV)/examples-$(shell cat examples/requirements.txt examples/quality/environment.txt | cksum | cut -d' ' -f1)
+EXAMPLE := PYTHONPATH=$(EXTRA)/packages $(BIN)/python examples
+
+$(EXTRA): $(READY)
+	@rm -rf $(VENV)/examples-*
+	$(PIP) --no-deps --target $(EXTRA).new/packages -r examples/requirements.txt
+	$(PYTHON) -m venv $(EXTRA).new/quality
+	$(EXTRA).new/quality/bin/python -m pip install --quiet --disable-pip-version-check -r examples/quality/environment.txt
+	$(BIN)/python -m tests.support.small_checkpoint $(EXTRA).new/small
+	@mv $(EXTRA).new $(EXTRA)
+
+examples: $(EXTRA)
+	$(EXAMPLE)/faces/faces.py
+	$(EXAMPLE)/terrain/terrain.py
+	$(EXAMPLE)/title/title.py
+	$(EXAMPLE)/qr_code/qr_code.py
+	$(EXAMPLE)/quality/quality.py $(EXTRA)/quality/bin/python
+	$(EXAMPLE)/lora/lora.py $(EXTRA)/small/checkpoint.safetensors $(EXTRA)/small/config $(EXTRA)/small/lora.safetensors
 
 clean:
 	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -159,9 +159,11 @@ class HTTP(Reward):
                 has = f"an object with {', '.join(map(repr, response)) or 'nothing'}"
             message = self._client.scrub(f"pointer {self.pointer!r} is not in the response, {has[:200]}")
             raise CallError(Failure("wrong pointer", message, transient=False, billed=True)) from error
-        if isinstance(found, list):
-            return found
-        return [found] if n == 1 else []
+        numbers = found if isinstance(found, list) else [found] if n == 1 else []
+        if len(numbers) != n:
+            message = f"the response has {len(numbers)} scores for {n} images"
+            raise CallError(Failure("wrong count", message, transient=False, billed=True))
+        return numbers
 
     @cached_property
     def _template(self) -> dict[str, Any]:

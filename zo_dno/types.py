@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
@@ -344,6 +345,11 @@ def batch_size_of(generator: object) -> int | None:
 def array_of(image: AnyImage) -> "np.ndarray":
     """Return the pixels of an image, (H, W, 3) uint8, or an array, from the process that holds it."""
     return image.fetch() if isinstance(image, RemoteImage) else image
+
+
+def is_count(value: object) -> bool:
+    """Return whether a value is a whole number of at least 1."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 def slices(total: int, size: int) -> Sequence[slice]:

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
 from zo_dno.generators.memory import is_out_of_memory, memory_named
+from zo_dno.types import is_count
 
 MOST_ON_A_GPU, MOST_ON_A_CPU = 64, 16
 _WORTH = 1.05  # factor of images a second from which a batch twice as large is taken
@@ -25,11 +25,6 @@ def checked_batch_size(batch_size: int | str) -> int | None:
     if not is_count(batch_size):
         raise InputError(f"batch_size must be at least 1, or 'auto'; got {batch_size!r}.")
     return int(batch_size)
-
-
-def is_count(value: object) -> bool:
-    """Return whether a value is a whole number of at least 1."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 1
 
 
 def best_batch_size(render: Callable[[int], Tensor], seconds: Callable[[], float] = time.perf_counter) -> int:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
-from zo_dno.generators.batch_size import best_batch_size, checked_batch_size, is_count
+from zo_dno.generators.batch_size import best_batch_size, checked_batch_size
 from zo_dno.generators.call_arguments import plain_arguments
 from zo_dno.generators.diffusers_private import execution_device
 from zo_dno.generators.gradients import Gradients, frozen_weights
@@ -21,7 +21,7 @@ from zo_dno.generators.pixels import NOT_NUMBERS, joined, rounded, to_cpu, wait_
 from zo_dno.generators.played import PlayedPipeline
 from zo_dno.generators.speed import Offload, Speed
 from zo_dno.noise.space import NoiseLayout
-from zo_dno.types import balanced_slices
+from zo_dno.types import balanced_slices, is_count
 
 Search = Literal["initial", "all"]
 _ADAPTER_IMAGES = ("ip_adapter_image", "ip_adapter_image_embeds")

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError, given, unknown_name
-from zo_dno.generators.batch_size import is_count
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pixels import NoImageError, joined
 from zo_dno.generators.returned import as_images, as_tensor, checked_floats
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.registry import binding_of, checked_options, options_of
-from zo_dno.types import balanced_slices
+from zo_dno.types import balanced_slices, is_count
 
 Shape = Sequence[int]
 SUBJECTS = ("z", "noise", "latents", "x")

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from zo_dno.errors import InputError
-from zo_dno.generators.batch_size import is_count
 from zo_dno.generators.memory import is_out_of_memory
 from zo_dno.generators.speed import torch_dtype
+from zo_dno.types import is_count
 
 _LOSS_SCALE = 8192.0  # largest entry of the cotangent in float16, as in the paper's code
 _TRIES = 4  # with ever smaller scales

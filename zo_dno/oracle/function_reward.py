@@ -8,10 +8,9 @@ from typing import Any
 
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError, given
-from zo_dno.generators.batch_size import is_count
 from zo_dno.registry import binding_of, checked_options, options_of, takes_any
 from zo_dno.reward import Reward
-from zo_dno.types import Score
+from zo_dno.types import Score, is_count
 
 SUBJECTS = ("images", "arrays", "image", "array")
 """Names of the parameter that takes the images."""
