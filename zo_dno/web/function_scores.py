@@ -80,6 +80,14 @@ class FunctionScores:
                 return [_score(None, kind, message)] * len(images)
         return scores
 
+    def _wrong_count(self, got: int, n: int) -> str:
+        such = ", ".join(f"0.{place + 5}" for place in range(min(n, 2))) + (", ..." if n > 2 else "")
+        images = f"{n} image{'' if n == 1 else 's'}"
+        return (
+            f"reward {self.name!r} must return one number per image, such as [{such}] for {images}; got {got} scores "
+            f"for {n} images."
+        )
+
     def _in_time(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[dict[str, Any]]:
         """Call the function in a thread of its own, which is left alone where it takes too long."""
         found: list[Any] = []
@@ -90,7 +98,7 @@ class FunctionScores:
                 if inspect.isawaitable(values):
                     values = asyncio.run_coroutine_threadsafe(_awaited(values), self._loop).result()
                 if len(values) != len(images):
-                    raise FailedCallError("wrong count", f"{len(values)} scores for {len(images)} images")
+                    raise FailedCallError("wrong count", self._wrong_count(len(values), len(images)))
                 found.append([self._checked(value) for value in values])
             except BaseException as error:  # SystemExit, for instance, must not end the thread in silence
                 found.append(error)
