@@ -154,7 +154,7 @@ def test_an_exception_of_an_actor_is_raised_and_the_actor_stays(pool, fake_ray):
 @pytest.mark.slow
 @pytest.mark.ray
 def test_an_exception_of_a_generator_is_raised_by_the_caller(pool):
-    with pytest.raises(InputError, match=r"generator must return 4 images .* got torch.float32"):
+    with pytest.raises(InputError, match=r"generator must return 1 images .* got torch.float32"):
         zo_dno.optimize(pool(Wrong, 1), "jpeg_smaller", **OPTIONS)
 
 
