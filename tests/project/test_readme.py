@@ -196,7 +196,9 @@ def test_commands_run_in_their_order(folder, stable_diffusion_folder, loaded_sta
             if words[0] == "pip":  # which test_package.py is about
                 continue
             assert words[0] == "zo-dno"
-            words = [word.replace("http://127.0.0.1:11434", address) for word in words]
+            if "server=ollama" in words:  # its address here
+                words += ["--reward-option", f"url={address}/v1"]
+            words = [f"{address}/v1" if word == "ollama" else word for word in words]
             if words[1] == "run" and "--out" not in words:
                 words += ["--out", f"runs/{number}"]
             if "human" in words:
