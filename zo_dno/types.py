@@ -349,7 +349,7 @@ def array_of(image: AnyImage) -> "np.ndarray":
 
 def is_count(value: object) -> bool:
     """Return whether a value is a whole number of at least 1."""
-    return isinstance(value, numbers.Integral) and type(value) is not bool and int(value) >= 1
+    return not isinstance(value, bool) and isinstance(value, numbers.Integral) and int(value) >= 1
 
 
 def slices(total: int, size: int) -> Sequence[slice]:
