@@ -12,7 +12,7 @@ from typing import Any
 
 from zo_dno.errors import InputError
 from zo_dno.judges.transaction import Transaction
-from zo_dno.storage.journal import write_ahead
+from zo_dno.storage.journal import opened_durable
 from zo_dno.storage.plain_json import parse_json
 
 _WAIT = 30.0  # seconds to wait for another process that has the file locked
@@ -58,12 +58,7 @@ class BatchStore:
         self.path = path
         self._lock = threading.RLock()
         try:
-            self._file = sqlite3.connect(
-                path or ":memory:", timeout=_WAIT, isolation_level=None, check_same_thread=False
-            )
-            write_ahead(self._file, _WAIT)
-            self._file.execute("PRAGMA synchronous = FULL")
-            self._file.executescript(_TABLES)
+            self._file = opened_durable(path, _TABLES, _WAIT)
         except sqlite3.Error as error:
             raise InputError(f"batches must be a file that can be written; {path}: {error}.") from error
 

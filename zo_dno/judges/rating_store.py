@@ -11,7 +11,7 @@ from pathlib import Path
 from zo_dno.errors import InputError
 from zo_dno.judges.rating_tasks import Mode, Progress, Rating, RatingError, RatingTask, decode_rating, encode_rating
 from zo_dno.judges.transaction import Transaction
-from zo_dno.storage.journal import write_ahead
+from zo_dno.storage.journal import opened_durable
 from zo_dno.types import Order
 
 RATINGS = "ratings.db"  # in a run's folder
@@ -59,12 +59,7 @@ class RatingStore:
     def __init__(self, path: Path | None) -> None:
         self._lock = threading.RLock()  # of this process; between processes the file has its own
         try:
-            self._file = sqlite3.connect(
-                path or ":memory:", timeout=_WAIT, isolation_level=None, check_same_thread=False
-            )
-            write_ahead(self._file, _WAIT)
-            self._file.execute("PRAGMA synchronous = FULL")
-            self._file.executescript(_TABLES)
+            self._file = opened_durable(path, _TABLES, _WAIT)
         except sqlite3.Error as error:
             raise InputError(f"ratings must be a file that can be written; {path}: {error}.") from error
 
