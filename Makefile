@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(PINS)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, which would compile the package again
 
-.PHONY: demo test test-slow test-notebooks lint docs bench examples setup clean
+.PHONY: demo test test-slow test-notebooks lint mypy basedpyright docs bench examples setup clean
 
 setup: $(READY)
 
@@ -29,8 +29,8 @@ demo: $(RUNS)
 	$(BIN)/zo-dno run --prompt "mountains at day, cloudy, with a house" --reward jpeg_smaller --held-out prompt_match \
 		--queries 512 --baseline equal --seed 0 --out runs/demo
 
-test: $(READY)
-	$(PYTEST) -n 2 -m "not notebook and not slow"
+test: $(READY)  # three at once, as below
+	$(PYTEST) -n 3 -m "not notebook and not slow"
 
 test-slow: $(READY)  # three at once: much of their time they wait for processes of their own
 	$(PYTEST) -n 3 -m "slow and not notebook"
@@ -41,10 +41,12 @@ test-notebooks: $(READY)
 lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/mypy
-	$(BIN)/basedpyright
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync mypy basedpyright
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m benchmarks.figures
+
+mypy basedpyright: $(READY)
+	$(BIN)/$@
 
 docs: $(READY)
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build

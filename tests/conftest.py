@@ -2,6 +2,7 @@
 
 import atexit
 import copy
+import gc
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ from tests.support.clocks import Clock
 from tests.support.pipelines import tiny_stable_diffusion
 from tests.support.toys import ToyGenerator
 
+gc.disable()  # until all test modules are imported: what they import stays
 pytest_plugins = ["tests.support.cost", "tests.support.figures"]
 torch.set_num_threads(1)
 hypothesis.settings.register_profile(  # no test counts on how fast it is
@@ -58,6 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_starts_ray, reverse=True)
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def pytest_collection_finish() -> None:
+    """Let later collections of garbage leave out what imports made."""
+    gc.freeze()
+    gc.enable()
 
 
 def _leave_most_to_the_slow_set(items: list[pytest.Item]) -> None:

@@ -109,10 +109,13 @@ def test_every_write_of_a_short_paid_run(tmp_path, when):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "priced"])
 def test_every_write_of_a_ledger(tmp_path, kind):
-    """By turns after one write and before the next: these are the same but for files between them."""
+    """By turns after one write and before the next: these are the same but for files between them.
+
+    The first writes with pre-selection are those of every paid run, so its last ones are enough.
+    """
     writes = number_of_writes(tmp_path, KINDS[kind])
     assert writes >= 4
     print(f"\n{kind}: {writes} writes")
-    for done in range(writes + 1):
+    for done in range(writes - 50 if kind == "screened" else 0, writes + 1):
         at, when = (done, "after") if done % 2 or done == writes else (done + 1, "before")
         check(tmp_path, at, when, KINDS[kind])

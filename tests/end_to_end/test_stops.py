@@ -39,7 +39,7 @@ def pressed_at(at, name="settled"):
 
 @pytest.mark.parametrize("policy", [{}, PAID], ids=["free", "paid"])
 @pytest.mark.parametrize("at", [49, 55, 60])
-@pytest.mark.fast_cases(3)
+@pytest.mark.fast_cases(2)
 def test_ctrl_c_in_the_baseline(tmp_path, at, policy):
     options = {"policy": policy, "baseline": 12}
     run(tmp_path / "whole", settled, **options)
@@ -51,7 +51,7 @@ def test_ctrl_c_in_the_baseline(tmp_path, at, policy):
 
 
 @pytest.mark.parametrize("at", [24, 32, 33, 34, 36])
-@pytest.mark.fast_cases(3)
+@pytest.mark.fast_cases(1)
 def test_ctrl_c_with_preselection(tmp_path, at):
     """Also at the last answer among the chosen of a population: all of it is recorded then, but no prediction."""
     options = {"policy": {**PAID, "in_flight": 3}, "screen": 4, "queries": 40}
@@ -63,7 +63,7 @@ def test_ctrl_c_with_preselection(tmp_path, at):
 
 @pytest.mark.parametrize("policy", [{}, PAID, {**PAID, "in_flight": 3}], ids=["free", "paid", "paid, 3 in flight"])
 @pytest.mark.parametrize("at", [1, 14, 15, 16])
-@pytest.mark.fast_cases(3)
+@pytest.mark.fast_cases(2)
 def test_ctrl_c_in_the_warm_up(tmp_path, at, policy):
     """Also at its last response, which completes it: the run stops all the same, and the resumed one tells the rest."""
     options = {"policy": policy, "require": ["contrast >= 0.01"]}

@@ -124,6 +124,7 @@ def test_another_scheduler_with_options(stable_diffusion, stable_diffusion_folde
 
 
 @pytest.mark.parametrize("name", ["vae", "vae.safetensors"])
+@pytest.mark.fast_cases(1)
 def test_another_autoencoder(files, stable_diffusion, stable_diffusion_folder, name):
     from diffusers import AutoencoderKL
 

@@ -94,6 +94,7 @@ class Kill:
         return Answer(b"{}", 500)
 
 
+@pytest.mark.fast_cases(2)
 class TestWhereverTheProcessDies:
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_every_response_is_paid_for_once(self, provider, when, path):
@@ -129,6 +130,7 @@ class TestWhereverTheProcessDies:
 
 class TestItems:
     @pytest.mark.parametrize("fate", ["expired", 429, 500, "lost"])
+    @pytest.mark.fast_cases(4)
     def test_what_fails_for_a_passing_reason_is_sent_again(self, provider, fate, path):
         provider.fate = lambda key, batch: fate if key == KEYS[1] and batch == 0 else "ok"
         with provider.serving() as (base, _):
@@ -153,6 +155,7 @@ class TestItems:
         assert "says 400" in failures[KEYS[1]].message
         assert len(responses) == 2
 
+    @pytest.mark.fast_cases(1)
     def test_a_later_call_asks_for_what_failed_alone(self, provider, path):
         provider.fate = lambda key, batch: 400 if batch == 0 and key == KEYS[1] else "ok"
         with provider.serving() as (base, _):
@@ -161,6 +164,7 @@ class TestItems:
             assert (len(responses), failures) == (3, {})
         assert [sorted(keys) for keys in provider.created] == [KEYS, [KEYS[1]]]
 
+    @pytest.mark.fast_cases(1)
     def test_a_cancelled_batch_pauses_and_a_later_call_asks_for_the_rest(self, provider, path):
         provider.fate = lambda key, batch: "cancelled" if key != KEYS[0] and batch == 0 else "ok"
         with provider.serving() as (base, _):
@@ -183,12 +187,14 @@ class TestBatches:
             responses, _ = ask(provider, base, path)
         assert (len(responses), len(provider.created)) == (3, 2)
 
+    @pytest.mark.fast_cases(1)
     def test_an_outage_of_the_provider_is_waited_for(self, provider, path):
         with provider.serving() as (base, asked):
             provider.before = lambda one: Answer(b"{}", 503) if 3 < len(asked) < 12 else None
             responses, _ = ask(provider, base, path)
         assert (len(responses), len(provider.created)) == (3, 1)
 
+    @pytest.mark.fast_cases(1)
     def test_a_long_outage_ends_the_call_and_the_batch_is_fetched_later(self, provider, path):
         with provider.serving() as (base, asked):
             provider.before = lambda one: Answer(b"{}", 503) if len(asked) > 3 else None
@@ -207,6 +213,7 @@ class TestBatches:
             assert len(asked) == 1
         assert BatchStore(path).open() == []
 
+    @pytest.mark.fast_cases(1)
     def test_many_requests_are_several_batches(self, provider, path):
         with provider.serving() as (base, _):
             responses, _ = ask(provider, base, path, most_requests=2)

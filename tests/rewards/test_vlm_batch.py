@@ -68,6 +68,7 @@ def direct(asked):
     return Answer(json.dumps({"choices": choices}).encode())
 
 
+@pytest.mark.fast_cases(1)
 class TestRun:
     def test_equals_one_with_single_requests_at_half_the_price(self, provider, tmp_path):
         with provider.serving() as (base, _):

@@ -261,6 +261,7 @@ class TestMoney:
 
 
 class TestRuns:
+    @pytest.mark.slow
     def test_a_search_is_resumed_and_no_pair_is_compared_twice(self, tmp_path):
         with answering(brighter) as (url, asked):
             options = {"url": f"{url}/v1", "model": "judge"}

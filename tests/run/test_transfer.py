@@ -64,6 +64,7 @@ def test_fewer_than_8_scores_of_whole_populations_are_not_added(tmp_path, option
 
 
 @pytest.mark.parametrize("change", ["removed", "changed", "same"])
+@pytest.mark.fast_cases(1)
 def test_a_run_is_resumed_to_the_same_end_whatever_happened_to_the_file(file, tmp_path, change):
     path = tmp_path / "file"
     shutil.copy(file, path)
@@ -183,6 +184,7 @@ def joined(several):
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.fast_cases(1)
 def test_a_prompt_starts_from_what_those_before_it_learned(file, tmp_path, at_once):
     path, out = tmp_path / "file", tmp_path / "out"
     shutil.copy(file, path)

@@ -33,7 +33,7 @@ def best_of(task):
 
 
 @pytest.mark.parametrize("mode", ["rate", "compare", "best", "rank"])
-@pytest.mark.fast_cases(2)
+@pytest.mark.fast_cases(1)
 def test_the_same_ratings_give_the_same_run_as_on_the_page(mode, tmp_path):
     """Page and widget share the store, and the search does not know which of them showed the tasks."""
     run = started(mode, out=tmp_path / "here")

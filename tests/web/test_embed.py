@@ -79,6 +79,7 @@ class TestInTheBrowser:
             assert len(boxes) >= n + 2
             assert all(box["y"] + box["height"] <= bottom for box in boxes)
 
+    @pytest.mark.slow
     def test_two_runs_do_not_collide(self, browser, store, page):
         """A browser sends the cookies of one port to all ports of the host."""
         other_store = RatingStore(None)

@@ -73,6 +73,7 @@ class TestInTheBrowser:
         assert ranked.order.ranked == (NAMES[2], NAMES[1], NAMES[0], NAMES[3])
         assert best.order.ranked == (NAMES[5],)
 
+    @pytest.mark.slow
     def test_two_raters_at_once_and_the_page_shows_the_next_population(self, browser, store, page):
         number = store.post(FILES.items(), "", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
         with tab(browser, f"{page.link}&name=Ada") as ada, tab(browser, f"{page.link}&name=Bob") as bob:
