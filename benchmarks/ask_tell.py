@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks import memory
 from benchmarks.tables import show
+from zo_dno.errors import InputError
 
 LIBRARIES = {"nevergrad", "scipy", "cmaes"}  # which have no form for this size, or take minutes
 WHITE_BOX = {"dno", "fast_direct", "hybrid1", "hybrid2", "surrogate"}
@@ -67,7 +68,11 @@ def main() -> None:
     context, found = multiprocessing.get_context("spawn"), []
     for name in options.strategies:
         with context.Pool(1) as pool:
-            found.append(pool.apply(measure, (name, options.d, options.population, options.rounds)))
+            try:
+                found.append(pool.apply(measure, (name, options.d, options.population, options.rounds)))
+            except InputError as error:  # such as a model of the reward that serves few dimensions
+                print(f"{name} is left out: {error}", flush=True)
+                continue
         print(json.dumps(found[-1]), flush=True)
     rows = [[one["strategy"], one["seconds"], one["seconds"] / one["drawing"], one["populations"]] for one in found]
     show(
