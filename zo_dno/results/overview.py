@@ -10,7 +10,7 @@ from zo_dno.oracle.combination.threshold import Threshold
 from zo_dno.results.state import ENDED, IN_PROGRESS, RunState
 from zo_dno.results.verdict import unmet
 from zo_dno.reward import Adaptation
-from zo_dno.storage.ledger import TERM, Ledger, QueryRow
+from zo_dno.storage.ledger import TERM, Ledger, PopulationRow, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run, damage_named
 
 
@@ -29,6 +29,8 @@ class Overview:
         missing: Kind of failure -> queries without a score.
         lost_files: Files in the ledger that do not exist any more.
         adapted: What servers of judges refused, and what is sent instead.
+        rows: Every query, by stage and id.
+        populations: Populations of the search, in order.
     """
 
     folder: Path
@@ -49,6 +51,8 @@ class Overview:
     lost_files: list[str]
     drift: list[str]
     adapted: list[Adaptation]
+    rows: list[QueryRow]
+    populations: list[PopulationRow]
 
     @property
     def resumable(self) -> bool:
@@ -101,6 +105,8 @@ def _overview(folder: Path) -> Overview:
         lost_files=[artifact.path for artifact in artifacts if not (folder / artifact.path).is_file()],
         drift=drift,
         adapted=kept_in(folder),
+        rows=rows,
+        populations=populations,
     )
 
 

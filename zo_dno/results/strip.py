@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from zo_dno.results.scaling import scaled
 from zo_dno.search.archive import Found
 
 _SIDE = 192  # pixels of an image's longer side
@@ -15,7 +16,7 @@ _INK, _QUIET, _PAPER = (24, 26, 32), (110, 114, 124), (255, 255, 255)
 def strip(improvements: Sequence[Found], unit: str, *, longest: int = 6) -> Image.Image:
     """Return up to `longest` of the improvements side by side, the first and the last among them."""
     shown = [improvements[i] for i in _spread(len(improvements), longest)]
-    images = [_scaled(Image.fromarray(found.image)) for found in shown]
+    images = [scaled(Image.fromarray(found.image), _SIDE) for found in shown]
     width, height = max(image.width for image in images), max(image.height for image in images)
     sheet = Image.new("RGB", (len(images) * (width + _MARGIN) + _MARGIN, height + 2 * _MARGIN + _CAPTION), _PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -31,10 +32,3 @@ def _spread(n: int, longest: int) -> list[int]:
     if n <= longest:
         return list(range(n))
     return [round(i * (n - 1) / (longest - 1)) for i in range(longest)]
-
-
-def _scaled(image: Image.Image) -> Image.Image:
-    factor = _SIDE / max(image.size)
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    enlarge = Image.Resampling.NEAREST if factor == int(factor) else Image.Resampling.LANCZOS
-    return image.resize(size, enlarge if factor >= 1 else Image.Resampling.LANCZOS)

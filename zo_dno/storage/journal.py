@@ -2,7 +2,13 @@
 
 import sqlite3
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+_T = TypeVar("_T")
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PAUSE = 0.02  # seconds between two tries
@@ -47,3 +53,26 @@ def opened_durable(path: Path | None, tables: str, wait: float) -> sqlite3.Conne
     connection.execute("PRAGMA synchronous = FULL")
     connection.executescript(tables)
     return connection
+
+
+def read_beside_writers(path: Path, read: Callable[[sqlite3.Connection], _T], wait: float) -> _T:
+    """Read a file that others may be writing to; no byte of its folder changes.
+
+    Args:
+        path: Path of the file.
+        read: Function that reads from the connection; it may be called twice.
+        wait: Seconds to wait for another process that has the file locked.
+    Raises:
+        sqlite3.Error: The file cannot be read.
+    """
+    if path.with_name(f"{path.name}-wal").exists():  # else SQLite needs to make no files beside it
+        try:
+            return _read(path, "mode=ro", read, wait)
+        except sqlite3.OperationalError:  # of a folder that cannot be written to
+            pass
+    return _read(path, "immutable=1", read, wait)
+
+
+def _read(path: Path, how: str, read: Callable[[sqlite3.Connection], _T], wait: float) -> _T:
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=wait)) as file:
+        return read(file)

@@ -2,14 +2,13 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from zo_dno.errors import InputError, StorageError
 from zo_dno.failures import one_line
-from zo_dno.storage.journal import write_ahead
+from zo_dno.storage.journal import read_beside_writers, write_ahead
 from zo_dno.storage.schema import migrate
 
 _NO_SHARED_MEMORY = ("SQLITE_PROTOCOL", "SQLITE_IOERR", "SQLITE_CANTOPEN")  # of network file systems, for a log
@@ -127,16 +126,12 @@ def _identity(path: Path | None) -> tuple[int, int] | None:
 def _copied(path: Path) -> sqlite3.Connection:
     """Copy a ledger into memory, even while a run writes to it; no byte of its folder changes."""
     memory = sqlite3.connect(":memory:")
-    written_to = path.with_name(f"{path.name}-wal").exists()  # else SQLite needs to make no files beside it
-    for how in ("mode=ro", "immutable=1") if written_to else ("immutable=1",):
-        try:
-            with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=_WAIT)) as file:
-                _check(file)
-                file.backup(memory)
-            return memory
-        except sqlite3.OperationalError:
-            if how == "immutable=1":
-                raise
+
+    def copy(file: sqlite3.Connection) -> None:
+        _check(file)
+        file.backup(memory)
+
+    read_beside_writers(path, copy, _WAIT)
     return memory
 
 

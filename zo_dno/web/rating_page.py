@@ -15,25 +15,17 @@ from zo_dno.failures import one_line
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED, RatingError
 from zo_dno.storage.run_folder import RunFolder
+from zo_dno.web.page_door import page_headers, refusal
 from zo_dno.web.rating_sessions import Guard, page_token
 from zo_dno.web.rating_view import RatingView
 from zo_dno.web.server import WebServer
-from zo_dno.web.starlette_body import keep_body
 
 _HERE = Path(__file__).parent
-_MAX_FORM = 16 * 2**10  # bytes
 _MAX_NAME = 40  # characters
 _A_YEAR = 365 * 24 * 3600
 _IMAGE = re.compile(r"[0-9a-f]{64}")
 _OWN = re.compile(r"https?://(localhost|127\.0\.0\.1)(:\d+)?")  # origins on this machine
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",  # a notebook's cell
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # "no-referrer" would take the origin from our own forms, too
-    "Cache-Control": "no-store",
-}
+_HEADERS = page_headers("'self' http://localhost:* http://127.0.0.1:*")  # a notebook's cell
 
 
 class Page:
@@ -92,7 +84,7 @@ def page_app(
 
     @app.middleware("http")
     async def protect(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await _refusal(request, view.guard, public_origin) or await call_next(request)
+        response = await refusal(request, view.guard, public_origin) or await call_next(request)
         response.headers.update(_HEADERS)
         return response
 
@@ -182,26 +174,6 @@ def _add_files(app: FastAPI, view: RatingView, mark: str) -> None:
         return PlainTextResponse(mark, headers=allowed)
 
 
-async def _refusal(request: Request, guard: Guard, public_origin: str) -> Response | None:
-    """Refuse forms that are too many, too large or from another site, before they are parsed."""
-    if request.method != "POST":
-        return None
-    host = request.client.host if request.client else ""
-    if not guard.allows(guard.rater(request.cookies.get(guard.cookie)) or host):
-        return HTMLResponse("Too many ratings; wait a moment.", 429, {"Retry-After": "1"})
-    origin = request.headers.get("origin")
-    own = origin is None or _is_origin_of(request.headers.get("host"), origin)
-    if not own and (not public_origin or origin != public_origin):
-        return HTMLResponse("This form was sent from another page.", 403)
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > _MAX_FORM:
-            return HTMLResponse(f"A form is at most {_MAX_FORM} bytes.", 413)
-    keep_body(request, bytes(content))
-    return None
-
-
 def origin_of(url: str) -> str:
     """Return the origin of a URL, as browsers send it; empty for none."""
     parts = urlsplit(url)
@@ -226,13 +198,6 @@ def _is_address(url: str) -> bool:
     except ValueError:  # of brackets that do not close, or a port that is none
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
-
-
-def _is_origin_of(host: str | None, origin: str) -> bool:
-    try:
-        return bool(host) and urlsplit(origin).netloc == host
-    except ValueError:
-        return False
 
 
 def _rating(form: Mapping[str, str]) -> str | float | list[str]:

@@ -14,6 +14,7 @@ from zo_dno.ui.cli.judge import check_judge
 from zo_dno.ui.cli.resume import resume
 from zo_dno.ui.cli.run import run
 from zo_dno.ui.cli.serve import rate, serve_reward
+from zo_dno.ui.cli.watch import watch
 from zo_dno.ui.terminal import accept_any_text, log_as_plain_text, show_error
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, resume, show, export, compare, report, serve_reward, check_judge, rate, render):
+for command in (run, resume, show, watch, export, compare, report, serve_reward, check_judge, rate, render):
     app.command()(command)
 app.command("list")(list_)
 
