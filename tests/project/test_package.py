@@ -222,7 +222,8 @@ def test_nothing_of_the_machine_is_in_a_file():
 
 
 @pytest.mark.parametrize(
-    "command", ["list", "show old/finished", "--help", "run --help", "serve-reward jpeg_smaller --port 0"]
+    "command",
+    ["list", "show old/finished", "--help", "run --help", "serve-reward jpeg_smaller --port 0", "watch old --port 0"],
 )
 @pytest.mark.fast_cases(2)
 def test_commands_that_render_nothing_import_no_torch(command, tmp_path):

@@ -110,7 +110,7 @@ def _card(run: Overview, result: Mapping[str, Any]) -> Card:
     return Card(
         state=state,
         tone=_TONES.get(state, "idle"),
-        title=one_line(str(config.get("prompt") or config.get("model") or run.folder.name), _TITLE),
+        title=one_line(str(_prompt(run) or config.get("model") or run.folder.name), _TITLE),
         reward=one_line(f"{config.get('reward')}" + (f" ({result['unit']})" if result.get("unit") else ""), _SHORT),
         strategy=one_line(f"{config.get('strategy')}{_in_space(config.get('space'))}", _SHORT),
         seed=one_line(str(config.get("seed")), _SHORT),
@@ -126,6 +126,11 @@ def _card(run: Overview, result: Mapping[str, Any]) -> Card:
         warnings=tuple(_warnings(run, history, best, lost, ended, constrained=constrained)),
         is_resumable=run.resumable,
     )
+
+
+def _prompt(run: Overview) -> str | None:
+    """Return the prompt, which a generator of Python brings itself, so that the config has none."""
+    return run.config.get("prompt") or next((row.prompt for row in run.rows), None)
 
 
 def _in_space(space: Any) -> str:

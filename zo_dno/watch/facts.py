@@ -67,12 +67,14 @@ def held_out(run: Overview, found: Mapping[str, tuple[float | None, float | None
     """Say how the winner does on held-out rewards; they are scored at the end."""
     if not found:
         return "scored at the end" if run.config.get("held_out") and run.state == IN_PROGRESS else ""
-    words = {True: f"lost more than {LOSS:.0%}", False: "no such loss"}
-    return "; ".join(
-        f"{name} {number(first)} to {number(best)}"
-        + ("" if first is None or best is None else f", {words[is_loss(first, best)]}")
-        for name, (first, best) in found.items()
-    )
+    return "; ".join(_of_held_out(name, first, best) for name, (first, best) in found.items())
+
+
+def _of_held_out(name: str, first: float | None, best: float | None) -> str:
+    if first is None or best is None:
+        return f"{name}, not scored for both images"
+    change = f"lost more than {LOSS:.0%}" if is_loss(first, best) else f"no loss of {LOSS:.0%}"
+    return f"{name} {number(first)} to {number(best)}, {change}"
 
 
 def baseline(ended: Mapping[str, Any]) -> str:

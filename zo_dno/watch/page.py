@@ -41,18 +41,24 @@ class WatchPage:
 
     def __init__(self, folders: Sequence[Path], *, port: int = 0) -> None:
         token = page_token(None)
-        self._server = WebServer(watch_app(folders, token), port=port)
+        self._server = WebServer(watch_app(folders, token, is_ending=lambda: self._server.is_ending), port=port)
         self.link = f"{self._server.url}/?token={token}"
         self.run, self.start, self.stop = self._server.run, self._server.start, self._server.stop
 
 
-def watch_app(folders: Sequence[Path], token: str, processes: Processes | None = None) -> FastAPI:
+def watch_app(
+    folders: Sequence[Path],
+    token: str,
+    processes: Processes | None = None,
+    is_ending: Callable[[], bool] = lambda: False,
+) -> FastAPI:
     """Build the page as an ASGI application.
 
     Args:
         folders: Folders of runs, of groups of runs, or above them.
         token: Token of the link.
         processes: The runs' processes.
+        is_ending: Function that tells whether the server is ending, and streams must end.
     """
     app = FastAPI(openapi_url=None)
     guard, processes = Guard(token), processes or Processes()
@@ -94,7 +100,7 @@ def watch_app(folders: Sequence[Path], token: str, processes: Processes | None =
         return response
 
     _add_forms(app, board, processes, guard, reader)
-    _add_changes(app, board, reader)
+    _add_changes(app, board, reader, is_ending)
     _add_files(app, board, reader)
     return app
 
@@ -123,7 +129,7 @@ def _add_forms(app: FastAPI, board: Board, processes: Processes, guard: Guard, r
         return RedirectResponse("./", 303)
 
 
-def _add_changes(app: FastAPI, board: Board, reader: _Reader) -> None:
+def _add_changes(app: FastAPI, board: Board, reader: _Reader, is_ending: Callable[[], bool]) -> None:
     """Add the state of the cards, once and as a stream of its changes, and each card."""
     streams = 0
 
@@ -132,7 +138,7 @@ def _add_changes(app: FastAPI, board: Board, reader: _Reader) -> None:
         streams += 1
         try:
             sent, quiet = "", 0
-            while True:
+            while not is_ending():
                 state = json.dumps(await run_in_threadpool(board.state))
                 quiet = 0 if state != sent else quiet + 1
                 if state != sent:

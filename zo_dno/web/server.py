@@ -46,6 +46,11 @@ class WebServer:
         """Address of the server, such as http://127.0.0.1:8000."""
         return url_of(self.host, self.port)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the server waits for its last responses, which streams without an end should then end."""
+        return self._server.should_exit
+
     def run(self) -> None:
         """Serve until Ctrl-C."""
         self._server.run(sockets=[self._socket])

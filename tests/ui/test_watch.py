@@ -1,0 +1,45 @@
+"""The command `zo-dno watch`, and a real run that is stopped and resumed as its page does it."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.clocks import PATIENCE
+from tests.ui.test_signals import ROOT, begun, rows
+from zo_dno.errors import InputError
+from zo_dno.ui.cli.watch import watch
+from zo_dno.watch.process import Processes, holder
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="run must be the folder of a run"):
+        watch([tmp_path])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to know a process for sure")
+def test_a_real_run_is_stopped_and_resumed(zo, toy_words, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    words = (*toy_words, "--reward", "my_rewards:slow", "--queries", 10_000)
+    process, folder, processes = begun(words, lambda: rows(Path("here", "ledger.db")) >= 16), Path("here"), Processes()
+    folder = folder.resolve()
+    processes.stop(folder)
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, output
+    assert json.loads((folder / "result.json").read_text())["status"] == "interrupted"
+    before = rows(folder / "ledger.db")
+    processes.resume(folder)
+    until = time.monotonic() + PATIENCE
+    while rows(folder / "ledger.db") <= before and time.monotonic() < until:
+        assert not processes.failure(folder)
+        time.sleep(0.1)
+    assert holder(folder).pid not in (None, os.getpid())
+    processes.stop(folder)
+    while processes.is_starting(folder) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not processes.failure(folder)
+    assert json.loads((folder / "result.json").read_text())["queries"] > before
