@@ -52,6 +52,7 @@ def _in_utf8(text: str) -> str:
 FilePath = Annotated[str, BeforeValidator(_as_text)]
 Words = Annotated[str, AfterValidator(_in_utf8)]
 Names = Annotated[list[str], BeforeValidator(_as_list)]
+Services = Annotated[list[Literal["tensorboard", "mlflow", "wandb"]], BeforeValidator(_as_list)]
 Level = Annotated[float | str | None, BeforeValidator(_as_level)]
 
 
@@ -322,6 +323,9 @@ class Output(OptionGroup):
         by_default="all",
         redraw=True,
         ge=1,
+    )
+    log_to: Services = option(
+        [], "Also log to tensorboard, mlflow or wandb; repeatable (docs/watching.md)", resume=True
     )
 
 

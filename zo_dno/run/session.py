@@ -8,6 +8,7 @@ from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.ctrl_c import deferred
 from zo_dno.results.outputs import import_early, write_outputs
 from zo_dno.results.result import Result
+from zo_dno.results.step_log import logged
 from zo_dno.results.verdict import (
     chosen_by_auto,
     unmet,
@@ -30,6 +31,7 @@ from zo_dno.run.warm_up import warm_up
 from zo_dno.search import best_of_n
 from zo_dno.search.drift import DriftError
 from zo_dno.search.loop import Search
+from zo_dno.search.progress import both
 from zo_dno.search.reevaluation import Reevaluation
 from zo_dno.storage.ledger import BASELINE
 from zo_dno.storage.run_folder import RunFolder
@@ -55,10 +57,15 @@ def carry_out(
     with opened(spec, folder, accept_drift=accept_drift, retry_failed=retry_failed) as run:
         if run.path is not None:
             import_early()
-        try:
-            return _stages(run)
-        except DriftError as drift:
-            raise run.manifest.refusal([str(drift)]) from drift
+        with logged(spec.options.log_to, run.path, dict(spec.options) | spec.model_settings) as (on_step, on_result):
+            if spec.options.log_to:
+                spec.on_step = both(on_step, spec.on_step)
+            try:
+                result = _stages(run)
+            except DriftError as drift:
+                raise run.manifest.refusal([str(drift)]) from drift
+            on_result(result)
+            return result
 
 
 @dataclass

@@ -11,6 +11,7 @@ from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.combination.threshold import Threshold
 from zo_dno.oracle.policies import call_policies, worst_case
 from zo_dno.oracle.purse import Purse
+from zo_dno.results.step_log import check_installed
 from zo_dno.reward import Reward
 from zo_dno.run.adaptations import may_turn_noisy
 from zo_dno.run.cancellation import Stop
@@ -70,6 +71,7 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         options = self.options
+        check_installed(options.log_to)
         self.limits = Limits(options.queries, options.seconds, options.nfe)
         self.purse = Purse(options.max_cost)
         self.policies = call_policies(self.reward, options.policy)

@@ -1,6 +1,7 @@
 """The progress of a search: how it ended, and the figures after every population."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -67,6 +68,18 @@ class Step:
     images_per_second: float
     cost: float
     actor_pools: tuple[ActorPoolStatus, ...] = ()
+
+
+def both(first: Callable[[Step], None], second: Callable[[Step], None] | None) -> Callable[[Step], None]:
+    """Return a function that calls both functions with the progress of a search."""
+    if second is None:
+        return first
+
+    def on_step(step: Step) -> None:
+        first(step)
+        second(step)
+
+    return on_step
 
 
 @dataclass(slots=True)

@@ -22,7 +22,6 @@ from zo_dno.ui.rating_widget import RatingWidget
 if TYPE_CHECKING:
     from zo_dno.results.result import Result
     from zo_dno.run.optimize import AnyReward
-    from zo_dno.search.progress import Step
 
 _ENDS = {
     "finished": "Finished",
@@ -65,6 +64,7 @@ class RatingCell:
         **options: Any,
     ) -> None:
         from zo_dno.run.optimize import optimize, resume
+        from zo_dno.search.progress import both
 
         folder = Path(run) if isinstance(run, str | Path) else None
         self._view = RatingWidget(rater, width)
@@ -72,7 +72,7 @@ class RatingCell:
         made = _reward(folder, mode, reward, reward_options or {}, trust=options.get("trust", False))
         _human(made).show = self._view.show
         call: Callable[..., Result] = optimize if folder is None else resume
-        on_step = _both(self._view.step, options.pop("on_step", None))
+        on_step = both(self._view.step, options.pop("on_step", None))
         begin = partial(
             call, run if folder is None else folder, reward=made, stop=self._stop, on_step=on_step, **options
         )
@@ -176,12 +176,3 @@ def _show_end(view: RatingWidget, result: "Result") -> None:
         [why for why in (result.pause, result.infeasible) if why],
         [("before", first, png_bytes(result.first_image)), ("best", best, png_bytes(result.best_image))],
     )
-
-
-def _both(first: "Callable[[Step], None]", second: "Callable[[Step], None] | None") -> "Callable[[Step], None]":
-    def on_step(step: "Step") -> None:
-        first(step)
-        if second is not None:
-            second(step)
-
-    return on_step
