@@ -39,6 +39,7 @@ ADDED = {
     "climb",
     "adapted",
     "surrogate",
+    "log_to",
 }  # to result.json and config since
 LOST = {"killed, resumed": 1}
 """Calls in flight at the kill, which count as made since: they may have been charged."""
@@ -47,7 +48,8 @@ LOST = {"killed, resumed": 1}
 def facts(folder):
     """What `expected.json` says of a run: its overview, its rows and its result."""
     found = overview(folder)
-    about = {one.name: getattr(found, one.name) for one in fields(found) if one.name not in ("folder", "seconds")}
+    others = ("folder", "seconds", "rows", "populations")  # the rows are read below
+    about = {one.name: getattr(found, one.name) for one in fields(found) if one.name not in others}
     about |= {name: [about[name].id, about[name].value] for name in ("first", "best")}
     ledger = Ledger(folder / "ledger.db", read_only=True)
     rows = [[*(getattr(row, name) for name in ROW), row.image] for row in ledger.all_queries()]
