@@ -79,7 +79,7 @@ def test_a_missing_package_is_named_before_anything_is_run(tmp_path, monkeypatch
 @pytest.mark.slow
 def test_mlflow_has_one_run_for_both_sessions(tmp_path, offline):
     pytest.importorskip("mlflow", reason="needs mlflow")
-    from mlflow.tracking import MlflowClient
+    from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
 
     result = run(tmp_path / "run", ["mlflow"])
     name = json.loads((tmp_path / "run" / step_log.IDS).read_text())["mlflow"]

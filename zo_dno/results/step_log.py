@@ -180,7 +180,7 @@ class _MLflow:
     """A run of the tracking server that MLFLOW_TRACKING_URI names."""
 
     def __init__(self, folder: Path | None, known: str, about: Mapping[str, str]) -> None:
-        from mlflow.tracking import MlflowClient
+        from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
 
         self._client = MlflowClient()
         if known:
@@ -208,7 +208,7 @@ class _WandB:
     """A run of Weights & Biases; WANDB_MODE=offline keeps it on this machine."""
 
     def __init__(self, folder: Path | None, known: str, about: Mapping[str, str]) -> None:
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         name = folder and folder.name
         self._image = wandb.Image
