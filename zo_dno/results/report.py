@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from zo_dno.results.hacking import IMPLAUSIBLE, losses
 from zo_dno.results.hacking_figure import hacking_figure
 from zo_dno.results.markup import Table, address, embedded, number, templates
 from zo_dno.results.stored import result_of
@@ -96,7 +97,8 @@ def _warnings(result: dict[str, Any]) -> list[str]:
     """Return what weakens a result, a sentence each."""
     notes = []
     if not result["best"]["feasible"]:
-        notes.append("The winner is not plausible as a draw of a Gaussian: its reward may be bought with odd noise.")
+        notes.append(IMPLAUSIBLE)
+    notes += losses({name: (both["first"], both["best"]) for name, both in result["held_out"].items()})
     if result["status"] not in ("finished", "target"):
         notes.append(f"The run is {result['status']}.")
     if result.get("drift"):
