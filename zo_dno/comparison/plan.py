@@ -1,5 +1,6 @@
 """The plan of a comparison: a run for each strategy, search space, reward, prompt and seed."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator
 
+from zo_dno.comparison.statistics import pairs_needed
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.option_group import OptionGroup, option
 from zo_dno.reward import Reward
@@ -218,6 +220,19 @@ class Plan:
             make_reward(thing or full["reward"], full.get("reward_options"))
             found[name] = full, thing
         return found
+
+    @property
+    def too_few_runs(self) -> str:
+        """A sentence about the seeds that claims need, where no claim can be significant; empty otherwise."""
+        n_claims, cells = len(self.entries) - 1, len(self.prompts) * len(self.named_rewards)
+        pairs, needed = cells * len(self.all_seeds), pairs_needed(n_claims)
+        if not n_claims or pairs >= needed:
+            return ""
+        return (
+            f"No claim of this comparison can be significant: {pairs} pairs of runs cannot be told from chance with "
+            f"{n_claims} {'claim' if n_claims == 1 else 'claims'}, which take {needed}. Give at least "
+            f"{math.ceil(needed / cells)} seeds."
+        )
 
     def _trials(self) -> Iterable[Trial]:
         """Make the trials seed by seed, so that an unfinished comparison is one of fewer seeds."""
