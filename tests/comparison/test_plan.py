@@ -94,5 +94,11 @@ def test_a_folder_whose_writing_was_cut_off_takes_the_same_comparison(tmp_path, 
     ],
 )
 def test_seeds_that_claims_need_are_known_before_anything_runs(strategies, prompts, seeds, said):
-    found = Plan(strategies, prompts, seeds=seeds).too_few_runs
+    found = Plan(strategies, prompts, seeds=seeds, settings=TOY).too_few_runs
     assert re.search(said, found) if said else not found
+
+
+def test_a_prompt_that_the_built_in_model_does_not_know_is_refused_before_anything_starts():
+    with pytest.raises(InputError, match="prompt must follow the scene grammar; got 'a cat'"):
+        Plan(["snes"], ["sea at dusk", "a cat"])
+    assert Plan(["snes"], ["a cat"], settings=TOY).trials

@@ -51,6 +51,12 @@ def test_a_verbose_command_shows_where_an_error_arose(zo):
     assert "Traceback" not in zo("show", "nowhere")[2]
 
 
+def test_a_default_reward_is_named(zo):
+    words = [word for word in RUN if word not in ("--reward", "brightness")]
+    assert zo(*words, "--prompt", "sea", "--out", "one")[1].startswith("reward: jpeg_smaller, the default")
+    assert "the default" not in zo(*RUN, "--prompt", "sea", "--out", "two")[1]
+
+
 def test_quiet_and_verbose_exclude_each_other(zo):
     code, _, errors = zo("show", "nowhere", "-q", "-v")
     assert (code, errors) == (2, "Error: quiet must be left out with verbose; got both. Give one of them.\n")

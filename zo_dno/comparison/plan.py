@@ -16,6 +16,7 @@ from zo_dno.errors import InputError, unknown_name
 from zo_dno.option_group import OptionGroup, option
 from zo_dno.reward import Reward
 from zo_dno.run.config import RunConfig, validated
+from zo_dno.run.make_generator import check_scene
 from zo_dno.run.make_reward import make_reward, name_of
 from zo_dno.run.make_strategy import find_space, find_strategy
 from zo_dno.spaces import DEFAULT_SPACE
@@ -243,6 +244,7 @@ class Plan:
             combinations
         ):
             config = validated({**common, **of_reward, **of_entry, "prompt": prompt, "seed": seed})
+            check_scene(config)
             given = {name: thing for name, thing in (("reward", judge), ("strategy", strategy)) if thing is not None}
             yield Trial(number, entry, reward, prompt, seed, config, given)
 
