@@ -39,8 +39,8 @@ class Human(Reward):
     """People's ratings on a web page: a number from 0 to 10, or log-odds against the first image.
 
     All images of a population make one rating round. The search continues once the round is complete, even days later.
-    Every rating is on the disk before the page confirms it; `zo-dno rate RUN` serves the page of a run again. At the end,
-    open pages show the first and the best image, for which the run waits some seconds.
+    Every rating is on the disk before the page confirms it; `zo-dno rate RUN` serves the page of a run again. At the
+    end, open pages show the first and the best image, for which the run waits some seconds.
 
     In the modes that compare, scores are the strengths of a Plackett-Luce (for two images, Bradley-Terry) model. The
     first image has strength 0. Images of earlier populations are shown again as anchors, whose scores stay fixed; the

@@ -113,7 +113,7 @@ class TestInTheBrowser:
                 press(rater, keys[0])
                 expect(rater.locator(f'main form[data-n] img[src="{shown}"]')).to_have_count(0)
                 press(rater, keys[1])
-                expect(rater.get_by_text("Thank you.")).to_be_visible()
+                expect(rater.locator("main form[data-n]")).to_have_count(0)
             expect(bob.get_by_text("raters agree on 1 of 2 pairs")).to_be_visible()
 
     def test_the_end_stays_when_the_server_is_gone(self, browser, store, page):

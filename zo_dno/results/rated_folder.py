@@ -79,7 +79,7 @@ class RatedFolder(RatedRun):
 def _meaning(result: dict[str, Any]) -> list[str]:
     """Say what the choices behind a result mean, and nothing that random clicks would make true as well."""
     choices, evidence, best = result.get("choices", 0), result.get("evidence"), result["best"]
-    if not choices:
+    if not choices or (not best["id"] and evidence is None):  # no winner but the first image
         return []
     learned = what_choices_say(choices, evidence)
     if learned is None or evidence is None:
