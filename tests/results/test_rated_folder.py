@@ -30,7 +30,7 @@ def test_what_raters_see_of_a_run(tmp_path):
     assert (run.plan(), run.is_searching()) == (Plan(8, exact=True), False)
     end = run.end()
     assert end is run.end()  # it is read once
-    assert end.title == "The search has finished"
+    assert (end.title, end.prompt) == ("The search has finished", "a toy")
     assert end.resume == f"zo-dno resume '{folder}' --queries 16"
     assert (end.first_png, end.best_png) == tuple((folder / f"{name}.png").read_bytes() for name in ("first", "best"))
     store = RatingStore(folder / RATINGS)

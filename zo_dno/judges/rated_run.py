@@ -13,6 +13,7 @@ class RunEnd:
         best: Name of the best image in the ratings.
         first_png: PNG file of the first image.
         best_png: PNG file of the best image.
+        prompt: Prompt that the images were rendered for.
         words: Sentences on what the ratings mean.
         resume: Command that resumes the run; empty if the run was not kept.
     """
@@ -22,6 +23,7 @@ class RunEnd:
     best: str
     first_png: bytes
     best_png: bytes
+    prompt: str = ""
     words: tuple[str, ...] = ()
     resume: str = ""
 

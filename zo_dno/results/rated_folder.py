@@ -65,6 +65,7 @@ class RatedFolder(RatedRun):
             best=result["best"]["image"],
             first_png=first.read_bytes(),
             best_png=best.read_bytes(),
+            prompt=result["prompt"],
             words=tuple(_meaning(result)),
             resume=f"zo-dno resume {self.name}{more}",
         )
