@@ -30,6 +30,7 @@ addEventListener("resize", crispAll);
 
 const zoom = document.querySelector("#zoom");
 let shown = null;
+let held = false;  // an image was held, so the click that follows chooses nothing
 const enlargeable = [...document.querySelectorAll("main img, aside img")];
 function enlarge(image) {
   shown = image;
@@ -40,7 +41,9 @@ function enlarge(image) {
   large.complete ? crisp(large) : large.addEventListener("load", () => crisp(large));
 }
 const step = (by) => enlarge(enlargeable.at((enlargeable.indexOf(shown) + by) % enlargeable.length));
-zoom.addEventListener("click", () => zoom.close());
+zoom.addEventListener("click", () => { if (!held) zoom.close(); });
+addEventListener("pointerdown", () => { held = false; }, true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { held = false; }, 100), true);  // after its click
 zoom.addEventListener("close", () => shown?.closest("button, [tabindex]")?.focus());
 zoom.addEventListener("keydown", (event) => {
   event.stopPropagation();
@@ -51,15 +54,15 @@ zoom.addEventListener("keydown", (event) => {
   if (picked) enlarge(picked);
 });
 
-let held = false;  // an image was held, so the click that follows chooses nothing
 for (const image of enlargeable) {
   const choosing = image.closest(".picture");
   if (choosing) {
     let timer;
     const release = () => clearTimeout(timer);
-    choosing.addEventListener("pointerdown", () => { held = false; timer = setTimeout(() => { held = true; enlarge(image); }, 450); });
-    for (const end of ["pointerup", "pointercancel", "pointerleave"]) choosing.addEventListener(end, release);
-    choosing.addEventListener("contextmenu", (event) => event.preventDefault());  // of a long tap
+    choosing.addEventListener("pointerdown", (event) => { if (event.button === 0) timer = setTimeout(() => { held = true; enlarge(image); }, 450); });
+    addEventListener("pointerdown", () => { held = false; }, true);
+for (const end of ["pointerup", "pointercancel", "pointerleave"]) choosing.addEventListener(end, release);
+    choosing.addEventListener("contextmenu", (event) => { if (held) event.preventDefault(); });  // of a long tap
     choosing.addEventListener("click", (event) => { if (held) { event.preventDefault(); event.stopImmediatePropagation(); held = false; } }, true);
     const button = Object.assign(document.createElement("button"), { type: "button", className: "enlarge", textContent: "⤢", title: "Enlarge" });
     button.setAttribute("aria-label", `enlarge ${image.alt}`);
