@@ -124,8 +124,7 @@ class EvoTorch(Outside):
 
     def _reward_of(self, points: Tensor) -> Tensor:
         self._own_points.put(points.detach().clone())
-        rewards = self._told_rewards.get()
-        return rewards
+        return self._told_rewards.get()
 
     def _points(self) -> Any:
         return self._own_points.get()
