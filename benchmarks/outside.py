@@ -97,8 +97,8 @@ class EvoTorch(Outside):
     def __init__(self, problem: Problem, *, population: int = 16) -> None:
         super().__init__(problem, population=population)
         self._seed = problem.seed % 2**31
-        self._policy: queue.Queue[Tensor] = queue.Queue()
-        self._scores: queue.Queue[Tensor | None] = queue.Queue()
+        self._own_points: queue.Queue[Tensor] = queue.Queue()
+        self._told_rewards: queue.Queue[Tensor] = queue.Queue()
         threading.Thread(target=self._search, daemon=True).start()
 
     @abstractmethod
@@ -123,16 +123,14 @@ class EvoTorch(Outside):
             searcher.step()
 
     def _reward_of(self, points: Tensor) -> Tensor:
-        self._policy.put(points.detach().clone())
-        scores = self._scores.get()
-        assert scores is not None
-        return scores
+        self._own_points.put(points.detach().clone())
+        return self._told_rewards.get()
 
     def _points(self) -> Any:
-        return self._policy.get()
+        return self._own_points.get()
 
     def _rewards(self, rewards: np.ndarray) -> None:
-        self._scores.put(torch.as_tensor(rewards, dtype=torch.float32))
+        self._told_rewards.put(torch.as_tensor(rewards, dtype=torch.float32))
 
 
 class EvoTorchSNES(EvoTorch):

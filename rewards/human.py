@@ -39,7 +39,8 @@ class Human(Reward):
     """People's ratings on a web page: a number from 0 to 10, or log-odds against the first image.
 
     All images of a population make one rating round. The search continues once the round is complete, even days later.
-    Every rating is on the disk before the page confirms it; `zo-dno rate RUN` serves the page of a run again.
+    Every rating is on the disk before the page confirms it; `zo-dno rate RUN` serves the page of a run again. At the
+    end, open pages show the first and the best image, for which the run waits some seconds.
 
     In the modes that compare, scores are the strengths of a Plackett-Luce (for two images, Bradley-Terry) model. The
     first image has strength 0. Images of earlier populations are shown again as anchors, whose scores stay fixed; the
@@ -144,17 +145,19 @@ class Human(Reward):
 
     def _served(self, folder: Path | None) -> list[Callable[[], None]]:
         """Serve the page, and log its link or, in a notebook, open it in the cell. Returns functions that end that."""
+        from zo_dno.results.rated_folder import RatedFolder
         from zo_dno.web.embed import show_page
         from zo_dno.web.rating_page import Page
 
         assert self._store is not None
-        page = Page(self._store, folder, host=self.host, port=self.port, public_url=self.public_url)
+        run = None if folder is None else RatedFolder(folder)
+        page = Page(self._store, folder, run, host=self.host, port=self.port, public_url=self.public_url)
         page.start()
         self.link = page.link
         if in_notebook():
             return [show_page(page.link, page.mark), page.stop]
         log.warning("Rate the images at %s", page.link)  # a warning shows without any logging set up
-        return [page.stop]
+        return [page.farewell, page.stop]
 
     def _tasks(self, names: Sequence[str], anchors: Sequence[str]) -> list[tuple[Mode, tuple[str, ...]]]:
         if self.mode == "rate":

@@ -52,9 +52,9 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests that start Ray share one process and come first; the others stay with their file's fixtures.
+    """Let the tests that start Ray share two processes and come first; the others stay with their file's fixtures.
 
-    They are a large part of the work: where they came last, the other process would wait for them.
+    They are a large part of the work, and mostly wait: where they came last, the other processes would wait for them.
     """
     _leave_most_to_the_slow_set(items)
     items.sort(key=_starts_ray, reverse=True)
@@ -97,7 +97,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def _group(item: pytest.Item) -> str:
     if _starts_ray(item):
-        return "ray"
+        return "ray of actors" if "distributed" in item.path.parts else "ray"
     if "found" in getattr(item, "fixturenames", ()):
         return "comparison"  # which the tests of a folder share
     if item.get_closest_marker("notebook") is not None:

@@ -104,7 +104,7 @@ def test_files_of_the_user_stay_in_a_folder_that_is_refused(tmp_path):
 @pytest.mark.parametrize("once", [{"steps": 4}, {"early_stopping": True}, {"cache": Path("scores.db")}])
 def test_what_one_of_two_comparisons_lacks_is_named(tmp_path, once):
     def keep(early_stopping=False, **settings):
-        _keep(Plan(["snes"], ["one"], queries=16, settings=settings), tmp_path / "out", early_stopping)
+        _keep(Plan(["snes"], ["sea at dusk"], queries=16, settings=settings), tmp_path / "out", early_stopping)
 
     keep(**once)
     keep(**once)

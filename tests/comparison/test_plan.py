@@ -1,5 +1,7 @@
 """Plans of comparisons: their trials, and mistakes that are refused."""
 
+import re
+
 import pytest
 
 from tests.comparison.plans import PLAN, TOY
@@ -76,3 +78,27 @@ def test_a_folder_whose_writing_was_cut_off_takes_the_same_comparison(tmp_path, 
         _keep(plan, out, early_stopping=False)
     _keep(plan, out, early_stopping=False)
     assert {path.name for path in out.iterdir()} == {RUNS, PLAN_FILE}
+
+
+@pytest.mark.parametrize(
+    ("strategies", "prompts", "seeds", "said"),
+    [
+        (
+            ["snes"],
+            ["sea"],
+            5,
+            "5 pairs of runs cannot be told from chance with 1 claim, which take 6. Give at least 6 s",
+        ),
+        (["snes", "pgpe"], ["sea", "city"], 3, "6 pairs of runs .* with 2 claims, which take 7. Give at least 4 seeds"),
+        (["snes"], ["sea", "city"], 3, ""),
+    ],
+)
+def test_seeds_that_claims_need_are_known_before_anything_runs(strategies, prompts, seeds, said):
+    found = Plan(strategies, prompts, seeds=seeds, settings=TOY).too_few_runs
+    assert re.search(said, found) if said else not found
+
+
+def test_a_prompt_that_the_built_in_model_does_not_know_is_refused_before_anything_starts():
+    with pytest.raises(InputError, match="prompt must follow the scene grammar; got 'a cat'"):
+        Plan(["snes"], ["sea at dusk", "a cat"])
+    assert Plan(["snes"], ["a cat"], settings=TOY).trials

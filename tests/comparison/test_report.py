@@ -13,7 +13,10 @@ import zo_dno
 from tests.support.browser import chromium
 from tests.support.html_cells import Cells
 from tests.support.toys import ToyGenerator
-from zo_dno.comparison.report import comparison_report
+from zo_dno.comparison.analysis import Analysis
+from zo_dno.comparison.report import comparison_report, hacked, summary_table, warnings
+from zo_dno.comparison.table import COLUMNS, table_of
+from zo_dno.ui import display
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def test_the_report_has_the_numbers_of_the_table(found, text):
     page.feed(text)
     assert all(address.startswith("data:") for address in page.addresses)
     assert len(text) < 5e6
-    rows = {row[0]: row[1:] for row in page.rows if len(row) == 7}
+    rows = {row[0]: row[1:] for row in page.rows if len(row) == 8}
     sixes = [row for row in page.rows if len(row) == 6]
     costs = {row[0]: row[1:] for row in sixes if ": " not in row[1]}
     for one in found.summary().to_dict("records"):
@@ -39,7 +42,8 @@ def test_the_report_has_the_numbers_of_the_table(found, text):
                 ("better_than_reference", "better_low", "better_high"),
             )
         ]
-        assert cells[3:] == [f"{one['rank']:.4g}", f"{one['feasible']:.0%}", f"{one['log_prob']:.4g}"]
+        assert cells[3:6] == [f"{one['rank']:.4g}", f"{one['feasible']:.0%}", f"{one['log_prob']:.4g}"]
+        assert cells[6] == f"{one['held_out_first saturation']:.4g} → {one['held_out saturation']:.4g}"
         paid = ("seconds", "strategy_seconds", "nfe", "failed", "cost")
         assert costs[one["entry"]] == [f"{one[name]:.4g}" for name in paid]
     for one, row in zip(
@@ -108,3 +112,26 @@ def test_too_few_seeds_are_reported(tmp_path):
     text = comparison_report(found)
     assert "Some entries have 1 seeds for a reward and prompt; intervals take 3." in text
     assert "1 pairs are too few to say whether that is chance" in text
+
+
+def test_winners_that_fool_the_reward_are_named(capsys):
+    """A comparison of a search that raises its reward and loses what was not optimised, and of one that does not."""
+    both = {"held_out_first prompt_match": 0.97, "held_out prompt_match": 0.9}
+    rows = [
+        {**dict.fromkeys(COLUMNS, 0), "entry": entry, "reward": "r", "prompt": "p", "unit": "kB", "seed": seed}
+        | {"budget": 64, "queries": 64, "best": best + seed / 10, "feasible": True, "over": True, "folder": "f"}
+        | (both | {"held_out prompt_match": 0.62} if entry == "snes" else both)
+        for entry, best in (("random_search", 1.0), ("snes", 2.0))
+        for seed in range(3)
+    ]
+    found = Analysis(table_of(rows))
+    (sentence,) = hacked(found)
+    assert sentence.startswith("snes lost 36% of prompt_match (held out) on average, from 0.97 to 0.62")
+    lost = [row["lost prompt_match"] for row in found.summary().to_dict("records")]
+    assert lost == pytest.approx([0.361, 0.072], abs=1e-3)
+    assert sentence in warnings(found)
+    table = summary_table(found, 64)
+    assert table.head[-1] == "prompt_match, held out"
+    assert [row[-1] for row in table.rows] == ["0.97 → 0.62", "0.97 → 0.9"]
+    display.comparison(found)
+    assert "prompt_match" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """Statistics of paired runs: measures against their definitions, intervals and tests against their error rates."""
 
 import math
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -243,3 +244,19 @@ def test_the_scale_of_rewards_does_not_matter():
 
 def test_the_constants_are_the_documented_ones():
     assert (statistics.LEVEL, statistics.FEWEST_SEEDS, statistics.FEWEST_PAIRS) == (0.95, 3, 6)
+
+
+@pytest.mark.parametrize(("n_claims", "needed"), [(1, 6), (2, 7), (3, 7), (4, 8), (20, 10)])
+def test_pairs_that_a_claim_takes_are_the_fewest_that_can_be_significant(n_claims, needed):
+    """A claim whose pairs are all won, beside others that are not."""
+    assert statistics.pairs_needed(n_claims) == needed
+    others = [1.0] * (n_claims - 1)
+    assert statistics.holm([sign_flip_p(np.ones(needed)), *others])[0] < 0.05
+    if needed > statistics.FEWEST_PAIRS:
+        assert statistics.holm([sign_flip_p(np.ones(needed - 1)), *others])[0] >= 0.05
+
+
+def test_a_claim_that_no_result_could_make_says_how_many_pairs_it_takes():
+    claim = Claim("a", "b", 64, Interval(0.571, 0.443, 0.679), 1.0, 6, 0.062, 2)
+    assert "6 pairs are too few to say whether that is chance (it takes 7 with 2 claims)" in str(claim)
+    assert "is ahead of" in str(replace(claim, pairs=7, p=0.031))

@@ -50,6 +50,8 @@ def test_raters_who_share_a_name_are_told_apart(store):
 def test_the_same_images_are_not_posted_twice(store):
     assert store.post(IMAGES, "", PAIRS) == store.post(IMAGES, "", PAIRS) == 0
     assert store.progress().needed == 2
+    store.post(IMAGES[:1], "", [("rate", (A,))], votes=3)
+    assert [(one.images, one.needed, one.together) for one in store.rounds()] == [((A, B, C, D), 2, 2), ((A,), 3, 1)]
 
 
 def test_two_raters_are_given_different_tasks(store):
@@ -84,12 +86,15 @@ def test_a_clock_that_was_set_back_does_not_delay_the_search(store, monkeypatch)
 def test_undo_reopens_the_task(store):
     number = store.post(IMAGES, "", [("rate", (A,))])
     task = store.next_task("ada")
+    assert not store.can_undo("ada")
     store.rate("ada", task.id, 3)
     assert store.take(number, patience=60) is None  # it may still be undone
+    assert (store.can_undo("ada"), store.can_undo("bob")) == (True, False)
     assert store.undo("ada") == task == store.next_task("ada")
     store.rate("ada", task.id, SKIPPED)
     (rating,) = store.take(number)
     assert (rating.value, rating.order) == (None, None)
+    assert not store.can_undo("ada")
     with pytest.raises(RatingError, match="the search has used your last rating"):
         store.undo("ada")
     with pytest.raises(RatingError, match="There is nothing to undo."):

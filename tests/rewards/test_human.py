@@ -243,9 +243,9 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
             click()
         output = search.stdout.read()
         assert search.wait() == 0, output
-        expect(rater.get_by_text("best so far")).to_be_visible()
+        expect(rater.get_by_role("heading", name="The search has finished")).to_be_visible()
         rater.reload()
-        expect(rater.get_by_text("best so far")).to_be_visible()
+        expect(rater.get_by_text(f"zo-dno resume {folder} --queries 24")).to_be_visible()
     server.send_signal(signal.SIGINT)
     server.wait(timeout=10)
     with pytest.raises(httpx2.ConnectError):

@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 _OWN = re.compile(r"http://(127\.0\.0\.1|localhost)[:/]|data:|about:")
-# An answer that came too late, and a server that is restarted, perhaps in the middle of a picture.
-_HARMLESS = ("409", "ERR_CONNECTION", "ERR_CONTENT_LENGTH_MISMATCH", "ERR_EMPTY_RESPONSE")
+# A server that is restarted, perhaps in the middle of a picture, and a connection that a test cuts.
+_HARMLESS = ("ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION", "ERR_CONTENT_LENGTH_MISMATCH", "ERR_EMPTY_RESPONSE")
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 import json
 import shutil
 
-import pytest
-
 from tests.support.rating import FILES, NAMES
 from tests.watch.conftest import HOSTILE
 from zo_dno.judges.rating_store import RATINGS, RatingStore
@@ -27,7 +25,7 @@ def test_a_hacked_reward_is_told_in_words(runs):
     result = json.loads((runs / "hacked" / "result.json").read_text())
     lost = result["held_out"]["even"]
     assert card.has_lost
-    assert f"even: {lost['first']:.4g} to {lost['best']:.4g}, more than 10% of the first" in card.warnings[0]
+    assert f"even (held out) fell from {lost['first']:.4g} to {lost['best']:.4g}" in card.warnings[0]
     facts = dict(card.facts)
     assert "lost more than 10%" in facts["Held out"]
     assert facts["Noise"].startswith("the best is plausible (log P ")
@@ -102,13 +100,3 @@ def test_folders_are_found_newest_first_and_a_group_stands_for_its_runs(runs, tm
     assert dict(shown.states) == {"finished": 1, "failed": 1}
     assert [line.lost for line in shown.lines] == [1, 0]
     assert "In 1 of 2 runs the winner lost" in shown.warning
-
-
-@pytest.mark.parametrize(
-    ("first", "best", "lost"), [(2.0, 1.7, True), (2.0, 1.9, False), (-2.0, -2.3, True), (0.0, 0, False)]
-)
-def test_a_loss_is_a_part_of_the_first_score(first, best, lost):
-    from zo_dno.results.hacking import losses
-
-    assert bool(losses({"held": (first, best)})) == lost
-    assert not losses({"held": (None, best), "other": (first, None)})

@@ -1,5 +1,6 @@
 """The rating page in a browser, and its link."""
 
+import base64
 import re
 import time
 
@@ -33,11 +34,11 @@ class TestInTheBrowser:
         number = store.post(FILES.items(), "mountains at dusk", [("rate", (name,)) for name in NAMES[:3]])
         with tab(browser, page.link) as rater:
             expect(rater.get_by_text("“mountains at dusk”")).to_be_visible()
-            expect(rater.get_by_text("3 left")).to_be_visible()
+            expect(rater.get_by_text("3 clicks left")).to_be_visible()
             rater.get_by_role("button", name="7", exact=True).click()
-            expect(rater.get_by_text("2 left")).to_be_visible()
+            expect(rater.get_by_text("2 clicks left")).to_be_visible()
             press(rater, "x")
-            expect(rater.get_by_text("1 left")).to_be_visible()
+            expect(rater.get_by_text("1 click left")).to_be_visible()
             press(rater, "s")
             expect(rater.get_by_text("Thank you.")).to_be_visible()
             assert [one.value for one in waiting(store, number)] == [7, 10, None]
@@ -46,17 +47,16 @@ class TestInTheBrowser:
         number = store.post(FILES.items(), "", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
         with tab(browser, page.link) as rater:
             press(rater, "ArrowRight")
-            expect(rater.get_by_text("1 left")).to_be_visible()
+            expect(rater.get_by_text("1 click left")).to_be_visible()
             press(rater, "u")
-            expect(rater.get_by_text("2 left")).to_be_visible()
+            expect(rater.get_by_text("2 clicks left")).to_be_visible()
             assert NAMES[0] in rater.get_by_alt_text("image 1").get_attribute("src")
             rater.get_by_label("choose image 1").click()
-            expect(rater.get_by_text("1 left")).to_be_visible()
+            expect(rater.get_by_text("1 click left")).to_be_visible()
             rater.get_by_label("choose image 2").click()
             expect(rater.get_by_text("Thank you.")).to_be_visible()
             assert [one.order.ranked for one in waiting(store, number)] == [(NAMES[0],), (NAMES[3],)]
-            rater.get_by_role("button", name="Undo").click()
-            expect(rater.get_by_role("alert")).to_contain_text("the search has used your last rating")
+            expect(rater.get_by_role("button", name="Undo")).to_be_disabled()
 
     def test_rank_by_taps_and_best_by_key(self, browser, store, page):
         number = store.post(FILES.items(), "", [("rank", NAMES[:4]), ("best", NAMES[2:6])])
@@ -92,8 +92,8 @@ class TestInTheBrowser:
             store.settle({NAMES[0]: 0.0, NAMES[3]: 1.5}, keep=[])
             store.post(pictures(7).items(), "the next", [("compare", NAMES[4:6])])
             for one in (ada, bob):
-                expect(one.get_by_text("Population 2")).to_be_visible()
-                expect(one.get_by_text("best so far 1.50")).to_be_visible()
+                expect(one.get_by_alt_text("image 1", exact=True)).to_be_visible()
+                expect(one.get_by_text("New best")).to_be_visible()
 
     def test_a_population_that_comes_while_the_page_loads_is_shown(self, browser, store, page):
         store.take(store.post(FILES.items(), "", []))
@@ -102,17 +102,93 @@ class TestInTheBrowser:
             rater.route("**/rating_page.js", lambda route: (time.sleep(0.5), route.continue_()))
             rater.reload(wait_until="commit")
             store.post(pictures(7).items(), "", [("compare", NAMES[4:6])])
-            expect(rater.get_by_text("Population 2")).to_be_visible()
+            expect(rater.get_by_alt_text("image 1", exact=True)).to_be_visible()
 
     @pytest.mark.slow
     def test_several_votes_show_how_far_raters_agree(self, browser, store, page):
         store.post(FILES.items(), "", [("compare", NAMES[:2])] * 1 + [("compare", NAMES[2:4])], votes=2)
         with tab(browser, page.link) as ada, tab(browser, page.link) as bob:
             for rater, keys in ((ada, "11"), (bob, "12")):
-                for left, key in enumerate(keys):
-                    press(rater, key)
-                    expect(rater.get_by_text(f"You gave {left + 1} of")).to_be_visible()
+                shown = rater.locator("main form[data-n] img").first.get_attribute("src")
+                press(rater, keys[0])
+                expect(rater.locator(f'main form[data-n] img[src="{shown}"]')).to_have_count(0)
+                press(rater, keys[1])
+                expect(rater.locator("main form[data-n]")).to_have_count(0)
             expect(bob.get_by_text("raters agree on 1 of 2 pairs")).to_be_visible()
+
+    def test_the_end_stays_when_the_server_is_gone(self, browser, store, page):
+        """The server waits until the open page has all of the end; a page that was not told says that it lost it."""
+        number = store.post(FILES.items(), "", [("compare", NAMES[:2])])
+        with tab(browser, page.link) as rater:
+            press(rater, "2")
+            expect(rater.get_by_text("Thank you.")).to_be_visible()
+            waiting(store, number)
+            store.settle({NAMES[0]: 0.0, NAMES[1]: 1.5}, keep=[])
+            other = rater.context.new_page()
+            other.route("**/state", lambda route: route.abort())
+            other.goto(page.link)
+            expect(rater.get_by_text("New best")).to_be_visible()
+            began = time.monotonic()
+            page.farewell()
+            page.stop()
+            assert time.monotonic() - began < 30
+            expect(rater.get_by_role("heading", name="The search has ended")).to_be_visible()
+            expect(rater.get_by_text("preferred in 1 of 1 choice that showed it")).to_be_visible()
+            for alt, name in (("the first image", NAMES[0]), ("the best image", NAMES[1])):
+                assert rater.get_by_alt_text(alt).evaluate("image => image.naturalWidth") == 64
+                assert base64.b64encode(FILES[name]).decode() in rater.get_by_alt_text(alt).get_attribute("src")
+            with rater.expect_download() as download:
+                rater.get_by_text("Download the best image").click()
+            assert download.value.path().read_bytes() == FILES[NAMES[1]]
+            expect(other.get_by_text("To see the result: zo-dno rate RUN")).to_be_visible()
+
+    def test_mistakes_cost_nothing(self, browser, store, page):
+        """10 is one rating, Undo has something to undo, and a click without a connection is sent later."""
+        number = store.post(FILES.items(), "", [("rate", (name,)) for name in NAMES[:3]])
+        with tab(browser, page.link) as rater:
+            undo = rater.get_by_role("button", name="Undo")
+            expect(undo).to_be_disabled()
+            press(rater, "1")
+            press(rater, "0")
+            expect(rater.get_by_text("2 clicks left")).to_be_visible()
+            expect(undo).to_be_enabled()
+            rater.wait_for_load_state()
+            rater.context.set_offline(True)
+            rater.get_by_role("button", name="7", exact=True).click()
+            expect(rater.get_by_text("Your click is kept")).to_be_visible()
+            rater.get_by_role("button", name="8", exact=True).click()  # which is no second rating
+            rater.context.set_offline(False)
+            expect(rater.get_by_text("1 click left")).to_be_visible()
+            press(rater, "1")
+            press(rater, "Enter")
+            expect(rater.get_by_text("Thank you.")).to_be_visible()
+            assert [one.value for one in waiting(store, number)] == [10, 7, 1]
+            assert rater.evaluate("history.length") <= 3  # Back leaves the page
+
+    def test_images_are_enlarged_by_key_by_button_and_by_holding(self, browser, store, page):
+        store.post(FILES.items(), "", [("best", NAMES[:4])])
+        with tab(browser, page.link) as rater:
+            zoom = rater.get_by_role("dialog").get_by_role("img")
+            press(rater, "z")
+            expect(zoom).to_have_attribute("src", re.compile(NAMES[0]))
+            box = zoom.bounding_box()
+            assert (box["width"] / 64).is_integer()
+            assert box["width"] >= 10 * 64
+            press(rater, "3")  # chooses nothing
+            expect(zoom).to_have_attribute("src", re.compile(NAMES[2]))
+            press(rater, "z")
+            expect(zoom).to_be_hidden()
+            rater.get_by_label("enlarge image 2").click()
+            expect(zoom).to_have_attribute("src", re.compile(NAMES[1]))
+            press(rater, "Escape")
+            rater.get_by_label("choose image 4").hover()
+            rater.mouse.down()
+            expect(zoom).to_have_attribute("src", re.compile(NAMES[3]))
+            rater.mouse.up()
+            rater.get_by_role("button", name="Close").click()
+            assert not store.ratings()
+            press(rater, "4")
+            expect(rater.get_by_text("Thank you.")).to_be_visible()
 
     @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4)])
     @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -139,10 +215,35 @@ def test_several_votes_say_how_far_raters_agree(store):
         rater = TestClient(page_app(store, TOKEN), base_url="http://127.0.0.1")
         page = rater.get("/", params={"token": TOKEN}).text
         assert "raters agree on 2" not in page
-        for given, choice in enumerate(choices, 1):
+        for choice in choices:
             page = rater.post("/answer", data=form_of(page) | {"choice": NAMES[choice]}).text
-            assert f"You gave {given} of" in page
+        assert ("You gave 2 of 4 ratings in this round; 2 raters" in page) == (choices == (0, 3))
     assert "raters agree on 1 of 2 pairs" in page
+
+
+def test_one_rater_in_all_windows_and_on_the_phone(store):
+    app = page_app(store, TOKEN)
+    desk, phone, other = (TestClient(app, base_url="http://127.0.0.1") for _ in range(3))
+    for _ in range(2):
+        assert desk.get("/", params={"token": TOKEN}).status_code == 200
+    (session,) = desk.cookies.values()
+    assert phone.get("/", params={"session": session}).status_code == 200
+    assert len(store.names()) == 1
+    assert other.get("/", params={"session": f"{session}x"}).status_code == 401
+
+
+def test_the_code_for_a_phone(store, tmp_path):
+    """A page that only this machine reaches has none."""
+    pytest.importorskip("segno")
+    here, public = Page(store), Page(store, tmp_path, public_url="https://example.org/rate")
+    for page, codes in ((here, 0), (public, 1)):
+        client = TestClient(page.app, base_url="http://127.0.0.1")
+        assert client.get("/phone.svg").status_code == 401
+        shown = client.get("/", params={"token": page.link.partition("token=")[2]}).text
+        assert shown.count("phone.svg") == codes
+        code = client.get("/phone.svg")
+        assert (code.status_code, b"<svg" in code.content) == ((200, True) if codes else (404, False))
+        page.stop()
 
 
 def test_the_link_is_the_runs_own(tmp_path):

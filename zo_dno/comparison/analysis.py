@@ -13,6 +13,7 @@ from zo_dno.comparison import statistics
 from zo_dno.comparison.plan import BASELINE, PLAN
 from zo_dno.comparison.table import completed
 from zo_dno.errors import InputError, unknown_name
+from zo_dno.results.verdict import lost_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,9 +134,27 @@ class Analysis:
                     "nfe": float(own["nfe"].mean()),
                     "failed": float(own["failed"].mean()),
                     "cost": float(own["cost"].mean()),
+                    **self._held_out_means(own),
                 }
             )
         return pd.DataFrame(rows).sort_values("iqm", ascending=False, kind="stable").reset_index(drop=True)
+
+    @property
+    def held_out(self) -> list[str]:
+        """Names of the held-out rewards."""
+        start = "held_out "
+        return [name.removeprefix(start) for name in self.table.columns if name.startswith(start)]
+
+    def _held_out_means(self, rows: "pd.DataFrame") -> dict[str, float]:
+        """Return the means of every held-out reward over an entry's runs: of candidate 0, of the winner, and lost."""
+        found: dict[str, float] = {}
+        for name in self.held_out:
+            both = rows.reindex(columns=[f"held_out_first {name}", f"held_out {name}"]).astype(float).dropna()
+            first, best = (float(both[column].mean()) for column in both.columns)
+            lost = [lost_share(*pair) for pair in both.itertuples(index=False)]
+            found |= {f"held_out_first {name}": first, f"held_out {name}": best}
+            found[f"lost {name}"] = float(np.mean(lost)) if lost else math.nan
+        return found
 
     def claims(self, reference: str | None = None, budget: int | None = None) -> list[statistics.Claim]:
         """Return for every other entry whether it is ahead of one entry, and whether that is significant.

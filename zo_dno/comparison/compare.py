@@ -1,6 +1,7 @@
 """`compare`, and the comparison that it returns."""
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG, check_is_run, damage_named, is_used
 
+_log = logging.getLogger(__name__)
 RUNS, TABLE = "runs.json", "comparison.parquet"
 _WRITTEN = (PLAN, RUNS, TABLE, "report.html")
 
@@ -157,6 +159,8 @@ def run_plan(
     if at_once is not None and at_once < 1:
         raise InputError(f"at_once must be at least 1; got {at_once}.")
     _keep(plan, out, early_stopping)
+    if too_few := plan.too_few_runs:
+        _log.warning(too_few)
     at_once = at_once or processors()
     if on_trial is None and in_notebook():
         on_trial = ProgressCell().trials

@@ -107,7 +107,7 @@ def hacking_figure(found: Analysis, budget: int | None = None) -> "Figure":
         ("log P(z)", rows["log_prob"].astype(float)),
         ("norm / sqrt(d)", rows["norm_ratio"].astype(float)),
         ("whiteness, log10 p", np.log10(rows["whiteness"].astype(float).clip(lower=1e-12))),
-        *((f"{name} (held out)", rows[f"held_out {name}"].astype(float)) for name in held_out(found)),
+        *((f"{name} (held out)", rows[f"held_out {name}"].astype(float)) for name in found.held_out),
     ]
     rows_of_panels = math.ceil(len(panels) / 2)
     figure = _figure(9, 2.7 * rows_of_panels)
@@ -124,12 +124,6 @@ def hacking_figure(found: Analysis, budget: int | None = None) -> "Figure":
     figure.axes[0].set_ylabel("normalised reward")
     _legend(figure, figure.axes[0].collections)
     return figure
-
-
-def held_out(found: Analysis) -> list[str]:
-    """Return the names of the held-out rewards."""
-    start = "held_out "
-    return [name.removeprefix(start) for name in found.table.columns if name.startswith(start)]
 
 
 def _figure(width: float, height: float) -> "Figure":

@@ -1,5 +1,6 @@
 """The plan of a comparison: a run for each strategy, search space, reward, prompt and seed."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +11,12 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator
 
+from zo_dno.comparison.statistics import pairs_needed
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.option_group import OptionGroup, option
 from zo_dno.reward import Reward
 from zo_dno.run.config import RunConfig, validated
+from zo_dno.run.make_generator import check_scene
 from zo_dno.run.make_reward import make_reward, name_of
 from zo_dno.run.make_strategy import find_space, find_strategy
 from zo_dno.spaces import DEFAULT_SPACE
@@ -219,6 +222,19 @@ class Plan:
             found[name] = full, thing
         return found
 
+    @property
+    def too_few_runs(self) -> str:
+        """A sentence about the seeds that claims need, where no claim can be significant; empty otherwise."""
+        n_claims, cells = len(self.entries) - 1, len(self.prompts) * len(self.named_rewards)
+        pairs, needed = cells * len(self.all_seeds), pairs_needed(n_claims)
+        if not n_claims or pairs >= needed:
+            return ""
+        return (
+            f"No claim of this comparison can be significant: {pairs} pairs of runs cannot be told from chance with "
+            f"{n_claims} {'claim' if n_claims == 1 else 'claims'}, which take {needed}. Give at least "
+            f"{math.ceil(needed / cells)} seeds."
+        )
+
     def _trials(self) -> Iterable[Trial]:
         """Make the trials seed by seed, so that an unfinished comparison is one of fewer seeds."""
         # All runs share the model and so its own random numbers, in any order of the runs.
@@ -228,6 +244,7 @@ class Plan:
             combinations
         ):
             config = validated({**common, **of_reward, **of_entry, "prompt": prompt, "seed": seed})
+            check_scene(config)
             given = {name: thing for name, thing in (("reward", judge), ("strategy", strategy)) if thing is not None}
             yield Trial(number, entry, reward, prompt, seed, config, given)
 

@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 from zo_dno.comparison import statistics
 from zo_dno.comparison.analysis import Analysis
@@ -11,6 +13,7 @@ from zo_dno.comparison.plan import PLAN
 from zo_dno.errors import InputError
 from zo_dno.results.environment import versions
 from zo_dno.results.markup import Table, address, embedded, number, share, templates
+from zo_dno.results.verdict import LOST
 from zo_dno.storage.atomic import write_text
 from zo_dno.storage.images import decoded, png_bytes
 
@@ -81,6 +84,7 @@ def warnings(found: Analysis) -> list[str]:
             f"Some entries have {per_cell.min()} seeds for a reward and prompt; "
             f"intervals take {statistics.FEWEST_SEEDS}."
         )
+    notes += hacked(found)
     if found.stopped_early:
         notes.append("Runs that were behind were stopped early. That is for a first look, not for figures to show.")
     if found.unfinished:
@@ -89,6 +93,28 @@ def warnings(found: Analysis) -> list[str]:
         name, reason = next(iter(found.failures.items()))
         notes.append(f"{len(found.failures)} runs failed; {name}: {reason}")
     return notes
+
+
+def hacked(found: Analysis) -> list[str]:
+    """Return which entries' winners lost much of a held-out reward, a sentence each."""
+    notes = []
+    for row in found.summary().to_dict("records"):
+        for name, (first, best) in zip(found.held_out, _held_out_pairs(found, row), strict=True):
+            if row[f"lost {name}"] > LOST:
+                lost = f"{row['entry']} lost {share(row[f'lost {name}'])} of {name} (held out) on average"
+                notes.append(
+                    f"{lost}, from {first} to {best}: its winners may fool the reward instead of being better."
+                )
+    return notes
+
+
+def held_out_cells(found: Analysis, row: Mapping[Hashable, Any]) -> list[str]:
+    """Return the cells of the held-out rewards in a row of the summary: means of candidate 0 and of the winner."""
+    return [f"{first} → {best}" for first, best in _held_out_pairs(found, row)]
+
+
+def _held_out_pairs(found: Analysis, row: Mapping[Hashable, Any]) -> list[tuple[str, str]]:
+    return [(number(row[f"held_out_first {name}"]), number(row[f"held_out {name}"])) for name in found.held_out]
 
 
 def summary_table(found: Analysis, budget: int) -> Table:
@@ -102,10 +128,15 @@ def summary_table(found: Analysis, budget: int) -> Table:
             number(row["rank"]),
             share(row["feasible"]),
             number(row["log_prob"]),
+            *(
+                f"{number(row[f'held_out_first {name}'])} → {number(row[f'held_out {name}'])}"
+                for name in found.held_out
+            ),
         )
         for row in found.summary(budget).to_dict("records")
     ]
-    return Table(("", "runs", "interquartile mean", "beats best-of-N", "mean rank", "plausible", "log P"), rows)
+    head = ("", "runs", "interquartile mean", "beats best-of-N", "mean rank", "plausible", "log P")
+    return Table((*head, *(f"{name}, held out" for name in found.held_out)), rows)
 
 
 def _costs(found: Analysis, budget: int) -> Table:

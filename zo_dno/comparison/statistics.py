@@ -48,6 +48,7 @@ class Claim:
         difference: Mean normalised reward of `entry` minus that of `other`.
         wins: Share of the pairs that `entry` wins; ties count half.
         p: p-value of a two-sided sign-flip test, corrected for the number of claims (Holm); NaN with too few pairs.
+        n_claims: Number of claims that the p-value is corrected for.
     """
 
     entry: str
@@ -57,6 +58,7 @@ class Claim:
     wins: float
     pairs: int
     p: float
+    n_claims: int = 1
 
     @property
     def is_significant(self) -> bool:
@@ -65,10 +67,11 @@ class Claim:
 
     def __str__(self) -> str:
         facts = f"{self.difference.value:+.3f} in normalised reward, {self.wins:.0%} of {self.pairs} pairs won"
-        if math.isnan(self.p):
+        if self.pairs < (needed := pairs_needed(self.n_claims)):
+            together = f" with {self.n_claims} claims" if self.n_claims > 1 else ""
             return (
                 f"{self.entry} against {self.other} at {self.budget} queries: {facts}; {self.pairs} pairs are too few "
-                f"to say whether that is chance (it takes {FEWEST_PAIRS})."
+                f"to say whether that is chance (it takes {needed}{together})."
             )
         low, high = self.difference.low, self.difference.high
         interval = "" if math.isnan(low) else f", 95 % interval {low:+.3f} to {high:+.3f}"
@@ -206,6 +209,20 @@ def sign_flip_p(differences: np.ndarray, seed: int = 0) -> float:
     return float((1 + (np.abs(signs @ differences) / n >= observed).sum()) / (1 + _FLIPS))
 
 
+def pairs_needed(n_claims: int) -> int:
+    """Return the fewest pairs with which one of several claims can be significant: if all its pairs are won.
+
+    The smallest two-sided p-value of n sign flips is 2^(1 - n), and Holm multiplies the smallest of m by m.
+
+    Args:
+        n_claims: Number of claims that p-values are corrected for.
+    """
+    pairs = FEWEST_PAIRS
+    while max(1, n_claims) * 2.0 ** (1 - pairs) >= 1 - LEVEL:
+        pairs += 1
+    return pairs
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p-values for their number (Holm 1979); NaN stays NaN and does not count."""
     known = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
@@ -228,7 +245,7 @@ def claims(table: "pd.DataFrame", reference: str, budget: int) -> list[Claim]:
         found.append((entry, interval(cells, mean), wins, len(pooled), sign_flip_p(pooled)))
     corrected = holm([p for *_, p in found])
     made = [
-        Claim(entry, reference, budget, difference, wins, pairs, p)
+        Claim(entry, reference, budget, difference, wins, pairs, p, len(found))
         for (entry, difference, wins, pairs, _), p in zip(found, corrected, strict=True)
     ]
     return sorted(made, key=lambda claim: -claim.difference.value)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from zo_dno.errors import InputError
+from zo_dno.judges.rating_summary import RatingRound
 from zo_dno.judges.rating_tasks import Mode, Progress, Rating, RatingError, RatingTask, decode_rating, encode_rating
 from zo_dno.judges.transaction import Transaction
 from zo_dno.storage.journal import opened_durable
@@ -233,6 +234,16 @@ class RatingStore:
             file.execute("UPDATE task SET leased_to = ?, leased_until = ? WHERE id = ?", (rater, until, row[1]))
             return RatingTask(row[1], row[3], tuple(json.loads(row[4])), row[5])
 
+    def can_undo(self, rater: str) -> bool:
+        """Whether the rater's newest rating can be undone."""
+        with self._lock:
+            row = self._file.execute(
+                "SELECT taken FROM answer JOIN task ON task.id = task JOIN round ON number = round"
+                " WHERE rater = ? AND NOT undone ORDER BY answer.id DESC LIMIT 1",
+                (rater,),
+            ).fetchone()
+        return row is not None and not row[0]
+
     def greet(self, rater: str, name: str = "") -> tuple[str, int]:
         """Register a rater. Returns the rater's name, and the serial of the rater's next form."""
         with self._writing() as file:
@@ -250,6 +261,15 @@ class RatingStore:
         with self._lock:
             (newest,) = self._file.execute("SELECT COALESCE(MAX(number), -1) FROM round").fetchone()
             return self._progress(self._file, newest, rater)
+
+    def rounds(self) -> list[RatingRound]:
+        """Return all rating rounds, the newest last."""
+        with self._lock:
+            rows = self._file.execute(
+                "SELECT images, votes * (SELECT COUNT(*) FROM task WHERE round = number),"
+                " (SELECT shown FROM task WHERE round = number LIMIT 1) FROM round ORDER BY number"
+            ).fetchall()
+        return [RatingRound(tuple(json.loads(row[0])), row[1], len(json.loads(row[2] or "[]"))) for row in rows]
 
     def png(self, name: str) -> bytes | None:
         """Return the PNG file of an image that may be shown; None if there is none."""

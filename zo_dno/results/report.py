@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from zo_dno.results.hacking import IMPLAUSIBLE, losses
 from zo_dno.results.hacking_figure import hacking_figure
 from zo_dno.results.markup import Table, address, embedded, number, templates
 from zo_dno.results.stored import result_of
-from zo_dno.results.verdict import CONVINCING, what_choices_say
+from zo_dno.results.verdict import CONVINCING, IMPLAUSIBLE, what_choices_say, what_held_out_says
 from zo_dno.reward import Adaptation
 from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.images import decoded, png_bytes
@@ -98,7 +97,7 @@ def _warnings(result: dict[str, Any]) -> list[str]:
     notes = []
     if not result["best"]["feasible"]:
         notes.append(IMPLAUSIBLE)
-    notes += losses({name: (both["first"], both["best"]) for name, both in result["held_out"].items()})
+    notes += what_held_out_says({name: (one["first"], one["best"]) for name, one in result["held_out"].items()})
     if result["status"] not in ("finished", "target"):
         notes.append(f"The run is {result['status']}.")
     if result.get("drift"):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from zo_dno.search.loop import Search
 
 FEWEST_EQUAL = 8  # scores, of which all are equal, that say that the reward sees nothing
+LOST = 0.1  # of a held-out reward's size that a winner may lose without a remark
+IMPLAUSIBLE = "The winner is not plausible as a draw of a Gaussian: its reward may be bought with odd noise."
 CONVINCING = math.log(20)  # random clicks get there in one search of 20 at most
 
 
@@ -103,6 +105,27 @@ def what_equal_scores_say(rows: Sequence[QueryRow]) -> str | None:
         "the images, and can it give another score for one? Try it on two images that differ; a reward that counts "
         "what is rarely found needs a graded score, such as a confidence."
     )
+
+
+def what_held_out_says(held_out: Mapping[str, tuple[float | None, float | None]]) -> list[str]:
+    """Say which held-out rewards the winner lost more than a tenth of, a sentence each.
+
+    A search that fools its reward, or breaks the model, mostly pays for it there.
+
+    Args:
+        held_out: Rewards of candidate 0 and of the winner, by the names of the held-out rewards; None if missing.
+    """
+    return [
+        f"{name} (held out) fell from {first:.4g} to {best:.4g}, by {share:.0%}: look whether the winner is better, or "
+        "only fools the reward."
+        for name, (first, best) in held_out.items()
+        if first is not None and best is not None and (share := lost_share(first, best)) > LOST
+    ]
+
+
+def lost_share(first: float, best: float) -> float:
+    """Return the share of a held-out reward's size that the winner lost against candidate 0; negative for a gain."""
+    return (first - best) / max(abs(first), 1e-12)
 
 
 def what_choices_say(choices: int, evidence: float | None) -> str | None:

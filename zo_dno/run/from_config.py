@@ -15,7 +15,7 @@ from zo_dno.results.result import Result
 from zo_dno.results.stored import result_of
 from zo_dno.run import optimize as api
 from zo_dno.run.config import RunConfig, validated, with_current_names
-from zo_dno.run.make_generator import load_model, make_generator, model_named
+from zo_dno.run.make_generator import check_scene, load_model, make_generator, model_named
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.make_strategy import find_space, find_strategy
 from zo_dno.run.manifest import blocks_of
@@ -63,6 +63,7 @@ def resume(run: Path, on_step: Callable[[Step], None] | None = None, **changes: 
 def _check_before_loading(config: RunConfig, out: Path) -> None:
     """Check everything but the model, which may take minutes to load."""
     RunFolder.check(out)
+    check_scene(config)
     find_strategy(config.strategy, config.strategy_options)
     find_space(config.space, config.space_options)
     reward = requiring(make_reward(config.reward, config.reward_options), config.require)

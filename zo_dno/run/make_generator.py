@@ -17,6 +17,7 @@ from zo_dno.generators.onnx_generator import OnnxGenerator, names_onnx
 from zo_dno.generators.speed import SPEED_OPTIONS
 from zo_dno.registry import check_is_no_module, is_import
 from zo_dno.run.config import GRADIENT_OPTIONS, OF_PIPELINES, RunConfig, validated
+from zo_dno.scenes.grammar import parse
 from zo_dno.types import Generator
 
 
@@ -56,6 +57,16 @@ def model_named(config: Mapping[str, Any], remedy: str) -> Iterator[None]:
 def _was_loaded_pipeline(model: str) -> bool:
     """Return whether a run's model is the name of a class, which pipelines that were loaded in Python leave."""
     return model.isidentifier() and model[:1].isupper() and not Path(model).exists()
+
+
+def check_scene(config: RunConfig) -> None:
+    """Refuse a prompt that the built-in model does not know, before anything is loaded or started.
+
+    Raises:
+        PromptError: The prompt is outside the model's small grammar.
+    """
+    if config.model == BUILTIN and config.prompt:
+        parse(config.prompt)
 
 
 def make_generator(config: RunConfig) -> Generator:

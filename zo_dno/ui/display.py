@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from zo_dno.results.verdict import what_choices_say
+from zo_dno.results.verdict import what_choices_say, what_held_out_says
 from zo_dno.ui.terminal import console, styled
 
 if TYPE_CHECKING:  # any of them imports torch, which takes seconds
@@ -29,12 +29,14 @@ _LIMITS = {
 
 def comparison(found: "Comparison") -> None:
     """Show the summary of a comparison, a line for each entry, and its claims."""
+    from zo_dno.comparison.report import hacked
     from zo_dno.comparison.statistics import Interval
     from zo_dno.results.markup import number, share
 
     budget = found.budgets[-1]
     table = Table(title=f"{budget} queries, rewards on one scale", title_justify="left")
-    for column in ("", "runs", "interquartile mean", f"beats {found.reference}", "mean rank", "plausible"):
+    held_out = [f"{name}, held out" for name in found.held_out]
+    for column in ("", "runs", "interquartile mean", f"beats {found.reference}", "mean rank", "plausible", *held_out):
         table.add_column(column, justify="right" if column else "left")
     for row in found.summary(budget).to_dict("records"):
         table.add_row(
@@ -44,8 +46,14 @@ def comparison(found: "Comparison") -> None:
             share(row["better_than_reference"]),
             number(row["rank"]),
             share(row["feasible"]),
+            *(
+                f"{number(row[f'held_out_first {name}'])} → {number(row[f'held_out {name}'])}"
+                for name in found.held_out
+            ),
         )
     console.print(table)
+    for sentence in hacked(found):
+        console.show((sentence, "yellow"))
     for claim in found.claims(budget=budget):
         console.show(str(claim))
     for name, reason in found.failures.items():
@@ -114,6 +122,8 @@ def summary(result: "Result") -> None:
         console.print(f"stopped: {result.spent or _LIMITS[result.stopped_by]}")
     if evidence := what_choices_say(result.choices, result.evidence):
         console.print(evidence)
+    for sentence in what_held_out_says(result.held_out):
+        console.show((sentence, "yellow"))
     if result.unasked:
         console.print(result.unasked)
     if result.hint is not None:

@@ -1,8 +1,13 @@
 """The one door to the terminal: texts of others are shown as they are, never as markup or as control sequences."""
 
+import dataclasses
 import io
+import json
 import logging
+import math
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,10 +25,14 @@ class Terminal(Console):
 
     A prompt, a server's reason or the name of a folder may hold "[/b]", which is rich's markup, or an escape sequence
     that sets the clipboard.
+
+    Attributes:
+        as_json: Whether commands print their results as JSON, in place of what is shown to people.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
+        self.as_json = False
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Turn a string into text; tables, titles and progress bars call it as well."""
@@ -38,6 +47,23 @@ def styled(part: Styled) -> Text:
     """Return a text in a style."""
     text, style = (part, "") if isinstance(part, str) else part
     return Text(printable(text), style)
+
+
+def print_json(value: Any) -> None:
+    """Print a result as one line of JSON: control characters are escaped, and numbers that are not finite are null."""
+    print(json.dumps(_plain(value)))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
 
 
 def show_error(error: BaseException) -> None:

@@ -10,11 +10,10 @@ from zo_dno.errors import ZoDnoError
 from zo_dno.failures import one_line
 from zo_dno.judges.rating_store import RATINGS
 from zo_dno.judges.rating_watch import raters_of
-from zo_dno.results.hacking import IMPLAUSIBLE, losses
 from zo_dno.results.markup import number
 from zo_dno.results.overview import Overview, overview
 from zo_dno.results.state import ENDED, IN_PROGRESS, RunState
-from zo_dno.results.verdict import what_equal_scores_say, why_infeasible
+from zo_dno.results.verdict import IMPLAUSIBLE, what_equal_scores_say, what_held_out_says, why_infeasible
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.storage.ledger import QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run
@@ -106,7 +105,7 @@ def _card(run: Overview, result: Mapping[str, Any]) -> Card:
     state = _state(run)
     best = _best(run, ended)
     held_out = _held_out(run, best, ended)
-    lost = losses(held_out)
+    lost = what_held_out_says(held_out)
     return Card(
         state=state,
         tone=_TONES.get(state, "idle"),

@@ -5,10 +5,10 @@ from typing import Any
 
 from zo_dno.failures import one_line
 from zo_dno.judges.rating_watch import AT_WORK, Raters
-from zo_dno.results.hacking import LOSS, is_loss
 from zo_dno.results.markup import number
 from zo_dno.results.overview import Overview
 from zo_dno.results.state import IN_PROGRESS
+from zo_dno.results.verdict import LOST, lost_share
 from zo_dno.storage.ledger import QueryRow
 
 _RECENT = 32  # candidates whose plausibility is told
@@ -73,7 +73,7 @@ def held_out(run: Overview, found: Mapping[str, tuple[float | None, float | None
 def _of_held_out(name: str, first: float | None, best: float | None) -> str:
     if first is None or best is None:
         return f"{name}, not scored for both images"
-    change = f"lost more than {LOSS:.0%}" if is_loss(first, best) else f"no loss of {LOSS:.0%}"
+    change = f"lost more than {LOST:.0%}" if lost_share(first, best) > LOST else f"no loss of {LOST:.0%}"
     return f"{name} {number(first)} to {number(best)}, {change}"
 
 

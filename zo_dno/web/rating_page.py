@@ -12,16 +12,18 @@ from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Red
 
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
+from zo_dno.judges.rated_run import RatedRun
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED, RatingError
-from zo_dno.storage.run_folder import RunFolder
 from zo_dno.web.page_door import page_headers, refusal
+from zo_dno.web.phone_code import phone_code
 from zo_dno.web.rating_sessions import Guard, page_token
 from zo_dno.web.rating_view import RatingView
-from zo_dno.web.server import WebServer
+from zo_dno.web.server import WebServer, is_loopback
 
 _HERE = Path(__file__).parent
 _MAX_NAME = 40  # characters
+_FAREWELL = 4.0  # seconds for open pages to load the end, before their server stops
 _A_YEAR = 365 * 24 * 3600
 _IMAGE = re.compile(r"[0-9a-f]{64}")
 _OWN = re.compile(r"https?://(localhost|127\.0\.0\.1)(:\d+)?")  # origins on this machine
@@ -34,12 +36,14 @@ class Page:
     Args:
         store: Ratings of the run.
         folder: Folder of the run; None if it has none.
+        run: The run whose images are rated; by default one that is searching.
         host: Address to listen on.
         port: Port to listen on; 0 takes any free one.
         public_url: Address by which browsers reach the page through a proxy, such as https://example.org/rate/.
     Attributes:
         link: Address of the page with its token.
         mark: Random text that identifies this server; it is not secret.
+        app: The page as an ASGI application.
     Raises:
         InputError: The address cannot be listened on.
     """
@@ -48,24 +52,31 @@ class Page:
         self,
         store: RatingStore,
         folder: Path | None = None,
+        run: RatedRun | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         public_url: str = "",
     ) -> None:
         token, self.mark = page_token(folder), secrets.token_hex(8)
-        is_searching = (lambda: RunFolder.is_held(folder)) if folder else (lambda: True)
         public = _checked_public(public_url)
-        app = page_app(store, token, is_searching, self.mark, public_origin=origin_of(public))
-        self._server = WebServer(app, host, port, names=[urlsplit(public).hostname or ""] if public else [])
+        view = RatingView(store, Guard(token), run or RatedRun())
+        self.app = _app(view, self.mark, origin_of(public))
+        self._server = WebServer(self.app, host, port, names=[urlsplit(public).hostname or ""] if public else [])
+        view.phone = public or ("" if is_loopback(host) else f"{self._server.url}/")
         self.link = f"{public or self._server.url + '/'}?token={token}"
         self.run, self.start, self.stop = self._server.run, self._server.start, self._server.stop
+        self._view = view
+
+    def farewell(self) -> None:
+        """Show the end of the search to the pages that are open, and wait until they have it, for some seconds."""
+        self._view.farewell(_FAREWELL)
 
 
 def page_app(
     store: RatingStore,
     token: str,
-    is_searching: Callable[[], bool] = lambda: True,
+    run: RatedRun | None = None,
     mark: str = "",
     *,
     public_origin: str = "",
@@ -75,12 +86,15 @@ def page_app(
     Args:
         store: Ratings of the run.
         token: Token of the link.
-        is_searching: Function that tells whether the search runs and will use the ratings.
+        run: The run whose images are rated; by default one that is searching.
         mark: Text by which a notebook on this machine recognises the server.
         public_origin: Origin of the page behind a proxy, such as https://example.org, whose forms are accepted, too.
     """
+    return _app(RatingView(store, Guard(token), run or RatedRun()), mark, public_origin)
+
+
+def _app(view: RatingView, mark: str, public_origin: str) -> FastAPI:
     app = FastAPI(openapi_url=None)
-    view = RatingView(store, Guard(token), is_searching)
 
     @app.middleware("http")
     async def protect(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -99,17 +113,17 @@ def page_app(
 
 
 def _add_page(app: FastAPI, view: RatingView) -> None:
-    """Add the page itself, and the state by which a waiting page knows when to reload."""
+    """Add the page itself, and the state by which an open page knows when to reload."""
     guard, store = view.guard, view.store
 
     @app.get("/", response_model=None)
-    def show(request: Request, token: str = "", name: str = "") -> Response:
-        if not token:
+    def show(request: Request, token: str = "", name: str = "", session: str = "") -> Response:
+        if not token and not session:
             return view.page(view.rater(request))
-        if not guard.admits(token):
+        if not (guard.admits(token) if token else guard.rater(session)):
             raise HTTPException(401, "The token in this link is not this run's.")
-        session = request.cookies.get(guard.cookie)
-        session = session if session and guard.rater(session) else guard.new_session()
+        session = session or request.cookies.get(guard.cookie, "")  # one rater in all windows of a browser
+        session = session if guard.rater(session) else guard.new_session()
         store.greet(guard.rater(session) or "", name[:_MAX_NAME].strip())
         response = RedirectResponse("./", 303)  # so that the token leaves the address bar
         response.set_cookie(guard.cookie, session, max_age=_A_YEAR, httponly=True, samesite="lax")
@@ -117,7 +131,7 @@ def _add_page(app: FastAPI, view: RatingView) -> None:
 
     @app.get("/state")
     def state(rater: Annotated[str, Depends(view.rater)]) -> PlainTextResponse:
-        return PlainTextResponse(view.state(rater))
+        return PlainTextResponse(view.looked(rater), media_type="application/json")
 
 
 def _add_forms(app: FastAPI, view: RatingView) -> None:
@@ -131,7 +145,7 @@ def _add_forms(app: FastAPI, view: RatingView) -> None:
         try:
             store.rate(rater, _integer(form.get("task", "")), _rating(form), serial)
         except RatingError as error:
-            return view.page(rater, str(error), 409)
+            view.tell(rater, str(error))  # on the next page: one that answers the form would be in the way of Back
         return RedirectResponse("./", 303)
 
     @app.post("/undo", response_model=None)
@@ -139,7 +153,7 @@ def _add_forms(app: FastAPI, view: RatingView) -> None:
         try:
             store.undo(rater, view.serial(rater, proof))
         except RatingError as error:
-            return view.page(rater, str(error), 409)
+            view.tell(rater, str(error))
         return RedirectResponse("./", 303)
 
     @app.post("/name", response_model=None)
@@ -162,6 +176,14 @@ def _add_files(app: FastAPI, view: RatingView, mark: str) -> None:
         if png is None:
             raise HTTPException(404, "There is no such image.")
         return Response(png, media_type="image/png")
+
+    @app.get("/phone.svg", dependencies=[Depends(view.rater)])
+    def phone(request: Request) -> Response:
+        """Return the code of a link by which the rater is the same one on a phone."""
+        svg = phone_code(f"{view.phone}?session={request.cookies[view.guard.cookie]}") if view.phone else None
+        if svg is None:
+            raise HTTPException(404, "There is no code for phones.")
+        return Response(svg, media_type="image/svg+xml")
 
     for file in ("rating_page.css", "rating_page.js"):
         app.get(f"/{file}")(lambda path=_HERE / file: FileResponse(path))

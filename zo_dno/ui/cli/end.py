@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from zo_dno.errors import RunError
+from zo_dno.results.stored import result_of
+from zo_dno.ui.terminal import console, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +26,8 @@ def end(result: "Result") -> None:
     """
     from zo_dno.ui import display
 
+    if console.as_json:
+        print_json({"folder": result.folder, **result_of(result.folder)} if result.folder else {})
     display.summary(result)
     if result.pause is not None:
         raise RunError(result.pause)
@@ -36,6 +40,8 @@ def end_many(lines: "Sequence[Line]", out: "Path") -> None:
     from zo_dno.results.state import ENDED
     from zo_dno.ui import display
 
+    if console.as_json:
+        print_json([{"folder": line.folder, "error": line.error, "result": line.result} for line in lines])
     display.many(lines, out)
     statuses = {line.result["status"] if line.result else None for line in lines}
     if "interrupted" in statuses:

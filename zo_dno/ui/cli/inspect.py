@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from zo_dno.errors import InputError
+from zo_dno.ui.terminal import console, print_json
 
 
 def show(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")]) -> None:
@@ -13,7 +14,10 @@ def show(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a
     from zo_dno.results.overview import overview
     from zo_dno.ui import display
 
-    display.overview(overview(folder))
+    found = overview(folder)
+    if console.as_json:
+        print_json(found)
+    display.overview(found)
 
 
 def export(
@@ -57,17 +61,20 @@ def list_() -> None:
     from zo_dno.strategies import STRATEGIES
     from zo_dno.ui import display
 
-    display.listing("strategies", first_lines(STRATEGIES))
-    display.listing("spaces", first_lines(SPACES))
-    display.listing("rewards", first_lines(REWARDS))
-    display.listing(
-        "models",
-        {
+    found = {
+        "strategies": first_lines(STRATEGIES),
+        "spaces": first_lines(SPACES),
+        "rewards": first_lines(REWARDS),
+        "models": {
             "scenes": "Landscapes of 64x64 pixels by a small built-in latent diffusion model.",
             "FOLDER | FILE | HUB NAME": "Any diffusers pipeline of images or videos, also as a single-file checkpoint.",
             "MODULE:NAME": "Any Python function z -> images, generator, or class of generators.",
         },
-    )
+    }
+    if console.as_json:
+        print_json(found)
+    for title, lines in found.items():
+        display.listing(title, lines)
 
 
 def render(

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -13,20 +14,37 @@ from zo_dno.ui.cli.inspect import export, list_, render, report, show
 from zo_dno.ui.cli.judge import check_judge
 from zo_dno.ui.cli.resume import resume
 from zo_dno.ui.cli.run import run
+from zo_dno.ui.cli.screen import with_screen_options
 from zo_dno.ui.cli.serve import rate, serve_reward
 from zo_dno.ui.cli.watch import watch
 from zo_dno.ui.terminal import accept_any_text, log_as_plain_text, show_error
+from zo_dno.version import __version__
 
 app = typer.Typer(
     name="zo-dno",
-    help="Search a diffusion pipeline's noise for images with a high reward.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, resume, show, watch, export, compare, report, serve_reward, check_judge, rate, render):
-    app.command()(command)
-app.command("list")(list_)
+for command in (run, resume, show):
+    app.command()(with_screen_options(command, json=True))
+for command in (watch, export, compare, report, serve_reward, check_judge, rate, render):
+    app.command()(with_screen_options(command))
+app.command("list")(with_screen_options(list_, json=True))
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"zo-dno {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Search a diffusion pipeline's noise for images with a high reward."""
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from zo_dno.run.config import RunConfig, flattened, validated, with_current_name
 from zo_dno.run.options import Cluster, ModelOptions, Output, SearchOptions
 from zo_dno.ui.cli.end import end, end_many
 from zo_dno.ui.cli.options import values_of, with_options
+from zo_dno.ui.terminal import console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +57,8 @@ def run(
         _run_many(values, prompts, out, at_once)
         return
     checked = validated(values)
+    if "reward" not in values:
+        console.show((f"reward: {checked.reward}, the default; --reward names another", "dim"))
     if draft is not None:
         _run_draft(checked, draft, out)
         return

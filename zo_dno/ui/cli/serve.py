@@ -95,17 +95,18 @@ def rate(
         str, typer.Option(help="Address of the page if a proxy serves it, such as https://example.org/rate/.")
     ] = "",
 ) -> None:
-    """Serve the rating page of a run, whether or not its search is running.
+    """Serve the rating page of a run, whether or not its search is running. A finished run shows its end.
 
     The link contains a token: the value of the environment variable ZO_DNO_TOKEN, or one from the run's folder.
     """
     from zo_dno.judges.rating_store import RATINGS, RatingStore
+    from zo_dno.results.rated_folder import RatedFolder
     from zo_dno.storage.run_folder import check_is_run
     from zo_dno.web.rating_page import Page
 
     check_is_run(folder)
     if not (folder / RATINGS).exists():
         raise InputError(f"run must have the reward human; {folder} has no {RATINGS}.")
-    page = Page(RatingStore(folder / RATINGS), folder, host=host, port=port, public_url=public_url)
+    page = Page(RatingStore(folder / RATINGS), folder, RatedFolder(folder), host=host, port=port, public_url=public_url)
     print(f"Rate the images at {page.link}", flush=True)
     page.run()
