@@ -105,6 +105,7 @@ def test_a_notebook_shows_a_comparison(found):
     assert "climb" in found._repr_html_()
 
 
+@pytest.mark.slow
 def test_too_few_seeds_are_reported(tmp_path):
     for name in ("random_search", "snes"):
         zo_dno.optimize(ToyGenerator(), "brightness", name, queries=16, threads=1, out=tmp_path / name)

@@ -127,6 +127,7 @@ def check_in_workers(function, expected, policy):
 
 
 @pytest.mark.parametrize(("function", "expected", "policy"), IN_WORKERS)
+@pytest.mark.fast_cases(15)
 def test_in_workers_of_this_process(function, expected, policy, monkeypatch):
     fake = fake_ray.put_in_place(monkeypatch, in_threads=True)
     check_in_workers(function, expected, policy)

@@ -43,7 +43,7 @@ ROWS = ("id", "reward", "log_prob", "norm_ratio", "whiteness", "plausible", "fea
         },
     ],
 )
-@pytest.mark.fast_cases(4)
+@pytest.mark.fast_cases(2)
 def test_it_is_the_result_that_optimize_returned(toy, tmp_path, options):
     given = {"reward": "brightness", "queries": 40, "threads": 1, "keep_images": 1, **options}
     result = zo_dno.optimize(toy, out=tmp_path / "run", **given)

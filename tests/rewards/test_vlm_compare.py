@@ -309,6 +309,7 @@ class TestRuns:
         assert first == 0 < best
 
 
+@pytest.mark.slow
 def test_the_comparisons_reach_a_strategy_that_learns_from_choices_and_a_resumed_run_repeats_them(tmp_path):
     options = {"seed": 1, "horizon": 32, "threads": 1, "strategy_options": {"renders": 2}}
     with answering(brighter) as (url, asked):

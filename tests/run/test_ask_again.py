@@ -32,6 +32,7 @@ def searched(folder, reward, strategy, **options):
 @pytest.mark.parametrize(
     ("strategy", "options"), [("snes", {}), ("random_search", {}), ("surrogate", {}), ("snes", {"screen": 2})]
 )
+@pytest.mark.fast_cases(2)
 def test_what_failed_may_win_and_the_search_stays_as_it_was(strategy, options, tmp_path):
     reward = Buggy()
     first = searched(tmp_path / "run", reward, strategy, **options)

@@ -67,7 +67,7 @@ def optimized(generator, **options):
 
 @pytest.mark.parametrize("population", [1, 3, 8, 20])
 @pytest.mark.parametrize("batch_size", [None, 1, 4, 8, 16, 32])
-@pytest.mark.fast_cases(10)
+@pytest.mark.fast_cases(5)
 def test_no_image_is_rendered_in_vain(batch_size, population):
     generator = Counting(batch_size)
     result = optimized(generator, strategy="random_search", strategy_options={"population": population}, queries=50)

@@ -40,7 +40,7 @@ def shuffled(seed):
 
 @pytest.mark.parametrize("strategy", ["auto", "snes", "genetic"])
 @pytest.mark.parametrize("options", [{}, {"gamma": "auto"}], ids=["reward", "regularised"])
-@pytest.mark.fast_cases(2)
+@pytest.mark.fast_cases(1)
 def test_timing_does_not_change_the_run(tmp_path, strategy, options):
     run(tmp_path / "0", strategy=strategy, **options)
     for seed, in_flight in ((1, 3), (2, 32)):

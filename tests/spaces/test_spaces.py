@@ -165,6 +165,7 @@ def test_ids_count_up(name):
 
 
 @every
+@pytest.mark.fast_cases(3)
 def test_a_search_gets_better_than_its_start(name):
     """A mean gain over 8 seeds of more than 3 standard errors; first_half has a standard deviation of 10."""
     gains = []

@@ -69,6 +69,7 @@ def made(name: str, population: int = 6) -> MakeStrategy:
 @every
 @few
 @given(d=st.integers(4, 40), n=st.integers(5, 9), seed=st.integers(0, 2**40))
+@pytest.mark.fast_cases(12)
 def test_asks_for_noise(name: str, d: int, n: int, seed: int) -> None:
     assert isinstance(made(name, n)(Problem(d, 64, seed)), Strategy)
     laws.asks_for_noise(made(name, n), d, seed)
@@ -77,6 +78,7 @@ def test_asks_for_noise(name: str, d: int, n: int, seed: int) -> None:
 @every
 @few
 @given(d=st.integers(4, 40), n=st.integers(5, 9), seed=st.integers(0, 2**40))
+@pytest.mark.fast_cases(12)
 def test_replays_bit_for_bit(name: str, d: int, n: int, seed: int) -> None:
     laws.replays(made(name, n), d, seed)
 
@@ -161,6 +163,7 @@ def test_resumes_before_the_first_ask(name: str) -> None:
 
 
 @every
+@pytest.mark.fast_cases(12)
 def test_keeps_norms(name: str) -> None:
     laws.keeps_norms(made(name, population=16), tolerance=1e-5 if name in ON_THE_SHELL else None)
 

@@ -74,6 +74,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
+@pytest.mark.fast_cases(6)
 def test_a_server_without_a_score_is_one_line(zo, name):
     with answering(lambda _: BAD[name]) as (url, _):
         code, output, errors = zo("check-judge", f"{url}/v1", "--model", "judge")

@@ -288,6 +288,7 @@ PAUSED = {
 
 
 @pytest.mark.parametrize("name", PAUSED)
+@pytest.mark.fast_cases(4)
 def test_a_reward_that_returns_no_scores_pauses_after_one_query_and_is_mended(mine, zo, name):
     code, output, errors = mine("--reward", f"mine:{name}", "--price", 1, "--max-cost", 100)
     assert code == 1, output + errors

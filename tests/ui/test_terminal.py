@@ -63,7 +63,7 @@ def test_a_run_with_hostile_texts_is_carried_out_shown_and_resumed(zo, tiny):
 
 
 def test_a_mistake_with_a_hostile_text_is_one_harmless_line(zo):
-    code, output, errors = zo("run", "--prompt", "sea", "--reward", HOSTILE)
+    code, output, errors = zo("run", "--prompt", "sea at night", "--reward", HOSTILE)
     assert code == 2
     assert harmless(output + errors)
     assert "[/b]" in errors

@@ -105,6 +105,7 @@ def test_changes_are_streamed_from_loopback(runs):
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_the_page_follows_a_run_without_a_reload(browser, tmp_path):
     page = WatchPage([tmp_path / "runs"])
     page.start()

@@ -43,6 +43,7 @@ class TestInTheBrowser:
             expect(rater.get_by_text("Thank you.")).to_be_visible()
             assert [one.value for one in waiting(store, number)] == [7, 10, None]
 
+    @pytest.mark.slow
     def test_compare_with_undo(self, browser, store, page):
         number = store.post(FILES.items(), "", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
         with tab(browser, page.link) as rater:
@@ -95,6 +96,7 @@ class TestInTheBrowser:
                 expect(one.get_by_alt_text("image 1", exact=True)).to_be_visible()
                 expect(one.get_by_text("New best")).to_be_visible()
 
+    @pytest.mark.slow
     def test_a_population_that_comes_while_the_page_loads_is_shown(self, browser, store, page):
         store.take(store.post(FILES.items(), "", []))
         with tab(browser, page.link) as rater:
@@ -116,6 +118,7 @@ class TestInTheBrowser:
                 expect(rater.locator("main form[data-n]")).to_have_count(0)
             expect(bob.get_by_text("raters agree on 1 of 2 pairs")).to_be_visible()
 
+    @pytest.mark.slow
     def test_the_end_stays_when_the_server_is_gone(self, browser, store, page):
         """The server waits until the open page has all of the end; a page that was not told says that it lost it."""
         number = store.post(FILES.items(), "", [("compare", NAMES[:2])])

@@ -156,6 +156,7 @@ class TestSecurity:
             {"order": ""},
         ],
     )
+    @pytest.mark.fast_cases(6)
     def test_a_rating_that_does_not_fit_is_refused_and_its_task_shown_again(self, client, store, rating):
         store.post(FILES.items(), "", [("rate", NAMES[:1])])
         form = form_of(signed_in(client).get("/").text)

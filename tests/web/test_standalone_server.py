@@ -196,6 +196,7 @@ REQUESTS = {
 
 class TestBothServers:
     @pytest.mark.parametrize("name", REQUESTS)
+    @pytest.mark.fast_cases(20)
     def test_respond_equally(self, both, name):
         method, path, request = REQUESTS[name]
         headers = {"authorization": f"Bearer {KEY}", **request.get("headers", {})}
