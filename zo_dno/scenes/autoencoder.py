@@ -45,7 +45,7 @@ def fit(pictures: Pictures, plan: Plan, folder: Path, device: torch.device) -> A
 
 
 def _loss(model: nn.Module, images: Tensor, noise: Tensor) -> Tensor:
-    with torch.autocast(images.device.type, torch.bfloat16):
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
         latents = model.encode(images).latents  # type: ignore[operator]
         decoded = model.decode(latents + noise).sample  # type: ignore[operator]
     error: Tensor = decoded.float() - images

@@ -91,7 +91,7 @@ def encode(pictures: Pictures, autoencoder: Any, device: torch.device, batch: in
     blocks = []
     for indices in torch.arange(len(pictures)).split(batch):
         images = pictures.batch(indices).to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             latents = autoencoder.encode(images).latents
         blocks.append(latents.float().cpu().contiguous())
     return torch.cat(blocks) * float(autoencoder.config.scaling_factor)
