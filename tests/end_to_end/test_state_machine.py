@@ -200,7 +200,7 @@ def told(run):
 
 
 FEW = settings(
-    max_examples=4, stateful_step_count=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=3, stateful_step_count=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -203,6 +203,7 @@ def copied(file, path):
     return path
 
 
+@pytest.mark.slow
 def test_prompts_that_were_stopped_go_on_from_the_same_starts(file, tmp_path):
     whole = run_many(config(surrogate=copied(file, tmp_path / "a")), PROMPTS[1:], tmp_path / "whole")
     path = copied(file, tmp_path / "b")

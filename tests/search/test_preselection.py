@@ -89,6 +89,7 @@ def test_a_resumed_run_with_preselection_gives_the_same_result(toy, tmp_path, st
     assert result.images == whole.images
 
 
+@pytest.mark.slow
 def test_a_resumed_run_with_preselection_continues_with_a_larger_budget(toy, tmp_path):
     whole = zo_dno.optimize(toy, "brightness", **{**OPTIONS, "queries": 75}, horizon=75)
     zo_dno.optimize(toy, "brightness", out=tmp_path / "run", **{**OPTIONS, "queries": 50}, horizon=75)

@@ -65,7 +65,7 @@ class TestInTheBrowser:
         assert [one.order.ranked for one in store.take(number)] == [(NAMES[0],), (NAMES[2],)]
 
     @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4)])
-    @pytest.mark.fast_cases(1)
+    @pytest.mark.slow
     def test_a_task_fits_into_the_cell(self, browser, store, page, mode, n, tmp_path):
         store.post(FILES.items(), "a quiet sea", [(mode, NAMES[:n])])
         store.settle({NAMES[0]: 0.0, NAMES[5]: 1.0}, keep=NAMES)

@@ -59,6 +59,7 @@ class TestInTheBrowser:
             assert [one.order.ranked for one in waiting(store, number)] == [(NAMES[0],), (NAMES[3],)]
             expect(rater.get_by_role("button", name="Undo")).to_be_disabled()
 
+    @pytest.mark.slow
     def test_rank_by_taps_and_best_by_key(self, browser, store, page):
         number = store.post(FILES.items(), "", [("rank", NAMES[:4]), ("best", NAMES[2:6])])
         with tab(browser, page.link, PHONE) as rater:
@@ -168,6 +169,7 @@ class TestInTheBrowser:
             assert [one.value for one in waiting(store, number)] == [10, 7, 1]
             assert rater.evaluate("history.length") <= 3  # Back leaves the page
 
+    @pytest.mark.slow
     def test_images_are_enlarged_by_key_by_button_and_by_holding(self, browser, store, page):
         store.post(FILES.items(), "", [("best", NAMES[:4])])
         with tab(browser, page.link) as rater:
