@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(PINS)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, which would compile the package again
 
-.PHONY: demo test test-slow test-notebooks test-long lint mypy basedpyright docs bench examples setup clean
+.PHONY: demo test test-slow test-notebooks lint mypy basedpyright docs bench examples setup clean
 
 setup: $(READY)
 
@@ -32,14 +32,11 @@ demo: $(RUNS)
 test: $(READY)  # three at once: some of their time they wait
 	$(PYTEST) -n 3 -m "not notebook and not slow"
 
-test-slow: $(READY)  # four at once: much of their time they wait for processes of their own
-	$(PYTEST) -n 4 -m "slow and not notebook"
+test-slow: $(READY)  # three at once: much of their time they wait for processes of their own
+	$(PYTEST) -n 3 -m "slow and not notebook"
 
 test-notebooks: $(READY)
 	$(PYTEST) -n 2 -m notebook
-
-test-long: $(READY)  # both of these together
-	$(PYTEST) -n 4 -m "slow or notebook"
 
 lint: $(READY)
 	$(BIN)/ruff format --check
