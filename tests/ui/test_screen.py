@@ -29,6 +29,8 @@ def test_results_as_json(zo):
     assert json.loads(line) == {"folder": "one", **json.loads(Path("one/result.json").read_text())}
     shown = json.loads(zo("show", "one", "--json")[1])
     assert (shown["state"], shown["planned"], shown["config"]["prompt"]) == ("finished", 16, "sea\x1b]0;title\x07")
+    assert shown.keys() & {"best", "counts", "cost"} == {"best", "counts", "cost"}
+    assert "rows" not in shown  # every query, of which `export` makes a table
     assert json.loads(zo("resume", "one", "--queries", 24, "--json")[1])["queries"] == 24
     Path("prompts.txt").write_text("sea\ncity\n")
     found = json.loads(zo(*RUN, "--prompts", "prompts.txt", "--out", "many", "--json")[1])

@@ -1,5 +1,6 @@
 """Commands that inspect runs and list names: show, export, report, list, render."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,8 @@ def show(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a
 
     found = overview(folder)
     if console.as_json:
-        print_json(found)
+        every_query = ("rows", "populations")  # `export` has them
+        print_json({one.name: getattr(found, one.name) for one in fields(found) if one.name not in every_query})
     display.overview(found)
 
 

@@ -5,7 +5,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -54,7 +54,7 @@ def _screen(*, quiet: bool, verbose: bool, as_json: bool = False) -> Iterator[No
     before = console.quiet, console.as_json
     console.quiet, console.as_json = quiet or as_json, as_json
     try:
-        with _libraries_heard() if verbose else _nothing():
+        with _libraries_heard() if verbose else nullcontext():
             yield
     except ZoDnoError:
         if verbose:
@@ -62,11 +62,6 @@ def _screen(*, quiet: bool, verbose: bool, as_json: bool = False) -> Iterator[No
         raise
     finally:
         console.quiet, console.as_json = before
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 @contextmanager
