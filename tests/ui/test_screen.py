@@ -51,6 +51,9 @@ def test_a_verbose_command_shows_where_an_error_arose(zo):
     assert "Traceback" in errors
     assert errors.splitlines()[-1].startswith("Error: ")
     assert "Traceback" not in zo("show", "nowhere")[2]
+    hostile = zo("show", "no\x1b]0;title\x07where", "-v")[2]
+    assert "Traceback" in hostile
+    assert "\x1b" not in hostile
 
 
 def test_a_default_reward_is_named(zo):

@@ -128,10 +128,7 @@ def summary_table(found: Analysis, budget: int) -> Table:
             number(row["rank"]),
             share(row["feasible"]),
             number(row["log_prob"]),
-            *(
-                f"{number(row[f'held_out_first {name}'])} → {number(row[f'held_out {name}'])}"
-                for name in found.held_out
-            ),
+            *held_out_cells(found, row),
         )
         for row in found.summary(budget).to_dict("records")
     ]

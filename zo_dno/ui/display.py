@@ -29,7 +29,7 @@ _LIMITS = {
 
 def comparison(found: "Comparison") -> None:
     """Show the summary of a comparison, a line for each entry, and its claims."""
-    from zo_dno.comparison.report import hacked
+    from zo_dno.comparison.report import hacked, held_out_cells
     from zo_dno.comparison.statistics import Interval
     from zo_dno.results.markup import number, share
 
@@ -46,10 +46,7 @@ def comparison(found: "Comparison") -> None:
             share(row["better_than_reference"]),
             number(row["rank"]),
             share(row["feasible"]),
-            *(
-                f"{number(row[f'held_out_first {name}'])} → {number(row[f'held_out {name}'])}"
-                for name in found.held_out
-            ),
+            *held_out_cells(found, row),
         )
     console.print(table)
     for sentence in hacked(found):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.failures import printable
 from zo_dno.ui.terminal import PrintableFormatter, console
 
 _PANEL = "Output of the command"
@@ -58,7 +59,7 @@ def _screen(*, quiet: bool, verbose: bool, as_json: bool = False) -> Iterator[No
             yield
     except ZoDnoError:
         if verbose:
-            traceback.print_exc()
+            print(printable(traceback.format_exc()), file=sys.stderr)  # it quotes texts of others
         raise
     finally:
         console.quiet, console.as_json = before
