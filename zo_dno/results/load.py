@@ -82,6 +82,7 @@ def _loaded(path: Path, result: dict[str, Any]) -> Result:
         evidence=result.get("evidence"),
         chosen=result.get("chosen"),
         hint=result.get("hint"),
+        lowest_log_prob=result.get("lowest_log_prob"),
     )
 
 

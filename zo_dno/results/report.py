@@ -1,38 +1,51 @@
 """The report of a run: one HTML file with what was found, how, at what price, and whether to trust it."""
 
-from collections.abc import Sequence
-from io import BytesIO
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from zo_dno.errors import InputError
 from zo_dno.results.hacking_figure import hacking_figure
-from zo_dno.results.markup import Table, address, embedded, number, templates
+from zo_dno.results.load import load
+from zo_dno.results.markup import Table, address, drawing, embedded, number, templates, write_figures
+from zo_dno.results.progress_figure import progress_figure
 from zo_dno.results.stored import result_of
+from zo_dno.results.strip import step_image, steps
 from zo_dno.results.verdict import CONVINCING, IMPLAUSIBLE, what_choices_say, what_held_out_says
 from zo_dno.reward import Adaptation
 from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.images import decoded, png_bytes
-from zo_dno.storage.ledger import Ledger, QueryRow
-from zo_dno.storage.run_folder import CONFIG, LEDGER, check_is_run, damage_named
+from zo_dno.storage.ledger import QueryRow
+from zo_dno.storage.run_folder import CONFIG, damage_named
 
 if TYPE_CHECKING:
+    from zo_dno.results.plot import Plot
     from zo_dno.results.result import Result
     from zo_dno.search.archive import Found
 
 _templates = templates("zo_dno.results")
 
 
-def write_run_report(folder: Path, out: Path | None = None) -> Path:
+def write_run_report(folder: Path, out: Path | None = None, *, figures: str | None = None) -> Path:
     """Write the report of a run, by default as `report.html` in its folder; returns its path.
 
+    Args:
+        folder: Folder of the run.
+        out: Path of the report.
+        figures: Kind of the files "svg", "pdf" or "png" in which the figures are written, too, into the folder
+            `figures` beside the report; None for none.
     Raises:
         InputError: The folder holds no run, or no result yet.
+        StorageError: A file could not be written.
     """
-    check_is_run(folder)
     path = folder / "report.html" if out is None else out
     write_text(path, run_report(folder))
+    if figures is not None:
+        write_figures(_figures(load(folder)), path, figures)
     return path
 
 
@@ -40,17 +53,22 @@ def run_report(folder: Path) -> str:
     """Return the report of a run as HTML.
 
     Raises:
-        InputError: The run has no result yet.
+        InputError: The folder holds no run, or no result yet.
     """
-    result = result_of(folder)
+    loaded = load(folder)
     with damage_named(folder):
-        return _run_report(folder, result)
+        return _run_report(folder, loaded, result_of(folder))
 
 
-def _run_report(folder: Path, result: dict[str, Any]) -> str:
-    ledger = Ledger(folder / LEDGER, read_only=True)
-    rows = [row for row in ledger.queries("search") if row.completed]
-    ledger.close()
+def _figures(loaded: "Result") -> "dict[str, Callable[..., Plot]]":
+    return {
+        "progress": partial(progress_figure, loaded),
+        "plausibility": partial(hacking_figure, loaded.history),
+    }
+
+
+def _run_report(folder: Path, loaded: "Result", result: dict[str, Any]) -> str:
+    figures = {name: drawing(make) for name, make in _figures(loaded).items()}
     first, best = result["first"], result["best"]
     return _templates.get_template("report.html").render(
         title=str(result["prompt"] or result["model"]),
@@ -60,10 +78,9 @@ def _run_report(folder: Path, result: dict[str, Any]) -> str:
             (_file(folder / "first.png"), "candidate 0", number(first["reward"])),
             (_file(folder / "best.png"), f"the winner, {best['id']}", number(best["reward"])),
         ],
-        found=_found(result, rows),
-        strip=_file(folder / "strip.png"),
-        progress=_file(folder / "progress.png"),
-        plausibility=embedded(hacking_figure(rows)),
+        found=_found(result, loaded.history),
+        steps=[*_steps(loaded)],
+        **figures,
         spent=_spent(result),
         adapted=_adapted(result),
         config=_yaml(read_yaml(folder / CONFIG)),
@@ -73,8 +90,6 @@ def _run_report(folder: Path, result: dict[str, Any]) -> str:
 
 def card(result: "Result") -> str:
     """Return first and best image, their rewards and the course of the search as a piece of HTML."""
-    from zo_dno.results.progress_figure import progress_figure
-
     return _templates.get_template("card.html").render(
         result=result,
         pictures=[(label, _picture(found), number(found.reward)) for label, found in _first_and_best(result)],
@@ -86,10 +101,15 @@ def _first_and_best(result: "Result") -> "tuple[tuple[str, Found], ...]":
     return ("first", result.first), ("best", result.best)
 
 
+def _steps(result: "Result") -> Iterator[tuple[str, str, int]]:
+    """Yield image, reward and query of some improvements, leaving out images that are no longer there."""
+    for found in steps(result.improvements):
+        with suppress(InputError):
+            yield address(png_bytes(step_image(found))), number(found.reward), found.id + 1
+
+
 def _picture(found: "Found") -> str:
-    buffer = BytesIO()
-    Image.fromarray(found.image).save(buffer, "PNG")
-    return address(buffer.getvalue())
+    return address(png_bytes(Image.fromarray(found.image)))
 
 
 def _warnings(result: dict[str, Any]) -> list[str]:

@@ -41,6 +41,7 @@ class Result:
         pause: Reason of a pause, and how to resume.
         drift: Differences that keep a resumed run from being repeated exactly.
         infeasible: Reason why no candidate is feasible, where none is.
+        lowest_log_prob: Smallest log P(z) that a winner may have; None where there is no limit.
         unmet: Number of scored candidates that miss each threshold.
         scales: Mean and standard deviation that standardise each term of a combination.
         repeats: Re-evaluated candidates, the winner first.
@@ -98,6 +99,7 @@ class Result:
     chosen: str | None = None
     adapted: tuple[Adaptation, ...] = ()
     hint: str | None = None
+    lowest_log_prob: float | None = None
 
     def __repr__(self) -> str:
         scores = " -> ".join("none" if one.reward is None else f"{one.reward:.4g}" for one in (self.first, self.best))
@@ -165,6 +167,7 @@ class Result:
                 **_made_of(best),
             },
             "top": [{"id": found.id, "reward": found.reward, "image": found.sha256} for found in self.top],
+            **({"lowest_log_prob": self.lowest_log_prob} if self.lowest_log_prob is not None else {}),
             "held_out": {name: {"first": first, "best": best} for name, (first, best) in self.held_out.items()},
             "baseline": self.baseline and self.baseline.to_dict(),
             **{name: value for name, value in (("unmet", self.unmet), ("scales", self.scales)) if value},

@@ -24,10 +24,12 @@ SNAPSHOT = "strategy.safetensors"
 INIT_FILE = "init.safetensors"
 KNOWLEDGE_FILE = "surrogate.safetensors"  # what the surrogate began with
 LEARNED_FILE = "learned.safetensors"  # what the surrogate learned
+FIGURE_FILES = tuple(f"figures/[a-z]*.{kind}" for kind in ("svg", "pdf", "png"))
 WRITTEN = (
     *(CONFIG, SIGNATURE, RESULT, SNAPSHOT, INIT_FILE, NOISE_FILE, KNOWLEDGE_FILE, LEARNED_FILE),
     *("failed.txt", "report.html", f"judge-{'[0-9a-f]' * 8}.json"),
     *("first.png", "best.png", "strip.png", "progress.png", "top/[0-9]*.png", "top/[0-9]*.safetensors"),
+    *FIGURE_FILES,
     *(f"images/{'[0-9a-f]' * 64}.png", "noise/*-[0-9]*.safetensors"),
 )
 """Names of the files that are written whole into the folder of a run, or into a trial of a comparison."""
