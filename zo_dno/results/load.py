@@ -126,7 +126,10 @@ class _Reader:
 
 
 def _row(history: Sequence[QueryRow], id_: int) -> QueryRow:
-    return next(row for row in history if row.id == id_)
+    for row in history:
+        if row.id == id_:
+            return row
+    raise LookupError(f"candidate {id_} has no score in the ledger")
 
 
 def _improvements(history: Sequence[QueryRow], d: int, *, constrained: bool) -> list[QueryRow]:
