@@ -208,6 +208,12 @@ class SearchOptions(OptionGroup):
         redraw=True,
     )
     init: FilePath | None = option(None, "Noise to start from: best.safetensors of a run, or its folder")
+    near: Names = option(
+        [], "Liked noise to stay near: a run, a file of noise or a folder of them; several are mixed (docs/spaces.md)"
+    )
+    distance: float = option(
+        0.3, "Share of fresh noise in candidates near liked noise: 0 mixes it alone, 1 forgets it", ge=0, le=1
+    )
     baseline: Annotated[int, Field(ge=0)] | Literal["equal"] = option(
         0,
         "Queries of a best-of-N run to compare with, or equal (as many as the search); with 0, best-of-N is estimated",
