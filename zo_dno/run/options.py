@@ -152,8 +152,8 @@ class ModelOptions(PipelineOptions):
     prompt: Words = option("", "What the image shows; models that take no prompt need none")
     model: str = option(
         "scenes",
-        "scenes (built in), a diffusers pipeline by its folder, single-file checkpoint or hub name, an ONNX file, or "
-        "package.module:name of your own (docs/generators.md)",
+        "scenes or scenes-128 (built in), a diffusers pipeline by its folder, single-file checkpoint or hub name, an "
+        "ONNX file, or package.module:name of your own (docs/generators.md)",
     )
     search: Literal["initial", "all"] = option("initial", "Noise to search: initial, or all (the noise of every step)")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = option(
