@@ -4,7 +4,7 @@ import pytest
 
 from zo_dno.judges.rated_run import Plan
 from zo_dno.judges.rating_summary import RatingRound, against, in_words, preferred, sentences, work_of
-from zo_dno.judges.rating_tasks import Rating
+from zo_dno.judges.rating_tasks import Progress, Rating
 from zo_dno.types import Order
 
 
@@ -35,7 +35,7 @@ FOUR = tuple("abcd")
     ],
 )
 def test_the_clicks_that_are_left(rounds, given, plan, words):
-    work = work_of(rounds, given, plan)
+    work = work_of(rounds, Progress(len(rounds) - 1, given, rounds[-1].needed if rounds else 0, given, 1), plan)
     assert str(work) == words
     assert work.given == sum(one.needed for one in rounds[:-1]) + given
 

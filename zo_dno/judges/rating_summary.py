@@ -6,7 +6,7 @@ from math import ceil
 from statistics import fmean
 
 from zo_dno.judges.rated_run import Plan
-from zo_dno.judges.rating_tasks import Rating
+from zo_dno.judges.rating_tasks import Progress, Rating
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,39 +34,63 @@ class Work:
         planned: Whether later rounds are counted.
         estimated: Whether a part of `left` is estimated from the newest round.
         at_most: Whether there may be fewer, since other rewards hide images.
+        raters: Number of people who gave a rating in the run.
     """
 
     given: int
     left: int
-    planned: bool
-    estimated: bool
-    at_most: bool
+    planned: bool = False
+    estimated: bool = False
+    at_most: bool = False
+    raters: int = 0
 
     def __str__(self) -> str:
         clicks = f"{self.left} click{'' if self.left == 1 else 's'} left"
-        if not self.planned:
-            return f"{clicks} in this round"
-        return f"{'at most ' if self.at_most else ''}{'about ' if self.estimated else ''}{clicks}"
+        if self.planned:
+            clicks = f"{'at most ' if self.at_most else ''}{'about ' if self.estimated else ''}{clicks}"
+        else:
+            clicks += " in this round"
+        return f"{clicks}, for all raters together" if self.raters > 1 else clicks
 
 
-def work_of(rounds: Sequence[RatingRound], given_now: int, plan: Plan | None) -> Work:
+def work_of(rounds: Sequence[RatingRound], progress: Progress, plan: Plan | None) -> Work:
     """Count the ratings of a run that are given and left.
 
     Args:
         rounds: Rating rounds, the newest last.
-        given_now: Number of ratings given in the newest round.
+        progress: Progress of the newest round.
         plan: Planned number of images, if it is known.
     """
     if not rounds:
-        return Work(0, 0, planned=False, estimated=False, at_most=False)
+        return Work(0, 0)
     newest = rounds[-1]
-    given = sum(one.needed for one in rounds[:-1]) + given_now
-    left = max(0, newest.needed - given_now)
+    given = sum(one.needed for one in rounds[:-1]) + progress.given
+    left = max(0, newest.needed - progress.given)
     if plan is None or not newest.images:
-        return Work(given, left, planned=False, estimated=False, at_most=False)
+        return Work(given, left, raters=progress.raters)
     later = max(0, plan.images - sum(len(one.images) for one in rounds))
     left += ceil(later / len(newest.images) * _needed_later(newest, is_first=len(rounds) == 1))
-    return Work(given, left, planned=True, estimated=later > 0, at_most=later > 0 and not plan.exact)
+    at_most = later > 0 and not plan.exact
+    return Work(given, left, planned=True, estimated=later > 0, at_most=at_most, raters=progress.raters)
+
+
+def awaited(progress: Progress, work: Work, *, searching: bool = True) -> str:
+    """Say what a rater without a task waits for.
+
+    Args:
+        progress: Progress of the newest round.
+        work: Work that is left.
+        searching: Whether the search is running.
+    """
+    if progress.rating_round < 0:
+        return "The search is rendering the first images" if searching else "Nothing to rate yet"
+    if not progress.complete:
+        return "Other raters have the last images"
+    if not searching:
+        return "Thank you. The search is not running now"
+    if work.planned and not work.left:
+        return "Thank you. That was the last one, and the search is coming to its end"
+    return "Thank you. The search is rendering the next images"
 
 
 def _needed_later(newest: RatingRound, *, is_first: bool) -> float:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError, RunError
+from zo_dno.judges.rated_run import Plan, RatedRun
 from zo_dno.oracle.combination.reward import Combination
+from zo_dno.results.rated_folder import RatedFolder
 from zo_dno.reward import Reward
 from zo_dno.rewards.human import Human
 from zo_dno.run.cancellation import Stop
@@ -71,6 +73,8 @@ class RatingCell:
         self._view.stop = self._stop = options.pop("stop", None) or Stop()
         made = _reward(folder, mode, reward, reward_options or {}, trust=options.get("trust", False))
         _human(made).show = self._view.show
+        kept = folder or options.get("out")
+        self._view.run = _NotKept(made, options) if kept is None else RatedFolder(Path(kept))
         call: Callable[..., Result] = optimize if folder is None else resume
         on_step = both(self._view.step, options.pop("on_step", None))
         begin = partial(
@@ -140,6 +144,21 @@ class RatingCell:
         if self._error is not None:
             self._search.join()
             _ = self.result
+
+
+class _NotKept(RatedRun):
+    """A run without a folder.
+
+    Args:
+        reward: Reward of the run.
+        options: Options of `zo_dno.optimize`.
+    """
+
+    def __init__(self, reward: Reward, options: Mapping[str, Any]) -> None:
+        self._queries, self._exact = options.get("queries"), isinstance(reward, Human) and not options.get("require")
+
+    def plan(self) -> Plan | None:
+        return Plan(self._queries, exact=self._exact) if isinstance(self._queries, int) else None
 
 
 def _reward(

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from zo_dno.judges.rated_run import RatedRun
 from zo_dno.judges.rating_store import RatingStore
+from zo_dno.judges.rating_summary import Work, awaited, work_of
 from zo_dno.judges.rating_tasks import HEADINGS, SKIPPED, Progress, RatingError, RatingTask
 from zo_dno.ui.controls import Controls, close
 
@@ -31,6 +33,7 @@ class RatingWidget:
         width: Width of an image to be rated, in pixels; by default several fit side by side.
     Attributes:
         box: Widget to display.
+        run: The run whose images are rated; by default one of which nothing is known.
         begun: Event that is set once tasks may come, or the run has ended.
         stop: Function that the button Stop calls.
     Raises:
@@ -45,7 +48,8 @@ class RatingWidget:
         self._task: RatingTask | None = None
         self._order: list[str] = []
         self._seen: tuple[Progress, bool] | None = None
-        self._run = ""
+        self._scored = ""
+        self.run = RatedRun()
         self._shown: Sequence[Any] = ()
         self._stale: Sequence[Any] = ()
         self.begun = threading.Event()
@@ -76,7 +80,7 @@ class RatingWidget:
     def step(self, step: "Step") -> None:
         """Update the progress of the run."""
         with self._lock:
-            self._run = f"{step.queries} of {step.planned} images scored"
+            self._scored = f"{step.queries} of {step.planned} images scored"
 
     def end(self, title: str, words: str = "", alerts: Sequence[str] = (), pair: Sequence[Picture] = ()) -> None:
         """Show how the run ended.
@@ -96,9 +100,9 @@ class RatingWidget:
         """Describe in a few words what the run waits for."""
         with self._lock:
             progress = self._store.progress(self._rater) if self._store else None
-        if progress is None or progress.complete:
-            return "the search is at work"
-        return f"{progress.needed - progress.given} ratings of population {progress.rating_round + 1} are left"
+            if progress is None or progress.complete:
+                return "the search is at work"
+            return str(self._work(progress))
 
     # For the rater; every button holds its task, so that a double click does not rate the next one
 
@@ -176,9 +180,13 @@ class RatingWidget:
         self._put(parts)
 
     def _update_bar(self, progress: Progress) -> None:
-        left = progress.needed - progress.given
-        words = [f"Population {progress.rating_round + 1}", f"{left} left", self._run]
-        self._make.fill(self._bar, " · ".join(word for word in words if word), progress.given, progress.needed)
+        work = self._work(progress)
+        words = f"{work} · {self._scored}" if self._scored else str(work)
+        self._make.fill(self._bar, words, work.given, work.given + work.left)
+
+    def _work(self, progress: Progress) -> Work:
+        assert self._store is not None
+        return work_of(self._store.rounds(), progress, self.run.plan())
 
     def _controls_of(self, task: RatingTask) -> list[Any]:
         assert self._store is not None
@@ -209,12 +217,7 @@ class RatingWidget:
         return [head, cards, self._make.row([self._send]), aside]
 
     def _waiting(self, progress: Progress) -> list[Any]:
-        if progress.rating_round < 0:
-            words = "The search is rendering the first images"
-        elif progress.complete:
-            words = "Thank you. The search is rendering the next images"
-        else:
-            words = "Other raters have the last images"
+        words = awaited(progress, self._work(progress))
         return [self._make.text(words), self._make.row(self._undo_and_stop(None))]
 
     def _undo_and_stop(self, task: RatingTask | None) -> list[Any]:

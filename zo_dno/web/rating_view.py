@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from zo_dno.judges.plackett_luce import agreement
 from zo_dno.judges.rated_run import RatedRun, RunEnd
 from zo_dno.judges.rating_store import RatingStore
-from zo_dno.judges.rating_summary import in_words, sentences, work_of
+from zo_dno.judges.rating_summary import awaited, in_words, sentences, work_of
 from zo_dno.judges.rating_tasks import HEADINGS, Rating
 from zo_dno.web.phone_code import has_codes
 from zo_dno.web.rating_sessions import Guard
@@ -104,7 +104,8 @@ class RatingView:
         task = self.store.next_task(rater) if phase == "task" else None
         if phase == "task" and task is None:  # another rater was faster
             phase = "wait"
-        progress, rounds = self.store.progress(rater), self.store.rounds()
+        progress, searching = self.store.progress(rater), self._run.is_searching()
+        work = work_of(self.store.rounds(), progress, self._run.plan())
         page = self._templates.get_template(f"rating_{phase}.html").render(
             state=state,
             phase=phase,
@@ -112,7 +113,8 @@ class RatingView:
             task=task,
             heading=task and HEADINGS[task.mode],
             progress=progress,
-            work=work_of(rounds, progress.given, self._run.plan()),
+            work=work,
+            awaited=awaited(progress, work, searching=searching),
             undo=self.store.can_undo(rater),
             proof=self.guard.proof(rater, serial),
             rater=name,
@@ -121,7 +123,7 @@ class RatingView:
             phone=bool(self.phone) and has_codes(),
             agreement=_agreement(ratings),
             size=self._size,
-            searching=self._run.is_searching(),
+            searching=searching,
             **(self._ended(ratings) if phase == "end" else self._pair(ratings)),
         )
         if phase == "end":
