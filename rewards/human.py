@@ -5,7 +5,7 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from zo_dno.ipython import in_notebook
 from zo_dno.judges.plackett_luce import groups, overall, placed, spread_out
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import Mode, Rating
+from zo_dno.judges.self_agreement import in_sentences, self_agreement
 from zo_dno.reward import Reward
 from zo_dno.rng import numpy_stream
 from zo_dno.storage.images import image_hash, png_bytes
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 _SHOWN_TOGETHER = {"rate": 1, "compare": 2, "best": 4, "rank": 4}
 _ROUNDS = {"rate": 1, "compare": 2, "best": 1, "rank": 1}  # more rounds searched better by query, and worse by click
 _KEPT = 16  # images that can be shown again
+_MOST_REPEATS = 0.5  # as a share of a rater's tasks
 _POLL = 0.1  # seconds between checks whether a rating round is complete
 
 
@@ -53,6 +55,8 @@ class Human(Reward):
         rounds: Number of tasks that show an image; by default 2 to compare, else 1.
         votes: Number of ratings of each task, each by another rater.
         anchors: Number of images of earlier populations that are compared with the new ones.
+        repeats: Number of hidden repeats for each task: an earlier one is shown again, in another order, which measures
+            how often raters agree with themselves. The search does not see these answers.
         patience: Seconds after the last rating of a population in which it can still be undone.
         serve: Whether the search's own process serves the page; in a notebook it opens in the cell.
         port: Port of the page; 0 takes any free one.
@@ -76,6 +80,7 @@ class Human(Reward):
     rounds: int | None = None
     votes: int = 1
     anchors: int = 2
+    repeats: float = 0.1
     patience: float = 2.0
     serve: bool = True
     port: int = 0
@@ -91,6 +96,8 @@ class Human(Reward):
             value = getattr(self, name)
             if value is not None and not (value >= least and math.isfinite(value)):
                 raise InputError(f"{name} must be at least {least}; got {value}.")
+        if not 0 <= self.repeats <= _MOST_REPEATS:
+            raise InputError(f"repeats must be from 0 to {_MOST_REPEATS}; got {self.repeats}.")
         if self.mode == "rate" and (self.together or self.rounds):
             raise InputError("together and rounds must be left out with mode rate, where images are shown once, alone.")
 
@@ -112,6 +119,7 @@ class Human(Reward):
         if self._store is not None:
             return
         self._store = RatingStore(folder / RATINGS if folder else None)
+        self._store.plan(repeats=self.repeats)
         if self.show is not None:
             self._ends = [self.show(self._store)]
         elif self.serve:
@@ -135,6 +143,15 @@ class Human(Reward):
     def orders(self, images: Collection[str]) -> list[Order]:
         """Return the choices by which images were scored."""
         return self._store.orders(images) if self._store is not None else []
+
+    def about_raters(self) -> Mapping[str, Any]:
+        """Return how often raters agreed with themselves."""
+        if self._store is None:
+            return {}
+        names = self._store.names()
+        found = self_agreement(self._store.repeats(), self._store.ratings())
+        repeats = [{**asdict(one), "rater": names[one.rater]} for one in found]
+        return {"repeats": repeats, "words": in_sentences(found, names)} if found else {}
 
     async def aclose(self) -> None:
         for end in self._ends:

@@ -25,6 +25,15 @@ class ScoresByChoices(Protocol):
         ...
 
 
+@runtime_checkable
+class AsksPeople(Protocol):
+    """A reward whose scores people give."""
+
+    def about_raters(self) -> Mapping[str, Any]:
+        """Return what the ratings say of the raters themselves, as plain values; `words` are sentences for people."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Adaptation:
     """A field of a reward's requests that a server refused, and what is sent instead.

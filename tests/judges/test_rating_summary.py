@@ -40,6 +40,13 @@ def test_the_clicks_that_are_left(rounds, given, plan, words):
     assert work.given == sum(one.needed for one in rounds[:-1]) + given
 
 
+def test_the_clicks_that_are_left_include_repeats():
+    progress = Progress(0, 0, 1, 0, 2)
+    assert str(work_of([RatingRound(FOUR, 1, 4)], progress, Plan(40, True), repeats=0.1)) == (
+        "about 21 clicks left, for all raters together"
+    )
+
+
 def test_choices_in_words():
     skipped = Rating(0, ("a", "b"), "ada", None, None)
     ranked = Rating(0, ("a", "b", "c"), "ada", None, Order(("a", "b", "c"), ("b", "c", "a")))

@@ -68,7 +68,7 @@ def number_of(name):
 
 
 def reward(mode, **options):
-    return Human(mode=mode, serve=False, patience=0, **options)
+    return Human(mode=mode, serve=False, patience=0, **{"repeats": 0, **options})
 
 
 def test_ratings_are_the_scores(tmp_path):
@@ -134,6 +134,24 @@ def test_populations_are_linked_by_anchors(tmp_path):
     assert sum(first) / 8 > sum(second) / 8 + 0.5
 
 
+def test_repeats_say_how_often_a_rater_agrees_and_do_not_change_the_run(tmp_path):
+    def rate(task):
+        return max(task.shown, key=number_of)
+
+    plain = rated_run(tmp_path / "plain", rate, reward("best"))
+    asked = rated_run(tmp_path / "asked", rate, reward("best", repeats=0.5))
+    assert [row.value for row in asked.history] == [row.value for row in plain.history]
+    assert asked.best.z.equal(plain.best.z)
+    (found,) = asked.raters["repeats"]
+    assert (found["rater"], found["same"]) == ("ada", found["of"])
+    assert found["of"] >= 1
+    assert asked.raters["words"][0].startswith(
+        f"The rater gave the same answer in {found['of']} of {found['of']} repeat"
+    )
+    assert zo_dno.load(tmp_path / "asked").raters == asked.raters
+    assert "raters" not in plain.to_dict()
+
+
 @pytest.mark.slow
 def test_a_killed_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
     """The fast twin, which stops a run instead of killing it, is in tests/ui/test_rating_cell.py."""
@@ -173,6 +191,7 @@ def test_a_killed_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
     [
         ({"votes": 0}, "votes must be at least 1; got 0"),
         ({"mode": "compare", "together": 1}, "together must be at least 2; got 1"),
+        ({"repeats": 0.6}, "repeats must be from 0 to 0.5; got 0.6"),
         ({"patience": -1}, "patience must be at least 0"),
         ({"mode": "rate", "rounds": 2}, "left out with mode rate"),
     ],
@@ -202,7 +221,7 @@ def link_of(process):
 def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
     """Command line to browser: the page's server dies between two clicks, then the search; nothing is lost."""
     folder = tmp_path / "run"
-    options = ("serve=false", "patience=0.2", "mode=compare", "rounds=2")
+    options = ("serve=false", "patience=0.2", "mode=compare", "rounds=2", "repeats=0")
     arguments = ["--model", "tests.support.toys:prompted", "--prompt", "sea at dusk", "--reward", "human"]
     arguments += ["--queries", 12, "--threads", 1, "--out", folder]
     arguments += [word for option in options for word in ("--reward-option", option)]

@@ -53,13 +53,14 @@ class Work:
         return f"{clicks}, for all raters together" if self.raters > 1 else clicks
 
 
-def work_of(rounds: Sequence[RatingRound], progress: Progress, plan: Plan | None) -> Work:
+def work_of(rounds: Sequence[RatingRound], progress: Progress, plan: Plan | None, *, repeats: float = 0.0) -> Work:
     """Count the ratings of a run that are given and left.
 
     Args:
         rounds: Rating rounds, the newest last.
         progress: Progress of the newest round.
         plan: Planned number of images, if it is known.
+        repeats: Number of repeats for each rating.
     """
     if not rounds:
         return Work(0, 0)
@@ -70,8 +71,9 @@ def work_of(rounds: Sequence[RatingRound], progress: Progress, plan: Plan | None
         return Work(given, left, raters=progress.raters)
     later = max(0, plan.images - sum(len(one.images) for one in rounds))
     left += ceil(later / len(newest.images) * _needed_later(newest, is_first=len(rounds) == 1))
-    at_most = later > 0 and not plan.exact
-    return Work(given, left, planned=True, estimated=later > 0, at_most=at_most, raters=progress.raters)
+    again = round(repeats * left)
+    estimated, at_most = later > 0 or again > 0, later > 0 and not plan.exact
+    return Work(given, left + again, planned=True, estimated=estimated, at_most=at_most, raters=progress.raters)
 
 
 def awaited(progress: Progress, work: Work, *, searching: bool = True) -> str:

@@ -23,6 +23,7 @@ from zo_dno.run.ask_again import ask_again, failed_before
 from zo_dno.run.by_choices import settle_by_choices
 from zo_dno.run.held_out import held_out_scores
 from zo_dno.run.open_run import OpenRun, opened
+from zo_dno.run.raters import what_raters_said
 from zo_dno.run.reevaluate import reevaluate
 from zo_dno.run.searches import SEARCH, main_search, prior_draws
 from zo_dno.run.spec import RunSpec
@@ -186,6 +187,7 @@ def _result(run: OpenRun, found: _Found) -> Result:
         strategy_images=search.strategy_images,
         choices=found.choices,
         evidence=search.strategy.evidence if isinstance(search.strategy, LearnsFromChoices) else None,
+        raters=what_raters_said(spec.reward),
         adapted=adaptations_of(spec.reward, *spec.held_out),
         chosen=chosen_by_auto(reason, options.screen, options.max_cost, spec.untaught) if reason else None,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zo_dno.judges.rated_run import RatedRun
 from zo_dno.judges.rating_store import RatingStore
-from zo_dno.judges.rating_summary import Work, awaited, work_of
+from zo_dno.judges.rating_summary import Work, awaited
 from zo_dno.judges.rating_tasks import HEADINGS, SKIPPED, Progress, RatingError, RatingTask
 from zo_dno.ui.controls import Controls, close
 
@@ -186,7 +186,7 @@ class RatingWidget:
 
     def _work(self, progress: Progress) -> Work:
         assert self._store is not None
-        return work_of(self._store.rounds(), progress, self.run.plan())
+        return self._store.work(progress, self.run.plan())
 
     def _controls_of(self, task: RatingTask) -> list[Any]:
         assert self._store is not None

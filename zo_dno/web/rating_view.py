@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from zo_dno.judges.plackett_luce import agreement
 from zo_dno.judges.rated_run import RatedRun, RunEnd
 from zo_dno.judges.rating_store import RatingStore
-from zo_dno.judges.rating_summary import awaited, in_words, sentences, work_of
+from zo_dno.judges.rating_summary import awaited, in_words, sentences
 from zo_dno.judges.rating_tasks import HEADINGS, Rating
+from zo_dno.judges.self_agreement import in_sentences, self_agreement
 from zo_dno.web.phone_code import has_codes
 from zo_dno.web.rating_sessions import Guard
 
@@ -105,7 +106,7 @@ class RatingView:
         if phase == "task" and task is None:  # another rater was faster
             phase = "wait"
         progress, searching = self.store.progress(rater), self._run.is_searching()
-        work = work_of(self.store.rounds(), progress, self._run.plan())
+        work = self.store.work(progress, self._run.plan())
         page = self._templates.get_template(f"rating_{phase}.html").render(
             state=state,
             phase=phase,
@@ -124,7 +125,7 @@ class RatingView:
             agreement=_agreement(ratings),
             size=self._size,
             searching=searching,
-            **(self._ended(ratings) if phase == "end" else self._pair(ratings)),
+            **(self._ended(ratings, rater) if phase == "end" else self._pair(ratings)),
         )
         if phase == "end":
             self._got_end.add(rater)
@@ -157,14 +158,16 @@ class RatingView:
         is_new = best[0] != first[0] and bool(settled) and best[0] in settled[-1]
         return {"first": first[0], "best": best[0], "said": said, "is_new": is_new}
 
-    def _ended(self, ratings: list[Rating]) -> dict[str, object]:
-        """Return the outcome of the run, or of its ratings where the run left none."""
+    def _ended(self, ratings: list[Rating], rater: str) -> dict[str, object]:
+        """Return the outcome of the run, or of its ratings where the run left none, and what a rater is told."""
         end = self._run.end() or self._end_by_ratings()
         if end is None:
             return {"end": None}
         pictures = [_address(png) for png in (end.first_png, end.best_png)]
         sizes = [_size(png) for png in (end.first_png, end.best_png)]
+        themselves = self_agreement(self.store.repeats(), ratings)
         said = [*sentences(ratings, end.first, end.best), *end.words]
+        said += in_sentences(themselves, self.store.names(), you=rater)
         return {"end": end, "pictures": pictures, "sizes": sizes, "sentences": said}
 
     def _end_by_ratings(self) -> RunEnd | None:
