@@ -15,6 +15,7 @@ import numpy as np
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.ipython import in_notebook
+from zo_dno.judges.closing_duel import duels, hold_duel
 from zo_dno.judges.plackett_luce import groups, overall, placed, spread_out
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import Mode, Rating
@@ -57,6 +58,8 @@ class Human(Reward):
         anchors: Number of images of earlier populations that are compared with the new ones.
         repeats: Number of hidden repeats for each task: an earlier one is shown again, in another order, which measures
             how often raters agree with themselves. The search does not see these answers.
+        duel: Number of fresh choices after the search between the best image and the first one, and as many between it
+            and the second best; 0 for none. They are waited for only while there is a rater.
         patience: Seconds after the last rating of a population in which it can still be undone.
         serve: Whether the search's own process serves the page; in a notebook it opens in the cell.
         port: Port of the page; 0 takes any free one.
@@ -81,6 +84,7 @@ class Human(Reward):
     votes: int = 1
     anchors: int = 2
     repeats: float = 0.1
+    duel: int = 4
     patience: float = 2.0
     serve: bool = True
     port: int = 0
@@ -92,7 +96,7 @@ class Human(Reward):
     _ends: list[Callable[[], None]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name, least in (("together", 2), ("rounds", 1), ("votes", 1), ("anchors", 0), ("patience", 0)):
+        for name, least in (("together", 2), ("rounds", 1), ("votes", 1), ("anchors", 0), ("duel", 0), ("patience", 0)):
             value = getattr(self, name)
             if value is not None and not (value >= least and math.isfinite(value)):
                 raise InputError(f"{name} must be at least {least}; got {value}.")
@@ -119,7 +123,7 @@ class Human(Reward):
         if self._store is not None:
             return
         self._store = RatingStore(folder / RATINGS if folder else None)
-        self._store.plan(repeats=self.repeats)
+        self._store.plan(repeats=self.repeats, duel=2 * self.duel)
         if self.show is not None:
             self._ends = [self.show(self._store)]
         elif self.serve:
@@ -144,14 +148,24 @@ class Human(Reward):
         """Return the choices by which images were scored."""
         return self._store.orders(images) if self._store is not None else []
 
-    def about_raters(self) -> Mapping[str, Any]:
-        """Return how often raters agreed with themselves."""
+    def ask_at_the_end(self, images: "Mapping[str, Image.Image]", prompt: str, is_stopped: Callable[[], bool]) -> None:
+        """Hold the closing duel of the best image."""
+        if self._store is not None and self.duel and len(images) > 1:
+            files = {name: png_bytes(image) for name, image in images.items()}
+            hold_duel(self._store, files, prompt, self.duel, patience=self.patience, is_stopped=is_stopped)
+
+    def about_raters(self, best: str) -> Mapping[str, Any]:
+        """Return the closing duels of the best image, and how often raters agreed with themselves."""
         if self._store is None:
             return {}
-        names = self._store.names()
+        names, fought = self._store.names(), duels(self._store, best)
         found = self_agreement(self._store.repeats(), self._store.ratings())
-        repeats = [{**asdict(one), "rater": names[one.rater]} for one in found]
-        return {"repeats": repeats, "words": in_sentences(found, names)} if found else {}
+        words = [*map(str, fought), *in_sentences(found, names)]
+        return {
+            **({"duels": [{**asdict(one), "luck": one.luck} for one in fought]} if fought else {}),
+            **({"repeats": [{**asdict(one), "rater": names[one.rater]} for one in found]} if found else {}),
+            **({"words": words} if words else {}),
+        }
 
     async def aclose(self) -> None:
         for end in self._ends:

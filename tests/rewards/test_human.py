@@ -68,7 +68,7 @@ def number_of(name):
 
 
 def reward(mode, **options):
-    return Human(mode=mode, serve=False, patience=0, **{"repeats": 0, **options})
+    return Human(mode=mode, serve=False, patience=0, **{"repeats": 0, "duel": 0, **options})
 
 
 def test_ratings_are_the_scores(tmp_path):
@@ -152,6 +152,34 @@ def test_repeats_say_how_often_a_rater_agrees_and_do_not_change_the_run(tmp_path
     assert "raters" not in plain.to_dict()
 
 
+@pytest.mark.parametrize("mode", ["rate", "best"])
+def test_the_winner_is_compared_with_first_and_second_best(tmp_path, mode):
+    closing = []
+
+    def rate(task):
+        if task.mode == "compare":
+            closing.append(set(task.shown))
+        if task.mode == "rate":
+            return number_of(task.shown[0]) % 11
+        return max(task.shown, key=number_of)
+
+    result = rated_run(tmp_path / "run", rate, reward(mode, duel=3))
+    best, first = result.best.sha256, result.first.sha256
+    against_first, against_second = result.raters["duels"]
+    assert (against_first["image"], against_first["of"], against_second["of"]) == (first, 3, 3)
+    assert against_first["won"] == 3 * (number_of(best) > number_of(first))
+    assert closing.count({best, first}) == closing.count({best, against_second["image"]}) == 3
+    scores = sorted((row.value for row in result.history), reverse=True)
+    if mode == "rate":
+        assert next(row.value for row in result.history if row.image == against_second["image"]) == scores[1]
+    assert f"to the first one in {against_first['won']} of 3" in result.raters["words"][0]
+    assert zo_dno.load(tmp_path / "run").raters == result.raters
+    before = len(closing)
+    rated = rated_run(tmp_path / "other", rate, reward(mode))
+    assert [row.value for row in rated.history] == [row.value for row in result.history]
+    assert len(closing) == before
+
+
 @pytest.mark.slow
 def test_a_killed_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
     """The fast twin, which stops a run instead of killing it, is in tests/ui/test_rating_cell.py."""
@@ -221,7 +249,7 @@ def link_of(process):
 def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
     """Command line to browser: the page's server dies between two clicks, then the search; nothing is lost."""
     folder = tmp_path / "run"
-    options = ("serve=false", "patience=0.2", "mode=compare", "rounds=2", "repeats=0")
+    options = ("serve=false", "patience=0.2", "mode=compare", "rounds=2", "repeats=0", "duel=0")
     arguments = ["--model", "tests.support.toys:prompted", "--prompt", "sea at dusk", "--reward", "human"]
     arguments += ["--queries", 12, "--threads", 1, "--out", folder]
     arguments += [word for option in options for word in ("--reward-option", option)]

@@ -63,7 +63,7 @@ class Clicks:
 
 
 def run(clicks, out=None, strategy="surrogate", **options):
-    reward = Human(patience=0, repeats=0)
+    reward = Human(patience=0, repeats=0, duel=0)
     reward.show = clicks
     return zo_dno.optimize(ToyGenerator(), reward, strategy, out=out, **{**OPTIONS, "queries": 32, **options})
 
@@ -126,7 +126,7 @@ def test_the_best_so_far_is_in_every_task(mode):
 def test_a_run_is_resumed_to_the_same_end(tmp_path):
     whole = run(Clicks(brightest), tmp_path / "whole")
     run(Clicks(brightest), tmp_path / "parts", queries=24)
-    reward = Human(patience=0, repeats=0)
+    reward = Human(patience=0, repeats=0, duel=0)
     reward.show = Clicks(brightest)
     parts = zo_dno.resume(tmp_path / "parts", queries=32, generator=ToyGenerator(), reward=reward)
     assert [row.value for row in parts.history] == [row.value for row in whole.history]
@@ -162,7 +162,7 @@ def test_the_favourite_wins_with_any_strategy(strategy, tmp_path):
 
 
 def test_ratings_are_no_choices():
-    reward = Human(mode="rate", patience=0, repeats=0)
+    reward = Human(mode="rate", patience=0, repeats=0, duel=0)
     reward.show = lambda store: _rated(store)
     result = zo_dno.optimize(ToyGenerator(), reward, "snes", queries=16, threads=1)
     assert result.choices == 0

@@ -171,7 +171,10 @@ def test_a_prompt_stays_text():
 def test_a_combination_with_people():
     steps = []
     options = {
-        "parts": {"human": {"weight": 1, "options": {"mode": "rate", "patience": 0, "repeats": 0}}, "brightness": 1}
+        "parts": {
+            "human": {"weight": 1, "options": {"mode": "rate", "patience": 0, "repeats": 0, "duel": 0}},
+            "brightness": 1,
+        }
     }
     run = zo_dno.RatingCell(
         ToyGenerator(),

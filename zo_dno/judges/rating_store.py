@@ -45,9 +45,9 @@ class RatingStore:
         """Write what the search plans for its raters, for the servers of other processes as well.
 
         Args:
-            numbers: `repeats`, the share of a rater's tasks that are shown again.
+            numbers: `repeats`, the number of repeats for each task, and `duel`, the choices after the search.
         """
-        with self._writing() as file:
+        with self.writing() as file:
             file.executemany("INSERT OR REPLACE INTO plan VALUES (?, ?)", [*numbers.items()])
 
     def post(
@@ -67,7 +67,7 @@ class RatingStore:
             votes: Number of ratings that each task needs, each from another rater.
         """
         files = dict(images)
-        with self._writing() as file:
+        with self.writing() as file:
             key = json.dumps(list(files))
             found = file.execute("SELECT number FROM round WHERE images = ?", (key,)).fetchone()
             if found:
@@ -90,7 +90,7 @@ class RatingStore:
             number: Number of the round.
             patience: Seconds after the last rating in which it can still be undone.
         """
-        with self._writing() as file:
+        with self.writing() as file:
             progress = progress_of(file, number)
             (latest,) = file.execute(
                 "SELECT COALESCE(MAX(at), 0) FROM answer WHERE task IN (SELECT id FROM task WHERE round = ?)", (number,)
@@ -109,7 +109,7 @@ class RatingStore:
             scores: Scores by image.
             keep: Images that may be shown again.
         """
-        with self._writing() as file:
+        with self.writing() as file:
             rows = [(score, name) for name, score in scores.items()]
             kept = [*keep]
             kept += keep_for_repeats(file, kept)
@@ -148,7 +148,7 @@ class RatingStore:
     def next_task(self, rater: str) -> RatingTask | None:
         """Lease a rater a task, where possible one that no other rater holds; None if no task is left for the rater."""
         now = time.time()
-        with self._writing() as file:
+        with self.writing() as file:
             row = file.execute(OPEN_TASK, (rater, rater, now)).fetchone()
             if row is not None:
                 row = due_repeat(file, rater) or row
@@ -183,7 +183,7 @@ class RatingStore:
         Raises:
             RatingError: The rater has rated this task before, or the rating does not fit or comes too late.
         """
-        with self._writing() as file:
+        with self.writing() as file:
             row = file.execute(
                 f"SELECT mode, shown, taken AND round >= 0 FROM task JOIN round ON {ROUND_OF_TASK} WHERE id = ?",
                 (task,),
@@ -207,7 +207,7 @@ class RatingStore:
         Raises:
             RatingError: There is no rating to undo, or the search has used it.
         """
-        with self._writing() as file:
+        with self.writing() as file:
             row = file.execute(
                 "SELECT answer.id, task, taken AND round >= 0, mode, shown, prompt FROM answer JOIN task"
                 f" ON task.id = task JOIN round ON {ROUND_OF_TASK} WHERE rater = ? AND NOT undone"
@@ -235,7 +235,7 @@ class RatingStore:
 
     def greet(self, rater: str, name: str = "") -> tuple[str, int]:
         """Register a rater. Returns the rater's name, and the serial of the rater's next form."""
-        with self._writing() as file:
+        with self.writing() as file:
             (others,) = file.execute("SELECT COUNT(*) FROM rater").fetchone()
             row = (rater, name or f"rater {others + 1}")
             file.execute("INSERT OR IGNORE INTO rater (id, name) VALUES (?, ?)", row)
@@ -252,11 +252,12 @@ class RatingStore:
             return progress_of(self._file, newest, rater)
 
     def rounds(self) -> list[RatingRound]:
-        """Return all rating rounds, the newest last."""
+        """Return all rating rounds of the search, the newest last."""
         with self._lock:
             rows = self._file.execute(
                 "SELECT images, votes * (SELECT COUNT(*) FROM task WHERE round = number),"
-                " (SELECT shown FROM task WHERE round = number LIMIT 1) FROM round ORDER BY number"
+                " (SELECT shown FROM task WHERE round = number LIMIT 1) FROM round"
+                " WHERE number NOT IN (SELECT round FROM closing) ORDER BY number"
             ).fetchall()
         return [RatingRound(tuple(json.loads(row[0])), row[1], len(json.loads(row[2] or "[]"))) for row in rows]
 
@@ -268,8 +269,9 @@ class RatingStore:
             plan: Planned number of images, if it is known.
         """
         with self._lock:
-            repeats = planned(self._file, "repeats")
-        return work_of(self.rounds(), progress, plan, repeats=repeats)
+            plans = [planned(self._file, name) for name in ("repeats", "duel")]
+            closing = self._file.execute("SELECT 1 FROM closing WHERE round = ?", (progress.rating_round,)).fetchone()
+        return work_of(self.rounds(), progress, plan, repeats=plans[0], duel=round(plans[1]), is_closing=bool(closing))
 
     def png(self, name: str) -> bytes | None:
         """Return the PNG file of an image that may be shown; None if there is none."""
@@ -288,7 +290,7 @@ class RatingStore:
         return first, best
 
     def ratings(self) -> list[Rating]:
-        """Return all ratings that were not undone, skips included, without those of repeats."""
+        """Return all ratings that were not undone, skips included, without those of repeats and of closing duels."""
         with self._lock:
             return ratings_of(self._file)
 
@@ -309,7 +311,8 @@ class RatingStore:
         with self._lock:
             self._file.close()
 
-    def _writing(self) -> Transaction:
+    def writing(self) -> Transaction:
+        """Begin a transaction on the file."""
         return Transaction(self._file, self._lock)
 
     @staticmethod

@@ -35,6 +35,7 @@ class Work:
         estimated: Whether a part of `left` is estimated from the newest round.
         at_most: Whether there may be fewer, since other rewards hide images.
         raters: Number of people who gave a rating in the run.
+        is_closing: Whether the search is over, and the best image is compared with its rivals.
     """
 
     given: int
@@ -43,17 +44,28 @@ class Work:
     estimated: bool = False
     at_most: bool = False
     raters: int = 0
+    is_closing: bool = False
 
     def __str__(self) -> str:
         clicks = f"{self.left} click{'' if self.left == 1 else 's'} left"
-        if self.planned:
+        if self.is_closing:
+            clicks += ", to check the winner"
+        elif self.planned:
             clicks = f"{'at most ' if self.at_most else ''}{'about ' if self.estimated else ''}{clicks}"
         else:
             clicks += " in this round"
         return f"{clicks}, for all raters together" if self.raters > 1 else clicks
 
 
-def work_of(rounds: Sequence[RatingRound], progress: Progress, plan: Plan | None, *, repeats: float = 0.0) -> Work:
+def work_of(
+    rounds: Sequence[RatingRound],
+    progress: Progress,
+    plan: Plan | None,
+    *,
+    repeats: float = 0.0,
+    duel: int = 0,
+    is_closing: bool = False,
+) -> Work:
     """Count the ratings of a run that are given and left.
 
     Args:
@@ -61,9 +73,14 @@ def work_of(rounds: Sequence[RatingRound], progress: Progress, plan: Plan | None
         progress: Progress of the newest round.
         plan: Planned number of images, if it is known.
         repeats: Number of repeats for each rating.
+        duel: Number of choices after the search.
+        is_closing: Whether the newest round is that of these choices, which `rounds` leaves out.
     """
     if not rounds:
         return Work(0, 0)
+    if is_closing:
+        given = sum(one.needed for one in rounds) + progress.given
+        return Work(given, max(0, progress.needed - progress.given), raters=progress.raters, is_closing=True)
     newest = rounds[-1]
     given = sum(one.needed for one in rounds[:-1]) + progress.given
     left = max(0, newest.needed - progress.given)
@@ -71,9 +88,9 @@ def work_of(rounds: Sequence[RatingRound], progress: Progress, plan: Plan | None
         return Work(given, left, raters=progress.raters)
     later = max(0, plan.images - sum(len(one.images) for one in rounds))
     left += ceil(later / len(newest.images) * _needed_later(newest, is_first=len(rounds) == 1))
-    again = round(repeats * left)
-    estimated, at_most = later > 0 or again > 0, later > 0 and not plan.exact
-    return Work(given, left + again, planned=True, estimated=estimated, at_most=at_most, raters=progress.raters)
+    more = round(repeats * left) + duel
+    estimated, at_most = later > 0 or more > 0, later > 0 and not plan.exact
+    return Work(given, left + more, planned=True, estimated=estimated, at_most=at_most, raters=progress.raters)
 
 
 def awaited(progress: Progress, work: Work, *, searching: bool = True) -> str:
@@ -90,7 +107,7 @@ def awaited(progress: Progress, work: Work, *, searching: bool = True) -> str:
         return "Other raters have the last images"
     if not searching:
         return "Thank you. The search is not running now"
-    if work.planned and not work.left:
+    if (work.planned or work.is_closing) and not work.left:
         return "Thank you. That was the last one, and the search is coming to its end"
     return "Thank you. The search is rendering the next images"
 

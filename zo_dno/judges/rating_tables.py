@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS rater (
 CREATE TABLE IF NOT EXISTS repeat (
     task INTEGER PRIMARY KEY, original INTEGER NOT NULL, rater TEXT NOT NULL, after INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS closing (round INTEGER PRIMARY KEY, images TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS repeatable (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS plan (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 """
@@ -58,10 +59,11 @@ def progress_of(file: sqlite3.Connection, number: int, rater: str = "") -> Progr
 
 
 def ratings_of(file: sqlite3.Connection, number: int | None = None) -> list[Rating]:
-    """Read the ratings of a round, or of all rounds; those of repeated tasks are left out."""
+    """Read the ratings of a round, or of all rounds of the search; those of repeated tasks are left out."""
     rows = file.execute(
         "SELECT task, rater, said, mode, shown FROM answer JOIN task ON task.id = task"
-        " WHERE NOT undone AND round >= 0 AND round = COALESCE(?, round) ORDER BY task, rater",
+        " WHERE NOT undone AND round >= 0 AND"
+        " IIF(?1 IS NULL, round NOT IN (SELECT round FROM closing), round = ?1) ORDER BY task, rater",
         (number,),
     )
     return [decode_rating(*row) for row in rows]

@@ -54,7 +54,8 @@ class Result:
         choices: Number of choices among images behind the scores; 0 where scores come from none.
         evidence: Natural logarithm of how much likelier the choices were by predictions made before them than by
             chance; None where nothing was predicted.
-        raters: Where people rated, what the ratings say of the raters themselves: `repeats`, and `words`.
+        raters: Where people rated, their fresh choices after the search (`duels`), how often they agreed with
+            themselves (`repeats`), and both in `words`.
         chosen: Choice of `auto`, and its reason.
         adapted: Fields of requests that servers of rewards refused, and what was sent instead.
         hint: Advice where all scores are equal; None where they differ.

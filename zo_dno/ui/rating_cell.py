@@ -191,7 +191,7 @@ def _show_end(view: RatingWidget, result: "Result") -> None:
     first, best = result.first.reward, result.best.reward
     view.end(
         _ENDS[result.status],
-        f"{result.queries} images scored; see `result`",
+        " ".join([f"{result.queries} images scored; see `result`.", *result.raters.get("words", ())]),
         [why for why in (result.pause, result.infeasible) if why],
         [("before", first, png_bytes(result.first_image)), ("best", best, png_bytes(result.best_image))],
     )
