@@ -30,8 +30,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SHOWN_TOGETHER = {"rate": 1, "compare": 2, "best": 4, "rank": 4}
-_ROUNDS = {"rate": 1, "compare": 2, "best": 1, "rank": 1}  # more rounds searched better by query, and worse by click
+_SHOWN_TOGETHER = {"rate": 1, "compare": 2, "best": 4, "rank": 4, "like": 4}
+_ROUNDS = {
+    "rate": 1,
+    "compare": 2,
+    "best": 1,
+    "rank": 1,
+    "like": 1,
+}  # more rounds searched better by query, and worse by click
 _KEPT = 16  # images that can be shown again
 _MOST_REPEATS = 0.5  # as a share of a rater's tasks
 _POLL = 0.1  # seconds between checks whether a rating round is complete
@@ -50,9 +56,9 @@ class Human(Reward):
     best one by all choices so far is in every task of three images or more.
 
     Args:
-        mode: Kind of rating: "rate" every image from 0 to 10, "compare" two, pick the "best" of several, or "rank"
-            several.
-        together: Number of images in one task; by default 2 to compare and 4 to pick from or rank.
+        mode: Kind of rating: "rate" every image from 0 to 10, "compare" two, pick the "best" of several, "rank"
+            several, or mark all of several that one may "like", none too.
+        together: Number of images in one task; by default 2 to compare and 4 in the other modes of several.
         rounds: Number of tasks that show an image; by default 2 to compare, else 1.
         votes: Number of ratings of each task, each by another rater.
         anchors: Number of images of earlier populations that are compared with the new ones.

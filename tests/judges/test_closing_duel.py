@@ -93,13 +93,13 @@ def test_an_undone_choice_is_made_again_and_a_skip_counts_for_none(store):
     assert [(one.won, one.of) for one in duels(store, BEST)] == [(1, 1)]
 
 
-def test_a_run_waits_for_nobody(store, monkeypatch):
-    monkeypatch.setattr(closing_duel, "_NOBODY", 0.0)
+def test_a_run_without_a_rater_ends(store, monkeypatch):
+    monkeypatch.setattr(closing_duel, "_NO_RATER", 0.0)
     monkeypatch.setattr(closing_duel, "_LAST_CLICK", 10**6)
     hold_duel(store, THREE, "dusk", 4)
     assert not store.has_task("ada")
     assert duels(store, BEST) == []
-    monkeypatch.setattr(closing_duel, "_NOBODY", 10**6)
+    monkeypatch.setattr(closing_duel, "_NO_RATER", 10**6)
     thread = held(store)
     answer(store, "ada", lambda shown: BEST, most=1)  # and goes
     time.sleep(0.3)

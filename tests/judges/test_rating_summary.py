@@ -63,6 +63,20 @@ def test_choices_in_words():
     assert sentences(ratings, "a", "a") == ["No image was liked more than the first one."]
 
 
+def test_likes_in_words():
+    def liked(*names):
+        return Rating(0, FOUR, "ada", None, Order(FOUR, names, level=True))
+
+    ratings = [liked("b", "c"), liked("b", "a"), liked(), liked("a"), liked("b")]
+    assert preferred(ratings, "b") == (3, 5)
+    assert against(ratings, "b", "a") == (2, 3)  # both or none say nothing of the two
+    assert in_words(ratings, "b") == "liked in 3 of 5"
+    assert sentences(ratings, "a", "b") == [
+        "The best image was liked in 3 of 5 tasks that showed it.",
+        "Beside the first image it was preferred in 2 of 3.",
+    ]
+
+
 def test_numbers_in_words():
     ratings = [gave("a", 4.0), gave("b", 9.0)]
     assert in_words(ratings, "b") == "9.0 of 10"

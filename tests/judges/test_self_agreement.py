@@ -50,6 +50,23 @@ def test_rankings_are_compared_by_pairs():
         assert next(one for one in found if one.same == same).luck == pytest.approx(share)
 
 
+def test_marks_are_compared_image_by_image():
+    """By chance the same number of marks falls on any images, so that one who marks nothing is not praised."""
+
+    def liked(*names):
+        return Rating(0, FOUR, "ada", None, Order(FOUR, names, level=True))
+
+    assert said([(liked("a", "b"), liked("a", "b"))] * 3) == (
+        "You marked 12 of 12 images the same way again; chance alone gives 6."
+    )
+    (found,) = self_agreement([(liked("a", "b"), liked("a", "c"))], [])
+    assert (found.same, found.of, found.luck) == (2, 4, pytest.approx(5 / 6))
+    none = said([(liked(), liked())] * 5)
+    assert none.endswith(
+        "20 of 20 images the same way again; chance alone gives 20. Even full agreement could be luck here."
+    )
+
+
 def test_numbers_are_compared_with_what_the_rater_gives_at_random():
     ratings = [gave(value) for value in (0, 2, 4, 6, 8, 10)]
     close = [(gave(4), gave(5))] * 3

@@ -100,13 +100,13 @@ def test_a_skipped_image_is_missing_and_not_bad(tmp_path):
     assert all(number_of(row.image) % 2 for row in missing)
 
 
-@pytest.mark.parametrize(("mode", "least"), [("compare", 22), ("best", 19), ("rank", 25)])
+@pytest.mark.parametrize(("mode", "least"), [("compare", 22), ("best", 19), ("rank", 25), ("like", 20)])
 def test_choices_become_strengths(tmp_path, mode, least):
     """With a consistent rater, most of a population's 28 pairs are in the rater's order, and the first image has 0."""
 
     def rate(task):
         ranked = sorted(task.shown, key=number_of, reverse=True)
-        return ranked if mode == "rank" else ranked[0]
+        return {"rank": ranked, "like": ranked[: task.id % 5]}.get(mode, ranked[0])
 
     result = rated_run(tmp_path / "run", rate, reward(mode, rounds=6))
     assert result.history[0].value == 0.0

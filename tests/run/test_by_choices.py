@@ -182,7 +182,21 @@ def test_damaged_choices_are_one_clear_line(tmp_path):
     assert len(ledger.choices("search", 0)) == 2
     assert ledger.choices("search", 9) is None
     assert ledger.choices("baseline", 0) is None
-    for damage in ([[1]], [[["a"], []]], 5, [[1, 2]], [[[1, 1], []]], [[[], []]], [[[True], [0]]], [[[1], [9**9]]]):
+    liked = Choice((1, 2), (0,), level=True)
+    ledger.put_choices("search", 0, [liked])
+    assert ledger.choices("search", 0) == [liked]
+    for damage in (
+        [[1]],
+        [[[], [0], []]],
+        [[[1], [0], [2]]],
+        [[["a"], []]],
+        5,
+        [[1, 2]],
+        [[[1, 1], []]],
+        [[[], []]],
+        [[[True], [0]]],
+        [[[1], [9**9]]],
+    ):
         ledger.set({"choices of population 0 of search": damage})
         with pytest.raises(InputError, match="choices are no lists of ids"):
             ledger.choices("search", 0)

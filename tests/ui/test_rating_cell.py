@@ -103,6 +103,23 @@ def test_a_ranking_can_be_changed_before_it_is_sent():
     run.stop()
 
 
+def test_any_number_can_be_marked_and_none_too():
+    run = started("like")
+    until(lambda: "None of them" in buttons(run.widget))
+    task = run._view._task
+    places = [part for part in parts(run.widget) if isinstance(part, ipywidgets.Button)][:4]
+    send = buttons(run.widget)["None of them"]
+    for click in (2, 0, 3, 3):  # the second click takes a mark back
+        places[click].click()
+    assert [one.description for one in places] == ["liked", "-", "liked", "-"]
+    assert (send.description, send.disabled) == ("Send what is liked", False)
+    send.click()
+    assert [one.order.ranked for one in run._view._store.ratings()] == [task.shown[:3:2]]
+    buttons(run.widget)["None of them"].click()
+    assert run._view._store.ratings()[-1].order.ranked == ()
+    run.stop()
+
+
 def test_a_stopped_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
     whole = started("compare", out=tmp_path / "whole")
     asked = rate_all(whole, best_of)
@@ -135,7 +152,7 @@ def test_others_rate_the_same_run_meanwhile(tmp_path):
     until(lambda: "about 11 clicks left" in words(run.widget))
     assert run._view._task == mine
     store.rate("bob", mine.id, best_of(mine))
-    until(lambda: "10 clicks left" in words(run.widget))
+    until(lambda: "10 clicks left" in words(run.widget) and "about" not in words(run.widget))
     assert run._view._task is not None
     buttons(run.widget)["1"].click()
     assert sorted(store.names().values()) == ["Bob", "ada"]
@@ -153,7 +170,7 @@ def test_a_rating_that_comes_too_late_shows_a_message(tmp_path):
         until(lambda: not store.open_tasks(0, "somebody"))
         buttons(run.widget)["1"].click()
         assert "The search has continued without this rating" in words(run.widget)
-    until(lambda: "10 clicks left" in words(run.widget))
+    until(lambda: "10 clicks left" in words(run.widget) and "about" not in words(run.widget))
     run.stop()
 
 

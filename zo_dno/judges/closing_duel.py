@@ -13,7 +13,7 @@ from zo_dno.judges.rating_store import RatingStore
 from zo_dno.judges.rating_tables import ratings_of
 from zo_dno.rng import numpy_stream
 
-_NOBODY = 5.0  # seconds for a rater to come
+_NO_RATER = 5.0  # seconds for a rater to come
 _LAST_CLICK = 60.0  # seconds after the last sign of a rater
 _POLL = 0.1
 
@@ -73,7 +73,7 @@ def hold_duel(
         while store.take(number, patience) is None and not is_stopped():
             if (now := _signs(store, number)) != seen:
                 seen, since = now, time.monotonic()
-            if time.monotonic() - since > (_LAST_CLICK if any(seen) else _NOBODY):
+            if time.monotonic() - since > (_LAST_CLICK if any(seen) else _NO_RATER):
                 break
             time.sleep(_POLL)
     finally:

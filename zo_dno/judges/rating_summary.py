@@ -123,9 +123,9 @@ def _needed_later(newest: RatingRound, *, is_first: bool) -> float:
 
 
 def preferred(ratings: Sequence[Rating], image: str) -> tuple[int, int]:
-    """Count the choices that showed an image: (those in which it was the best, all of them)."""
+    """Count the choices that showed an image: (those in which it was the best, or liked, all of them)."""
     orders = [one.order for one in ratings if one.order is not None and image in one.order.shown]
-    return sum(order.ranked[0] == image for order in orders), len(orders)
+    return sum(image in (order.ranked if order.level else order.ranked[:1]) for order in orders), len(orders)
 
 
 def against(ratings: Sequence[Rating], image: str, other: str) -> tuple[int, int]:
@@ -134,7 +134,10 @@ def against(ratings: Sequence[Rating], image: str, other: str) -> tuple[int, int
     for one in ratings:
         if one.order is None or not {image, other} <= set(one.order.shown):
             continue
-        ahead = next((name for name in one.order.ranked if name in (image, other)), None)
+        ranked = [name for name in one.order.ranked if name in (image, other)]
+        if one.order.level and len(ranked) == 2:
+            continue
+        ahead = next(iter(ranked), None)
         won, lost = won + (ahead == image), lost + (ahead == other)
     return won, won + lost
 
@@ -145,7 +148,7 @@ def in_words(ratings: Sequence[Rating], image: str) -> str:
     if values:
         return f"{fmean(values):.1f} of 10"
     chosen, shown = preferred(ratings, image)
-    return f"chosen in {chosen} of {shown}" if shown else ""
+    return f"{'liked' if _of_likes(ratings) else 'chosen'} in {chosen} of {shown}" if shown else ""
 
 
 def sentences(ratings: Sequence[Rating], first: str, best: str) -> list[str]:
@@ -163,13 +166,18 @@ def sentences(ratings: Sequence[Rating], first: str, best: str) -> list[str]:
         )
         return [f"{', '.join(said)}.{lucky}"]
     chosen, shown = preferred(ratings, best)
+    was, times = ("liked", "task") if _of_likes(ratings) else ("preferred", "choice")
     found = (
-        [f"The best image was preferred in {chosen} of {shown} choice{'' if shown == 1 else 's'} that showed it."]
+        [f"The best image was {was} in {chosen} of {shown} {times}{'' if shown == 1 else 's'} that showed it."]
         if shown
         else []
     )
     won, both = against(ratings, best, first)
     return [*found, f"Beside the first image it was preferred in {won} of {both}."] if both else found
+
+
+def _of_likes(ratings: Sequence[Rating]) -> bool:
+    return any(one.order is not None and one.order.level for one in ratings)
 
 
 def _of_several(values: Sequence[float]) -> str:

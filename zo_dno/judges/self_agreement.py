@@ -1,6 +1,6 @@
 """How often raters agree with themselves when they get a task again, and what chance alone would give."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -14,6 +14,7 @@ _LUCK = 0.05  # probability below which chance is no explanation
 _WORDS = {  # by what is counted
     "choice": "gave the same answer in {} of {} repeat{}",
     "rank": "put {} of {} pair{} of images in the same order again",
+    "like": "marked {} of {} image{} the same way again",
     "rate": "gave the same rating, within 1 point, in {} of {} repeat{}",
 }
 
@@ -24,8 +25,8 @@ class SelfAgreement:
 
     Attributes:
         rater: Id of the rater.
-        kind: Kind of what is counted: "choice", "rank" or "rate".
-        same: Number of repeats, or pairs of images in them, with the same answer.
+        kind: Kind of what is counted: "choice", "rank", "like" or "rate".
+        same: Number of repeats, or of images or pairs of images in them, with the same answer.
         of: Number of all of them.
         by_chance: Number that is expected of answers that do not depend on the images.
         luck: Probability that such answers agree in at least as many.
@@ -102,6 +103,8 @@ def in_sentences(found: Sequence[SelfAgreement], names: Mapping[str, str], you: 
 def _kind(rating: Rating) -> str:
     if rating.order is None:
         return "rate"
+    if rating.order.level:
+        return "like"
     return "rank" if len(rating.order.ranked) > 1 else "choice"
 
 
@@ -113,10 +116,21 @@ def _counted(first: Rating, second: Rating, numbers: Sequence[float]) -> tuple[i
         pairs = [abs(one - other) <= _WITHIN for one, other in combinations(numbers, 2)]
         return int(abs(first.value - second.value) <= _WITHIN), _once(float(np.mean(pairs)) if pairs else 1.0)
     one, other = first.order.ranked, second.order.ranked
+    if first.order.level:
+        return _marked(len(first.shown), {*one}, {*other})
     if len(one) > 1:
         pairs = [other.index(better) < other.index(worse) for better, worse in combinations(one, 2)]
         return sum(pairs), _orders(len(one))
     return int(one == other), _once(1 / len(first.shown))
+
+
+def _marked(n: int, one: Collection[str], other: Collection[str]) -> tuple[int, np.ndarray]:
+    """Count what two sets of marks among n images say alike, and the same of random sets as large (hypergeometric)."""
+    odds = np.zeros(n + 1)
+    for both in range(max(0, len(one) + len(other) - n), min(len(one), len(other)) + 1):
+        ways = comb(len(one), both) * comb(n - len(one), len(other) - both)
+        odds[n - len(one) - len(other) + 2 * both] = ways / comb(n, len(other))
+    return n - len({*one} ^ {*other}), odds
 
 
 def _once(p: float) -> np.ndarray:

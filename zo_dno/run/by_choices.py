@@ -55,5 +55,7 @@ def _strengths(choices: Sequence[Choice], search: Search) -> dict[int, Strength]
 
 def fitted(choices: Sequence[Choice], first: int) -> dict[int, Strength]:
     """Fit the strengths of all candidates in choices; the first candidate of the run has 0 where it is one of them."""
-    orders = [Order(tuple(map(str, (*one.ordered, *one.rest))), tuple(map(str, one.ordered))) for one in choices]
+    orders = [
+        Order(tuple(map(str, (*one.ordered, *one.rest))), tuple(map(str, one.ordered)), one.level) for one in choices
+    ]
     return {int(name): one for name, one in overall(orders, str(first)).items()}

@@ -42,8 +42,8 @@ class RatingCell:
 
     Args:
         run: Generator of a new run, or folder of a run to resume.
-        mode: Kind of rating: "best" picks the best of several, "compare" one of two, "rank" orders several, "rate"
-            gives each 0 to 10; by default the reward's own.
+        mode: Kind of rating: "best" picks the best of several, "compare" one of two, "rank" orders several, "like"
+            marks any number, "rate" gives each 0 to 10; by default the reward's own.
         reward: Combination that includes `human`; by default `human` alone, or the reward of the folder's run.
         reward_options: Further options of the reward.
         rater: Name of the rater, the same in every session of a run.

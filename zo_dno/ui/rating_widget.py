@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _POLL = 0.25  # seconds between checks for changes by other raters or by the search
 _WIDE, _NARROW, _SMALL = "17rem", "12.5rem", "6rem"  # widths of an image
-_NO_PLACE = "-"
+_NO_PLACE, _LIKED = "-", "liked"
+_SEND, _NONE = {"rank": "Send this order", "like": "Send what is liked"}, "None of them"
 
 Picture = tuple[str, float | None, bytes | None]
 """An image with a caption: its label, its score if it has one, and its PNG file."""
@@ -125,17 +126,20 @@ class RatingWidget:
             self._show_task()
 
     def _place(self, task: RatingTask, name: str, *_: Any) -> None:
-        """Give an image the next place, or remove its place; the last place follows from the others."""
+        """Give an image the next place, or mark it, or take that back; the last place follows from the others."""
         with self._lock:
             if self._task != task:
                 return
             self._order.remove(name) if name in self._order else self._order.append(name)
-            if len(self._order) == len(task.shown) - 1:
+            ranks = task.mode == "rank"
+            if ranks and len(self._order) == len(task.shown) - 1:
                 self._order += set(task.shown) - set(self._order)
             for other, button in zip(task.shown, self._choices, strict=True):
-                button.description = str(self._order.index(other) + 1) if other in self._order else _NO_PLACE
-                button.button_style = "success" if other in self._order else ""
-            self._send.disabled = len(self._order) < len(task.shown)
+                marked = other in self._order
+                button.description = (str(self._order.index(other) + 1) if ranks else _LIKED) if marked else _NO_PLACE
+                button.button_style = "success" if marked else ""
+            self._send.disabled = ranks and len(self._order) < len(task.shown)
+            self._send.description = _SEND[task.mode] if ranks or self._order else _NONE
 
     # Display
 
@@ -200,20 +204,21 @@ class RatingWidget:
             numbers = [self._make.button(str(n), partial(self._rate, task, float(n)), "3rem") for n in range(11)]
             ends = self._make.text("", "0 worst, 10 best")
             return [head, self._make.row(images), self._make.row(numbers), ends, aside]
-        ranked = task.mode == "rank"
+        several = task.mode in _SEND
         self._choices = [
             self._make.button(
-                _NO_PLACE if ranked else str(number),
-                partial(self._place if ranked else self._rate, task, name),
+                _NO_PLACE if several else str(number),
+                partial(self._place if several else self._rate, task, name),
                 "100%",
             )
             for number, name in enumerate(task.shown, 1)
         ]
         cards = self._make.row([self._make.box(both) for both in zip(images, self._choices, strict=True)])
-        if not ranked:
+        if not several:
             return [head, cards, aside]
-        self._send = self._make.button("Send this order", lambda _: self._rate(task, [*self._order]))
-        self._send.disabled = True
+        words = _NONE if task.mode == "like" else _SEND[task.mode]
+        self._send = self._make.button(words, lambda _: self._rate(task, [*self._order]))
+        self._send.disabled = task.mode == "rank"
         return [head, cards, self._make.row([self._send]), aside]
 
     def _waiting(self, progress: Progress) -> list[Any]:

@@ -230,6 +230,8 @@ def _rating(form: Mapping[str, str]) -> str | float | list[str]:
         return float(_integer(form["rating"]))
     if "choice" in form:
         return form["choice"]
+    if "likes" in form:
+        return [key.removeprefix("like-") for key in form if key.startswith("like-")]
     if "order" in form:
         return form["order"].split()
     places = sorted((value, key.removeprefix("place-")) for key, value in form.items() if key.startswith("place-"))
