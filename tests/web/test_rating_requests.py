@@ -131,7 +131,15 @@ class TestSecurity:
 
     @pytest.mark.parametrize(
         "url",
-        ["example.org", "ftp://example.org/", "https://example.org/?x=1", "https://", "http://[", "https://host:x/"],
+        [
+            "example.org",
+            "ftp://example.org/",
+            "https://example.org/?x=1",
+            "https://",
+            "http://[",
+            "https://host:x/",
+            "https://me:word@host/",
+        ],
     )
     def test_a_public_address_that_is_none(self, store, tmp_path, url):
         with pytest.raises(InputError, match=r"public_url must be an address such as https://example\.org/rate/; got"):
