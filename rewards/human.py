@@ -15,7 +15,7 @@ import numpy as np
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.ipython import in_notebook
-from zo_dno.judges.closing_duel import duels, hold_duel
+from zo_dno.judges.closing_duel import duels, hold_duel, what_duels_say
 from zo_dno.judges.plackett_luce import groups, overall, placed, spread_out
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import Mode, Rating
@@ -166,7 +166,7 @@ class Human(Reward):
             return {}
         names, fought = self._store.names(), duels(self._store, best)
         found = self_agreement(self._store.repeats(), self._store.ratings())
-        words = [*map(str, fought), *in_sentences(found, names)]
+        words = [*what_duels_say(fought), *in_sentences(found, names)]
         return {
             **({"duels": [{**asdict(one), "luck": one.luck} for one in fought]} if fought else {}),
             **({"repeats": [{**asdict(one), "rater": names[one.rater]} for one in found]} if found else {}),

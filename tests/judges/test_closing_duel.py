@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.rating import FILES, NAMES
 from zo_dno.judges import closing_duel
-from zo_dno.judges.closing_duel import Duel, duels, hold_duel
+from zo_dno.judges.closing_duel import Duel, duels, hold_duel, what_duels_say
 from zo_dno.judges.rated_run import Plan
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED
@@ -110,9 +110,9 @@ def test_a_run_without_a_rater_ends(store, monkeypatch):
 
 
 def test_what_a_duel_says_is_true_of_random_clicks_too():
-    assert str(Duel(FIRST, True, 3, 4)) == (
-        "In fresh choices after the search, the best image was preferred to the first one in 3 of 4; "
-        "random clicks do as well in 31 of 100 cases."
-    )
-    assert "the second best in 0 of 4; random clicks do as well in 100 of 100" in str(Duel(SECOND, False, 0, 4))
+    assert what_duels_say([Duel(FIRST, True, 3, 4), Duel(SECOND, False, 0, 4)]) == [
+        "In fresh choices after the search, the best image was preferred to the first one in 3 of 4 and to the second "
+        "best in 0 of 4; random clicks do as well in 31 and 100 of 100 cases."
+    ]
+    assert what_duels_say([]) == []
     assert Duel(FIRST, True, 4, 4).luck == 1 / 16

@@ -40,11 +40,7 @@ class Duel:
         return sum(comb(self.of, n) for n in range(self.won, self.of + 1)) / 2**self.of
 
     def __str__(self) -> str:
-        rival = "the first one" if self.is_first else "the second best"
-        return (
-            f"In fresh choices after the search, the best image was preferred to {rival} in {self.won} of {self.of}; "
-            f"random clicks do as well in {100 * self.luck:.0f} of 100 cases."
-        )
+        return f"to {'the first one' if self.is_first else 'the second best'} in {self.won} of {self.of}"
 
 
 def hold_duel(
@@ -93,6 +89,15 @@ def duels(store: RatingStore, best: str) -> list[Duel]:
     rivals = rounds[-1][1][1:] if rounds else []
     won = {rival: [one.ranked[0] == best for one in orders if rival in one.shown] for rival in rivals}
     return [Duel(rival, rival == first, sum(found), len(found)) for rival, found in won.items() if found]
+
+
+def what_duels_say(found: Sequence[Duel]) -> list[str]:
+    """Say how often the best image was preferred in fresh choices, and how often chance alone would do as well."""
+    if not found:
+        return []
+    won, luck = " and ".join(map(str, found)), " and ".join(f"{100 * one.luck:.0f}" for one in found)
+    said = f"In fresh choices after the search, the best image was preferred {won}"
+    return [f"{said}; random clicks do as well in {luck} of 100 cases."]
 
 
 def _post(store: RatingStore, images: Mapping[str, bytes], prompt: str, clicks: int) -> int:

@@ -35,6 +35,7 @@ class Work:
         estimated: Whether a part of `left` is estimated from the newest round.
         at_most: Whether there may be fewer, since other rewards hide images.
         raters: Number of people who gave a rating in the run.
+        duel: Number of ratings of `left` that come after the search.
         is_closing: Whether the search is over, and the best image is compared with its rivals.
     """
 
@@ -44,6 +45,7 @@ class Work:
     estimated: bool = False
     at_most: bool = False
     raters: int = 0
+    duel: int = 0
     is_closing: bool = False
 
     def __str__(self) -> str:
@@ -80,7 +82,8 @@ def work_of(
         return Work(0, 0)
     if is_closing:
         given = sum(one.needed for one in rounds) + progress.given
-        return Work(given, max(0, progress.needed - progress.given), raters=progress.raters, is_closing=True)
+        left = max(0, progress.needed - progress.given)
+        return Work(given, left, raters=progress.raters, is_closing=True)
     newest = rounds[-1]
     given = sum(one.needed for one in rounds[:-1]) + progress.given
     left = max(0, newest.needed - progress.given)
@@ -90,7 +93,9 @@ def work_of(
     left += ceil(later / len(newest.images) * _needed_later(newest, is_first=len(rounds) == 1))
     more = round(repeats * left) + duel
     estimated, at_most = later > 0 or more > 0, later > 0 and not plan.exact
-    return Work(given, left + more, planned=True, estimated=estimated, at_most=at_most, raters=progress.raters)
+    return Work(
+        given, left + more, planned=True, estimated=estimated, at_most=at_most, raters=progress.raters, duel=duel
+    )
 
 
 def awaited(progress: Progress, work: Work, *, searching: bool = True) -> str:
@@ -107,6 +112,8 @@ def awaited(progress: Progress, work: Work, *, searching: bool = True) -> str:
         return "Other raters have the last images"
     if not searching:
         return "Thank you. The search is not running now"
+    if work.planned and work.left == work.duel > 0:
+        return "Thank you. The search is coming to its end, and a few more choices will check its winner"
     if (work.planned or work.is_closing) and not work.left:
         return "Thank you. That was the last one, and the search is coming to its end"
     return "Thank you. The search is rendering the next images"

@@ -178,7 +178,7 @@ class RatingWidget:
         parts += [self._make.alert(message)] if message else []
         parts += self._waiting(progress) if self._task is None else self._controls_of(self._task)
         first, best = self._store.first_and_best()
-        if first is not None and best is not None:
+        if first is not None and best is not None and not self._work(progress).is_closing:  # whose pictures would tell
             pair = [(label, one[1], self._store.png(one[0])) for label, one in (("before", first), ("best", best))]
             parts.append(self._pair(pair, _SMALL))
         self._put(parts)

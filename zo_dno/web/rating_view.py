@@ -10,7 +10,7 @@ from fastapi import HTTPException, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from zo_dno.judges.closing_duel import duels
+from zo_dno.judges.closing_duel import duels, what_duels_say
 from zo_dno.judges.plackett_luce import agreement
 from zo_dno.judges.rated_run import RatedRun, RunEnd
 from zo_dno.judges.rating_store import RatingStore
@@ -167,7 +167,7 @@ class RatingView:
         pictures = [_address(png) for png in (end.first_png, end.best_png)]
         sizes = [_size(png) for png in (end.first_png, end.best_png)]
         themselves = self_agreement(self.store.repeats(), ratings)
-        said = [*map(str, duels(self.store, end.best)), *sentences(ratings, end.first, end.best), *end.words]
+        said = [*what_duels_say(duels(self.store, end.best)), *sentences(ratings, end.first, end.best), *end.words]
         said += in_sentences(themselves, self.store.names(), you=rater)
         return {"end": end, "pictures": pictures, "sizes": sizes, "sentences": said}
 
