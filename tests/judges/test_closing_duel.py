@@ -84,6 +84,22 @@ def test_a_duel_that_was_cut_off_is_continued_and_a_finished_one_is_not_repeated
     assert not store.has_task("ada")
 
 
+def test_a_search_that_is_resumed_gets_its_open_round_rated(store, monkeypatch):
+    """It was cut off in a round, by a budget of seconds; a duel that was killed is over once there is a new round."""
+    monkeypatch.setattr(closing_duel, "_NO_RATER", 0.0)
+    new = [("f" * 64, b"file"), ("e" * 64, b"file")]
+    number = store.post(new, "", [("compare", [name for name, _ in new])])
+    hold_duel(store, THREE, "dusk", 4)
+    assert store.post(new, "", []) == number == store.progress().rating_round
+    store.rate("ada", store.next_task("ada").id, "e" * 64)
+    assert len(store.take(number)) == 1
+    with store.writing() as file:  # as after a kill
+        file.execute("UPDATE round SET taken = 0 WHERE number IN (SELECT round FROM closing)")
+    assert set(store.next_task("ada").shown) <= {*THREE}
+    store.take(store.post([("d" * 64, b"file")], "", []))
+    assert not store.has_task("ada")
+
+
 def test_an_undone_choice_is_made_again_and_a_skip_counts_for_none(store):
     thread = held(store, patience=0.5)
     answer(store, "ada", lambda shown: SKIPPED)

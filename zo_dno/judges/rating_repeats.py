@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Collection
 from math import ceil
 
-from zo_dno.judges.rating_tables import planned
+from zo_dno.judges.rating_tables import NEWEST, planned
 from zo_dno.judges.rating_tasks import SKIPPED, Mode, Rating, decode_rating
 from zo_dno.rng import numpy_stream
 
@@ -45,7 +45,7 @@ def due_repeat(file: sqlite3.Connection, rater: str) -> Row | None:
         rater: Id of the rater.
     """
     share = planned(file, SHARE)
-    (images,) = file.execute("SELECT images FROM round ORDER BY number DESC LIMIT 1").fetchone()
+    (images,) = file.execute(f"SELECT images FROM round WHERE number = {NEWEST}").fetchone()
     if not share or images == _OF_NONE:
         return None
     own, repeats = file.execute(_OWN, (rater,)).fetchall(), file.execute(_REPEATS, (rater,)).fetchall()

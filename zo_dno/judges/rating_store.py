@@ -12,7 +12,7 @@ from zo_dno.errors import InputError
 from zo_dno.judges.rated_run import Plan
 from zo_dno.judges.rating_repeats import answered_twice, due_repeat, keep_for_repeats
 from zo_dno.judges.rating_summary import RatingRound, Work, work_of
-from zo_dno.judges.rating_tables import OPEN_TASK, ROUND_OF_TASK, TABLES, planned, progress_of, ratings_of
+from zo_dno.judges.rating_tables import NEWEST, OPEN_TASK, ROUND_OF_TASK, TABLES, planned, progress_of, ratings_of
 from zo_dno.judges.rating_tasks import Mode, Progress, Rating, RatingError, RatingTask, encode_rating
 from zo_dno.judges.transaction import Transaction
 from zo_dno.storage.journal import opened_durable
@@ -72,6 +72,7 @@ class RatingStore:
             found = file.execute("SELECT number FROM round WHERE images = ?", (key,)).fetchone()
             if found:
                 return int(found[0])
+            file.execute("UPDATE round SET taken = 1 WHERE number IN (SELECT round FROM closing)")  # the search resumed
             first = not file.execute("SELECT 1 FROM image LIMIT 1").fetchone()
             rows = [(name, png, first and row == 0) for row, (name, png) in enumerate(files.items())]
             keep = "INSERT INTO image (name, png, first) VALUES (?, ?, ?)"
@@ -248,7 +249,7 @@ class RatingStore:
     def progress(self, rater: str = "") -> Progress:
         """Return the progress of the newest round."""
         with self._lock:
-            (newest,) = self._file.execute("SELECT COALESCE(MAX(number), -1) FROM round").fetchone()
+            (newest,) = self._file.execute(f"SELECT {NEWEST}").fetchone()
             return progress_of(self._file, newest, rater)
 
     def rounds(self) -> list[RatingRound]:

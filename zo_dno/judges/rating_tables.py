@@ -33,9 +33,11 @@ CREATE TABLE IF NOT EXISTS plan (name TEXT PRIMARY KEY, value REAL NOT NULL) WIT
 """
 # A task that repeats one of round n has round -1 - n, so that no count of a round's tasks and ratings includes it.
 ROUND_OF_TASK = "round.number = MAX(task.round, -1 - task.round)"
-OPEN_TASK = """
+# The round that raters work on: the newest one that the search waits for, or else the newest.
+NEWEST = "COALESCE((SELECT MAX(number) FROM round WHERE NOT taken), (SELECT MAX(number) FROM round), -1)"
+OPEN_TASK = f"""
 SELECT task.id, mode, shown, prompt FROM task JOIN round ON number = round
-WHERE NOT taken AND round = (SELECT MAX(number) FROM round)
+WHERE NOT taken AND round = {NEWEST}
   AND (SELECT COUNT(*) FROM answer WHERE answer.task = task.id AND NOT undone) < votes
   AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.task = task.id AND rater = ? AND NOT undone)
 ORDER BY leased_to IS NOT ?, leased_until > ?, task.id LIMIT 1
