@@ -4,6 +4,7 @@ import html
 import io
 import re
 import threading
+import time
 from contextlib import suppress
 from math import comb
 
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import expect
 
 import zo_dno
+from tests.support.browser import PHONE, chromium, tab
 from tests.support.rating import TOKEN
 from tests.support.toys import ToyGenerator
 from zo_dno.judges.rating_store import RATINGS, RatingStore
@@ -132,6 +136,42 @@ def flipping(rng, like, flipped):
 
 def is_learned(said):
     return any("it has learned what is liked" in one for one in said)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_run_is_rated_to_its_end_in_a_browser(tmp_path):
+    """Marks, hidden repeats, a closing duel with an undone choice, and the end, on the run's own page."""
+    reward, found = Human(mode="like", patience=0.5, repeats=0.4, duel=2), []
+    options = {"queries": 24, "threads": 1, "strategy_options": {"population": 8}, "out": tmp_path / "run"}
+    search = threading.Thread(
+        target=lambda: found.append(zo_dno.optimize(ToyGenerator(), reward, "snes", **options)), daemon=True
+    )
+    search.start()
+    while not reward.link:
+        time.sleep(0.02)
+    with chromium() as browser, tab(browser, reward.link, PHONE) as rater:
+        undone = False
+        while not rater.get_by_role("heading", name="The search has finished").is_visible():
+            with suppress(PlaywrightError, AssertionError):  # the page follows the search meanwhile
+                task = rater.locator("[name=task]").get_attribute("value", timeout=1000)
+                in_duel = rater.get_by_text("to check the winner").is_visible()
+                rater.get_by_alt_text("image 1", exact=True).click(timeout=2000)
+                if rater.locator("body").get_attribute("data-mode") == "like":
+                    rater.get_by_role("button", name="Send 1 liked").click(timeout=2000)
+                expect(rater.locator(f'[name=task][value="{task}"]')).to_have_count(0, timeout=2000)
+                if in_duel and not undone:
+                    rater.get_by_role("button", name="Undo").click(timeout=2000)
+                    expect(rater.locator(f'[name=task][value="{task}"]')).to_have_count(1, timeout=2000)
+                    undone = True
+        expect(rater.get_by_text("In fresh choices after the search, the best image was preferred")).to_be_visible()
+        expect(rater.get_by_text(re.compile("You marked .* images the same way again; chance alone"))).to_be_visible()
+        expect(rater.get_by_role("link", name="Download the best image")).to_be_visible()
+    search.join()
+    (result,) = found
+    assert undone
+    assert [duel["of"] for duel in result.raters["duels"]] == [2, 2]
+    assert result.raters["repeats"][0]["kind"] == "like"
 
 
 @pytest.mark.slow
