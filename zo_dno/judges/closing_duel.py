@@ -37,7 +37,7 @@ class Duel:
     @property
     def luck(self) -> float:
         """Probability that random clicks prefer the best image as often, or more often."""
-        return sum(comb(self.of, n) for n in range(self.won, self.of + 1)) / 2**self.of
+        return float(sum(comb(self.of, n) for n in range(self.won, self.of + 1)) / 2**self.of)
 
     def __str__(self) -> str:
         return f"to {'the first one' if self.is_first else 'the second best'} in {self.won} of {self.of}"

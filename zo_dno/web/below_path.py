@@ -18,12 +18,11 @@ class BelowPath:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle a request."""
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        if scope["path"] == self._path:  # its relative addresses need the slash, and its query may hold the token
+        app, path = self._app, scope.get("path", "")
+        if path == self._path:  # relative addresses need the slash, and the query may hold the token
             query = scope["query_string"].decode("latin-1")
-            return await RedirectResponse(f"{self._path}/{'?' if query else ''}{query}", 307)(scope, receive, send)
-        if scope["path"].startswith(f"{self._path}/"):
-            path = scope["path"].removeprefix(self._path)
-            scope = {**scope, "path": path, "raw_path": path.encode()}
-        return await self._app(scope, receive, send)
+            app = RedirectResponse(f"{path}/{'?' if query else ''}{query}", 307)
+        elif path.startswith(f"{self._path}/"):
+            below = path.removeprefix(self._path)
+            scope = {**scope, "path": below, "raw_path": below.encode()}
+        await app(scope, receive, send)
