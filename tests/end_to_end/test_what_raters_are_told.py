@@ -187,7 +187,7 @@ def test_random_clicks(tmp_path):
         agreed += not any("random clicks." in one or "could be luck" in one for one in said if "repeat" in one)
         wins += any(duel["luck"] < 0.05 for duel in result.raters["duels"])
         if not is_learned(said):
-            assert any("cannot be told from random clicks" in one for one in said)
+            assert any("by that alone, they may be random clicks" in one for one in said)
     assert (learned, wins) == (0, 0)
     assert agreed <= 1
 
@@ -202,9 +202,9 @@ def test_a_careful_rater(tmp_path):
             tmp_path / str(seed), seed, ada=flipping(rng, lambda bright: int(np.argmax(bright)), 0.1)
         )
         check_counts(result, raters, said)
-        assert is_learned(said)
         (repeats,) = result.raters["repeats"]
-        assert repeats["same"] > repeats["by_chance"]
+        assert repeats["luck"] < 0.05
+        assert not any("cannot be told from random" in one for one in said)
         won += [duel["won"] for duel in result.raters["duels"] if duel["is_first"]]
         assert float(result.best.image.mean()) > float(result.first.image.mean())
     assert sum(won) >= 9  # of 12
