@@ -212,7 +212,7 @@ def bright(images, prompts):
 
 
 def test_a_folder_of_another_user_is_resumed_where_it_is_trusted(tmp_path):
-    people = {"weight": 1, "options": {"mode": "rate", "patience": 0, "repeats": 0}}
+    people = {"weight": 1, "options": {"mode": "rate", "patience": 0, "repeats": 0, "duel": 0}}
     options = {"parts": {"human": people, f"{__name__}:bright": 1}}
     run = zo_dno.RatingCell(
         ToyGenerator(), reward="product", reward_options=options, out=tmp_path / "run", queries=4, strategy="snes"
