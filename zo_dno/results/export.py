@@ -15,7 +15,9 @@ ENDINGS = (".parquet", ".csv")
 
 
 def export(folder: Path, out: Path) -> int:
-    """Write every query of a run to `out`, a row each, with the ledger's columns; returns how many.
+    """Write every query of a run to `out`, a row each; returns how many.
+
+    The columns are the ledger's, and for a front one for each reward, `reward: NAME`.
 
     Raises:
         InputError: The folder holds no run, or `out` is neither .parquet nor .csv.
@@ -25,7 +27,7 @@ def export(folder: Path, out: Path) -> int:
         raise InputError(f"out must end in {' or '.join(ENDINGS)}; got {out}.")
     check_is_run(folder)
     ledger = Ledger(folder / LEDGER, read_only=True)
-    rows = ledger.all_queries()
+    rows, config = ledger.all_queries(), ledger.get("config") or {}
     ledger.close()
     import pyarrow
     import pyarrow.csv
@@ -38,12 +40,22 @@ def export(folder: Path, out: Path) -> int:
     columns[COLUMNS["components"]] = [
         None if row.components is None else json.dumps(row.components, ensure_ascii=False) for row in rows
     ]
+    for name in _rewards(config):
+        columns[f"reward: {name}"] = [(row.components or {}).get(name) for row in rows]
     if out.suffix == ".csv":
         columns = {name: [plain_cell(cell) for cell in cells] for name, cells in columns.items()}
+    for name in list(columns)[len(schema) :]:
+        schema = schema.append(pyarrow.field(name, pyarrow.float64()))
     table = pyarrow.table(columns, schema=schema)
     write = pyarrow.parquet.write_table if out.suffix == ".parquet" else pyarrow.csv.write_csv
     write_whole(out, lambda unfinished: write(table, unfinished))
     return len(rows)
+
+
+def _rewards(config: dict[str, Any]) -> list[str]:
+    """Return the names of the rewards whose front a run searched, as its config has them."""
+    parts = (config.get("reward_options") or {}).get("parts")
+    return list(map(str, parts)) if config.get("reward") == "front" and isinstance(parts, dict) else []
 
 
 def _type(annotation: Any) -> Any:

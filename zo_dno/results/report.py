@@ -15,7 +15,7 @@ from zo_dno.reward import Adaptation
 from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.images import decoded, png_bytes
 from zo_dno.storage.ledger import Ledger, QueryRow
-from zo_dno.storage.run_folder import CONFIG, LEDGER, check_is_run, damage_named
+from zo_dno.storage.run_folder import CONFIG, FRONT_FIGURE, FRONT_SHEET, LEDGER, check_is_run, damage_named
 
 if TYPE_CHECKING:
     from zo_dno.results.result import Result
@@ -61,6 +61,7 @@ def _run_report(folder: Path, result: dict[str, Any]) -> str:
             (_file(folder / "best.png"), f"the winner, {best['id']}", number(best["reward"])),
         ],
         found=_found(result, rows),
+        front=_front(folder, result),
         strip=_file(folder / "strip.png"),
         progress=_file(folder / "progress.png"),
         plausibility=embedded(hacking_figure(rows)),
@@ -130,6 +131,25 @@ def _found(result: dict[str, Any], rows: Sequence[QueryRow]) -> Table:
         how = "measured" if baseline["measured"] else "estimated"
         found.append((f"best of {baseline['queries']} prior draws ({how})", "", number(baseline["reward"])))
     return Table(("", "first", "best"), found)
+
+
+def _front(folder: Path, result: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the report shows of a front; None where the run has a single reward."""
+    front = result.get("front")
+    if front is None:
+        return None
+    named = list(zip(front["rewards"], front["units"], front["reference"], strict=True))
+    head = ("query", *(f"{name} ({unit})" if unit else name for name, unit, _ in named))
+    rows = [(str(row["id"] + 1), *(number(row["rewards"][name]) for name, *_ in named)) for row in front["rows"]]
+    return {
+        "hypervolume": number(front["hypervolume"]),
+        "unit": " x ".join(unit or "1" for _, unit, _ in named),
+        "reference": ", ".join(f"{name} {number(value)} {unit}".rstrip() for name, unit, value in named),
+        "source": front["source"],
+        "figure": _file(folder / FRONT_FIGURE),
+        "sheet": _file(folder / FRONT_SHEET) if front["rows"] else "",
+        "table": Table(head, rows),
+    }
 
 
 def _spent(result: dict[str, Any]) -> Table:

@@ -15,7 +15,7 @@ _INK, _QUIET, _PAPER = (24, 26, 32), (110, 114, 124), (255, 255, 255)
 
 def strip(improvements: Sequence[Found], unit: str, *, longest: int = 6) -> Image.Image:
     """Return up to `longest` of the improvements side by side, the first and the last among them."""
-    shown = [improvements[i] for i in _spread(len(improvements), longest)]
+    shown = [improvements[i] for i in spread(len(improvements), longest)]
     images = [scaled(Image.fromarray(found.image), _SIDE) for found in shown]
     width, height = max(image.width for image in images), max(image.height for image in images)
     sheet = Image.new("RGB", (len(images) * (width + _MARGIN) + _MARGIN, height + 2 * _MARGIN + _CAPTION), _PAPER)
@@ -28,7 +28,8 @@ def strip(improvements: Sequence[Found], unit: str, *, longest: int = 6) -> Imag
     return sheet
 
 
-def _spread(n: int, longest: int) -> list[int]:
+def spread(n: int, longest: int) -> list[int]:
+    """Return at most `longest` of n places, evenly spread, the first and the last among them."""
     if n <= longest:
         return list(range(n))
     return [round(i * (n - 1) / (longest - 1)) for i in range(longest)]

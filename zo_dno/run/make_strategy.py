@@ -33,6 +33,7 @@ def make_strategy(
     lag: int = 0,
     noisy: bool = False,
     surrogate: bool = False,
+    rewards: int = 1,
 ) -> Strategy:
     """Build a strategy for the noise of a generator, or for a search space in it.
 
@@ -48,13 +49,14 @@ def make_strategy(
         lag: Number of earlier populations that may lack scores when the next is asked for.
         noisy: Whether the same noise may get another score.
         surrogate: Whether a strategy that chooses another one is to choose a surrogate.
+        rewards: Number of rewards whose front is searched.
     Raises:
         InputError: A name or an option does not fit, `init` is not noise of this generator, or the strategy needs
             every score before it proposes the next population.
     """
     noise = generator.layout
     target, checked = find_strategy(strategy, options)
-    problem = Problem(noise.d, horizon, seed, noise.sizes, init, lag=lag, noisy=noisy, surrogate=surrogate)
+    problem = Problem(noise.d, horizon, seed, noise.sizes, init, None, lag, noisy, surrogate, rewards)
     build: Callable[[Problem], Strategy] = partial(target, **checked)
     try:
         made = (

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from zo_dno.oracle.combination.reward import Combination
 from zo_dno.reward import ScoresByChoices
 from zo_dno.rng import stream_seed
 from zo_dno.run.manifest import blocks_of
@@ -79,11 +80,12 @@ def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limi
     """Make a search at its beginning; targets, snapshots and pre-selection are for the main search alone."""
     spec, options, main = run.spec, run.spec.options, stage == SEARCH
     contenders = MOST if main and (spec.kept_back or isinstance(spec.reward, ScoresByChoices)) else 0
+    objectives = spec.reward.objectives if main and isinstance(spec.reward, Combination) else ()
     objective = spec.objective()
     objective.counts_perturbed = run.manifest.rules < 2
     return Search(
         *(spec.generator, run.renderer, run.oracle, build(), objective, limits),
-        *(run.ledger, Archive(top, contenders=contenders), run.artifacts, run.prompt),
+        *(run.ledger, Archive(top, contenders=contenders, objectives=objectives), run.artifacts, run.prompt),
         target=options.target if main else None,
         stage=stage,
         snapshot=run.folder.snapshot if run.folder is not None and main else None,

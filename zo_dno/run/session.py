@@ -21,6 +21,7 @@ from zo_dno.results.verdict import (
 from zo_dno.run.adaptations import adaptations_of
 from zo_dno.run.ask_again import ask_again, failed_before
 from zo_dno.run.by_choices import settle_by_choices
+from zo_dno.run.front import front_of
 from zo_dno.run.held_out import held_out_scores
 from zo_dno.run.open_run import OpenRun, opened
 from zo_dno.run.reevaluate import reevaluate
@@ -186,6 +187,7 @@ def _result(run: OpenRun, found: _Found) -> Result:
         choices=found.choices,
         evidence=search.strategy.evidence if isinstance(search.strategy, LearnsFromChoices) else None,
         adapted=adaptations_of(spec.reward, *spec.held_out),
+        front=front_of(run, search.archive),
         chosen=chosen_by_auto(reason, options.screen, options.max_cost, spec.untaught) if reason else None,
     )
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from zo_dno.results.strip import spread
 from zo_dno.results.verdict import what_choices_say, what_held_out_says
 from zo_dno.ui.terminal import console, styled
 
 if TYPE_CHECKING:  # any of them imports torch, which takes seconds
     from zo_dno.comparison.compare import Comparison
+    from zo_dno.results.front import Front
     from zo_dno.results.overview import Overview
     from zo_dno.results.result import Result
     from zo_dno.reward import Adaptation, Reward
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # any of them imports torch, which takes seconds
     from zo_dno.run.draft import Drafted
     from zo_dno.run.many_prompts import Line
 
+_ON_SCREEN = 7  # candidates of a front
 _LIMITS = {
     "cost": "its money is spent, or the next query could exceed it",
     "nfe": "its denoiser calls are spent",
@@ -102,6 +105,8 @@ def summary(result: "Result") -> None:
         how = "" if result.baseline.measured else ", estimated"
         table.add_row(f"best of {result.baseline.queries}{how}", "", _text(result.baseline.reward))
     console.print(table)
+    if result.front is not None:
+        _front(result.front)
     if result.chosen:
         console.show(f"{result.strategy} chose {result.chosen}")
     seconds = result.seconds
@@ -142,8 +147,23 @@ def summary(result: "Result") -> None:
             "best.png": "what it renders from the noise found",
             "strip.png": "from first to best",
             "progress.png": "rewards and log P against queries",
+            **(
+                {} if result.front is None else {"front.png": "the front", "front-images.png": "images along the front"}
+            ),
         }
         files(result.folder, pictures)
+
+
+def _front(front: "Front") -> None:
+    """Show a front: its ends, its middle, and its hypervolume."""
+    table = Table(title=f"front of {len(front)} candidates", title_justify="left")
+    for column in ("query", *(f"{name} ({unit})" for name, unit in zip(front.rewards, front.units, strict=True))):
+        table.add_column(column, justify="right")
+    for place in spread(len(front), _ON_SCREEN):
+        row = front.rows[place]
+        table.add_row(str(row.id + 1), *map(_text, row.rewards.values()))
+    console.print(table)
+    console.show(f"hypervolume {front.hypervolume:.4g} ({front.unit}) above {front.stated}, {front.source}")
 
 
 def overview(run: "Overview") -> None:

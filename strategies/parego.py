@@ -1,0 +1,236 @@
+"""A search of the front of several rewards by random directions, on a model of each reward."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.failures import one_line
+from zo_dno.noise.space import rotate
+from zo_dno.pareto import front_rows
+from zo_dno.rng import stream_seed
+from zo_dno.strategies.normal_es import NormalES
+from zo_dno.strategies.prior import INIT_STEP, first_draws
+from zo_dno.strategies.surrogate import GRADIENTS, IMAGES, LATEST, Surrogate
+from zo_dno.strategy import Problem
+from zo_dno.surrogate.acquisition import OfImages
+from zo_dno.surrogate.climb import climb
+from zo_dno.surrogate.evolve import evolve
+from zo_dno.surrogate.features import PIXELS, Family
+from zo_dno.surrogate.fitted import requirements_of, without_outliers
+from zo_dno.surrogate.knowledge import Learned
+from zo_dno.surrogate.known import Known, KnownOfFront
+from zo_dno.surrogate.process import GaussianProcess
+from zo_dno.surrogate.scalarised import FrontAcquisition, FrontScale, scalarised
+from zo_dno.surrogate.trust import after, is_predictable
+
+log = logging.getLogger(__name__)
+_VARIED = 0.3  # fresh noise of candidates that follow no predictions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outlook:
+    """What a round knows: a process of each reward and requirement, the front, and its extent."""
+
+    processes: Sequence[GaussianProcess]
+    requirements: Sequence[GaussianProcess]
+    front: Tensor
+    scale: FrontScale
+
+
+class ParEGO(Surrogate):
+    """Search a front in random directions, on a Gaussian process of each reward (ParEGO, Knowles 2006).
+
+    Every round takes random weights of the rewards. Their augmented Tchebycheff scalarisation of the upper bounds that
+    the processes predict is climbed through the pipeline, from the known candidates that are best in that direction, as
+    `surrogate` climbs one reward. Without the pipeline's gradient, an evolution strategy searches the predictions. The
+    directions of a round are spread evenly, so that all parts of a front of two rewards have their turn. Every
+    threshold that a winner must meet has a process of its own.
+
+    Steps become shorter after a round that adds nothing to the front, and longer after another. Where predictions of
+    the latest rewards do not go with them, mixtures of the front's candidates are turned by fresh noise instead.
+
+    Args:
+        directions: Number of directions of a round, of which each has an equal share of the population.
+        first: Number of prior draws before the first search of the models.
+        renders: Images that the search of the models renders for each query, of which a gradient counts as one; 0
+            takes 15 gradients, or 32 images.
+        step: Length of the first step of a climb, as a share of the shell's radius; it shrinks to a fifth.
+        optimism: Standard deviations added to a prediction.
+        fresh: Share of fresh noise in the noise that the first climb of a direction begins with; the others have more.
+        features: Families of features, as of `surrogate`.
+        embedding: Network of images whose vectors are a further family, as of `surrogate`.
+    """
+
+    searches_fronts: ClassVar[bool] = True
+    KNOWN: ClassVar[type[Known]] = KnownOfFront
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        population: int = 8,
+        directions: int = 4,
+        first: int = 16,
+        renders: int = 0,
+        step: float = 0.15,
+        optimism: float = 0.15,
+        fresh: float = 0.1,
+        features: Sequence[str | Family] = PIXELS,
+        embedding: str | None = None,
+    ) -> None:
+        super().__init__(
+            problem,
+            population=population,
+            first=first,
+            renders=renders,
+            step=step,
+            optimism=optimism,
+            fresh=fresh,
+            features=features,
+            embedding=embedding,
+        )
+        if directions < 1:
+            raise InputError(f"directions must be at least 1; got {directions}.")
+        self.directions, self._rewards = min(directions, population), problem.rewards
+
+    @property
+    def learned(self) -> Learned | None:
+        return None
+
+    @property
+    def _of_front(self) -> KnownOfFront | None:
+        assert self._known is None or isinstance(self._known, KnownOfFront)
+        return self._known
+
+    def _sample(self) -> Tensor:
+        known = self._of_front
+        if self._first_id == 0:
+            return first_draws(self, self._first)
+        if known is None or len(known) < 2:
+            return rotate(self.start, self.randn(self.population), INIT_STEP if self.has_init else 1.0)
+        outlook = _outlook(known, self._sizes)
+        if self._round:
+            better = bool((known.ids[outlook.front] >= self._round).any())
+            self._trusted_share = after(self._trusted_share, better=better)
+        self._round = self._first_id
+        if not all(
+            is_predictable(one.left_out(), values)
+            for one, values in zip(outlook.processes, known.values.T, strict=True)
+        ):
+            return self.model.project(self._varied(known, outlook))
+        weights = self._weights()
+        groups = torch.tensor_split(torch.arange(self.population), len(weights))
+        acquisitions = [self._acquisition(known, outlook, one) for one in weights]
+        if self._climbs and self.model.has_gradient:
+            try:
+                return self.model.project(self._all_climbed(known, acquisitions, groups))
+            except (ZoDnoError, RuntimeError) as error:  # memory that runs out, numbers that overflow, no graph
+                self._climbs = False
+                log.warning("the search continues without gradients: %s", one_line(str(error)))
+        return self.model.project(self._all_evolved(known, acquisitions, groups))
+
+    def _weights(self) -> Tensor:
+        """Draw the directions of a round, (k, m): one from each equal part of the range, in random order."""
+        k, m = self.directions, self._rewards
+        if m == 1:
+            return torch.ones(k, 1, dtype=torch.float64)
+        if m == 2:
+            share = (torch.arange(k) + torch.rand(k, generator=self.rng, dtype=torch.float64)) / k
+            share = share[torch.randperm(k, generator=self.rng)]
+            return torch.stack([share, 1 - share], 1)
+        drawn = -torch.rand(k, m, generator=self.rng, dtype=torch.float64).clamp_min(1e-12).log()
+        return drawn / drawn.sum(1, keepdim=True)  # uniform on the simplex
+
+    def _acquisition(self, known: KnownOfFront, outlook: _Outlook, weights: Tensor) -> FrontAcquisition:
+        unit = float(scalarised(outlook.scale(known.values), weights).std(correction=0))
+        given = (outlook.processes, outlook.scale, weights, self.optimism, outlook.requirements, unit)
+        return FrontAcquisition(*given)
+
+    def _parents(self, known: KnownOfFront, acquisition: FrontAcquisition, n: int) -> Tensor:
+        """Return the noise of the n candidates that are best in a direction, (n, d); infeasible ones come last."""
+        worth = scalarised(acquisition.scale(known.values), acquisition.weights)
+        order = (worth - torch.where(known.violations > 0, 1e6 + known.violations.clamp_max(1e6), 0.0)).argsort(
+            descending=True, stable=True
+        )
+        return known.z[order[torch.arange(n) % len(order)]]
+
+    def _all_climbed(
+        self, known: KnownOfFront, acquisitions: Sequence[FrontAcquisition], groups: Sequence[Tensor]
+    ) -> Tensor:
+        """Climb to the candidates of every direction from near the best in it."""
+        found, step = [], self._trusted_share * self.step
+        for acquisition, group in zip(acquisitions, groups, strict=True):
+            fresh = self.fresh ** torch.linspace(1, 0, len(group) + 1)[: len(group), None]
+            z = self.retract(rotate(self._parents(known, acquisition, len(group)), self.randn(len(group)), fresh))
+            worth = OfImages(self._describe, acquisition)
+            found.append(climb(z, self.model, worth, self.sizes, self.renders or GRADIENTS, step))
+        return torch.cat(found)
+
+    def _all_evolved(
+        self, known: KnownOfFront, acquisitions: Sequence[FrontAcquisition], groups: Sequence[Tensor]
+    ) -> Tensor:
+        """Evolve noise by the predictions of every direction, and choose for each from all that was rendered."""
+        noise, features = [], []
+        for place, (acquisition, group) in enumerate(zip(acquisitions, groups, strict=True)):
+            renders = max(2, self.renders or IMAGES) * len(group)
+            best = self._parents(known, acquisition, 1)[0]
+            seed = stream_seed(self._seed, "inner", self._first_id, place)
+            inner = NormalES(Problem(self.d, renders, seed, self.sizes, init=best), population=16)
+
+            def predicted(z: Tensor, worth: FrontAcquisition = acquisition) -> tuple[Tensor, Tensor]:
+                seen = self._seen(z)
+                return seen, worth(seen)
+
+            z, seen = evolve(inner, predicted, renders)
+            fit = seen.isfinite().all(1) & (z[:, None] != known.z[None]).any(2).all(1)  # others are scored already
+            noise.append(z[fit])
+            features.append(seen[fit])
+        z, seen = torch.cat(noise), torch.cat(features)
+        if len(z) < self.population:
+            return self._varied(known, _outlook(known, self._sizes))
+        free, chosen = torch.ones(len(z), dtype=torch.bool), []
+        for acquisition, group in zip(acquisitions, groups, strict=True):
+            worth = acquisition(seen)
+            for _ in group:
+                row = int(torch.where(free, worth, -torch.inf).argmax())
+                free[row] = False
+                chosen.append(row)
+        return z[chosen]
+
+    def _varied(self, known: KnownOfFront, outlook: _Outlook) -> Tensor:
+        """Mix random pairs of the front by random angles, and turn them by fresh noise."""
+        n = self.population
+        pairs = outlook.front[torch.randint(len(outlook.front), (n, 2), generator=self.rng)]
+        share = torch.rand(n, 1, generator=self.rng)
+        mixed = share.sqrt() * known.z[pairs[:, 0]] + (1 - share).sqrt() * known.z[pairs[:, 1]]
+        return self.retract(rotate(self.retract(mixed), self.randn(n), _VARIED))
+
+    def _kept(self, known: Known) -> Tensor:
+        """Return which images to learn from on: the latest, and the front."""
+        assert isinstance(known, KnownOfFront)
+        kept = torch.zeros(len(known), dtype=torch.bool)
+        kept[-LATEST:] = True
+        kept[_front_of(known)] = True
+        return kept
+
+
+def _front_of(known: KnownOfFront) -> Tensor:
+    """Return the rows of the front among the feasible candidates; without any, that of the smallest violation."""
+    feasible = torch.nonzero(known.violations == 0)[:, 0]
+    if not len(feasible):
+        return known.violations.argmin()[None]
+    return feasible[front_rows(known.values[feasible].numpy())]
+
+
+def _outlook(known: KnownOfFront, sizes: Sequence[int]) -> _Outlook:
+    processes = [
+        GaussianProcess(known.features, without_outliers(values.float()), sizes=sizes) for values in known.values.T
+    ]
+    front = _front_of(known)
+    scale = FrontScale.of(known.values[front], known.values)
+    return _Outlook(processes, requirements_of(known, sizes), front, scale)
