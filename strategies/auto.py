@@ -43,6 +43,6 @@ def _of_fronts(problem: Problem, population: int) -> PopulationStrategy:
         chosen.reason = f"nsga2 with a population of {size}: plain evolution keeps a front without a model of rewards"
         return chosen
     chosen = evolution(problem, population)
-    missing = "" if problem.lag else ", and pymoo, which nsga2 needs, is not installed: pip install zo-dno[fronts]"
+    missing = "" if problem.lag else ", and pymoo, which nsga2 needs, is not installed: pip install 'zo-dno[fronts]'"
     chosen.reason = f"{chosen.reason}; it climbs to the compromise alone{missing}"
     return chosen

@@ -16,7 +16,7 @@ from zo_dno.rng import stream_seed
 from zo_dno.strategies.normal_es import NormalES
 from zo_dno.strategies.prior import INIT_STEP, first_draws
 from zo_dno.strategies.surrogate import GRADIENTS, IMAGES, LATEST, Surrogate
-from zo_dno.strategy import Problem
+from zo_dno.strategy import Measured, Problem
 from zo_dno.surrogate.acquisition import OfImages
 from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
@@ -26,7 +26,7 @@ from zo_dno.surrogate.knowledge import Learned
 from zo_dno.surrogate.known import Known, KnownOfFront
 from zo_dno.surrogate.process import GaussianProcess
 from zo_dno.surrogate.scalarised import FrontAcquisition, FrontScale, scalarised
-from zo_dno.surrogate.trust import after, is_predictable
+from zo_dno.surrogate.trust import LEAST, after, after_fallback, is_predictable
 
 log = logging.getLogger(__name__)
 _VARIED = 0.3  # fresh noise of candidates that follow no predictions
@@ -34,12 +34,16 @@ _VARIED = 0.3  # fresh noise of candidates that follow no predictions
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Outlook:
-    """What a round knows: a process of each reward and requirement, the front, and its extent."""
+    """What a round knows: a process of each reward and requirement, the front's rows, its extent, and which rows count.
+
+    Those count that can win and are above the reference point; where none are, those that can win, or all.
+    """
 
     processes: Sequence[GaussianProcess]
     requirements: Sequence[GaussianProcess]
     front: Tensor
     scale: FrontScale
+    counts: Tensor
 
 
 class ParEGO(Surrogate):
@@ -48,11 +52,14 @@ class ParEGO(Surrogate):
     Every round takes random weights of the rewards. Their augmented Tchebycheff scalarisation of the upper bounds that
     the processes predict is climbed through the pipeline, from the known candidates that are best in that direction, as
     `surrogate` climbs one reward. Without the pipeline's gradient, an evolution strategy searches the predictions. The
-    directions of a round are spread evenly, so that all parts of a front of two rewards have their turn. Every
-    threshold that a winner must meet has a process of its own.
+    directions of a round are spread evenly, so that all parts of a front of two rewards have their turn.
 
-    Steps become shorter after a round that adds nothing to the front, and longer after another. Where predictions of
-    the latest rewards do not go with them, mixtures of the front's candidates are turned by fresh noise instead.
+    Every threshold that a winner must meet has a process of its own. The reference point of the hypervolume is kept to
+    in the same way: candidates below it in a reward are no parents while there are others.
+
+    Steps become shorter after a round that adds nothing to the front, and longer after another. After several such
+    rounds, or where predictions of no reward go with the latest ones, mixtures of the front's candidates are turned by
+    fresh noise instead.
 
     Args:
         directions: Number of directions of a round, of which each has an equal share of the population.
@@ -66,6 +73,7 @@ class ParEGO(Surrogate):
         embedding: Network of images whose vectors are a further family, as of `surrogate`.
     """
 
+    STATE: ClassVar[tuple[str, ...]] = (*Surrogate.STATE, "_reference")
     searches_fronts: ClassVar[bool] = True
     KNOWN: ClassVar[type[Known]] = KnownOfFront
 
@@ -97,6 +105,7 @@ class ParEGO(Surrogate):
         if directions < 1:
             raise InputError(f"directions must be at least 1; got {directions}.")
         self.directions, self._rewards = min(directions, population), problem.rewards
+        self._reference = torch.full((problem.rewards,), -torch.inf, dtype=torch.float64)
 
     @property
     def learned(self) -> Learned | None:
@@ -113,26 +122,27 @@ class ParEGO(Surrogate):
             return first_draws(self, self._first)
         if known is None or len(known) < 2:
             return rotate(self.start, self.randn(self.population), INIT_STEP if self.has_init else 1.0)
-        outlook = _outlook(known, self._sizes)
-        if self._round:
+        outlook = _outlook(known, self._reference, self._sizes)
+        if self._round and self._followed:
             better = bool((known.ids[outlook.front] >= self._round).any())
             self._trusted_share = after(self._trusted_share, better=better)
+        elif self._round:
+            self._trusted_share = after_fallback(self._trusted_share)
+        pairs = zip(outlook.processes, known.values.T, strict=True)
         self._round = self._first_id
-        if not all(
-            is_predictable(one.left_out(), values)
-            for one, values in zip(outlook.processes, known.values.T, strict=True)
-        ):
+        self._followed = self._trusted_share >= LEAST and any(is_predictable(one.left_out(), own) for one, own in pairs)
+        if not self._followed:
             return self.model.project(self._varied(known, outlook))
         weights = self._weights()
         groups = torch.tensor_split(torch.arange(self.population), len(weights))
         acquisitions = [self._acquisition(known, outlook, one) for one in weights]
         if self._climbs and self.model.has_gradient:
             try:
-                return self.model.project(self._all_climbed(known, acquisitions, groups))
+                return self.model.project(self._all_climbed(known, outlook, acquisitions, groups))
             except (ZoDnoError, RuntimeError) as error:  # memory that runs out, numbers that overflow, no graph
                 self._climbs = False
                 log.warning("the search continues without gradients: %s", one_line(str(error)))
-        return self.model.project(self._all_evolved(known, acquisitions, groups))
+        return self.model.project(self._all_evolved(known, outlook, acquisitions, groups))
 
     def _weights(self) -> Tensor:
         """Draw the directions of a round, (k, m): one from each equal part of the range, in random order."""
@@ -149,36 +159,41 @@ class ParEGO(Surrogate):
     def _acquisition(self, known: KnownOfFront, outlook: _Outlook, weights: Tensor) -> FrontAcquisition:
         unit = float(scalarised(outlook.scale(known.values), weights).std(correction=0))
         given = (outlook.processes, outlook.scale, weights, self.optimism, outlook.requirements, unit)
-        return FrontAcquisition(*given)
+        return FrontAcquisition(*given, self._reference)
 
-    def _parents(self, known: KnownOfFront, acquisition: FrontAcquisition, n: int) -> Tensor:
-        """Return the noise of the n candidates that are best in a direction, (n, d); infeasible ones come last."""
-        worth = scalarised(acquisition.scale(known.values), acquisition.weights)
-        order = (worth - torch.where(known.violations > 0, 1e6 + known.violations.clamp_max(1e6), 0.0)).argsort(
-            descending=True, stable=True
-        )
-        return known.z[order[torch.arange(n) % len(order)]]
+    def tell_measured(self, measured: Measured) -> None:
+        super().tell_measured(measured)
+        if measured.reference is not None:
+            self._reference = measured.reference.clone()
 
     def _all_climbed(
-        self, known: KnownOfFront, acquisitions: Sequence[FrontAcquisition], groups: Sequence[Tensor]
+        self,
+        known: KnownOfFront,
+        outlook: _Outlook,
+        acquisitions: Sequence[FrontAcquisition],
+        groups: Sequence[Tensor],
     ) -> Tensor:
         """Climb to the candidates of every direction from near the best in it."""
         found, step = [], self._trusted_share * self.step
         for acquisition, group in zip(acquisitions, groups, strict=True):
             fresh = self.fresh ** torch.linspace(1, 0, len(group) + 1)[: len(group), None]
-            z = self.retract(rotate(self._parents(known, acquisition, len(group)), self.randn(len(group)), fresh))
+            z = self.retract(rotate(_parents(known, outlook, acquisition, len(group)), self.randn(len(group)), fresh))
             worth = OfImages(self._describe, acquisition)
             found.append(climb(z, self.model, worth, self.sizes, self.renders or GRADIENTS, step))
         return torch.cat(found)
 
     def _all_evolved(
-        self, known: KnownOfFront, acquisitions: Sequence[FrontAcquisition], groups: Sequence[Tensor]
+        self,
+        known: KnownOfFront,
+        outlook: _Outlook,
+        acquisitions: Sequence[FrontAcquisition],
+        groups: Sequence[Tensor],
     ) -> Tensor:
         """Evolve noise by the predictions of every direction, and choose for each from all that was rendered."""
         noise, features = [], []
         for place, (acquisition, group) in enumerate(zip(acquisitions, groups, strict=True)):
             renders = max(2, self.renders or IMAGES) * len(group)
-            best = self._parents(known, acquisition, 1)[0]
+            best = _parents(known, outlook, acquisition, 1)[0]
             seed = stream_seed(self._seed, "inner", self._first_id, place)
             inner = NormalES(Problem(self.d, renders, seed, self.sizes, init=best), population=16)
 
@@ -192,7 +207,7 @@ class ParEGO(Surrogate):
             features.append(seen[fit])
         z, seen = torch.cat(noise), torch.cat(features)
         if len(z) < self.population:
-            return self._varied(known, _outlook(known, self._sizes))
+            return self._varied(known, outlook)
         free, chosen = torch.ones(len(z), dtype=torch.bool), []
         for acquisition, group in zip(acquisitions, groups, strict=True):
             worth = acquisition(seen)
@@ -215,22 +230,36 @@ class ParEGO(Surrogate):
         assert isinstance(known, KnownOfFront)
         kept = torch.zeros(len(known), dtype=torch.bool)
         kept[-LATEST:] = True
-        kept[_front_of(known)] = True
+        kept[_front_of(known, self._reference)[0]] = True
         return kept
 
 
-def _front_of(known: KnownOfFront) -> Tensor:
-    """Return the rows of the front among the feasible candidates; without any, that of the smallest violation."""
-    feasible = torch.nonzero(known.violations == 0)[:, 0]
-    if not len(feasible):
-        return known.violations.argmin()[None]
-    return feasible[front_rows(known.values[feasible].numpy())]
+def _front_of(known: KnownOfFront, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows of the front, and which rows count for it, (n,).
+
+    Without any that can win, the front is the row with the smallest violation.
+    """
+    feasible = known.violations == 0
+    above = feasible & (known.values > reference).all(1)
+    if not bool(feasible.any()):
+        return known.violations.argmin()[None], torch.ones_like(feasible)
+    counts = above if bool(above.any()) else feasible
+    rows = torch.nonzero(counts)[:, 0]
+    return rows[front_rows(known.values[rows].numpy())], counts
 
 
-def _outlook(known: KnownOfFront, sizes: Sequence[int]) -> _Outlook:
+def _outlook(known: KnownOfFront, reference: Tensor, sizes: Sequence[int]) -> _Outlook:
     processes = [
         GaussianProcess(known.features, without_outliers(values.float()), sizes=sizes) for values in known.values.T
     ]
-    front = _front_of(known)
+    front, counts = _front_of(known, reference)
     scale = FrontScale.of(known.values[front], known.values)
-    return _Outlook(processes, requirements_of(known, sizes), front, scale)
+    return _Outlook(processes, requirements_of(known, sizes), front, scale, counts)
+
+
+def _parents(known: KnownOfFront, outlook: _Outlook, acquisition: FrontAcquisition, n: int) -> Tensor:
+    """Return the noise of the n candidates that count and are best in a direction, (n, d), some of few twice."""
+    worth = scalarised(acquisition.scale(known.values), acquisition.weights)
+    order = torch.where(outlook.counts, worth, -torch.inf).argsort(descending=True, stable=True)
+    order = order[: int(outlook.counts.sum())]
+    return known.z[order[torch.arange(n) % len(order)]]

@@ -169,6 +169,8 @@ class Measured:
             missing. None where there is no front.
         violations: Violations of all constraints, (n,) float64; 0 where a candidate can win. None where there is no
             front.
+        reference: Reference point of the hypervolume, (m,) float64; candidates below it in a reward add nothing. None
+            where there is no front.
     """
 
     rewards: "Tensor"
@@ -176,6 +178,7 @@ class Measured:
     margins: "Tensor"
     values: "Tensor | None" = None
     violations: "Tensor | None" = None
+    reference: "Tensor | None" = None
 
 
 @runtime_checkable

@@ -13,6 +13,13 @@ from zo_dno.storage.ledger import WARM_UP, QueryRow
 BELOW = 2.0  # standard deviations below the mean where no draws are scored for a reference point
 
 
+def set_reference(run: OpenRun) -> None:
+    """Let the search know the reference point, once the warm-up is scored."""
+    reward, oracle = run.spec.reward, run.oracle
+    if isinstance(reward, FrontReward) and isinstance(oracle, CombinedOracle):
+        oracle.reference, _ = reference_of(reward, run.ledger.queries(WARM_UP), oracle.scales)
+
+
 def front_of(run: OpenRun, archive: Archive) -> Front | None:
     """Return the front that an archive kept; None where the run has a single reward."""
     reward = run.spec.reward

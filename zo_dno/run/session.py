@@ -21,7 +21,7 @@ from zo_dno.results.verdict import (
 from zo_dno.run.adaptations import adaptations_of
 from zo_dno.run.ask_again import ask_again, failed_before
 from zo_dno.run.by_choices import settle_by_choices
-from zo_dno.run.front import front_of
+from zo_dno.run.front import front_of, set_reference
 from zo_dno.run.held_out import held_out_scores
 from zo_dno.run.open_run import OpenRun, opened
 from zo_dno.run.reevaluate import reevaluate
@@ -82,6 +82,7 @@ class _Found:
 
 def _stages(run: OpenRun) -> Result:
     warm_up(run)
+    set_reference(run)
     search, rest = main_search(run)
     found = _Found(search, {reward.name: (None, None) for reward in run.spec.held_out})
     earlier = failed_before(run)

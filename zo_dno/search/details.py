@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import torch
 
+from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.combination.reward import Combination
-from zo_dno.reward import Reward
+from zo_dno.oracle.oracle import Oracle
 from zo_dno.search.objective import Objective
 from zo_dno.search.population import Population, rewards_of
 from zo_dno.storage.ledger import QueryRow
@@ -15,13 +16,17 @@ from zo_dno.types import Choice
 
 
 def tell_details(
-    strategy: Strategy, reward: Reward, population: Population, choices: Sequence[Choice], objective: Objective
+    strategy: Strategy,
+    oracle: Oracle | CombinedOracle,
+    population: Population,
+    choices: Sequence[Choice],
+    objective: Objective,
 ) -> None:
     """Tell a strategy what it learns from beside the scores of a complete population, before it is told these.
 
     Args:
         strategy: Strategy to tell.
-        reward: Reward that scored.
+        oracle: Oracle that scored.
         population: Complete population.
         choices: Choices behind the scores.
         objective: Objective of the search, which says whether only plausible noise can win.
@@ -29,11 +34,12 @@ def tell_details(
     if isinstance(strategy, LearnsFromChoices):
         strategy.tell_choices(choices)
     if isinstance(strategy, LearnsFromMeasured):
-        strategy.tell_measured(measured(reward, population, constrained=objective.constrained))
+        strategy.tell_measured(_measured(oracle, population, constrained=objective.constrained))
 
 
-def measured(reward: Reward, population: Population, *, constrained: bool = True) -> Measured:
+def _measured(oracle: Oracle | CombinedOracle, population: Population, *, constrained: bool) -> Measured:
     """Return the rewards of a complete population, their errors, and by how much they meet what is required."""
+    reward = oracle.reward
     rows = [population.rows[id_] for id_ in population.candidates.ids]
     thresholds = reward.thresholds if isinstance(reward, Combination) else ()
     margins = torch.full((len(rows), len(thresholds)), math.nan, dtype=torch.float64)
@@ -43,12 +49,15 @@ def measured(reward: Reward, population: Population, *, constrained: bool = True
                 known[place] = threshold.margin(row.components[threshold.term])
     errors = torch.tensor([_error(row) for row in rows], dtype=torch.float64)
     rewards = rewards_of(rows)
-    if not isinstance(reward, Combination) or not reward.objectives:
+    if not isinstance(oracle, CombinedOracle) or not oracle.reward.objectives:
         return Measured(rewards, errors, margins)
-    values = [_values(row, reward.objectives, missing=bool(rewards[place].isnan())) for place, row in enumerate(rows)]
+    names = oracle.reward.objectives
+    values = [_values(row, names, missing=bool(rewards[place].isnan())) for place, row in enumerate(rows)]
     violations = [row.reward_violation + (row.noise_violation if constrained else 0.0) for row in rows]
     violations = [math.inf if row.perturbed else one for row, one in zip(rows, violations, strict=True)]
-    return Measured(rewards, errors, margins, *(torch.tensor(one, dtype=torch.float64) for one in (values, violations)))
+    reference = [oracle.reference.get(name, -math.inf) for name in names]
+    of_front = (torch.tensor(one, dtype=torch.float64) for one in (values, violations, reference))
+    return Measured(rewards, errors, margins, *of_front)
 
 
 def _values(row: QueryRow, names: Sequence[str], *, missing: bool) -> list[float]:

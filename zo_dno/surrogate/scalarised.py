@@ -56,8 +56,8 @@ class FrontScale:
 class FrontAcquisition:
     """Upper bounds of the rewards in one direction, lowered where requirements are unlikely to be met.
 
-    The bounds of all rewards are made one (Paria et al. 2019). What is required counts as in
-    `zo_dno.surrogate.acquisition.Acquisition`.
+    The bounds of all rewards are made one (Paria et al. 2019). What is required, and that every reward is above the
+    reference point, counts as in `zo_dno.surrogate.acquisition.Acquisition`.
 
     Args:
         processes: Process of each reward.
@@ -66,6 +66,7 @@ class FrontAcquisition:
         optimism: Standard deviations added to a mean.
         requirements: Processes of the margins by which thresholds are met.
         unit: Standard deviation of the known rewards in this direction.
+        reference: Reference point, (m,); minus infinity where there is none.
     """
 
     processes: Sequence[GaussianProcess]
@@ -74,15 +75,17 @@ class FrontAcquisition:
     optimism: float
     requirements: Sequence[GaussianProcess]
     unit: float
+    reference: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return the worth of a query for features (n, m), (n,), differentiable."""
-        bounds = []
-        for process in self.processes:
+        bounds, margins = [], [requirement(features) for requirement in self.requirements]
+        for process, least in zip(self.processes, self.reference, strict=True):
             mean, deviation = process(features)
             bounds.append(mean + self.optimism * deviation)
+            if least > -torch.inf:
+                margins.append((mean - least, deviation))
         worth = scalarised(self.scale(torch.stack(bounds, 1)), self.weights, _SMOOTH)
-        for requirement in self.requirements:
-            mean, deviation = requirement(features)
+        for mean, deviation in margins:
             worth = worth + self.unit * torch.special.log_ndtr(mean / deviation)
         return worth
