@@ -14,6 +14,7 @@ from tests.support.toys import SmoothToy, ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.pareto import dominates, hypervolume
 from zo_dno.results.export import export
+from zo_dno.results.overview import overview
 from zo_dno.results.report import run_report
 from zo_dno.types import Score
 
@@ -74,6 +75,8 @@ def test_a_front_is_what_no_feasible_candidate_beats_and_everything_shows_it(tmp
     assert f"{len(front)} candidates that no other beats in all rewards" in page
     assert "the worst values of 16 prior draws" in page
     assert page.count("data:image/png") == 7
+    assert result._repr_html_().count("data:image/png") == 5
+    assert overview(tmp_path / "run").front == len(front)
     export(tmp_path / "run", tmp_path / "rows.csv")
     table = pyarrow.csv.read_csv(tmp_path / "rows.csv").to_pylist()
     exported = {row["id"]: row["reward: rough"] for row in table if row["stage"] == "search"}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zo_dno.errors import InputError
+from zo_dno.results.front import rewards_of
 from zo_dno.storage.atomic import write_whole
 from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.ledger import COLUMNS, Ledger, QueryRow
@@ -40,7 +41,7 @@ def export(folder: Path, out: Path) -> int:
     columns[COLUMNS["components"]] = [
         None if row.components is None else json.dumps(row.components, ensure_ascii=False) for row in rows
     ]
-    for name in _rewards(config):
+    for name in rewards_of(config):
         columns[f"reward: {name}"] = [(row.components or {}).get(name) for row in rows]
     if out.suffix == ".csv":
         columns = {name: [plain_cell(cell) for cell in cells] for name, cells in columns.items()}
@@ -50,12 +51,6 @@ def export(folder: Path, out: Path) -> int:
     write = pyarrow.parquet.write_table if out.suffix == ".parquet" else pyarrow.csv.write_csv
     write_whole(out, lambda unfinished: write(table, unfinished))
     return len(rows)
-
-
-def _rewards(config: dict[str, Any]) -> list[str]:
-    """Return the names of the rewards whose front a run searched, as its config has them."""
-    parts = (config.get("reward_options") or {}).get("parts")
-    return list(map(str, parts)) if config.get("reward") == "front" and isinstance(parts, dict) else []
 
 
 def _type(annotation: Any) -> Any:

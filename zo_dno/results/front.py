@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zo_dno.pareto import hypervolume
+from zo_dno.pareto import front_rows, hypervolume
 from zo_dno.search.archive import Found, values_of
+from zo_dno.storage.ledger import QueryRow
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,3 +117,19 @@ class Front:
             "hypervolume": self.hypervolume,
             "rows": [{"id": row.id, "rewards": dict(row.rewards), "image": row.found.sha256} for row in self.rows],
         }
+
+
+def rewards_of(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of the rewards whose front a run searches, as its config has them; empty without a front."""
+    parts = (config.get("reward_options") or {}).get("parts")
+    if config.get("reward") != "front" or not isinstance(parts, Mapping):
+        return []
+    weights = {name: one.get("weight", 1) if isinstance(one, Mapping) else one for name, one in parts.items()}
+    return [str(name) for name, weight in weights.items() if weight != 0]
+
+
+def front_among(rows: Sequence[QueryRow], rewards: Sequence[str], *, constrained: bool) -> list[QueryRow]:
+    """Return the recorded queries of a front: those that may win, and that no other beats in all rewards."""
+    able = [row for row in rows if row.is_feasible(constrained=constrained) and row.components]
+    values = np.array([[(row.components or {}).get(name, np.nan) for name in rewards] for row in able], float)
+    return [able[place] for place in front_rows(values.reshape(len(able), len(rewards)))]

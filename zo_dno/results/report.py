@@ -80,7 +80,22 @@ def card(result: "Result") -> str:
         result=result,
         pictures=[(label, _picture(found), number(found.reward)) for label, found in _first_and_best(result)],
         progress=embedded(progress_figure(result)),
+        front=_front_of_card(result),
     )
+
+
+def _front_of_card(result: "Result") -> dict[str, str] | None:
+    """Return the pictures of a front; None where the run has a single reward."""
+    if result.front is None:
+        return None
+    from zo_dno.results.front_figure import front_figure
+    from zo_dno.results.front_sheet import front_sheet
+
+    return {
+        "hypervolume": number(result.front.hypervolume),
+        "figure": embedded(front_figure(result.front, result.history)),
+        "sheet": _png(front_sheet(result.front)) if len(result.front) else "",
+    }
 
 
 def _first_and_best(result: "Result") -> "tuple[tuple[str, Found], ...]":
@@ -88,8 +103,12 @@ def _first_and_best(result: "Result") -> "tuple[tuple[str, Found], ...]":
 
 
 def _picture(found: "Found") -> str:
+    return _png(Image.fromarray(found.image))
+
+
+def _png(image: Image.Image) -> str:
     buffer = BytesIO()
-    Image.fromarray(found.image).save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return address(buffer.getvalue())
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from zo_dno.results.strip import spread
 from zo_dno.results.verdict import what_choices_say, what_held_out_says
 from zo_dno.ui.terminal import console, styled
 
@@ -156,6 +155,8 @@ def summary(result: "Result") -> None:
 
 def _front(front: "Front") -> None:
     """Show a front: its ends, its middle, and its hypervolume."""
+    from zo_dno.results.strip import spread
+
     table = Table(title=f"front of {len(front)} candidates", title_justify="left")
     for column in ("query", *(f"{name} ({unit})" for name, unit in zip(front.rewards, front.units, strict=True))):
         table.add_column(column, justify="right")
@@ -181,6 +182,8 @@ def overview(run: "Overview") -> None:
     console.show(f"{config.get('reward')}, {config.get('strategy')}, seed {config.get('seed')}")
     if run.best is not None:
         console.print(f"best {run.best.value:.6g}, query {run.best.id + 1}, log P {run.best.log_prob:.2f}")
+    if run.front is not None:
+        console.print(f"front of {run.front} candidates that no other beats in all rewards")
     for what, row in (("first", run.first), ("best", run.best)):
         if row is not None and row.components:
             made_of = ", ".join(f"{name} {value:.4g}" for name, value in row.components.items())
