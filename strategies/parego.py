@@ -253,7 +253,7 @@ def _outlook(known: KnownOfFront, reference: Tensor, sizes: Sequence[int]) -> _O
         GaussianProcess(known.features, without_outliers(values.float()), sizes=sizes) for values in known.values.T
     ]
     front, counts = _front_of(known, reference)
-    scale = FrontScale.of(known.values[front], known.values)
+    scale = FrontScale.of(known.values[front], known.values[counts])
     return _Outlook(processes, requirements_of(known, sizes), front, scale, counts)
 
 

@@ -39,10 +39,10 @@ class FrontScale:
     span: Tensor
 
     @classmethod
-    def of(cls, front: Tensor, known: Tensor) -> "FrontScale":
-        """Measure the front (k, m); rewards of which it has one value alone take the spread of all known (n, m)."""
+    def of(cls, front: Tensor, counted: Tensor) -> "FrontScale":
+        """Measure the front (k, m); rewards that hardly vary on it take the spread of all that count (n, m)."""
         ideal, span = front.max(0).values, front.max(0).values - front.min(0).values
-        spread = known.std(0, correction=0)
+        spread = counted.std(0, correction=0)
         usual = torch.where(spread > 0, spread, torch.ones_like(spread))
         return cls(ideal, torch.where(span > 0.1 * usual, span, usual))
 
