@@ -157,7 +157,7 @@ class ParEGO(Surrogate):
         return drawn / drawn.sum(1, keepdim=True)  # uniform on the simplex
 
     def _acquisition(self, known: KnownOfFront, outlook: _Outlook, weights: Tensor) -> FrontAcquisition:
-        unit = float(scalarised(outlook.scale(known.values), weights).std(correction=0))
+        unit = float(scalarised(outlook.scale(known.values[outlook.counts]), weights).std(correction=0)) or 1.0
         given = (outlook.processes, outlook.scale, weights, self.optimism, outlook.requirements, unit)
         return FrontAcquisition(*given, self._reference)
 
