@@ -6,6 +6,7 @@ all candidates that may win. Every finished run is a line of a file; runs that h
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -31,6 +32,8 @@ def one_run(method: str, seed: int, options: argparse.Namespace) -> dict[str, An
     rewards, queries = list(options.rewards), options.queries
     given: dict[str, Any] = {"prompt": options.prompt, "seed": seed, "threads": options.threads}
     kept = None if options.keep is None else options.keep / f"{method}-{seed}"
+    if kept is not None:
+        shutil.rmtree(kept, ignore_errors=True)  # of a run that was stopped
     name = {"sweep": "random_search", "best_of_n": "random_search"}.get(method, method)
     # of a sweep, the first run only measures scales and the reference point
     spent = 1 if method == "sweep" else queries
