@@ -37,15 +37,18 @@ def one_run(method: str, seed: int, options: argparse.Namespace) -> dict[str, An
     name = {"sweep": "random_search", "best_of_n": "random_search"}.get(method, method)
     # of a sweep, the first run only measures scales and the reference point
     spent = 1 if method == "sweep" else queries
-    first = zo_dno.optimize(generator, rewards, name, queries=spent, out=kept, **given)
+    modelled = {"renders": options.renders} if options.renders else {}
+    own = modelled if name == "parego" else {}
+    first = zo_dno.optimize(generator, rewards, name, queries=spent, out=kept, strategy_options=own, **given)
     results = [first]
     if method == "sweep":
         results = []
         for place, share in enumerate(SHARES):
             weights = dict(zip(rewards, (share, 1 - share), strict=True))
-            own = {"parts": weights, "scales": first.scales}
+            summed = {"parts": weights, "scales": first.scales}
             sweep = {**given, "seed": seed + _SEEDS * place, "queries": queries // len(SHARES)}
-            results.append(zo_dno.optimize(generator, "weighted_sum", options.sweeper, reward_options=own, **sweep))
+            sweep |= {"reward_options": summed, "strategy_options": modelled if options.sweeper == "surrogate" else {}}
+            results.append(zo_dno.optimize(generator, "weighted_sum", options.sweeper, **sweep))
     assert first.front is not None
     rows = [row for result in results for row in result.history if row.is_feasible(constrained=True)]
     values = np.array([[(row.components or {})[name] for name in rewards] for row in rows])
@@ -56,6 +59,7 @@ def one_run(method: str, seed: int, options: argparse.Namespace) -> dict[str, An
         "prompt": options.prompt,
         "rewards": rewards,
         "steps": options.steps,
+        "renders": options.renders,
         "queries": sum(result.queries for result in results),
         "reference": list(first.front.reference),
         "hypervolume": hypervolume(values, np.array(first.front.reference)),
@@ -84,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sweeper", default="surrogate", help="strategy of the sweep's runs")
+    parser.add_argument("--renders", type=int, default=0, help="of parego and surrogate for a query; 0 takes their own")
     parser.add_argument("--keep", type=Path, help="folder for the runs' folders")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "fronts.jsonl")
     return parser
@@ -93,7 +98,7 @@ def main() -> None:
     options = _parser().parse_args()
     torch.set_num_threads(options.threads)
     options.out.touch()
-    same = ("prompt", "rewards", "steps", "queries")
+    same = ("prompt", "rewards", "steps", "queries", "renders")
     lines = [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
     lines = [line for line in lines if all(line[key] == getattr(options, key) for key in same)]
     for seed in options.seeds:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from zo_dno.errors import InputError, ZoDnoError
+from zo_dno.errors import ZoDnoError
 from zo_dno.failures import one_line
 from zo_dno.noise.space import rotate
 from zo_dno.pareto import front_rows
@@ -25,7 +25,7 @@ from zo_dno.surrogate.fitted import requirements_of, without_outliers
 from zo_dno.surrogate.knowledge import Learned
 from zo_dno.surrogate.known import Known, KnownOfFront
 from zo_dno.surrogate.process import GaussianProcess
-from zo_dno.surrogate.scalarised import FrontAcquisition, FrontScale, scalarised
+from zo_dno.surrogate.scalarised import FrontAcquisition, FrontScale, SplitError, scalarised
 from zo_dno.surrogate.trust import LEAST, after, after_fallback, is_predictable
 
 log = logging.getLogger(__name__)
@@ -49,10 +49,11 @@ class _Outlook:
 class ParEGO(Surrogate):
     """Search a front in random directions, on a Gaussian process of each reward (ParEGO, Knowles 2006).
 
-    Every round takes random weights of the rewards. Their augmented Tchebycheff scalarisation of the upper bounds that
-    the processes predict is climbed through the pipeline, from the known candidates that are best in that direction, as
-    `surrogate` climbs one reward. Without the pipeline's gradient, an evolution strategy searches the predictions. The
-    directions of a round are spread evenly, so that all parts of a front of two rewards have their turn.
+    Every candidate of a round has a direction of its own, random weights of the rewards. Their augmented Tchebycheff
+    scalarisation of the upper bounds that the processes predict is climbed through the pipeline, from the known
+    candidate that is best in that direction, as `surrogate` climbs one reward. Without the pipeline's gradient, an
+    evolution strategy searches the predictions. The directions of a round are spread evenly, so that all parts of a
+    front of two rewards have their turn.
 
     Every threshold that a winner must meet has a process of its own. The reference point of the hypervolume is kept to
     in the same way: candidates below it in a reward are no parents while there are others.
@@ -62,13 +63,13 @@ class ParEGO(Surrogate):
     fresh noise instead.
 
     Args:
-        directions: Number of directions of a round, of which each has an equal share of the population.
         first: Number of prior draws before the first search of the models.
         renders: Images that the search of the models renders for each query, of which a gradient counts as one; 0
             takes 15 gradients, or 32 images.
         step: Length of the first step of a climb, as a share of the shell's radius; it shrinks to a fifth.
         optimism: Standard deviations added to a prediction.
-        fresh: Share of fresh noise in the noise that the first climb of a direction begins with; the others have more.
+        fresh: Least share of fresh noise in the noise that a climb begins with. Each candidate of a population has a
+            larger one than that before, in directions of random order, and the last begins with a prior draw.
         features: Families of features, as of `surrogate`.
         embedding: Network of images whose vectors are a further family, as of `surrogate`.
     """
@@ -82,7 +83,6 @@ class ParEGO(Surrogate):
         problem: Problem,
         *,
         population: int = 8,
-        directions: int = 4,
         first: int = 16,
         renders: int = 0,
         step: float = 0.15,
@@ -102,9 +102,7 @@ class ParEGO(Surrogate):
             features=features,
             embedding=embedding,
         )
-        if directions < 1:
-            raise InputError(f"directions must be at least 1; got {directions}.")
-        self.directions, self._rewards = min(directions, population), problem.rewards
+        self._rewards, self._together = problem.rewards, True
         self._reference = torch.full((problem.rewards,), -torch.inf, dtype=torch.float64)
 
     @property
@@ -133,20 +131,18 @@ class ParEGO(Surrogate):
         self._followed = self._trusted_share >= LEAST and any(is_predictable(one.left_out(), own) for one, own in pairs)
         if not self._followed:
             return self.model.project(self._varied(known, outlook))
-        weights = self._weights()
-        groups = torch.tensor_split(torch.arange(self.population), len(weights))
-        acquisitions = [self._acquisition(known, outlook, one) for one in weights]
+        acquisition = self._acquisition(known, outlook)
         if self._climbs and self.model.has_gradient:
             try:
-                return self.model.project(self._all_climbed(known, outlook, acquisitions, groups))
+                return self.model.project(self._climbed_to(known, outlook, acquisition))
             except (ZoDnoError, RuntimeError) as error:  # memory that runs out, numbers that overflow, no graph
                 self._climbs = False
                 log.warning("the search continues without gradients: %s", one_line(str(error)))
-        return self.model.project(self._all_evolved(known, outlook, acquisitions, groups))
+        return self.model.project(self._evolved_to(known, outlook, acquisition))
 
     def _weights(self) -> Tensor:
-        """Draw the directions of a round, (k, m): one from each equal part of the range, in random order."""
-        k, m = self.directions, self._rewards
+        """Draw the directions of a round, (k, m): of two rewards, one from each equal part, in random order."""
+        k, m = self.population, self._rewards
         if m == 1:
             return torch.ones(k, 1, dtype=torch.float64)
         if m == 2:
@@ -156,9 +152,12 @@ class ParEGO(Surrogate):
         drawn = -torch.rand(k, m, generator=self.rng, dtype=torch.float64).clamp_min(1e-12).log()
         return drawn / drawn.sum(1, keepdim=True)  # uniform on the simplex
 
-    def _acquisition(self, known: KnownOfFront, outlook: _Outlook, weights: Tensor) -> FrontAcquisition:
-        unit = float(scalarised(outlook.scale(known.values[outlook.counts]), weights).std(correction=0)) or 1.0
-        given = (outlook.processes, outlook.scale, weights, self.optimism, outlook.requirements, unit)
+    def _acquisition(self, known: KnownOfFront, outlook: _Outlook) -> FrontAcquisition:
+        """Return the acquisition of a round, with a direction for every candidate."""
+        weights, counted = self._weights(), outlook.scale(known.values[outlook.counts])
+        units = torch.stack([scalarised(counted, one).std(correction=0) for one in weights])
+        units = torch.where(units > 0, units, torch.ones_like(units))
+        given = (outlook.processes, outlook.scale, weights, self.optimism, outlook.requirements, units)
         return FrontAcquisition(*given, self._reference)
 
     def tell_measured(self, measured: Measured) -> None:
@@ -166,38 +165,32 @@ class ParEGO(Surrogate):
         if measured.reference is not None:
             self._reference = measured.reference.clone()
 
-    def _all_climbed(
-        self,
-        known: KnownOfFront,
-        outlook: _Outlook,
-        acquisitions: Sequence[FrontAcquisition],
-        groups: Sequence[Tensor],
-    ) -> Tensor:
-        """Climb to the candidates of every direction from near the best in it."""
-        found, step = [], self._trusted_share * self.step
-        for acquisition, group in zip(acquisitions, groups, strict=True):
-            fresh = self.fresh ** torch.linspace(1, 0, len(group) + 1)[: len(group), None]
-            z = self.retract(rotate(_parents(known, outlook, acquisition, len(group)), self.randn(len(group)), fresh))
-            worth = OfImages(self._describe, acquisition)
-            found.append(climb(z, self.model, worth, self.sizes, self.renders or GRADIENTS, step))
-        return torch.cat(found)
+    def _climbed_to(self, known: KnownOfFront, outlook: _Outlook, acquisition: FrontAcquisition) -> Tensor:
+        """Climb to every candidate in its direction, from near the best in it."""
+        n = self.population
+        parents = torch.stack([_best(known, outlook, one) for one in acquisition.weights])
+        z = self.retract(rotate(parents, self.randn(n), self.fresh ** torch.linspace(1, 0, n)[:, None]))
+        if self._together:
+            try:
+                return self._climb(z, acquisition)
+            except SplitError:  # which images a block holds depends on the batch size
+                self._together = False
+        return torch.cat([self._climb(z[row, None], acquisition.of(row)) for row in range(n)])
 
-    def _all_evolved(
-        self,
-        known: KnownOfFront,
-        outlook: _Outlook,
-        acquisitions: Sequence[FrontAcquisition],
-        groups: Sequence[Tensor],
-    ) -> Tensor:
-        """Evolve noise by the predictions of every direction, and choose for each from all that was rendered."""
+    def _climb(self, z: Tensor, acquisition: FrontAcquisition) -> Tensor:
+        step, worth = self._trusted_share * self.step, OfImages(self._describe, acquisition)
+        return climb(z, self.model, worth, self.sizes, self.renders or GRADIENTS, step)
+
+    def _evolved_to(self, known: KnownOfFront, outlook: _Outlook, acquisition: FrontAcquisition) -> Tensor:
+        """Evolve noise by the predictions in every direction, and choose for each from all that was rendered."""
         noise, features = [], []
-        for place, (acquisition, group) in enumerate(zip(acquisitions, groups, strict=True)):
-            renders = max(2, self.renders or IMAGES) * len(group)
-            best = _parents(known, outlook, acquisition, 1)[0]
-            seed = stream_seed(self._seed, "inner", self._first_id, place)
-            inner = NormalES(Problem(self.d, renders, seed, self.sizes, init=best), population=16)
+        for row, weights in enumerate(acquisition.weights):
+            renders, own = max(2, self.renders or IMAGES), acquisition.of(row)
+            seed = stream_seed(self._seed, "inner", self._first_id, row)
+            begin = _best(known, outlook, weights)
+            inner = NormalES(Problem(self.d, renders, seed, self.sizes, init=begin), population=16)
 
-            def predicted(z: Tensor, worth: FrontAcquisition = acquisition) -> tuple[Tensor, Tensor]:
+            def predicted(z: Tensor, worth: FrontAcquisition = own) -> tuple[Tensor, Tensor]:
                 seen = self._seen(z)
                 return seen, worth(seen)
 
@@ -209,12 +202,9 @@ class ParEGO(Surrogate):
         if len(z) < self.population:
             return self._varied(known, outlook)
         free, chosen = torch.ones(len(z), dtype=torch.bool), []
-        for acquisition, group in zip(acquisitions, groups, strict=True):
-            worth = acquisition(seen)
-            for _ in group:
-                row = int(torch.where(free, worth, -torch.inf).argmax())
-                free[row] = False
-                chosen.append(row)
+        for row in range(self.population):
+            chosen.append(int(torch.where(free, acquisition.of(row)(seen), -torch.inf).argmax()))
+            free[chosen[-1]] = False
         return z[chosen]
 
     def _varied(self, known: KnownOfFront, outlook: _Outlook) -> Tensor:
@@ -257,9 +247,7 @@ def _outlook(known: KnownOfFront, reference: Tensor, sizes: Sequence[int]) -> _O
     return _Outlook(processes, requirements_of(known, sizes), front, scale, counts)
 
 
-def _parents(known: KnownOfFront, outlook: _Outlook, acquisition: FrontAcquisition, n: int) -> Tensor:
-    """Return the noise of the n candidates that count and are best in a direction, (n, d), some of few twice."""
-    worth = scalarised(acquisition.scale(known.values), acquisition.weights)
-    order = torch.where(outlook.counts, worth, -torch.inf).argsort(descending=True, stable=True)
-    order = order[: int(outlook.counts.sum())]
-    return known.z[order[torch.arange(n) % len(order)]]
+def _best(known: KnownOfFront, outlook: _Outlook, weights: Tensor) -> Tensor:
+    """Return the noise of the candidate that counts and is best in a direction, (d,)."""
+    worth = scalarised(outlook.scale(known.values), weights)
+    return known.z[int(torch.where(outlook.counts, worth, -torch.inf).argmax())]

@@ -99,7 +99,7 @@ def test_a_stopped_run_ends_as_one_that_never_was(tmp_path, strategy):
 
 @pytest.mark.parametrize("toy", [SmoothToy, pytest.param(ToyGenerator, marks=pytest.mark.slow)])
 def test_parego_resumes_bit_for_bit(tmp_path, toy):
-    brief = {"strategy_options": {"population": 4, "first": 4, "directions": 2, "renders": 2}, "toy": toy()}
+    brief = {"strategy_options": {"population": 4, "first": 4, "renders": 2}, "toy": toy()}
     brief |= {"strategy": "parego", "queries": 12, "reward_options": {"warm_up": 4}}
     run(tmp_path / "whole", **brief)
     run(tmp_path / "parts", (bright, stopping(rough, 14)), **brief)  # the tenth image of the search

@@ -13,7 +13,7 @@ from zo_dno.testing import check_strategy
 from zo_dno.testing.search import FlatModel, with_model
 
 D = 12
-BRIEF = {"parego": {"population": 4, "first": 8, "directions": 2, "renders": 4}, "nsga2": {"population": 8}}
+BRIEF = {"parego": {"population": 4, "first": 8, "renders": 4}, "nsga2": {"population": 8}}
 HAS_PYMOO = pytest.mark.skipif("not __import__('importlib.util').util.find_spec('pymoo')", reason="needs pymoo")
 BOTH = [pytest.param("parego"), pytest.param("nsga2", marks=HAS_PYMOO)]
 
@@ -77,13 +77,25 @@ def test_missing_and_infeasible_values_are_survived_and_a_restored_state_propose
         assert float((whole._asked.norm(dim=1) / D**0.5 - 1).abs().max()) < 1e-5
 
 
-def test_directions_of_a_round_are_spread_over_the_front():
-    strategy = made("parego", directions=4)
-    weights = strategy._weights()
-    assert sorted((weights[:, 0] * 4).long().tolist()) == [0, 1, 2, 3]
-    three = made("parego", rewards=3, directions=4)._weights()
+def test_directions_of_a_round_are_spread_over_the_front_and_rows_are_climbed_together_or_alone():
+    strategy = made("parego", population=4)
+    assert sorted((strategy._weights()[:, 0] * 4).long().tolist()) == [0, 1, 2, 3]
+    three = made("parego", rewards=3)._weights()
     assert torch.allclose(three.sum(1), torch.ones(4, dtype=torch.float64))
     assert bool((three > 0).all())
+
+    class ByTwo(FlatModel):
+        def vjp(self, z, cotangent):
+            return torch.cat([super(ByTwo, self).vjp(part, cotangent) for part in z.split(2)])
+
+    asked = []
+    for model in (FlatModel(), ByTwo()):
+        one = load("parego")(Problem(D, 60, 0, rewards=2), **BRIEF["parego"])
+        one.use_model(model)
+        told(one)
+        asked.append(one.ask().z)
+        assert one._together is not isinstance(model, ByTwo)
+    assert torch.allclose(*asked, atol=1e-4)
 
 
 def test_parego_searches_by_images_where_there_are_no_gradients():
@@ -106,11 +118,6 @@ def test_auto_chooses_by_what_there_is(monkeypatch):
     monkeypatch.setattr("zo_dno.strategies.nsga2.find_spec", lambda name: None)
     with pytest.raises(InputError, match="nsga2 needs pymoo, which is not installed"):
         made("nsga2")
-
-
-def test_options_that_do_not_fit():
-    with pytest.raises(InputError, match="directions must be at least 1; got 0"):
-        made("parego", directions=0)
 
 
 @HAS_PYMOO

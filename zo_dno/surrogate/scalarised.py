@@ -1,11 +1,12 @@
 """The acquisition of a front: several predicted rewards in one direction, and what is required."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from zo_dno.errors import ZoDnoError
 from zo_dno.surrogate.process import GaussianProcess
 
 AUGMENTED = 0.05  # weight of the sum beside the lowest reward (Knowles 2006)
@@ -17,13 +18,17 @@ def scalarised(scaled: Tensor, weights: Tensor, smooth: float = 0.0) -> Tensor:
 
     Args:
         scaled: Rewards, (n, m), with the best known value of each at 0 and the worst of the front at -1.
-        weights: Weights of the rewards, (m,), which sum to 1.
+        weights: Weights of the rewards, which sum to 1: (m,), or (n, m) with those of every row.
         smooth: Width of a smooth minimum, which has a slope in every reward (Lin et al. 2024); 0 takes the minimum.
     """
     weighted = weights * scaled
     lowest = -smooth * torch.logsumexp(-weighted / smooth, 1) if smooth else weighted.min(1).values
     total: Tensor = lowest + AUGMENTED * weighted.sum(1)
     return total
+
+
+class SplitError(ZoDnoError):
+    """Images of several directions were not rendered together, so that it is not known which is whose."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,10 +67,10 @@ class FrontAcquisition:
     Args:
         processes: Process of each reward.
         scale: Extent of the known front.
-        weights: Weights of the rewards, (m,).
+        weights: Weights of the rewards, (n, m): a direction for each of the images that are climbed together.
         optimism: Standard deviations added to a mean.
         requirements: Processes of the margins by which thresholds are met.
-        unit: Standard deviation of the known rewards in this direction.
+        unit: Standard deviation of the known rewards in each direction, (n,).
         reference: Reference point, (m,); minus infinity where there is none.
     """
 
@@ -74,11 +79,17 @@ class FrontAcquisition:
     weights: Tensor
     optimism: float
     requirements: Sequence[GaussianProcess]
-    unit: float
+    unit: Tensor
     reference: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Return the worth of a query for features (n, m), (n,), differentiable."""
+        """Return the worth of a query for features (n, k), (n,), differentiable.
+
+        Raises:
+            SplitError: There are several directions, and not as many images.
+        """
+        if len(self.weights) not in (1, len(features)):
+            raise SplitError(f"{len(self.weights)} directions came with {len(features)} images")
         bounds, margins = [], [requirement(features) for requirement in self.requirements]
         for process, least in zip(self.processes, self.reference, strict=True):
             mean, deviation = process(features)
@@ -89,3 +100,7 @@ class FrontAcquisition:
         for mean, deviation in margins:
             worth = worth + self.unit * torch.special.log_ndtr(mean / deviation)
         return worth
+
+    def of(self, row: int) -> "FrontAcquisition":
+        """Return the acquisition of one direction alone."""
+        return replace(self, weights=self.weights[row, None], unit=self.unit[row, None])
