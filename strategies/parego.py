@@ -15,7 +15,7 @@ from zo_dno.pareto import front_rows
 from zo_dno.rng import stream_seed
 from zo_dno.strategies.normal_es import NormalES
 from zo_dno.strategies.prior import INIT_STEP, first_draws
-from zo_dno.strategies.surrogate import GRADIENTS, IMAGES, LATEST, Surrogate
+from zo_dno.strategies.surrogate import IMAGES, LATEST, Surrogate
 from zo_dno.strategy import Measured, Problem
 from zo_dno.surrogate.acquisition import OfImages
 from zo_dno.surrogate.climb import climb
@@ -29,6 +29,7 @@ from zo_dno.surrogate.scalarised import FrontAcquisition, FrontScale, SplitError
 from zo_dno.surrogate.trust import LEAST, after, after_fallback, is_predictable
 
 log = logging.getLogger(__name__)
+_GRADIENTS = 8  # for each query, half as many as of `surrogate`: a round of several rewards costs more
 _VARIED = 0.3  # fresh noise of candidates that follow no predictions
 
 
@@ -65,7 +66,7 @@ class ParEGO(Surrogate):
     Args:
         first: Number of prior draws before the first search of the models.
         renders: Images that the search of the models renders for each query, of which a gradient counts as one; 0
-            takes 15 gradients, or 32 images.
+            takes 8 gradients, or 32 images.
         step: Length of the first step of a climb, as a share of the shell's radius; it shrinks to a fifth.
         optimism: Standard deviations added to a prediction.
         fresh: Least share of fresh noise in the noise that a climb begins with. Each candidate of a population has a
@@ -179,7 +180,7 @@ class ParEGO(Surrogate):
 
     def _climb(self, z: Tensor, acquisition: FrontAcquisition) -> Tensor:
         step, worth = self._trusted_share * self.step, OfImages(self._describe, acquisition)
-        return climb(z, self.model, worth, self.sizes, self.renders or GRADIENTS, step)
+        return climb(z, self.model, worth, self.sizes, self.renders or _GRADIENTS, step)
 
     def _evolved_to(self, known: KnownOfFront, outlook: _Outlook, acquisition: FrontAcquisition) -> Tensor:
         """Evolve noise by the predictions in every direction, and choose for each from all that was rendered."""

@@ -52,7 +52,7 @@ def _plane(axes: "Axes", front: Front, history: Sequence[QueryRow], x: int, y: i
     if len(front.rewards) == 2 and len(own):  # what the reference point and the front enclose
         above = np.maximum(own[::-1], front.reference)
         corners = np.vstack([[front.reference[0], above[0, 1]], above, [above[-1, 0], front.reference[1]]])
-        axes.plot(*corners.T, drawstyle="steps-pre", color=_ORANGE, lw=1, alpha=0.8, label="dominated region")
+        axes.plot(*corners.T, drawstyle="steps-pre", color=_ORANGE, lw=1, alpha=0.8, label="edge of what it dominates")
     axes.scatter(*own.T, s=26, color=_ORANGE, zorder=3, label=f"front, {len(front)} candidates")
     first = next((row for row in rows if row.id == 0), None)
     if first is not None and first.components:
