@@ -320,8 +320,7 @@ class Surrogate(WithModel):
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
         self._fallback.tell(scores)
-        features, measured = self._seen(z), self._measured
-        self._measured = None
+        features, measured, self._measured = self._seen(z), self._measured, None
         if measured is None or len(measured.rewards) != len(scores):
             measured = Measured(scores, torch.zeros(len(scores)), torch.empty(len(scores), 0))
         told = self.KNOWN.of(z, features, scores, measured, self._first_id)
