@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from zo_dno.oracle.combination.term import label_of
+
 FRONT, SUM = "front", "weighted_sum"
 
 
@@ -23,7 +25,7 @@ def as_one(reward: Any, options: Mapping[str, Any] | None, front: bool | None) -
         raise ValueError("reward must name at least one reward; got none. Give --reward, such as --reward jpeg_smaller")
     if len(own) == 1:
         if front and own[0] != FRONT:
-            shown = own[0] if isinstance(own[0], str) else getattr(own[0], "name", own[0])
+            shown = label_of(own[0])
             raise ValueError(f"front must come with several rewards; got {shown} alone. Give --reward again.")
         if front is False and own[0] == FRONT:
             raise ValueError("front must be true, or left out, with the reward front; got false.")
