@@ -14,7 +14,7 @@ from pymoo.core.termination import NoTermination
 from pymoo.problems.static import StaticProblem
 
 
-class GaussianSampling(Sampling):
+class GaussianSampling(Sampling):  # type: ignore[misc]
     """Draws of a Gaussian of a mean and a width."""
 
     def __init__(self, mean: Any, width: float) -> None:
@@ -25,7 +25,7 @@ class GaussianSampling(Sampling):
         return self._mean + self._width * random_state.standard_normal((n_samples, problem.n_var))
 
 
-class Mixed(Crossover):
+class Mixed(Crossover):  # type: ignore[misc]
     """Two parents turned into each other by a random angle: of independent Gaussians, both children are Gaussian."""
 
     def __init__(self, prob: float) -> None:
@@ -37,7 +37,7 @@ class Mixed(Crossover):
         return np.stack([one * X[0] + other * X[1], one * X[1] - other * X[0]])
 
 
-class Turned(Mutation):
+class Turned(Mutation):  # type: ignore[misc]
     """Noise turned by fresh noise: sqrt(1 - step^2) z + step noise."""
 
     def __init__(self, step: float) -> None:

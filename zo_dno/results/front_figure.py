@@ -45,18 +45,19 @@ def _plane(axes: "Axes", front: Front, history: Sequence[QueryRow], x: int, y: i
     feasible = np.array([row.plausible and not row.reward_violation for row in rows], bool)
     others = feasible & np.array([row.id not in on_front for row in rows], bool)
     style: dict[str, Any] = {"alpha": 0.4, "lw": 0}
-    axes.scatter(*points[others].T, s=9, color=_BLUE, label="candidate", **style)
+    axes.scatter(points[others, 0], points[others, 1], s=9, color=_BLUE, label="candidate", **style)
     if not feasible.all():
-        axes.scatter(*points[~feasible].T, s=12, color=_GREY, marker="x", lw=0.8, label="infeasible")
+        axes.scatter(
+            points[~feasible, 0], points[~feasible, 1], s=12, color=_GREY, marker="x", lw=0.8, label="infeasible"
+        )
     own = front.matrix[:, [x, y]]
     if len(front.rewards) == 2 and len(own):  # what the reference point and the front enclose
         above = np.maximum(own[::-1], front.reference)
         corners = np.vstack([[front.reference[0], above[0, 1]], above, [above[-1, 0], front.reference[1]]])
         axes.plot(*corners.T, drawstyle="steps-pre", color=_ORANGE, lw=1, alpha=0.8, label="edge of what it dominates")
-    axes.scatter(*own.T, s=26, color=_ORANGE, zorder=3, label=f"front, {len(front)} candidates")
-    first = next((row for row in rows if row.id == 0), None)
-    if first is not None and first.components:
-        axes.scatter(*(first.components[name] for name in names), s=40, marker="D", color="k", label="first", zorder=3)
+    axes.scatter(own[:, 0], own[:, 1], s=26, color=_ORANGE, zorder=3, label=f"front, {len(front)} candidates")
+    first = points[[row.id == 0 for row in rows]]
+    axes.scatter(first[:, 0], first[:, 1], s=40, marker="D", color="k", label="first", zorder=3)
     axes.scatter(front.reference[x], front.reference[y], s=40, marker="+", color="k", lw=1.2, label="reference point")
     for set_label, place in ((axes.set_xlabel, x), (axes.set_ylabel, y)):
         unit = f" / {front.units[place]}" if front.units[place] else ""

@@ -105,13 +105,13 @@ def optimize(
     check_arguments(strategy=strategy, prompt=prompt, out=out, reward_options=reward_options)
     check_arguments(strategy_options=strategy_options, init=init, surrogate=surrogate)
     check_arguments(on_step=on_step, stop=stop, pools=pools)
-    reward, reward_options = _one_of(reward, reward_options, options.pop("front", None))
-    scorer = make_reward(reward, reward_options)
+    one, reward_options = _one_of(reward, reward_options, options.pop("front", None))
+    scorer = make_reward(one, reward_options)
     others_given = as_rewards(held_out)
     given: dict[str, Any] = {
-        "reward": name_of(reward),
+        "reward": name_of(one),
         "strategy": name_of(strategy),
-        "reward_options": options_for_config(reward, scorer, reward_options),
+        "reward_options": options_for_config(one, scorer, reward_options),
         "strategy_options": dict(strategy_options or {}),
         "require": require or None,
         "held_out": [name_of(name) for name in others_given],
@@ -208,16 +208,17 @@ def resume(
     replaced = [*changed, *(name for name, one in given.items() if one is not None)]
     check_trusted(path, recorded, trust=trust, without=replaced)
     config = recorded | changed
+    replaced_by: Any = reward
     if isinstance(reward, list | tuple):
-        own = {key: one for key, one in (config.get("reward_options") or {}).items() if key != "parts"}
-        reward, own = _one_of(reward, own, front=config.get("reward") == FRONT)
-        reward = make_reward(reward, own)
+        own = {key: value for key, value in (config.get("reward_options") or {}).items() if key != "parts"}
+        one, own = _one_of(reward, own, front=config.get("reward") == FRONT)
+        replaced_by = make_reward(one, own)
     if reward_options:
         config["reward_options"] = (config.get("reward_options") or {}) | dict(reward_options)
     options = RunOptions(**{name: value for name, value in config.items() if name in RunOptions.model_fields})
     torch.set_num_threads(options.threads or torch.get_num_threads())
-    given_options = {} if isinstance(reward, Reward) else options.reward_options
-    scorer = make_reward(options.reward if reward is None else reward, given_options)
+    given_options = {} if isinstance(replaced_by, Reward) else options.reward_options
+    scorer = make_reward(options.reward if replaced_by is None else replaced_by, given_options)
     others = [make_reward(one) for one in as_rewards(options.held_out if held_out is None else held_out)]
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
     with ExitStack() as stack:

@@ -42,9 +42,10 @@ class Known:
     @classmethod
     def of(cls, z: Tensor, features: Tensor, scores: Tensor, measured: Measured, first_id: int) -> Self:
         """Join what is known of the candidates of a population, whose ids count up from `first_id`."""
-        columns = (one.float() for one in (measured.rewards, measured.errors, measured.margins))
+        told = [one.float() for one in (measured.rewards, measured.errors, measured.margins)]
         ids = torch.arange(first_id, first_id + len(scores))
-        return cls(z, features, scores, *columns, ids, *cls._of_front(scores, measured))
+        columns = [z, features, scores, *told, ids, *cls._of_front(scores, measured)]
+        return cls(*columns)
 
     @staticmethod
     def _of_front(scores: Tensor, measured: Measured) -> tuple[Tensor, ...]:
