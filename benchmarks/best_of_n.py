@@ -29,8 +29,9 @@ def main() -> None:
     parser.add_argument("--prompt", default=PROMPT)
     parser.add_argument("--queries", type=int, default=512)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     found: dict[str, list[float]] = {}
     rows = []
     with quiet_libraries():

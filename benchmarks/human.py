@@ -71,8 +71,9 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=384)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--modes", nargs="+", default=["best", "compare"])
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     logging.disable(logging.WARNING)  # the links
     rows, found, judge = [], {}, Judge.load()
     with quiet_libraries():

@@ -49,6 +49,14 @@ def test_texts_of_others_are_shown_as_they_are(found, figure):
         assert [label.get_text() for label in legend.get_texts()] == ["$$", "$_$", "_hidden"]
 
 
+@pytest.mark.parametrize("figure", [curves_figure, improvement_figure, profile_figure, hacking_figure])
+def test_on_a_phone_panels_are_below_each_other(found, figure):
+    made = figure(found, narrow=True)
+    assert made.get_figwidth() < 5
+    places = [axes.get_subplotspec() for axes in made.axes]
+    assert {place.colspan.start for place in places} == {0}
+
+
 def test_the_legend_has_entries_that_the_first_panel_lacks(found):
     table = found.table[(found.table["entry"] != "snes") | (found.table["reward"] == "b")]
     (legend,) = curves_figure(Analysis(table)).legends

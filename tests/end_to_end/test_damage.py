@@ -86,7 +86,7 @@ LIMITED = """
 import os, resource, sys
 import torch, zo_dno
 from tests.support.resuming import run, resume, settled
-import PIL.PngImagePlugin, matplotlib.figure, zo_dno.results.progress_figure, zo_dno.run.session
+import PIL.PngImagePlugin, zo_dno.results.plot, zo_dno.results.progress_figure, zo_dno.run.session
 from pathlib import Path
 from types import ModuleType
 from types import SimpleNamespace

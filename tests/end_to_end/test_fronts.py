@@ -87,8 +87,10 @@ def test_report_and_notebook_show_a_front(tmp_path):
     page = run_report(tmp_path / "run")
     assert f"{len(front)} candidates that no other beats in all rewards" in page
     assert "the worst values of 16 prior draws" in page
-    assert page.count("data:image/png") == 7
-    assert result._repr_html_().count("data:image/png") == 5
+    assert page.count("data:image/svg+xml") == 6  # front, course and plausibility, each wide and narrow
+    for html in (page, result._repr_html_()):
+        assert html.count("<br>query ") >= min(12, len(front))
+        assert f"rough {front.rows[0].rewards['rough']:.4g}" in html
 
 
 @pytest.mark.slow

@@ -202,7 +202,7 @@ def test_commands_run_in_their_order(folder, stable_diffusion_folder, loaded_sta
             words = [f"{address}/v1" if word == "ollama" else word for word in words]
             if words[1] == "run" and "--out" not in words:
                 words += ["--out", f"runs/{number}"]
-            if "human" in words:
+            if "human" in words or words[1] == "watch":
                 ended(begun(words, folder, "http://"))
             elif words[1] == "serve-reward":
                 serving.append(begun(words, folder, "http://"))

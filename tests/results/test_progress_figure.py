@@ -22,7 +22,7 @@ def result(seed=0, **options):
 
 def test_it_shows_each_candidate_the_best_so_far_and_best_of_n():
     run = result(baseline=16)
-    above, below = progress_figure(run, threshold=-3.0).axes
+    above, below = progress_figure(run).axes
     points = np.concatenate([scatter.get_offsets() for scatter in above.collections])
     expected = [(number, query.value) for number, query in enumerate(run.history, 1)]
     assert sorted(map(tuple, points)) == pytest.approx(expected)
@@ -32,7 +32,8 @@ def test_it_shows_each_candidate_the_best_so_far_and_best_of_n():
     assert best_of_n.get_ydata() == pytest.approx(run.baseline.curve, nan_ok=True)
     log_prob, threshold = below.lines
     assert log_prob.get_ydata() == pytest.approx([query.log_prob for query in run.history])
-    assert set(threshold.get_ydata()) == {-3.0}
+    assert set(threshold.get_ydata()) == {run.lowest_log_prob}
+    assert run.lowest_log_prob == pytest.approx(-2.3, abs=0.3)  # one true draw in a hundred lies below
     assert above.get_ylabel() == f"brightness / {run.unit}"
 
 
@@ -56,11 +57,21 @@ def test_a_run_leaves_it(tmp_path):
 
 
 def test_equal_runs_have_equal_light_figures_and_others_other_ones():
-    def picture(run, threshold=None):
+    def picture(run):
         file = io.BytesIO()
-        light_progress_figure(run, threshold).savefig(file, dpi=130)
+        light_progress_figure(run).savefig(file, dpi=130)
         return file.getvalue()
 
     run = result()
     assert picture(result()) == picture(run)
-    assert len({picture(run), picture(run, -3.0), picture(result(seed=1)), picture(result(baseline=16))}) == 4
+    assert (
+        len(
+            {
+                picture(run),
+                picture(replace(run, lowest_log_prob=-3.0)),
+                picture(result(seed=1)),
+                picture(result(baseline=16)),
+            }
+        )
+        == 4
+    )

@@ -39,7 +39,8 @@ def test_it_needs_no_other_file_and_is_small(folder):
     page = Cells()
     text = run_report(folder)
     page.feed(text)
-    assert len(page.addresses) >= 6
+    assert len(page.addresses) >= 5
+    assert text.count("data:image/svg+xml;base64,") == 4  # two figures, each for a wide page and for a phone
     assert all(address.startswith("data:") for address in page.addresses)
     assert len(text) < 5e6
     assert "http" not in re.sub(r"data:[^\"]*", "", text)
@@ -56,6 +57,13 @@ def test_names_are_escaped(folder):
     text = run_report(folder)
     assert "<script>" not in text
     assert "a &lt;script&gt;alert(1)&lt;/script&gt; &amp; more {{ 7 * 6 }} {% raw %}" in text
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf"])
+def test_figures_are_files_beside_it(folder, tmp_path, kind):
+    write_run_report(folder, tmp_path / "report.html", figures=kind)
+    names = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert names == [f"plausibility.{kind}", f"progress.{kind}"]
 
 
 def test_a_folder_without_a_result_is_refused(folder, tmp_path):

@@ -28,12 +28,12 @@ class LightFigure:
         Image.new("L", (1, 1)).save(path, "PNG", pnginfo=description)
 
 
-def light_progress_figure(result: Result, threshold: float | None = None) -> LightFigure:
+def light_progress_figure(result: Result) -> LightFigure:
     """Return the stand-in for `progress_figure`."""
     queries = [(one.value, one.plausible and not one.reward_violation, one.log_prob) for one in result.history]
     baseline = None if result.baseline is None else (result.baseline.measured, list(result.baseline.curve))
     labels = (result.strategy, result.reward, result.unit, result.prompt or result.model)
-    return LightFigure(queries, np.nan_to_num(best_so_far(result)).tolist(), baseline, labels, threshold)
+    return LightFigure(queries, np.nan_to_num(best_so_far(result)).tolist(), baseline, labels, result.lowest_log_prob)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,11 +22,11 @@ from zo_dno.storage.atomic import read_yaml, remove_unfinished, write_text, writ
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.plain_json import parse_json
-from zo_dno.storage.run_folder import CONFIG, check_is_run, damage_named, is_used
+from zo_dno.storage.run_folder import CONFIG, FIGURE_FILES, check_is_run, damage_named, is_used
 
 _log = logging.getLogger(__name__)
 RUNS, TABLE = "runs.json", "comparison.parquet"
-_WRITTEN = (PLAN, RUNS, TABLE, "report.html")
+_WRITTEN = (PLAN, RUNS, TABLE, "report.html", *FIGURE_FILES)
 
 
 class Comparison(Analysis):
@@ -95,9 +95,15 @@ class Comparison(Analysis):
         write = self.table.to_parquet if path.suffix == ".parquet" else self.table.map(plain_cell).to_csv
         write_whole(path, lambda unfinished: write(unfinished, index=False))
 
-    def report(self, out: str | Path | None = None) -> Path:
-        """Write the report as one HTML file, by default in the comparison's folder; returns its path."""
-        return write_comparison_report(self, None if out is None else Path(out))
+    def report(self, out: str | Path | None = None, *, figures: str | None = None) -> Path:
+        """Write the report as one HTML file, by default in the comparison's folder; returns its path.
+
+        Args:
+            out: Path of the report.
+            figures: Kind of the files "svg", "pdf" or "png" in which the figures are written, too, into the folder
+                `figures` beside the report; None for none.
+        """
+        return write_comparison_report(self, None if out is None else Path(out), figures=figures)
 
     def _repr_html_(self) -> str:
         return card(self)

@@ -9,32 +9,26 @@ import numpy as np
 from zo_dno.comparison import statistics
 from zo_dno.comparison.analysis import Analysis
 from zo_dno.results.plain_text import PLAIN, plain_legend
+from zo_dno.results.plot import GREY, PALETTE, Plot, heading, plain, scatter
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-_COLOURS = (
-    "#30638e",
-    "#d1495b",
-    "#00798c",
-    "#edae49",
-    "#6a4c93",
-    "#5f8d4e",
-    "#8c6d46",
-    "#3d405b",
-    "#8d99ae",
-    "#e07a5f",
-)
+_PHONE = 4.2  # inches across
 
 
-def curves_figure(found: Analysis) -> "Figure":
-    """Plot the mean best reward against queries, a panel for each reward and prompt, with 95 % intervals over seeds."""
+def curves_figure(found: Analysis, *, narrow: bool = False) -> Plot:
+    """Plot the mean best reward against queries, a panel for each reward and prompt, with 95 % intervals over seeds.
+
+    Args:
+        found: Runs of the comparison.
+        narrow: Whether the figure is for the screen of a phone.
+    """
     budgets, cells = found.budgets, list(found.table.groupby(["reward", "prompt"], sort=True))
-    columns = min(2, len(cells))
-    figure = _figure(5.2 * columns + 1, 3.4 * math.ceil(len(cells) / columns))
+    columns = 1 if narrow else min(2, len(cells))
+    height = 3.4 * math.ceil(len(cells) / columns)
+    figure = Plot(_PHONE, height + _legend_height(found)) if narrow else Plot(5.2 * columns + 1, height)
     panels = np.ravel(figure.subplots(math.ceil(len(cells) / columns), columns, squeeze=False))
     for axes, ((reward, prompt), cell) in zip(panels, cells, strict=False):
         for place, entry in enumerate(found.entries):
@@ -51,42 +45,55 @@ def curves_figure(found: Analysis) -> "Figure":
                     x, [one.low for _, one in points], [one.high for _, one in points], color=colour, alpha=0.12, lw=0
                 )
         axes.set_xscale("log", base=2)
-        axes.set_title(f"{reward}: {prompt}", loc="left", fontsize=9, **PLAIN)
+        heading(axes, f"{reward}: {prompt}", size=9, narrow=narrow or len(cells) > 1)
         axes.set_ylabel(f"best / {cell['unit'].iloc[0]}", **PLAIN)
-        _plain(axes)
+        plain(axes)
     for axes in panels[len(cells) :]:
         axes.set_visible(False)
     panels[0].set_xlabel("queries")
-    _legend(figure, [line for axes in panels for line in axes.lines])
+    _legend(figure, [line for axes in panels for line in axes.lines], narrow=narrow)
     return figure
 
 
-def improvement_figure(found: Analysis, budget: int | None = None) -> "Figure":
-    """Plot interquartile means, and how often each entry beats best-of-N, with 95 % intervals."""
+def improvement_figure(found: Analysis, budget: int | None = None, *, narrow: bool = False) -> Plot:
+    """Plot interquartile means, and how often each entry beats best-of-N, with 95 % intervals.
+
+    Args:
+        found: Runs of the comparison.
+        budget: Number of queries; the largest by default.
+        narrow: Whether the figure is for the screen of a phone.
+    """
     rows = found.summary(budget)[::-1]
-    figure = _figure(9, 0.34 * len(rows) + 1.1)
-    left, right = figure.subplots(1, 2, sharey=True)
+    height = 0.34 * len(rows) + 1.1
+    figure = Plot(_PHONE, 2 * height) if narrow else Plot(9, height)
+    left, right = figure.subplots(2, 1) if narrow else figure.subplots(1, 2, sharey=True)
     panels = (
         (left, ("iqm", "iqm_low", "iqm_high"), "interquartile mean of normalised reward"),
         (right, ("better_than_reference", "better_low", "better_high"), f"how often better than {found.reference}"),
     )
     for axes, (value, low, high), label in panels:
         places = np.arange(len(rows))
-        axes.hlines(places, rows[low], rows[high], color=_colour(0), lw=5, alpha=0.35)
-        axes.plot(rows[value], places, "o", color=_colour(0), ms=5)
+        axes.hlines(places, rows[low], rows[high], color=GREY, lw=5, alpha=0.35)
+        axes.plot(rows[value], places, "o", color=GREY, ms=5)
         axes.set_yticks(places, rows["entry"], **PLAIN)
         axes.set_xlabel(label, **PLAIN)
-        _plain(axes)
-    right.axvline(0.5, color="#8d99ae", ls="--", lw=1)
+        plain(axes)
+    right.axvline(0.5, color=GREY, ls="--", lw=1)
     return figure
 
 
-def profile_figure(found: Analysis, budget: int | None = None) -> "Figure":
-    """Plot the share of an entry's runs that score more than each level (a performance profile)."""
+def profile_figure(found: Analysis, budget: int | None = None, *, narrow: bool = False) -> Plot:
+    """Plot the share of an entry's runs that score more than each level (a performance profile).
+
+    Args:
+        found: Runs of the comparison.
+        budget: Number of queries; the largest by default.
+        narrow: Whether the figure is for the screen of a phone.
+    """
     budget = found.budget(budget)
     scores = found.scored[found.scored["budget"] == budget]["score"]
     levels = np.linspace(float(scores.min()), float(scores.max()), 201)
-    figure = _figure(8, 3.4)
+    figure = Plot(_PHONE, 3 + _legend_height(found)) if narrow else Plot(8, 3.4)
     axes = figure.subplots()
     for place, entry in enumerate(found.entries):
         if statistics.strata_of(found.scored, entry, budget):
@@ -94,13 +101,19 @@ def profile_figure(found: Analysis, budget: int | None = None) -> "Figure":
             axes.plot(levels, share, color=_colour(place), label=entry, lw=1.6, **_dashed(place))
     axes.set_xlabel("normalised reward")
     axes.set_ylabel("share of the runs above it")
-    _plain(axes)
-    _legend(figure, axes.lines)
+    plain(axes)
+    _legend(figure, axes.lines, narrow=narrow)
     return figure
 
 
-def hacking_figure(found: Analysis, budget: int | None = None) -> "Figure":
-    """Plot the winners' score against log P, norm, whiteness and held-out rewards: was the reward bought?"""
+def hacking_figure(found: Analysis, budget: int | None = None, *, narrow: bool = False) -> Plot:
+    """Plot the winners' score against log P, norm, whiteness and held-out rewards: was the reward bought?
+
+    Args:
+        found: Runs of the comparison.
+        budget: Number of queries; the largest by default.
+        narrow: Whether the figure is for the screen of a phone.
+    """
     budget = found.budget(budget)
     rows = found.scored[found.scored["budget"] == budget]
     panels: list[tuple[str, Any]] = [
@@ -109,44 +122,41 @@ def hacking_figure(found: Analysis, budget: int | None = None) -> "Figure":
         ("whiteness, log10 p", np.log10(rows["whiteness"].astype(float).clip(lower=1e-12))),
         *((f"{name} (held out)", rows[f"held_out {name}"].astype(float)) for name in found.held_out),
     ]
-    rows_of_panels = math.ceil(len(panels) / 2)
-    figure = _figure(9, 2.7 * rows_of_panels)
-    places = np.ravel(figure.subplots(rows_of_panels, 2, sharey=True, squeeze=False))
+    columns = 1 if narrow else 2
+    rows_of_panels = math.ceil(len(panels) / columns)
+    height = 2.7 * rows_of_panels
+    figure = Plot(_PHONE, height + _legend_height(found)) if narrow else Plot(9, height)
+    places = np.ravel(figure.subplots(rows_of_panels, columns, sharey=True, squeeze=False))
     for axes, (label, values) in zip(places, panels, strict=False):
         for place, entry in enumerate(found.entries):
             own = rows["entry"] == entry
-            axes.scatter(values[own], rows["score"][own], s=14, color=_colour(place), lw=0, alpha=0.8, label=entry)
+            scatter(axes, values[own], rows["score"][own], s=14, color=_colour(place), alpha=0.8, label=entry)
         axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(label, **PLAIN)
-        _plain(axes)
+        plain(axes)
     for axes in places[len(panels) :]:
         axes.set_visible(False)
     figure.axes[0].set_ylabel("normalised reward")
-    _legend(figure, figure.axes[0].collections)
+    _legend(figure, figure.axes[0].collections, narrow=narrow)
     return figure
 
 
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
 def _colour(place: int) -> str:
-    return "#8d99ae" if place == 0 else _COLOURS[(place - 1) % len(_COLOURS)]
+    return GREY if place == 0 else PALETTE[(place - 1) % len(PALETTE)]
 
 
 def _dashed(place: int) -> dict[str, Any]:
-    return {"ls": "--"} if place == 0 or place > len(_COLOURS) else {}
+    return {"ls": "--"} if place == 0 or place > len(PALETTE) else {}
 
 
-def _plain(axes: "Axes") -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.2)
+def _legend(figure: Plot, shown: "Iterable[Artist]", *, narrow: bool) -> None:
+    loc = "outside lower left" if narrow else "outside right upper"
+    plain_legend(figure, shown, loc=loc, fontsize=8, frameon=False, ncols=1)
 
 
-def _legend(figure: "Figure", shown: "Iterable[Artist]") -> None:
-    plain_legend(figure, shown, loc="outside right upper", fontsize=8, frameon=False)
+def _legend_height(found: Analysis) -> float:
+    """Return the height in inches of a legend below a figure."""
+    return 0.17 * len(found.entries) + 0.2
 
 
 def _reached(cell: "pd.DataFrame", entry: str, budget: int) -> np.ndarray:

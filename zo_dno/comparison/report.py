@@ -2,9 +2,10 @@
 
 import json
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zo_dno.comparison import statistics
 from zo_dno.comparison.analysis import Analysis
@@ -12,25 +13,36 @@ from zo_dno.comparison.figures import curves_figure, hacking_figure, improvement
 from zo_dno.comparison.plan import PLAN
 from zo_dno.errors import InputError
 from zo_dno.results.environment import versions
-from zo_dno.results.markup import Table, address, embedded, number, share, templates
+from zo_dno.results.markup import Table, address, drawing, embedded, number, share, templates, write_figures
 from zo_dno.results.verdict import LOST
 from zo_dno.storage.atomic import write_text
 from zo_dno.storage.images import decoded, png_bytes
+
+if TYPE_CHECKING:
+    from zo_dno.results.plot import Plot
 
 _MAX_PICTURES = 60  # in the grid: more would make the file large
 _templates = templates("zo_dno.comparison")
 
 
-def write_comparison_report(found: Analysis, out: Path | None = None) -> Path:
+def write_comparison_report(found: Analysis, out: Path | None = None, *, figures: str | None = None) -> Path:
     """Write the report; returns its path.
 
+    Args:
+        found: Runs of the comparison.
+        out: Path of the report; `report.html` in the comparison's folder by default.
+        figures: Kind of the files "svg", "pdf" or "png" in which the figures are written, too, into the folder
+            `figures` beside the report; None for none.
     Raises:
         InputError: There is nothing to report yet, or no place to write it.
+        StorageError: A file could not be written.
     """
     if out is None and found.folder is None:
         raise InputError("out must be given for runs that were put together from elsewhere.")
     path = (found.folder or Path()) / "report.html" if out is None else out
     write_text(path, comparison_report(found))
+    if figures is not None:
+        write_figures(_figures(found, found.budget()), path, figures)
     return path
 
 
@@ -49,21 +61,27 @@ def comparison_report(found: Analysis) -> str:
         n_seeds=found.table["seed"].nunique(),
         budget=budget,
         warnings=warnings(found),
-        curves=embedded(curves_figure(found)),
+        **{name: drawing(make) for name, make in _figures(found, budget).items()},
         summary=summary_table(found, budget),
-        improvement=embedded(improvement_figure(found, budget)),
         claims=found.claims(budget=budget),
         leader=leader,
         leader_claims=found.claims(leader, budget) if leader != found.reference else [],
         pictures=_pictures(found, budget),
-        plausibility=embedded(hacking_figure(found, budget)),
         costs=_costs(found, budget),
-        profiles=embedded(profile_figure(found, budget)),
         means=_means(found, budget),
         equal_seconds=_equal_seconds(found, budget),
         recipe=_recipe(found),
         versions=json.dumps(versions(), indent=1),
     )
+
+
+def _figures(found: Analysis, budget: int) -> "dict[str, Callable[..., Plot]]":
+    return {
+        "curves": partial(curves_figure, found),
+        "improvement": partial(improvement_figure, found, budget),
+        "profiles": partial(profile_figure, found, budget),
+        "plausibility": partial(hacking_figure, found, budget),
+    }
 
 
 def card(found: Analysis) -> str:

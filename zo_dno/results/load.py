@@ -85,6 +85,7 @@ def _loaded(path: Path, result: dict[str, Any]) -> Result:
         chosen=result.get("chosen"),
         hint=result.get("hint"),
         front=_front(result.get("front"), history, reader),
+        lowest_log_prob=result.get("lowest_log_prob"),
     )
 
 
@@ -141,7 +142,10 @@ def _front(kept: dict[str, Any] | None, history: Sequence[QueryRow], reader: _Re
 
 
 def _row(history: Sequence[QueryRow], id_: int) -> QueryRow:
-    return next(row for row in history if row.id == id_)
+    for row in history:
+        if row.id == id_:
+            return row
+    raise LookupError(f"candidate {id_} has no score in the ledger")
 
 
 def _improvements(history: Sequence[QueryRow], d: int, *, constrained: bool) -> list[QueryRow]:

@@ -23,24 +23,23 @@ from zo_dno.storage.run_folder import FRONT_FIGURE, FRONT_FOLDER, FRONT_SHEET, R
 
 def import_early() -> None:
     """Import in a thread what the figure needs, which takes a second, while images are rendered."""
-    if "matplotlib.figure" not in sys.modules:
-        threading.Thread(target=import_module, args=("matplotlib.figure",), name="import").start()
+    if "zo_dno.results.plot" not in sys.modules:
+        threading.Thread(target=import_module, args=("zo_dno.results.plot",), name="import").start()
 
 
-def write_outputs(folder: Path, result: Result, threshold: float | None) -> None:
+def write_outputs(folder: Path, result: Result) -> None:
     """Write everything that a run found; files of an earlier session are replaced.
 
     Args:
         folder: Folder of the run.
         result: Result of the run.
-        threshold: Smallest log P(z) of a winner, drawn in the progress figure; None where there is no limit.
     Raises:
         StorageError: A file could not be written.
     """
     write_whole(folder / "first.png", result.first_image.save)
     write_whole(folder / "best.png", result.best_image.save)
     write_whole(folder / "strip.png", strip(result.improvements, result.unit).save)
-    figure = progress_figure(result, threshold)
+    figure = progress_figure(result)
     write_whole(folder / "progress.png", lambda path: figure.savefig(path, dpi=130))
     write_noise(folder / NOISE_FILE, result.best.z)
     for place, found in enumerate(result.top if len(result.top) > 1 else (), 1):

@@ -1,38 +1,54 @@
 """The report of a run: one HTML file with what was found, how, at what price, and whether to trust it."""
 
-from collections.abc import Sequence
-from io import BytesIO
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from zo_dno.errors import InputError
+from zo_dno.results.front_figure import front_figure
+from zo_dno.results.front_sheet import MOST
 from zo_dno.results.hacking_figure import hacking_figure
-from zo_dno.results.markup import Table, address, embedded, number, templates
+from zo_dno.results.load import load
+from zo_dno.results.markup import Table, address, drawing, embedded, number, templates, write_figures
+from zo_dno.results.progress_figure import progress_figure
 from zo_dno.results.stored import result_of
+from zo_dno.results.strip import spread, step_image, steps
 from zo_dno.results.verdict import CONVINCING, IMPLAUSIBLE, what_choices_say, what_held_out_says
 from zo_dno.reward import Adaptation
 from zo_dno.storage.atomic import read_yaml, write_text
 from zo_dno.storage.images import decoded, png_bytes
-from zo_dno.storage.ledger import Ledger, QueryRow
-from zo_dno.storage.run_folder import CONFIG, FRONT_FIGURE, FRONT_SHEET, LEDGER, check_is_run, damage_named
+from zo_dno.storage.ledger import QueryRow
+from zo_dno.storage.run_folder import CONFIG, damage_named
 
 if TYPE_CHECKING:
+    from zo_dno.results.front import Front
+    from zo_dno.results.plot import Plot
     from zo_dno.results.result import Result
     from zo_dno.search.archive import Found
 
 _templates = templates("zo_dno.results")
 
 
-def write_run_report(folder: Path, out: Path | None = None) -> Path:
+def write_run_report(folder: Path, out: Path | None = None, *, figures: str | None = None) -> Path:
     """Write the report of a run, by default as `report.html` in its folder; returns its path.
 
+    Args:
+        folder: Folder of the run.
+        out: Path of the report.
+        figures: Kind of the files "svg", "pdf" or "png" in which the figures are written, too, into the folder
+            `figures` beside the report; None for none.
     Raises:
         InputError: The folder holds no run, or no result yet.
+        StorageError: A file could not be written.
     """
-    check_is_run(folder)
     path = folder / "report.html" if out is None else out
     write_text(path, run_report(folder))
+    if figures is not None:
+        write_figures(_figures(load(folder)), path, figures)
     return path
 
 
@@ -40,17 +56,24 @@ def run_report(folder: Path) -> str:
     """Return the report of a run as HTML.
 
     Raises:
-        InputError: The run has no result yet.
+        InputError: The folder holds no run, or no result yet.
     """
-    result = result_of(folder)
+    loaded = load(folder)
     with damage_named(folder):
-        return _run_report(folder, result)
+        return _run_report(folder, loaded, result_of(folder))
 
 
-def _run_report(folder: Path, result: dict[str, Any]) -> str:
-    ledger = Ledger(folder / LEDGER, read_only=True)
-    rows = [row for row in ledger.queries("search") if row.completed]
-    ledger.close()
+def _figures(loaded: "Result") -> "dict[str, Callable[..., Plot]]":
+    front = loaded.front
+    return {
+        **({} if front is None else {"front": partial(front_figure, front, loaded.history)}),
+        "progress": partial(progress_figure, loaded),
+        "plausibility": partial(hacking_figure, loaded.history),
+    }
+
+
+def _run_report(folder: Path, loaded: "Result", result: dict[str, Any]) -> str:
+    figures = {name: drawing(make) for name, make in _figures(loaded).items()}
     first, best = result["first"], result["best"]
     return _templates.get_template("report.html").render(
         title=str(result["prompt"] or result["model"]),
@@ -60,11 +83,10 @@ def _run_report(folder: Path, result: dict[str, Any]) -> str:
             (_file(folder / "first.png"), "candidate 0", number(first["reward"])),
             (_file(folder / "best.png"), f"the winner, {best['id']}", number(best["reward"])),
         ],
-        found=_found(result, rows),
-        front=_front(folder, result),
-        strip=_file(folder / "strip.png"),
-        progress=_file(folder / "progress.png"),
-        plausibility=embedded(hacking_figure(rows)),
+        found=_found(result, loaded.history),
+        of_front=None if loaded.front is None else _of_front(loaded.front),
+        steps=[*_steps(loaded)],
+        **{"front": None, **figures},
         spent=_spent(result),
         adapted=_adapted(result),
         config=_yaml(read_yaml(folder / CONFIG)),
@@ -74,42 +96,53 @@ def _run_report(folder: Path, result: dict[str, Any]) -> str:
 
 def card(result: "Result") -> str:
     """Return first and best image, their rewards and the course of the search as a piece of HTML."""
-    from zo_dno.results.progress_figure import progress_figure
-
     return _templates.get_template("card.html").render(
         result=result,
         pictures=[(label, _picture(found), number(found.reward)) for label, found in _first_and_best(result)],
         progress=embedded(progress_figure(result)),
-        front=_front_of_card(result),
+        of_front=None if result.front is None else _of_front(result.front),
+        front=None if result.front is None else embedded(front_figure(result.front, result.history)),
     )
-
-
-def _front_of_card(result: "Result") -> dict[str, str] | None:
-    """Return the pictures of a front; None where the run has a single reward."""
-    if result.front is None:
-        return None
-    from zo_dno.results.front_figure import front_figure
-    from zo_dno.results.front_sheet import front_sheet
-
-    return {
-        "hypervolume": number(result.front.hypervolume),
-        "figure": embedded(front_figure(result.front, result.history)),
-        "sheet": _png(front_sheet(result.front)) if len(result.front) else "",
-    }
 
 
 def _first_and_best(result: "Result") -> "tuple[tuple[str, Found], ...]":
     return ("first", result.first), ("best", result.best)
 
 
+def _steps(result: "Result") -> Iterator[tuple[str, str, int]]:
+    """Yield image, reward and query of some improvements, leaving out images that are no longer there."""
+    for found in steps(result.improvements):
+        with suppress(InputError):
+            yield address(png_bytes(step_image(found))), number(found.reward), found.id + 1
+
+
+def _of_front(front: "Front") -> dict[str, Any]:
+    """Return what a report shows of a front beside its figure: words, images along it, and a table."""
+    names = zip(front.rewards, front.units, strict=True)
+    head = ("query", *(f"{name} ({unit})" if unit else name for name, unit in names))
+    rows = [(str(row.id + 1), *map(number, row.rewards.values())) for row in front]
+    return {
+        "words": (
+            f"{len(front)} candidates that no other beats in all rewards, each plausible and within all requirements. "
+            f"Hypervolume {number(front.hypervolume)} ({front.unit}) above the reference point {front.stated}: "
+            f"{front.source}."
+        ),
+        "images": [*_along(front)],
+        "table": Table(head, rows),
+    }
+
+
+def _along(front: "Front") -> Iterator[tuple[str, list[str], int]]:
+    """Yield image, rewards and query of some candidates along a front, leaving out images that are no longer there."""
+    for place in spread(len(front), MOST):
+        row = front.rows[place]
+        with suppress(InputError):
+            values = [f"{name} {number(value)}" for name, value in row.rewards.items()]
+            yield address(png_bytes(step_image(row.found))), values, row.id + 1
+
+
 def _picture(found: "Found") -> str:
-    return _png(Image.fromarray(found.image))
-
-
-def _png(image: Image.Image) -> str:
-    buffer = BytesIO()
-    image.save(buffer, "PNG")
-    return address(buffer.getvalue())
+    return address(png_bytes(Image.fromarray(found.image)))
 
 
 def _warnings(result: dict[str, Any]) -> list[str]:
@@ -150,25 +183,6 @@ def _found(result: dict[str, Any], rows: Sequence[QueryRow]) -> Table:
         how = "measured" if baseline["measured"] else "estimated"
         found.append((f"best of {baseline['queries']} prior draws ({how})", "", number(baseline["reward"])))
     return Table(("", "first", "best"), found)
-
-
-def _front(folder: Path, result: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what the report shows of a front; None where the run has a single reward."""
-    front = result.get("front")
-    if front is None:
-        return None
-    named = list(zip(front["rewards"], front["units"], front["reference"], strict=True))
-    head = ("query", *(f"{name} ({unit})" if unit else name for name, unit, _ in named))
-    rows = [(str(row["id"] + 1), *(number(row["rewards"][name]) for name, *_ in named)) for row in front["rows"]]
-    return {
-        "hypervolume": number(front["hypervolume"]),
-        "unit": " x ".join(unit or "1" for _, unit, _ in named),
-        "reference": ", ".join(f"{name} {number(value)} {unit}".rstrip() for name, unit, value in named),
-        "source": front["source"],
-        "figure": _file(folder / FRONT_FIGURE),
-        "sheet": _file(folder / FRONT_SHEET) if front["rows"] else "",
-        "table": Table(head, rows),
-    }
 
 
 def _spent(result: dict[str, Any]) -> Table:

@@ -42,6 +42,7 @@ class Result:
         pause: Reason of a pause, and how to resume.
         drift: Differences that keep a resumed run from being repeated exactly.
         infeasible: Reason why no candidate is feasible, where none is.
+        lowest_log_prob: Smallest log P(z) that a winner may have; None where there is no limit.
         unmet: Number of scored candidates that miss each threshold.
         scales: Mean and standard deviation that standardise each term of a combination.
         repeats: Re-evaluated candidates, the winner first.
@@ -101,6 +102,7 @@ class Result:
     adapted: tuple[Adaptation, ...] = ()
     hint: str | None = None
     front: Front | None = None
+    lowest_log_prob: float | None = None
 
     def __repr__(self) -> str:
         scores = " -> ".join("none" if one.reward is None else f"{one.reward:.4g}" for one in (self.first, self.best))
@@ -170,6 +172,7 @@ class Result:
             },
             "top": [{"id": found.id, "reward": found.reward, "image": found.sha256} for found in self.top],
             **({} if self.front is None else {"front": self.front.to_dict()}),
+            **({"lowest_log_prob": self.lowest_log_prob} if self.lowest_log_prob is not None else {}),
             "held_out": {name: {"first": first, "best": best} for name, (first, best) in self.held_out.items()},
             "baseline": self.baseline and self.baseline.to_dict(),
             **{name: value for name, value in (("unmet", self.unmet), ("scales", self.scales)) if value},

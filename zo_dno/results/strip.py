@@ -15,8 +15,8 @@ _INK, _QUIET, _PAPER = (24, 26, 32), (110, 114, 124), (255, 255, 255)
 
 def strip(improvements: Sequence[Found], unit: str, *, longest: int = 6) -> Image.Image:
     """Return up to `longest` of the improvements side by side, the first and the last among them."""
-    shown = [improvements[i] for i in spread(len(improvements), longest)]
-    images = [scaled(Image.fromarray(found.image), _SIDE) for found in shown]
+    shown = steps(improvements, longest=longest)
+    images = [step_image(found) for found in shown]
     width, height = max(image.width for image in images), max(image.height for image in images)
     sheet = Image.new("RGB", (len(images) * (width + _MARGIN) + _MARGIN, height + 2 * _MARGIN + _CAPTION), _PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -28,8 +28,16 @@ def strip(improvements: Sequence[Found], unit: str, *, longest: int = 6) -> Imag
     return sheet
 
 
+def steps(improvements: Sequence[Found], *, longest: int = 6) -> list[Found]:
+    """Return up to `longest` of the improvements at equal distances, the first and the last among them."""
+    return [improvements[place] for place in spread(len(improvements), longest)]
+
+
 def spread(n: int, longest: int) -> list[int]:
-    """Return at most `longest` of n places, evenly spread, the first and the last among them."""
-    if n <= longest:
-        return list(range(n))
-    return [round(i * (n - 1) / (longest - 1)) for i in range(longest)]
+    """Return at most `longest` of n places at equal distances, the first and the last among them."""
+    return [round(i * (n - 1) / (longest - 1)) for i in range(longest)] if n > longest else [*range(n)]
+
+
+def step_image(found: Found) -> Image.Image:
+    """Return the image of an improvement at the strip's size."""
+    return scaled(Image.fromarray(found.image), _SIDE)

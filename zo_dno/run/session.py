@@ -115,7 +115,7 @@ def _finished(run: OpenRun, found: _Found) -> Result:
         raise RunError(why_nothing_scored(search, run.path, _spent(run)))
     result = _result(run, found)
     if run.path is not None:
-        write_outputs(run.path, result, search.objective.threshold if search.objective.constrained else None)
+        write_outputs(run.path, result)
     return result
 
 
@@ -177,6 +177,7 @@ def _result(run: OpenRun, found: _Found) -> Result:
         folder=run.path,
         infeasible=None if best.feasible else why_infeasible(history, missed, constrained=constrained),
         unmet=missed,
+        lowest_log_prob=search.objective.threshold if constrained else None,
         hint=what_equal_scores_say(history),
         scales=_scales(run),
         repeats=tuple(reevaluation.standings) if reevaluation else (),

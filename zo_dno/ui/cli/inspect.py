@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -39,6 +39,10 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="HTML file to write; report.html in the folder by default.", show_default=False)
     ] = None,
+    figures: Annotated[
+        Literal["svg", "pdf", "png"] | None,
+        typer.Option(help="Kind of files of the figures, into the folder `figures` beside it.", show_default=False),
+    ] = None,
 ) -> None:
     """Write a run, a comparison, or several runs side by side as one HTML file."""
     from zo_dno.comparison.compare import Comparison
@@ -47,11 +51,11 @@ def report(
     from zo_dno.ui import display
 
     if len(folders) > 1:
-        path = Comparison.of_runs(folders).report(out or Path("report.html"))
+        path = Comparison.of_runs(folders).report(out or Path("report.html"), figures=figures)
     elif (folders[0] / PLAN).exists():
-        path = Comparison.load(folders[0]).report(out)
+        path = Comparison.load(folders[0]).report(out, figures=figures)
     else:
-        path = write_run_report(folders[0], out)
+        path = write_run_report(folders[0], out, figures=figures)
     display.files(path.parent, {path.name: "open it in a browser"})
 
 
