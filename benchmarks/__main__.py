@@ -17,7 +17,7 @@ MODULES = (
     "human",
     "ring",
 )
-BY_THEMSELVES = {"white_box": "an hour", "strategies": "hours", "gpu": "needs a GPU"}
+BY_THEMSELVES = {"fronts": "half an hour", "white_box": "an hour", "strategies": "hours", "gpu": "needs a GPU"}
 """Benchmarks that are started one by one, `python -m benchmarks.NAME`, and why."""
 
 

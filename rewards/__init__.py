@@ -38,6 +38,7 @@ REWARDS: dict[str, str] = {
     "product": "zo_dno.rewards.combinations:Product",
     "min": "zo_dno.rewards.combinations:Min",
     "constrained": "zo_dno.rewards.combinations:Constrained",
+    "front": "zo_dno.rewards.front:Front",
     "http": "zo_dno.rewards.http:HTTP",
     "vlm": "zo_dno.rewards.vlm:VLM",
     "vlm_batch": "zo_dno.rewards.vlm_batch:VLMBatch",

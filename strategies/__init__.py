@@ -21,6 +21,8 @@ STRATEGIES: dict[str, str] = {
     "pgpe": "zo_dno.strategies.pgpe:PGPE",
     "cmaes": "zo_dno.strategies.cmaes:CMAES",
     "surrogate": "zo_dno.strategies.surrogate:Surrogate",
+    "parego": "zo_dno.strategies.parego:ParEGO",
+    "nsga2": "zo_dno.strategies.nsga2:NSGA2",
     "scipy": "zo_dno.strategies.scipy_optimizers:SciPy",
     "fast_direct": "zo_dno.strategies.fast_direct:FastDirect",
     "turbo": "zo_dno.strategies.turbo:TuRBO",

@@ -1,13 +1,17 @@
 """The default strategy, which chooses another one by dimensions, budget, noise and what the generator can do."""
 
+from importlib.util import find_spec
+
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategies.evolution import evolution, most_useful
+from zo_dno.strategies.nsga2 import NSGA2
+from zo_dno.strategies.parego import ParEGO
 from zo_dno.strategies.surrogate import Surrogate
 from zo_dno.strategy import Problem
 
 
 def auto(problem: Problem, *, population: int = 0) -> PopulationStrategy:
-    """Choose a surrogate where the problem asks for one, else an evolution strategy.
+    """Choose a surrogate where the problem asks for one, else an evolution strategy; for a front, one that keeps it.
 
     Args:
         problem: Search problem.
@@ -15,10 +19,30 @@ def auto(problem: Problem, *, population: int = 0) -> PopulationStrategy:
     Returns:
         The chosen strategy; its `reason` says what was chosen, and why.
     """
+    if problem.rewards > 1:
+        return _of_fronts(problem, population)
     if not problem.surrogate:
         return evolution(problem, population)
     size = population or most_useful(problem.horizon, small=True)
     chosen = Surrogate(problem, population=size, first=min(16, max(2, problem.horizon // 2)))
     why = "queries cost something, and a search of a model of the reward needs few of them"
     chosen.reason = f"surrogate with a population of {size}: {why}"
+    return chosen
+
+
+def _of_fronts(problem: Problem, population: int) -> PopulationStrategy:
+    """Choose a strategy for the front of several rewards."""
+    size = population or most_useful(problem.horizon, small=True)
+    if problem.surrogate:
+        chosen: PopulationStrategy = ParEGO(problem, population=size, first=min(16, max(2, problem.horizon // 2)))
+        chosen.reason = f"parego with a population of {size}: models of the rewards find a front in few queries"
+        return chosen
+    if not problem.lag and find_spec("pymoo") is not None:
+        size = population or most_useful(problem.horizon, small=False)
+        chosen = NSGA2(problem, population=size)
+        chosen.reason = f"nsga2 with a population of {size}: plain evolution keeps a front without a model of rewards"
+        return chosen
+    chosen = evolution(problem, population)
+    missing = "" if problem.lag else ", and pymoo, which nsga2 needs, is not installed: pip install 'zo-dno[fronts]'"
+    chosen.reason = f"{chosen.reason}; it climbs to the compromise alone{missing}"
     return chosen

@@ -31,12 +31,12 @@ from zo_dno.types import Choice
 
 log = logging.getLogger(__name__)
 Inner = Literal["auto", "gradient", "images"]
-_LATEST = 512  # scores that the surrogate learns from
+LATEST = 512  # scores that the surrogate learns from
 _LATEST_CHOSEN = 160  # images that it learns from by choices
 _PARENTS = 4  # best candidates that climbs begin near
 _INFORMED = 16  # scores of earlier prompts that are enough to start from
 _EARLIER = 256  # of them that the surrogate learns from
-_GRADIENTS, _IMAGES = 15, 32  # renders for each query
+_GRADIENTS, IMAGES = 15, 32  # renders for each query
 
 
 class Surrogate(WithModel):
@@ -86,6 +86,7 @@ class Surrogate(WithModel):
     )
     needs_gradient: ClassVar[bool] = False
     takes_reward_gradient: ClassVar[bool] = False
+    KNOWN: ClassVar[type[Known]] = Known
 
     def __init__(
         self,
@@ -174,7 +175,7 @@ class Surrogate(WithModel):
 
     @_columns.setter
     def _columns(self, columns: list[Tensor]) -> None:
-        self._known = Known(*columns) if columns else None
+        self._known = self.KNOWN(*columns) if columns else None
 
     @property
     def _falling_back(self) -> dict[str, Any]:
@@ -288,7 +289,7 @@ class Surrogate(WithModel):
 
     def _evolved(self, known: Known, acquisition: Acquisition) -> Tensor:
         """Evolve noise from the best on by predictions, and choose from all that was rendered."""
-        renders = max(2, self.renders or _IMAGES) * self.population
+        renders = max(2, self.renders or IMAGES) * self.population
         best = known.z[self._best(known, acquisition, 1)[0]]
         seed = stream_seed(self._seed, "inner", self._first_id)
         inner = NormalES(Problem(self.d, renders, seed, self.sizes, init=best), population=16)
@@ -319,13 +320,10 @@ class Surrogate(WithModel):
 
     def _update(self, z: Tensor, scores: Tensor) -> None:
         self._fallback.tell(scores)
-        features, measured = self._seen(z), self._measured
-        self._measured = None
+        features, measured, self._measured = self._seen(z), self._measured, None
         if measured is None or len(measured.rewards) != len(scores):
             measured = Measured(scores, torch.zeros(len(scores)), torch.empty(len(scores), 0))
-        rewards, errors, margins = (one.float() for one in (measured.rewards, measured.errors, measured.margins))
-        ids = torch.arange(self._first_id, self._first_id + len(scores))
-        told = Known(z, features, scores, rewards, errors, margins, ids)
+        told = self.KNOWN.of(z, features, scores, measured, self._first_id)
         new = told.rows(~scores.isnan() & features.isfinite().all(1))
         if self._new_choices and self._choices and self._known is not None:
             self._weigh(self._known, new)
@@ -333,10 +331,14 @@ class Surrogate(WithModel):
         self._choices += [one.lists for one in self._new_choices]
         self._new_choices = []
         known = new if self._known is None else self._known.joined(new)
+        self._known = known.rows(self._kept(known))
+
+    def _kept(self, known: Known) -> Tensor:
+        """Return which images to learn from on: the latest, and the best."""
         kept = torch.zeros(len(known), dtype=torch.bool)
-        kept[-(_LATEST_CHOSEN if self._choices else _LATEST) :] = True
+        kept[-(_LATEST_CHOSEN if self._choices else LATEST) :] = True
         kept[known.scores.argsort(descending=True, stable=True)[:_PARENTS]] = True
-        self._known = known.rows(kept)
+        return kept
 
     def _weigh(self, known: Known, new: Known) -> None:
         """Compare new choices with what was predicted of them."""

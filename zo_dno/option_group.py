@@ -24,6 +24,7 @@ def option(
     resume: bool = False,
     redraw: bool = False,
     form: Literal["", "yaml pairs", "yaml file"] = "",
+    repeatable: bool = False,
     **limits: Any,
 ) -> Any:
     """Declare an option of a group.
@@ -38,6 +39,7 @@ def option(
         resume: Whether `zo-dno resume` offers the option.
         redraw: Whether the option also applies when the best of a draft are scored again at full steps.
         form: Form of a mapping on the command line: KEY=VALUE texts, KEY=VALUE with YAML values, or a YAML file.
+        repeatable: Whether the command line takes the option of one value several times, as a list.
         **limits: Limits of the value, such as `ge` and `gt` of `pydantic.Field`.
     """
     extra: dict[str, Any] = {
@@ -48,6 +50,7 @@ def option(
         "resume": resume,
         "redraw": redraw,
         "form": form,
+        "repeatable": repeatable,
     }
     return Field(default, description=description, json_schema_extra=extra, **limits)
 

@@ -29,6 +29,7 @@ class Problem:
         lag: Number of earlier populations that may be untold when the next one is asked for.
         noisy: Whether the same noise may get another score when it is scored again.
         surrogate: Whether a strategy that chooses another one is to choose a surrogate.
+        rewards: Number of rewards whose front is searched; 1 where there is a single one, or a combination.
     Raises:
         InputError: A number is below 1, the lag below 0, the sizes do not sum to d, or init is not (d,) and finite.
     """
@@ -42,6 +43,7 @@ class Problem:
     lag: int = 0
     noisy: bool = False
     surrogate: bool = False
+    rewards: int = 1
 
     def __post_init__(self) -> None:
         for name, value in (("d", self.d), ("horizon", self.horizon)):
@@ -163,16 +165,40 @@ class Measured:
         errors: Standard errors of the rewards, (n,) float64; 0 where they are not known.
         margins: Margins by which every threshold is met, in its own unit, (n, k) float64; negative where it is missed,
             NaN where its value is missing.
+        values: Values of the rewards whose front is searched, (n, m) float64, each in its own unit; NaN where one is
+            missing. None where there is no front.
+        violations: Violations of all constraints, (n,) float64; 0 where a candidate can win. None where there is no
+            front.
+        reference: Reference point of the hypervolume, (m,) float64; candidates below it in a reward add nothing. None
+            where there is no front.
     """
 
     rewards: "Tensor"
     errors: "Tensor"
     margins: "Tensor"
+    values: "Tensor | None" = None
+    violations: "Tensor | None" = None
+    reference: "Tensor | None" = None
 
 
 @runtime_checkable
 class LearnsFromMeasured(Protocol):
     """A strategy that learns from rewards, their errors and margins of thresholds beside the scores made of them."""
+
+    def tell_measured(self, measured: Measured) -> None:
+        """Take what was measured of a population before its scores are told."""
+        ...
+
+
+@runtime_checkable
+class SearchesFronts(Protocol):
+    """A strategy that searches the front of several rewards, which it is told as what was measured.
+
+    Attributes:
+        searches_fronts: Whether it does.
+    """
+
+    searches_fronts: bool
 
     def tell_measured(self, measured: Measured) -> None:
         """Take what was measured of a population before its scores are told."""

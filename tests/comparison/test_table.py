@@ -50,6 +50,19 @@ def test_a_ledger_that_cannot_be_read_is_closed(found, monkeypatch, read):
     assert len(closed) == 1
 
 
+def test_fronts_are_compared_by_their_hypervolume(tmp_path):
+    options = {"parts": ["brightness", "contrast"], "warm_up": 4}
+    result = zo_dno.optimize(
+        ToyGenerator(), "front", "random_search", reward_options=options, queries=40, out=tmp_path / "run"
+    )
+    rows = rows_of_run(tmp_path / "run", [8, 40])
+    assert [row["budget"] for row in rows] == [8, 40]
+    assert rows[0]["first"] <= rows[0]["best"] < rows[1]["best"] == pytest.approx(result.front.hypervolume)
+    assert rows[1]["unit"] == result.front.unit
+    (tmp_path / "run" / "result.json").unlink()
+    assert rows_of_run(tmp_path / "run", [8, 40]) == []
+
+
 def test_runs_that_differ_are_not_compared(tmp_path):
     class Darker(ToyGenerator):
         model = "darker"

@@ -19,6 +19,7 @@ OPTIONS = {  # for the rewards that need some; {folder} holds reference.png
     },
     "product": {"parts": '["brightness", "contrast"]'},
     "min": {"parts": '["brightness", "darkness"]', "standardise": "false"},
+    "front": {"parts": '["brightness", "contrast"]', "scales": '{"brightness": [0.5, 0.1], "contrast": [0.2, 0.1]}'},
     "constrained": {"reward": "jpeg_smaller", "require": "contrast >= 0.05", "scales": '{"contrast": [0.2, 0.1]}'},
     "command": {"command": "sh -c 'wc -c < \"$1\"' sh {image}"},
 }

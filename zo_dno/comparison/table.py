@@ -6,9 +6,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from zo_dno.errors import InputError
+from zo_dno.pareto import hypervolume
 from zo_dno.results.state import RunState
 from zo_dno.run.options import SourceOptions
+from zo_dno.run.several_rewards import FRONT
 from zo_dno.storage.ledger import Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run
 
@@ -26,8 +30,8 @@ COLUMNS = {
     "budget": "queries at which the row was read",
     "queries": "completed queries up to the budget, fewer where the run ended before",
     "failed": "completed queries without a score",
-    "best": "highest reward of a feasible candidate; missing while there is none",
-    "first": "reward of candidate 0",
+    "best": "highest reward of a feasible candidate, or the hypervolume of a front; missing while there is none",
+    "first": "reward of candidate 0, or the hypervolume of a front that is it alone",
     "log_prob": "log P of the best's noise",
     "norm_ratio": "norm of the best's noise over sqrt(d)",
     "whiteness": "p-value of the whiteness test of the best's noise",
@@ -65,16 +69,19 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
     state = RunState.of(folder)
     result = state.result
     constrained = config.get("min_log_prob", "1%") is not None
+    front = _Volume(result["front"], constrained=constrained) if result.get("front") else None
+    if config.get("reward") == FRONT and front is None:
+        return []  # its reference point is known once it has a result
     space = str(config.get("space", "all"))
     of_run = {
         "entry": entry or (config["strategy"] if space == "all" else f"{config['strategy']}, {space}"),
         "strategy": config["strategy"],
         "space": space,
         "reward": reward or every[0].oracle,
-        "unit": result.get("unit", ""),
+        "unit": result.get("unit", "") if front is None else front.unit,
         "prompt": every[0].prompt,
         "seed": int(config.get("seed", 0)),
-        "first": every[0].value if every[0].id == 0 else None,
+        "first": None if every[0].id else every[0].value if front is None else front.of(every[:1]),
         "over": state.ended,
         "folder": str(folder),
     }
@@ -93,7 +100,7 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
                 "budget": budget,
                 "queries": len(until),
                 "failed": sum(row.value is None for row in until),
-                "best": None if best is None else best.value,
+                "best": None if best is None else best.value if front is None else front.of(until),
                 "log_prob": None if best is None else best.log_prob,
                 "norm_ratio": None if best is None else best.norm_ratio,
                 "whiteness": None if best is None else best.whiteness,
@@ -108,6 +115,21 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
     for name, both in (result.get("held_out") or {}).items():
         rows[-1] |= {f"held_out {name}": both["best"], f"held_out_first {name}": both["first"]}
     return rows
+
+
+class _Volume:
+    """The hypervolume of a run's front, by the entry of its result."""
+
+    def __init__(self, front: dict[str, Any], *, constrained: bool) -> None:
+        self._rewards, self._reference = front["rewards"], np.array(front["reference"], float)
+        self._constrained = constrained
+        self.unit = " x ".join(unit or "1" for unit in front["units"])
+
+    def of(self, rows: Sequence[QueryRow]) -> float:
+        """Return the hypervolume of those of the rows that may win."""
+        able = [row.components or {} for row in rows if row.is_feasible(constrained=self._constrained)]
+        values = np.array([[one[name] for name in self._rewards] for one in able], float)
+        return hypervolume(values.reshape(len(able), len(self._rewards)), self._reference)
 
 
 def completed(folder: Path) -> list[QueryRow]:

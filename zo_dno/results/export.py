@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zo_dno.errors import InputError
+from zo_dno.results.front import rewards_of
 from zo_dno.storage.atomic import write_whole
 from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.ledger import COLUMNS, Ledger, QueryRow
@@ -15,7 +16,9 @@ ENDINGS = (".parquet", ".csv")
 
 
 def export(folder: Path, out: Path) -> int:
-    """Write every query of a run to `out`, a row each, with the ledger's columns; returns how many.
+    """Write every query of a run to `out`, a row each; returns how many.
+
+    The columns are the ledger's, and for a front one for each reward, `reward: NAME`.
 
     Raises:
         InputError: The folder holds no run, or `out` is neither .parquet nor .csv.
@@ -25,7 +28,7 @@ def export(folder: Path, out: Path) -> int:
         raise InputError(f"out must end in {' or '.join(ENDINGS)}; got {out}.")
     check_is_run(folder)
     ledger = Ledger(folder / LEDGER, read_only=True)
-    rows = ledger.all_queries()
+    rows, config = ledger.all_queries(), ledger.get("config") or {}
     ledger.close()
     import pyarrow
     import pyarrow.csv
@@ -38,8 +41,12 @@ def export(folder: Path, out: Path) -> int:
     columns[COLUMNS["components"]] = [
         None if row.components is None else json.dumps(row.components, ensure_ascii=False) for row in rows
     ]
+    for name in rewards_of(config):
+        columns[f"reward: {name}"] = [(row.components or {}).get(name) for row in rows]
     if out.suffix == ".csv":
         columns = {name: [plain_cell(cell) for cell in cells] for name, cells in columns.items()}
+    for name in list(columns)[len(schema) :]:
+        schema = schema.append(pyarrow.field(name, pyarrow.float64()))
     table = pyarrow.table(columns, schema=schema)
     write = pyarrow.parquet.write_table if out.suffix == ".parquet" else pyarrow.csv.write_csv
     write_whole(out, lambda unfinished: write(table, unfinished))

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
+from zo_dno.results.front import Front
+from zo_dno.results.outputs import front_files
 from zo_dno.results.result import Result
 from zo_dno.results.stored import result_of
 from zo_dno.results.verdict import why_infeasible
@@ -83,6 +85,7 @@ def _loaded(path: Path, result: dict[str, Any]) -> Result:
         evidence=result.get("evidence"),
         chosen=result.get("chosen"),
         hint=result.get("hint"),
+        front=_front(result.get("front"), history, reader),
         lowest_log_prob=result.get("lowest_log_prob"),
     )
 
@@ -114,6 +117,11 @@ class _Reader:
         kept = (self._folder / name).exists()
         return self.found(row, name if kept else "best.png", load_noise(self._noise(place)) if kept else self.best_z)
 
+    def of_front(self, row: QueryRow, place: int) -> Found:
+        """Read a candidate of the front."""
+        image, noise = front_files(self._folder, place)
+        return self.found(row, str(image.relative_to(self._folder)), load_noise(noise))
+
     def _noise(self, place: int) -> Path:
         return self._folder / "top" / f"{place:02d}.safetensors"
 
@@ -124,6 +132,14 @@ class _Reader:
                 f"image of candidate {row.id} was not kept in {self._folder}. Keep more with keep_images=1."
             )
         return kept
+
+
+def _front(kept: dict[str, Any] | None, history: Sequence[QueryRow], reader: _Reader) -> Front | None:
+    """Read the front of a run."""
+    if kept is None:
+        return None
+    found = [reader.of_front(_row(history, one["id"]), place) for place, one in enumerate(kept["rows"], 1)]
+    return Front.of(found, kept["rewards"], kept["units"], kept["reference"], kept["source"])
 
 
 def _row(history: Sequence[QueryRow], id_: int) -> QueryRow:

@@ -3,17 +3,22 @@
 import json
 import sys
 import threading
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 from PIL import Image
 
+from zo_dno.results.front import Front
+from zo_dno.results.front_figure import front_figure
+from zo_dno.results.front_sheet import front_sheet
 from zo_dno.results.progress_figure import progress_figure
 from zo_dno.results.result import Result
 from zo_dno.results.strip import strip
 from zo_dno.storage.atomic import write_text, write_whole
+from zo_dno.storage.ledger import QueryRow
 from zo_dno.storage.noise_files import NOISE_FILE, write_noise
-from zo_dno.storage.run_folder import RESULT
+from zo_dno.storage.run_folder import FRONT_FIGURE, FRONT_FOLDER, FRONT_SHEET, RESULT
 
 
 def import_early() -> None:
@@ -40,5 +45,28 @@ def write_outputs(folder: Path, result: Result) -> None:
     for place, found in enumerate(result.top if len(result.top) > 1 else (), 1):
         write_whole(folder / "top" / f"{place:02d}.png", Image.fromarray(found.image).save)
         write_noise(folder / "top" / f"{place:02d}.safetensors", found.z)
+    if result.front is not None:
+        _write_front(folder, result.front, result.history)
     text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(folder / RESULT, text + "\n")
+
+
+def _write_front(folder: Path, front: Front, history: Sequence[QueryRow]) -> None:
+    """Write a front: its figure, its contact sheet, and the image and noise of every candidate in order."""
+    figure = front_figure(front, history)
+    write_whole(folder / FRONT_FIGURE, lambda path: figure.savefig(path, dpi=130))
+    if len(front):
+        write_whole(folder / FRONT_SHEET, front_sheet(front).save)
+    for place, row in enumerate(front, 1):
+        image, noise = front_files(folder, place)
+        write_whole(image, Image.fromarray(row.image).save)
+        write_noise(noise, row.noise)
+    for path in (folder / FRONT_FOLDER).glob("[0-9]*.*"):  # of a longer front of an earlier session
+        if path.stem.isdigit() and int(path.stem) > len(front):
+            path.unlink()
+
+
+def front_files(folder: Path, place: int) -> tuple[Path, Path]:
+    """Return the files of the image and the noise of a candidate of the front, counted from 1."""
+    where = folder / FRONT_FOLDER
+    return where / f"{place:03d}.png", where / f"{place:03d}.safetensors"

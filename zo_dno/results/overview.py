@@ -1,6 +1,7 @@
 """A run at a glance, read from its ledger, whether it is finished, in progress or was killed."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ class Overview:
         counts: Stage, and term of a combination -> status -> queries; "cached" ones are also "scored".
         first: Row of candidate 0; None while it has no score.
         best: Row of the search's best feasible candidate.
+        front: Number of candidates that no other beats in all rewards; None with a single reward.
         unmet: Number of scored candidates of the search that miss each threshold.
         failed_calls: Kind of failure -> calls that failed, even if a later one succeeded.
         missing: Kind of failure -> queries without a score.
@@ -40,6 +42,7 @@ class Overview:
     counts: dict[str, Counter[str]]
     first: QueryRow | None
     best: QueryRow | None
+    front: int | None
     unmet: dict[str, int]
     failed_calls: Counter[str]
     missing: Counter[str]
@@ -94,6 +97,7 @@ def _overview(folder: Path) -> Overview:
         counts=counts,
         first=next((row for row in search if row.id == 0 and row.value is not None), None),
         best=max(winners, key=lambda row: row.value or 0.0, default=None),
+        front=_front(config, search, constrained=constrained),
         unmet=unmet(_thresholds(config), search),
         failed_calls=Counter(kind for row in rows for kind in row.failures.split("; ") if kind),
         missing=Counter(row.kind or "no reason given" for row in rows if row.status == "missing" and not row.of_term),
@@ -108,6 +112,15 @@ def _overview(folder: Path) -> Overview:
         rows=rows,
         populations=populations,
     )
+
+
+def _front(config: dict[str, Any], search: Sequence[QueryRow], *, constrained: bool) -> int | None:
+    """Count the candidates on the front of a run; None with a single reward."""
+    if config.get("reward") != "front":
+        return None
+    from zo_dno.results.front import front_among, rewards_of  # which imports NumPy
+
+    return len(front_among(search, rewards_of(config), constrained=constrained))
 
 
 def _thresholds(config: dict[str, Any]) -> list[Threshold]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from zo_dno.errors import InputError
+from zo_dno.results.front_figure import front_figure
+from zo_dno.results.front_sheet import MOST
 from zo_dno.results.hacking_figure import hacking_figure
 from zo_dno.results.load import load
 from zo_dno.results.markup import Table, address, drawing, embedded, number, templates, write_figures
 from zo_dno.results.progress_figure import progress_figure
 from zo_dno.results.stored import result_of
-from zo_dno.results.strip import step_image, steps
+from zo_dno.results.strip import spread, step_image, steps
 from zo_dno.results.verdict import CONVINCING, IMPLAUSIBLE, what_choices_say, what_held_out_says
 from zo_dno.reward import Adaptation
 from zo_dno.storage.atomic import read_yaml, write_text
@@ -23,6 +25,7 @@ from zo_dno.storage.ledger import QueryRow
 from zo_dno.storage.run_folder import CONFIG, damage_named
 
 if TYPE_CHECKING:
+    from zo_dno.results.front import Front
     from zo_dno.results.plot import Plot
     from zo_dno.results.result import Result
     from zo_dno.search.archive import Found
@@ -61,7 +64,9 @@ def run_report(folder: Path) -> str:
 
 
 def _figures(loaded: "Result") -> "dict[str, Callable[..., Plot]]":
+    front = loaded.front
     return {
+        **({} if front is None else {"front": partial(front_figure, front, loaded.history)}),
         "progress": partial(progress_figure, loaded),
         "plausibility": partial(hacking_figure, loaded.history),
     }
@@ -79,8 +84,9 @@ def _run_report(folder: Path, loaded: "Result", result: dict[str, Any]) -> str:
             (_file(folder / "best.png"), f"the winner, {best['id']}", number(best["reward"])),
         ],
         found=_found(result, loaded.history),
+        of_front=None if loaded.front is None else _of_front(loaded.front),
         steps=[*_steps(loaded)],
-        **figures,
+        **{"front": None, **figures},
         spent=_spent(result),
         adapted=_adapted(result),
         config=_yaml(read_yaml(folder / CONFIG)),
@@ -94,6 +100,8 @@ def card(result: "Result") -> str:
         result=result,
         pictures=[(label, _picture(found), number(found.reward)) for label, found in _first_and_best(result)],
         progress=embedded(progress_figure(result)),
+        of_front=None if result.front is None else _of_front(result.front),
+        front=None if result.front is None else embedded(front_figure(result.front, result.history)),
     )
 
 
@@ -106,6 +114,31 @@ def _steps(result: "Result") -> Iterator[tuple[str, str, int]]:
     for found in steps(result.improvements):
         with suppress(InputError):
             yield address(png_bytes(step_image(found))), number(found.reward), found.id + 1
+
+
+def _of_front(front: "Front") -> dict[str, Any]:
+    """Return what a report shows of a front beside its figure: words, images along it, and a table."""
+    names = zip(front.rewards, front.units, strict=True)
+    head = ("query", *(f"{name} ({unit})" if unit else name for name, unit in names))
+    rows = [(str(row.id + 1), *map(number, row.rewards.values())) for row in front]
+    return {
+        "words": (
+            f"{len(front)} candidates that no other beats in all rewards, each plausible and within all requirements. "
+            f"Hypervolume {number(front.hypervolume)} ({front.unit}) above the reference point {front.stated}: "
+            f"{front.source}."
+        ),
+        "images": [*_along(front)],
+        "table": Table(head, rows),
+    }
+
+
+def _along(front: "Front") -> Iterator[tuple[str, list[str], int]]:
+    """Yield image, rewards and query of some candidates along a front, leaving out images that are no longer there."""
+    for place in spread(len(front), MOST):
+        row = front.rows[place]
+        with suppress(InputError):
+            values = [f"{name} {number(value)}" for name, value in row.rewards.items()]
+            yield address(png_bytes(step_image(row.found))), values, row.id + 1
 
 
 def _picture(found: "Found") -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.results.environment import versions
+from zo_dno.results.front import Front
 from zo_dno.reward import Adaptation
 from zo_dno.search.archive import Found
 from zo_dno.search.best_of_n import Baseline
@@ -59,6 +60,7 @@ class Result:
         chosen: Choice of `auto`, and its reason.
         adapted: Fields of requests that servers of rewards refused, and what was sent instead.
         hint: Advice where all scores are equal; None where they differ.
+        front: Candidates that no other beats in all rewards, where several are searched; None with a single reward.
     """
 
     status: Status
@@ -103,12 +105,14 @@ class Result:
     chosen: str | None = None
     adapted: tuple[Adaptation, ...] = ()
     hint: str | None = None
+    front: Front | None = None
     lowest_log_prob: float | None = None
 
     def __repr__(self) -> str:
         scores = " -> ".join("none" if one.reward is None else f"{one.reward:.4g}" for one in (self.first, self.best))
         where = "" if self.folder is None else f", folder={str(self.folder)!r}"
-        return f"Result({self.status}: {self.reward} {scores} {self.unit} in {self.queries} queries{where})"
+        front = "" if self.front is None else f", {self.front!r}"
+        return f"Result({self.status}: {self.reward} {scores} {self.unit} in {self.queries} queries{front}{where})"
 
     @property
     def first_image(self) -> "Image.Image":
@@ -172,6 +176,7 @@ class Result:
                 **_made_of(best),
             },
             "top": [{"id": found.id, "reward": found.reward, "image": found.sha256} for found in self.top],
+            **({} if self.front is None else {"front": self.front.to_dict()}),
             **({"lowest_log_prob": self.lowest_log_prob} if self.lowest_log_prob is not None else {}),
             "held_out": {name: {"first": first, "best": best} for name, (first, best) in self.held_out.items()},
             "baseline": self.baseline and self.baseline.to_dict(),

@@ -1,9 +1,9 @@
 """The content of a run's `result.json`, whose form is checked when it is read."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, ValidationError, model_validator
 
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
@@ -59,6 +59,29 @@ class _Raters(_Part):
     words: list[StrictStr] = []
 
 
+class _FrontRow(_Part):
+    id: StrictInt
+    rewards: dict[StrictStr, float]
+    image: StrictStr
+
+
+class _Front(_Part):
+    rewards: list[StrictStr]
+    units: list[StrictStr]
+    reference: list[float]
+    source: StrictStr
+    hypervolume: float
+    rows: list[_FrontRow]
+
+    @model_validator(mode="after")
+    def _has_values_for_every_reward(self) -> Self:
+        if not len(self.rewards) == len(self.units) == len(self.reference) >= 2:
+            raise ValueError("rewards, units and reference differ in length")
+        if any([*row.rewards] != self.rewards for row in self.rows):
+            raise ValueError("a row lacks a reward")
+        return self
+
+
 class _Stored(_Part):
     status: StrictStr
     prompt: StrictStr
@@ -85,6 +108,7 @@ class _Stored(_Part):
     evidence: float | None = None
     raters: _Raters = _Raters()
     adapted: list[_Adapted] = []
+    front: _Front | None = None
 
 
 def result_of(folder: Path) -> dict[str, Any]:

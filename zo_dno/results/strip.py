@@ -30,10 +30,12 @@ def strip(improvements: Sequence[Found], unit: str, *, longest: int = 6) -> Imag
 
 def steps(improvements: Sequence[Found], *, longest: int = 6) -> list[Found]:
     """Return up to `longest` of the improvements at equal distances, the first and the last among them."""
-    n = len(improvements)
-    return (
-        [improvements[round(i * (n - 1) / (longest - 1))] for i in range(longest)] if n > longest else [*improvements]
-    )
+    return [improvements[place] for place in spread(len(improvements), longest)]
+
+
+def spread(n: int, longest: int) -> list[int]:
+    """Return at most `longest` of n places at equal distances, the first and the last among them."""
+    return [round(i * (n - 1) / (longest - 1)) for i in range(longest)] if n > longest else [*range(n)]
 
 
 def step_image(found: Found) -> Image.Image:

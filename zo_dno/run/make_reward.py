@@ -56,6 +56,11 @@ def requiring(reward: Reward, require: Sequence[str] | None) -> Reward:
     return make_reward(Constrained(reward, require=require))
 
 
+def rewards_in(reward: Reward) -> int:
+    """Return the number of rewards whose front is searched, 1 where there is no front."""
+    return max(1, len(reward.objectives)) if isinstance(reward, Combination) else 1
+
+
 def name_of(named: Any) -> str:
     """Return the name that a config has for a reward, a strategy or a generator."""
     if isinstance(named, str):

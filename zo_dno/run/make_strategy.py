@@ -36,6 +36,7 @@ def make_strategy(
     surrogate: bool = False,
     near: Tensor | None = None,
     distance: float = 0.0,
+    rewards: int = 1,
 ) -> Strategy:
     """Build a strategy for the noise of a generator, or for a search space in it.
 
@@ -53,6 +54,7 @@ def make_strategy(
         surrogate: Whether a strategy that chooses another one is to choose a surrogate.
         near: Liked noise (n, d) to stay near; None searches the space.
         distance: Share of fresh noise in candidates near liked noise, from 0 to 1.
+        rewards: Number of rewards whose front is searched.
     Raises:
         InputError: A name or an option does not fit, `init` is not noise of this generator, or the strategy needs
             every score before it proposes the next population.
@@ -65,7 +67,7 @@ def make_strategy(
             both = "init" if factory is None else f"space={space}"
             raise InputError(f"near must be left out with {both}: candidates stay near the liked noise. Leave one out.")
         factory, init = partial(Near, liked=near, distance=distance), middle(near, noise)
-    problem = Problem(noise.d, horizon, seed, noise.sizes, init, lag=lag, noisy=noisy, surrogate=surrogate)
+    problem = Problem(noise.d, horizon, seed, noise.sizes, init, None, lag, noisy, surrogate, rewards)
     build: Callable[[Problem], Strategy] = partial(target, **checked)
     try:
         made = build(problem) if factory is None else in_space(problem, noise, factory, build)

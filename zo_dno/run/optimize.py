@@ -24,11 +24,12 @@ from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import checked_changes, flattened, with_current_names
 from zo_dno.run.decisions import is_noisy, with_decisions
 from zo_dno.run.make_generator import generator_from
-from zo_dno.run.make_reward import make_reward, name_of, options_for_config, requiring
+from zo_dno.run.make_reward import make_reward, name_of, options_for_config, requiring, rewards_in
 from zo_dno.run.make_strategy import make_strategy
 from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions
 from zo_dno.run.probe import check_generator
 from zo_dno.run.session import carry_out
+from zo_dno.run.several_rewards import FRONT, as_one
 from zo_dno.run.spec import RunSpec
 from zo_dno.run.transfer import known_before
 from zo_dno.search.progress import Step
@@ -47,7 +48,7 @@ AnyReward = str | Reward | Callable[..., Sequence[float | Score]]
 
 def optimize(
     generator: Generator | Any,
-    reward: AnyReward,
+    reward: AnyReward | Sequence[AnyReward],
     strategy: str | Callable[..., Strategy] = DEFAULT_STRATEGY,
     *,
     prompt: str | None = None,
@@ -75,7 +76,8 @@ def optimize(
     Args:
         generator: Black box z -> images, such as `DiffusersGenerator.builtin(prompt=...)`; a loaded pipeline of
             diffusers; a function z -> images with an attribute `shape`; or an ONNX session or file.
-        reward: Name from `zo-dno list`, "package.module:name", a Reward, or a function (images, prompts) -> scores.
+        reward: Name from `zo-dno list`, "package.module:name", a Reward, or a function (images, prompts) -> scores; a
+            list of them is searched for its front (docs/fronts.md).
         strategy: Name from `zo-dno list`, "package.module:name", or a strategy class.
         prompt: Prompt to render; by default the generator's own. A pipeline that takes one needs it.
         queries: Number of queries in all, those served from the cache included; 512 by default.
@@ -107,12 +109,13 @@ def optimize(
     check_arguments(strategy=strategy, prompt=prompt, out=out, reward_options=reward_options)
     check_arguments(strategy_options=strategy_options, init=init, near=near, surrogate=surrogate)
     check_arguments(on_step=on_step, stop=stop, pools=pools)
-    scorer = make_reward(reward, reward_options)
+    one, reward_options = _one_of(reward, reward_options, options.pop("front", None))
+    scorer = make_reward(one, reward_options)
     others_given = as_rewards(held_out)
     given: dict[str, Any] = {
-        "reward": name_of(reward),
+        "reward": name_of(one),
         "strategy": name_of(strategy),
-        "reward_options": options_for_config(reward, scorer, reward_options),
+        "reward_options": options_for_config(one, scorer, reward_options),
         "strategy_options": dict(strategy_options or {}),
         "require": require or None,
         "held_out": [name_of(name) for name in others_given],
@@ -168,7 +171,7 @@ def resume(
     retry_failed: bool = False,
     trust: bool = False,
     generator: Generator | Any | None = None,
-    reward: AnyReward | None = None,
+    reward: AnyReward | Sequence[AnyReward] | None = None,
     strategy: Callable[..., Strategy] | None = None,
     held_out: Sequence[Any] | AnyReward | None = None,
     reward_options: Mapping[str, Any] | None = None,
@@ -190,7 +193,7 @@ def resume(
             candidates may then win; the strategy is told nothing of them.
         trust: Whether to run code that the config of another user's folder names.
         generator: Generator of a run whose config cannot name it, since it was a Python object.
-        reward: Reward of such a run.
+        reward: Reward of such a run, or the list of its rewards.
         strategy: Strategy of such a run.
         held_out: Held-out rewards of such a run.
         reward_options: Options of the reward that get other values, by name, while nothing has a score yet.
@@ -214,12 +217,17 @@ def resume(
     replaced = [*changed, *(name for name, one in given.items() if one is not None)]
     check_trusted(path, recorded, trust=trust, without=replaced)
     config = recorded | changed
+    replaced_by: Any = reward
+    if isinstance(reward, list | tuple):
+        own = {key: value for key, value in (config.get("reward_options") or {}).items() if key != "parts"}
+        one, own = _one_of(reward, own, front=config.get("reward") == FRONT)
+        replaced_by = make_reward(one, own)
     if reward_options:
         config["reward_options"] = (config.get("reward_options") or {}) | dict(reward_options)
     options = RunOptions(**{name: value for name, value in config.items() if name in RunOptions.model_fields})
     torch.set_num_threads(options.threads or torch.get_num_threads())
-    given_options = {} if isinstance(reward, Reward) else options.reward_options
-    scorer = make_reward(options.reward if reward is None else reward, given_options)
+    given_options = {} if isinstance(replaced_by, Reward) else options.reward_options
+    scorer = make_reward(options.reward if replaced_by is None else replaced_by, given_options)
     others = [make_reward(one) for one in as_rewards(options.held_out if held_out is None else held_out)]
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
     liked = load_noise(path / NEAR_FILE, ndim=2) if (path / NEAR_FILE).exists() else None
@@ -234,6 +242,13 @@ def resume(
         )
         folder = stack.enter_context(RunFolder(path, new=False))
         return carry_out(spec, folder, accept_drift=accept_drift, retry_failed=retry_failed)
+
+
+def _one_of(reward: Any, options: Mapping[str, Any] | None, front: bool | None) -> tuple[Any, dict[str, Any]]:
+    try:
+        return as_one(reward, options, front)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def _spec(
@@ -260,6 +275,7 @@ def _spec(
         surrogate=bool(options.climb),
         near=near,
         distance=options.distance,
+        rewards=rewards_in(reward),
     )
     settings = dict(generator.settings) if isinstance(generator, Described) else {"model": name_of(generator)}
     if on_step is None and in_notebook():

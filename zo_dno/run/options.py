@@ -1,59 +1,19 @@
 """The options of a run, in groups: the one list that command line, YAML, `optimize`, help and docs derive from."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from zo_dno.call_policy import CallPolicy
 from zo_dno.option_group import OptionGroup, option
+from zo_dno.run.option_types import FilePath, Level, Names, Services, Words, policy_changes
+from zo_dno.run.several_rewards import as_one
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.strategies import DEFAULT_STRATEGY
 
 GENERATOR_ACTORS = ("generators", "generator_cpus", "generator_gpus")
 """Options of a cluster that belong to the model; a generator that exists already has them."""
-
-
-def _as_text(path: Any) -> Any:
-    return path if path is None else str(path)
-
-
-def _as_list(values: Any) -> Any:
-    if isinstance(values, str):
-        return [values]
-    return list(values) if isinstance(values, Sequence) else values
-
-
-def _as_level(value: Any) -> Any:
-    """Read a level of log P as the command line gives it: a number, a percentage, or none."""
-    if value == "none":
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return value
-
-
-def _policy_changes(policy: Any) -> Any:
-    """Take a policy, or changes to one, as a mapping of what is changed."""
-    return policy.given if isinstance(policy, CallPolicy) else policy
-
-
-def _in_utf8(text: str) -> str:
-    """Read the command line's words as UTF-8 also where the locale is C, for which Python makes surrogates of them."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogateescape").decode()
-    return text
-
-
-FilePath = Annotated[str, BeforeValidator(_as_text)]
-Words = Annotated[str, AfterValidator(_in_utf8)]
-Names = Annotated[list[str], BeforeValidator(_as_list)]
-Services = Annotated[list[Literal["tensorboard", "mlflow", "wandb"]], BeforeValidator(_as_list)]
-Level = Annotated[float | str | None, BeforeValidator(_as_level)]
 
 
 class SpeedOptions(OptionGroup):
@@ -173,16 +133,42 @@ class RewardOptions(OptionGroup):
 
     title: ClassVar[str] = "Reward"
 
-    reward: str = option("jpeg_smaller", "Name from `zo-dno list`, or package.module:function")
-    reward_options: dict[str, Any] = option({}, "Option of the reward", flags=("--reward-option",), redraw=True)
+    reward: str = option(
+        "jpeg_smaller",
+        "Name from `zo-dno list`, or package.module:function; several are searched for their front (docs/fronts.md)",
+        repeatable=True,
+    )
+    front: bool | None = option(
+        None,
+        "Whether several rewards are searched for their front: the candidates that no other beats in all of them; "
+        "otherwise for their weighted sum",
+        by_default="with several rewards",
+    )
+    reward_options: dict[str, Any] = option(
+        {},
+        "Option of the reward; of several, NAME.OPTION, or an option of the front, such as reference",
+        flags=("--reward-option",),
+        redraw=True,
+    )
     require: Names | None = option(
         None, "Threshold that a winner must meet, such as 'prompt_match >= 0.9' (docs/rewards.md)", redraw=True
     )
     held_out: Names = option([], "Reward that scores only the first image and the winner", changeable=True, redraw=True)
-    policy: Annotated[dict[str, Any], BeforeValidator(_policy_changes)] = option(
+    policy: Annotated[dict[str, Any], BeforeValidator(policy_changes)] = option(
         {}, "Changes to the reward's call policy, by the names of the next table", changeable=True, redraw=True
     )
     cache: FilePath | None = option(None, "File of scores that several runs share", changeable=True, redraw=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_rewards_are_one(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not {"reward", "front"} & values.keys():
+            return values
+        named = values.get("reward", cls.model_fields["reward"].default)
+        reward, options = as_one(named, values.get("reward_options"), values.get("front"))
+        kept = {name: value for name, value in values.items() if name not in ("reward", "front", "reward_options")}
+        given = {"reward": reward} if "reward" in values else {}
+        return {**kept, **given, **({"reward_options": options} if options or "reward_options" in values else {})}
 
 
 class SearchOptions(OptionGroup):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from zo_dno.oracle.combination.reward import Combination
 from zo_dno.reward import ScoresByChoices
 from zo_dno.rng import stream_seed
 from zo_dno.run.manifest import blocks_of
@@ -81,11 +82,12 @@ def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limi
     spec, options, main = run.spec, run.spec.options, stage == SEARCH
     several = spec.kept_back or isinstance(spec.reward, ScoresByChoices) or people_of(spec.reward) is not None
     contenders = MOST if main and several else 0
+    objectives = spec.reward.objectives if main and isinstance(spec.reward, Combination) else ()
     objective = spec.objective()
     objective.counts_perturbed = run.manifest.rules < 2
     return Search(
         *(spec.generator, run.renderer, run.oracle, build(), objective, limits),
-        *(run.ledger, Archive(top, contenders=contenders), run.artifacts, run.prompt),
+        *(run.ledger, Archive(top, contenders=contenders, objectives=objectives), run.artifacts, run.prompt),
         target=options.target if main else None,
         stage=stage,
         snapshot=run.folder.snapshot if run.folder is not None and main else None,

@@ -15,6 +15,7 @@ from zo_dno.results.step_log import check_installed
 from zo_dno.reward import Reward
 from zo_dno.run.adaptations import may_turn_noisy
 from zo_dno.run.cancellation import Stop
+from zo_dno.run.make_reward import rewards_in
 from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
 from zo_dno.run.transfer import why_not
 from zo_dno.search.limits import Limits
@@ -25,7 +26,7 @@ from zo_dno.search.reevaluation import Repeats, kept_back, planned_ends
 from zo_dno.search.white_box import check_white_box
 from zo_dno.storage.ledger import HELD_OUT, QueryRow
 from zo_dno.strategies import DEFAULT_STRATEGY
-from zo_dno.strategy import Strategy, WhiteBox
+from zo_dno.strategy import SearchesFronts, Strategy, WhiteBox
 from zo_dno.surrogate.knowledge import Knowledge, Transfers
 from zo_dno.types import Generator
 
@@ -87,12 +88,30 @@ class RunSpec:
         self.objective()
         strategy = self._checked_strategy()
         check_white_box(strategy, self.generator, self.reward)
+        self._check_front(strategy)
         if options.screen:
             Preselection(options.screen, options.seed)
             if options.lag:
                 raise InputError(f"lag must be 0 with screen, which learns from every score first; got {options.lag}.")
             if isinstance(strategy, WhiteBox):
                 raise InputError(f"screen must be 0 with {options.strategy}, which needs scores; got {options.screen}.")
+
+    def _check_front(self, strategy: Strategy) -> None:
+        """Check that a front has several rewards, and nothing that takes a single one."""
+        options, rewards = self.options, rewards_in(self.reward)
+        if rewards == 1:
+            if isinstance(strategy, SearchesFronts):
+                raise InputError(
+                    f"reward must be several with {options.strategy}, which searches their front; got "
+                    f"{self.reward.name} alone. Give --reward again."
+                )
+            return
+        if options.gamma:
+            raise InputError(f"gamma must be 0 with a front, whose rewards have a unit each; got {options.gamma}.")
+        if options.screen:
+            raise InputError(
+                f"screen must be 0 with a front, since pre-selection predicts a single reward; got {options.screen}."
+            )
 
     def _checked_strategy(self) -> Strategy:
         """Make a strategy, and check that it can start from what earlier prompts taught, if that is asked for."""

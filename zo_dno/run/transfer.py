@@ -13,7 +13,7 @@ from zo_dno.failures import one_line
 from zo_dno.reward import Reward, ScoresByChoices
 from zo_dno.run.config import RunConfig
 from zo_dno.run.decisions import with_decisions
-from zo_dno.run.make_reward import name_of
+from zo_dno.run.make_reward import name_of, rewards_in
 from zo_dno.run.make_strategy import find_strategy
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.storage.run_folder import KNOWLEDGE_FILE, LEARNED_FILE
@@ -74,6 +74,8 @@ def why_not(strategy: Strategy | None, reward: Reward) -> str | None:
     """Say why what earlier prompts taught cannot be used; None if it can."""
     if isinstance(reward, ScoresByChoices):
         return f"{reward.name} scores by choices, whose scores have a scale of their own in every run"
+    if rewards_in(reward) > 1:
+        return "a front has several rewards, and the surrogate learns one across prompts"
     return None if strategy is None or isinstance(strategy, Transfers) else "only surrogate learns across prompts"
 
 

@@ -1,12 +1,13 @@
-"""The candidates worth keeping: the first, every new best, and the K best that differ from each other."""
+"""The candidates worth keeping: the first, every new best, the K best that differ, and the front of several rewards."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zo_dno.pareto import dominates
 from zo_dno.types import Query
 
 if TYPE_CHECKING:
@@ -92,6 +93,12 @@ class Found:
         return (True, self.reward) if self.feasible and self.reward is not None else (False, -self.violation)
 
 
+def values_of(found: Found, names: Sequence[str]) -> np.ndarray:
+    """Return the values of several rewards of a candidate, (m,)."""
+    known = found.components or {}
+    return np.array([known[name] for name in names], float)
+
+
 class Archive:
     """Keeps the first candidate, every new best, and the `top` best ones that look different.
 
@@ -99,15 +106,27 @@ class Archive:
         top: Number of the best candidates to keep; with 0 no image is needed.
         min_difference: Mean absolute difference in [0, 1] from which two images count as different.
         contenders: Number of the best candidates to keep for a re-evaluation, alike or not.
+        objectives: Names of the rewards whose front is kept; empty keeps none.
+    Attributes:
+        front: Feasible candidates that no other beats in all of these rewards; of equal ones, the first.
     """
 
-    def __init__(self, top: int = 1, min_difference: float = MIN_DIFFERENCE, *, contenders: int = 0) -> None:
+    def __init__(
+        self,
+        top: int = 1,
+        min_difference: float = MIN_DIFFERENCE,
+        *,
+        contenders: int = 0,
+        objectives: Sequence[str] = (),
+    ) -> None:
         self._size, self._min_difference, self._n_contenders = top, min_difference, contenders
         self.contenders: list[Found] = []
         self._promoted: Found | None = None
         self.first: Found | None = None
         self.improvements: list[Found] = []
         self.top: list[Found] = []
+        self._objectives = tuple(objectives)
+        self.front: list[Found] = []
 
     @property
     def best(self) -> Found | None:
@@ -132,7 +151,18 @@ class Archive:
         if self._n_contenders and found.feasible:  # among equals the later one, from a more advanced search
             self.contenders = sorted([*self.contenders, found], key=lambda one: (one.rank, one.id), reverse=True)
             del self.contenders[self._n_contenders :]
+        if self._objectives and found.feasible:
+            matters = self._offer_front(found) or matters
         return (found.feasible and self._size > 0 and self._offer_top(found)) or matters
+
+    def _offer_front(self, found: Found) -> bool:
+        own = values_of(found, self._objectives)
+        others = [values_of(one, self._objectives) for one in self.front]
+        if any((other >= own).all() for other in others):
+            return False
+        kept = [one for one, other in zip(self.front, others, strict=True) if not dominates(own, other)]
+        self.front = [*kept, found]
+        return True
 
     def _offer_top(self, found: Found) -> bool:
         if len(self.top) == self._size and found.rank <= self.top[-1].rank:

@@ -5,24 +5,41 @@ from collections.abc import Sequence
 
 import torch
 
+from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.combination.reward import Combination
-from zo_dno.reward import Reward
+from zo_dno.oracle.oracle import Oracle
+from zo_dno.search.objective import Objective
 from zo_dno.search.population import Population, rewards_of
 from zo_dno.storage.ledger import QueryRow
 from zo_dno.strategy import LearnsFromChoices, LearnsFromMeasured, Measured, Strategy
 from zo_dno.types import Choice
 
 
-def tell_details(strategy: Strategy, reward: Reward, population: Population, choices: Sequence[Choice]) -> None:
-    """Tell a strategy what it learns from beside the scores of a complete population, before it is told these."""
+def tell_details(
+    strategy: Strategy,
+    oracle: Oracle | CombinedOracle,
+    population: Population,
+    choices: Sequence[Choice],
+    objective: Objective,
+) -> None:
+    """Tell a strategy what it learns from beside the scores of a complete population, before it is told these.
+
+    Args:
+        strategy: Strategy to tell.
+        oracle: Oracle that scored.
+        population: Complete population.
+        choices: Choices behind the scores.
+        objective: Objective of the search, which says whether only plausible noise can win.
+    """
     if isinstance(strategy, LearnsFromChoices):
         strategy.tell_choices(choices)
     if isinstance(strategy, LearnsFromMeasured):
-        strategy.tell_measured(measured(reward, population))
+        strategy.tell_measured(_measured(oracle, population, constrained=objective.constrained))
 
 
-def measured(reward: Reward, population: Population) -> Measured:
+def _measured(oracle: Oracle | CombinedOracle, population: Population, *, constrained: bool) -> Measured:
     """Return the rewards of a complete population, their errors, and by how much they meet what is required."""
+    reward = oracle.reward
     rows = [population.rows[id_] for id_ in population.candidates.ids]
     thresholds = reward.thresholds if isinstance(reward, Combination) else ()
     margins = torch.full((len(rows), len(thresholds)), math.nan, dtype=torch.float64)
@@ -31,7 +48,22 @@ def measured(reward: Reward, population: Population) -> Measured:
             if row.components and threshold.term in row.components:
                 known[place] = threshold.margin(row.components[threshold.term])
     errors = torch.tensor([_error(row) for row in rows], dtype=torch.float64)
-    return Measured(rewards_of(rows), errors, margins)
+    rewards = rewards_of(rows)
+    if not isinstance(oracle, CombinedOracle) or not oracle.reward.objectives:
+        return Measured(rewards, errors, margins)
+    names = oracle.reward.objectives
+    values = [_values(row, names, missing=bool(rewards[place].isnan())) for place, row in enumerate(rows)]
+    violations = [row.reward_violation + (row.noise_violation if constrained else 0.0) for row in rows]
+    violations = [math.inf if row.perturbed else one for row, one in zip(rows, violations, strict=True)]
+    reference = [oracle.reference.get(name, -math.inf) for name in names]
+    of_front = (torch.tensor(one, dtype=torch.float64) for one in (values, violations, reference))
+    return Measured(rewards, errors, margins, *of_front)
+
+
+def _values(row: QueryRow, names: Sequence[str], *, missing: bool) -> list[float]:
+    """Return the values of the rewards of a front; NaN where one, or the whole score, is missing."""
+    known = row.components or {}
+    return [math.nan if missing else known.get(name, math.nan) for name in names]
 
 
 def _error(row: QueryRow) -> float:

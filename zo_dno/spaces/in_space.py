@@ -11,7 +11,16 @@ from zo_dno.errors import AskTellError, InputError
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.rng import stream
 from zo_dno.spaces.space import SearchSpace, SearchSpaceFactory
-from zo_dno.strategy import Explains, HasStepSize, Problem, Regularizer, Strategy, UsesRegularizer, WhiteBox
+from zo_dno.strategy import (
+    Explains,
+    HasStepSize,
+    Problem,
+    Regularizer,
+    SearchesFronts,
+    Strategy,
+    UsesRegularizer,
+    WhiteBox,
+)
 from zo_dno.types import Candidates
 
 Build = Callable[[Problem], Strategy]
@@ -58,6 +67,8 @@ class InSpace:
                 f"space must be 'all', and near left out, with {name}, which searches all of the noise through the "
                 "model."
             )
+        if isinstance(self.inner, SearchesFronts):
+            raise InputError(f"space must be 'all' with {type(self.inner).__name__}, which is told several rewards.")
 
     @property
     def n_prior(self) -> int:

@@ -1,6 +1,6 @@
 """The acquisition: how much it is worth to query an image, by predictions of its reward and of what is required."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,7 +52,7 @@ class OfImages:
     """
 
     features: Features
-    acquisition: Acquisition
+    acquisition: Callable[[Tensor], Tensor]
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the worth of a query for images (n, 3, H, W) in [0, 1], (n,), with gradients."""

@@ -32,9 +32,14 @@ def fitted(
         sizes: Number of features of each family.
         optimism: Standard deviations added to a mean.
     """
-    requirements = [_requirement(known, column, sizes) for column in known.margins.T]
     process = _of_choices(known, choices, sizes) if choices else _of_rewards(known, earlier, sizes)
-    return Acquisition(process, optimism, [one for one in requirements if one is not None])
+    return Acquisition(process, optimism, requirements_of(known, sizes))
+
+
+def requirements_of(known: Known, sizes: Sequence[int]) -> list[GaussianProcess]:
+    """Fit a process to the margins of every threshold that tell something."""
+    found = [_requirement(known, column, sizes) for column in known.margins.T]
+    return [one for one in found if one is not None]
 
 
 def without_outliers(rewards: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from zo_dno.ui.terminal import console, styled
 
 if TYPE_CHECKING:  # any of them imports torch, which takes seconds
     from zo_dno.comparison.compare import Comparison
+    from zo_dno.results.front import Front
     from zo_dno.results.overview import Overview
     from zo_dno.results.result import Result
     from zo_dno.reward import Adaptation, Reward
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # any of them imports torch, which takes seconds
     from zo_dno.run.draft import Drafted
     from zo_dno.run.many_prompts import Line
 
+_ON_SCREEN = 7  # candidates of a front
 _LIMITS = {
     "cost": "its money is spent, or the next query could exceed it",
     "nfe": "its denoiser calls are spent",
@@ -102,6 +104,8 @@ def summary(result: "Result") -> None:
         how = "" if result.baseline.measured else ", estimated"
         table.add_row(f"best of {result.baseline.queries}{how}", "", _text(result.baseline.reward))
     console.print(table)
+    if result.front is not None:
+        _front(result.front)
     if result.chosen:
         console.show(f"{result.strategy} chose {result.chosen}")
     seconds = result.seconds
@@ -144,8 +148,25 @@ def summary(result: "Result") -> None:
             "best.png": "what it renders from the noise found",
             "strip.png": "from first to best",
             "progress.png": "rewards and log P against queries",
+            **(
+                {} if result.front is None else {"front.png": "the front", "front-images.png": "images along the front"}
+            ),
         }
         files(result.folder, pictures)
+
+
+def _front(front: "Front") -> None:
+    """Show a front: its ends, its middle, and its hypervolume."""
+    from zo_dno.results.strip import spread
+
+    table = Table(title=f"front of {len(front)} candidates", title_justify="left")
+    for column in ("query", *(f"{name} ({unit})" for name, unit in zip(front.rewards, front.units, strict=True))):
+        table.add_column(column, justify="right")
+    for place in spread(len(front), _ON_SCREEN):
+        row = front.rows[place]
+        table.add_row(str(row.id + 1), *map(_text, row.rewards.values()))
+    console.print(table)
+    console.show(f"hypervolume {front.hypervolume:.4g} ({front.unit}) above {front.stated}, {front.source}")
 
 
 def overview(run: "Overview") -> None:
@@ -163,6 +184,8 @@ def overview(run: "Overview") -> None:
     console.show(f"{config.get('reward')}, {config.get('strategy')}, seed {config.get('seed')}")
     if run.best is not None:
         console.print(f"best {run.best.value:.6g}, query {run.best.id + 1}, log P {run.best.log_prob:.2f}")
+    if run.front is not None:
+        console.print(f"front of {run.front} candidates that no other beats in all rewards")
     for what, row in (("first", run.first), ("best", run.best)):
         if row is not None and row.components:
             made_of = ", ".join(f"{name} {value:.4g}" for name, value in row.components.items())

@@ -87,11 +87,13 @@ class CombinedOracle:
         purse: Purse of the terms.
     Attributes:
         scales: Scale of each term; a term without one keeps its values.
+        reference: Reference point of a front, by term; empty where there is none.
     """
 
     def __init__(self, combination: Combination, terms: Iterable[TermOracle], purse: Purse) -> None:
         self.reward, self.purse = combination, purse
         self.scales: Mapping[str, Scale] = combination.known_scales
+        self.reference: Mapping[str, float] = {}
         self._terms = sorted(terms, key=lambda term: term.oracle.policy.worst_case(1))
 
     def recall(self, rows: Sequence[QueryRow]) -> None:

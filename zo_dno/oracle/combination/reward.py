@@ -83,6 +83,11 @@ class Combination(Reward):
         return tuple(term for term in self.terms if term.weight)
 
     @property
+    def objectives(self) -> tuple[str, ...]:
+        """Names of the terms whose front is searched; empty where all terms are one score."""
+        return ()
+
+    @property
     def standardised(self) -> set[str]:
         """Names of the terms whose values are standardised."""
         return {term.name for term in self.optimised if self.standardise}

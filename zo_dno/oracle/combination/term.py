@@ -60,7 +60,7 @@ class Term:
     @property
     def alone(self) -> Any:
         """Spelling of the term in a list, without its weight: the reward's name alone, or a mapping of details."""
-        details = self._details | ({} if _label(self.given) == self.name else {"label": self.name})
+        details = self._details | ({} if label_of(self.given) == self.name else {"label": self.name})
         return details | {"reward": self.given} if details else self.given
 
     @property
@@ -122,7 +122,7 @@ def _term(details: dict[str, Any], name: str | None = None) -> Term:
     given = details.get("reward", name)
     if given is None:
         raise InputError(f"term must name its reward; got {details}. Such as {{'reward': 'jpeg_smaller'}}.")
-    name = str(name or details.get("label") or _label(given))
+    name = str(name or details.get("label") or label_of(given))
     for key in ("options", "policy"):
         own = details.get(key) or {}
         if not isinstance(own, Mapping) or not all(isinstance(option, str) for option in own):
@@ -133,7 +133,8 @@ def _term(details: dict[str, Any], name: str | None = None) -> Term:
     return Term(name, given, float(weight), details.get("options") or {}, details.get("policy") or {})
 
 
-def _label(given: Any) -> str:
+def label_of(given: Any) -> str:
+    """Return the name of a reward, also of a function or an object."""
     if isinstance(given, str):
         return given.rpartition(":")[2]
     return str(getattr(given, "name", None) or getattr(given, "__name__", type(given).__name__))

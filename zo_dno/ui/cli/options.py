@@ -117,7 +117,7 @@ def _type(field: FieldInfo) -> Any:
     kinds = _kinds(field)
     if extra_of(field)["form"] == "yaml file":
         return Path
-    if dict in kinds or list in kinds:
+    if dict in kinds or list in kinds or extra_of(field)["repeatable"]:
         return list[str]
     for kind in (bool, int, float):
         if kinds == {kind}:

@@ -9,6 +9,7 @@ from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.run.config import RunConfig, flattened, validated, with_current_names
 from zo_dno.run.options import Cluster, ModelOptions, Output, SearchOptions
+from zo_dno.run.several_rewards import FRONT
 from zo_dno.ui.cli.end import end, end_many
 from zo_dno.ui.cli.options import values_of, with_options
 from zo_dno.ui.terminal import console
@@ -59,6 +60,8 @@ def run(
     checked = validated(values)
     if "reward" not in values:
         console.show((f"reward: {checked.reward}, the default; --reward names another", "dim"))
+    if draft is not None and checked.reward == FRONT:
+        raise InputError("draft must be left out with a front, whose candidates are not scored again; got both.")
     if draft is not None:
         _run_draft(checked, draft, out)
         return
