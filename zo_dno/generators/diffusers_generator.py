@@ -19,6 +19,7 @@ from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pipeline_call import PipelineCall, takes_prompt
 from zo_dno.generators.pixels import NOT_NUMBERS, joined, rounded, to_cpu, wait_for_copies
 from zo_dno.generators.played import PlayedPipeline
+from zo_dno.generators.quiet import without_remarks
 from zo_dno.generators.speed import Offload, Speed
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.types import balanced_slices, is_count
@@ -221,7 +222,8 @@ class DiffusersGenerator:
         large = scenes.SIDES[model] == scenes.LARGE_SIDE and options.get("vae") is None
         own = {"vae": str(scenes.LARGE_AUTOENCODER)} if large else {}
         folder, options = scenes.PIPELINE_FOLDER, {**options, **own}
-        generator = cls.from_pretrained(folder, prompt, steps=steps, guidance_scale=guidance_scale, **options)
+        with without_remarks():
+            generator = cls.from_pretrained(folder, prompt, steps=steps, guidance_scale=guidance_scale, **options)
         generator.model = model
         for name in own:  # which the model's name says
             del generator._source_settings[name]
