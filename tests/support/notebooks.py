@@ -7,11 +7,13 @@ import base64
 import io
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jupytext
 import nbformat
+import numpy as np
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -44,7 +46,11 @@ def complaints(notebook: Any) -> list[str]:
         if cell.cell_type != "code":
             continue
         outputs = cell.get("outputs", [])
-        expected, shown = PICTURE in cell.metadata.get("tags", ()), any("image/png" in _data(out) for out in outputs)
+        expected = PICTURE in cell.metadata.get("tags", ())
+        pictures = [_data(out)["image/png"] for out in outputs if "image/png" in _data(out)]
+        shown = bool(pictures)
+        found += [f"cell {number} shows a picture of one colour" for picture in pictures if _is_blank(picture)]
+        found += [f"cell {number} shows a picture twice"] if len(set(pictures)) < len(pictures) else []
         if expected and not shown:
             found.append(f"cell {number} shows no picture")
         if shown and not expected:
@@ -61,12 +67,14 @@ def complaints(notebook: Any) -> list[str]:
 
 def settled(notebook: Any) -> Any:
     """Remove what changes from one execution to the next, and reduce the pictures."""
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"  # else a random one
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if not _changes(out)]
             for output in cell.outputs:
                 if "image/png" in _data(output):
                     output.data["image/png"] = _reduced(output.data["image/png"])
+                    output.data.pop("image/jpeg", None)  # the same once more, of Pillow's images
     notebook.metadata.pop("widgets", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
     return notebook
@@ -75,21 +83,39 @@ def settled(notebook: Any) -> Any:
 def _changes(output: Any) -> bool:
     """Whether an output tells the speed of the machine, or cannot be shown without a kernel."""
     data = _data(output)
-    return "<progress" in data.get("text/html", "") or "application/vnd.jupyter.widget-view+json" in data
+    html = data.get("text/html")
+    return html == "" or "<progress" in (html or "") or "application/vnd.jupyter.widget-view+json" in data
 
 
 def _data(output: Any) -> dict[str, Any]:
     return output.get("data", {})
 
 
+def _is_blank(png: str) -> bool:
+    return _opened(png).getcolors(1) is not None
+
+
+def _opened(png: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+
+
+def png_of(rows: Sequence[Sequence[tuple[int, int, int]]]) -> str:
+    """Return a picture of some pixels, (height, width, 3), as a notebook holds it."""
+    return _encoded(Image.fromarray(np.array(rows, np.uint8)))
+
+
 def _reduced(png: str) -> str:
-    """Return a picture at most as wide as a page, in 256 colours."""
-    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    if picture.width > _WIDEST:
-        height = round(picture.height * _WIDEST / picture.width)
-        picture = picture.resize((_WIDEST, height), Image.Resampling.LANCZOS)
+    """Return a picture at most as wide as a page; one that is so already stays as it is."""
+    picture = _opened(png)
+    if picture.width <= _WIDEST:
+        return png
+    height = round(picture.height * _WIDEST / picture.width)
+    return _encoded(picture.resize((_WIDEST, height), Image.Resampling.LANCZOS))
+
+
+def _encoded(picture: Image.Image) -> str:
     to = io.BytesIO()
-    picture.quantize(256, dither=Image.Dither.NONE).save(to, format="png", optimize=True)
+    picture.save(to, format="png", optimize=True)
     return base64.b64encode(to.getvalue()).decode()
 
 
