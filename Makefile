@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(PINS)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, which would compile the package again
 
-.PHONY: demo test test-slow test-notebooks lint mypy basedpyright docs bench examples setup clean
+.PHONY: demo test test-slow test-notebooks notebooks gallery lint mypy basedpyright docs bench examples setup clean
 
 setup: $(READY)
 
@@ -37,6 +37,12 @@ test-slow: $(READY)  # three at once: much of their time they wait for processes
 
 test-notebooks: $(READY)
 	$(PYTEST) -n 2 -m notebook
+
+notebooks: $(READY)  # executes them, and writes them with their outputs
+	$(BIN)/python -m tests.support.notebooks
+
+gallery: $(READY)  # runs the searches of docs/gallery.md that runs/gallery lacks, and writes the page
+	$(BIN)/python -m benchmarks.gallery
 
 lint: $(READY)
 	$(BIN)/ruff format --check

@@ -39,7 +39,7 @@ def searched(
     generator: zo_dno.DiffusersGenerator, judge: Judge, queries: int, seed: int, **options: object
 ) -> tuple[float, int]:
     """Run a search with a simulated rater on its page. Returns (warmth of the winner, clicks)."""
-    reward = Human(patience=0.0, **options)  # type: ignore[arg-type]
+    reward = Human(patience=0.0, repeats=0.0, duel=0, **options)  # type: ignore[arg-type]
     rater: list[SimulatedRater] = []
 
     def join_in() -> None:

@@ -21,11 +21,8 @@
 # Gaussian, so that the image stays typical of the pipeline.
 
 # %%
-import torch
-
 import zo_dno
 
-torch.set_num_threads(2)
 generator = zo_dno.DiffusersGenerator.builtin(prompt="mountains at day, cloudy, with a house")
 print(f"{generator.layout.d} searched numbers, {generator.nfe} denoiser calls per image")
 
@@ -33,16 +30,16 @@ print(f"{generator.layout.d} searched numbers, {generator.nfe} denoiser calls pe
 # One call runs the search. `jpeg_smaller` is minus the size in kB: rewards are always maximised.
 
 # %%
-result = zo_dno.optimize(generator, "jpeg_smaller", queries=192, seed=0, held_out=["prompt_match"])
+result = zo_dno.optimize(generator, "jpeg_smaller", queries=128, seed=0, held_out=["prompt_match"])
 print(f"JPEG: {-result.first.reward:.2f} kB -> {-result.best.reward:.2f} kB after {result.queries} queries")
 
 # %% [markdown]
 # The first image is the pipeline's image without a search, the second its image of the best noise.
 
-# %%
+# %% tags=["picture"]
 result.first_image.resize((256, 256))
 
-# %%
+# %% tags=["picture"]
 result.best_image.resize((256, 256))
 
 # %% [markdown]
@@ -52,9 +49,10 @@ result.best_image.resize((256, 256))
 # %%
 best = result.best
 print(f"log P {best.log_prob:.2f}, norm ratio {best.norm_ratio:.3f}, whiteness p = {best.whiteness:.2f}")
-print(f"plausibly Gaussian: {best.plausible}; prompt match (first, best): {result.held_out['prompt_match']}")
+first_match, best_match = result.held_out["prompt_match"]
+print(f"plausibly Gaussian: {best.plausible}; prompt match {first_match:.3f} -> {best_match:.3f}")
 
-# %%
+# %% tags=["picture"]
 from zo_dno.results.progress_figure import progress_figure
 
 progress_figure(result)
@@ -62,7 +60,7 @@ progress_figure(result)
 # %% [markdown]
 # Any function of images can be a reward.
 
-# %%
+# %% tags=["picture"]
 import numpy as np
 
 
@@ -71,6 +69,6 @@ def warm(images, prompts):
     return [p[..., 0].mean() - p[..., 2].mean() for p in pixels]
 
 
-warmest = zo_dno.optimize(generator, warm, queries=96, seed=0)
+warmest = zo_dno.optimize(generator, warm, queries=64, seed=0)
 print(f"red minus blue: {warmest.first.reward:.0f} -> {warmest.best.reward:.0f} grey levels")
 warmest.best_image.resize((256, 256))

@@ -29,11 +29,12 @@ def blue_sky(images, prompts):
     return [float(top[..., 2].mean() - top[..., 0].mean()) for top in tops]
 
 
-# %%
+# %% tags=["picture"]
 generator = zo_dno.DiffusersGenerator.builtin("mountains at day, cloudy", steps=8)
-result = zo_dno.optimize(generator, blue_sky, queries=96, seed=0, held_out=["prompt_match"])
+result = zo_dno.optimize(generator, blue_sky, queries=64, seed=0, held_out=["prompt_match"])
 print(f"blue minus red: {result.first.reward:.0f} -> {result.best.reward:.0f} grey levels")
-print(f"prompt match, never optimised: {result.held_out['prompt_match']}")
+first_match, best_match = result.held_out["prompt_match"]
+print(f"prompt match, never optimised: {first_match:.3f} -> {best_match:.3f}")
 result.best_image.resize((256, 256))
 
 # %% [markdown]
@@ -62,7 +63,7 @@ print(
 # %% [markdown]
 # Several rewards can be combined: as a weighted sum of standardised rewards, or, as here, as one reward with a threshold on another.
 
-# %%
-both = zo_dno.optimize(generator, "jpeg_smaller", queries=96, seed=0, require=["prompt_match >= 0.9"], strategy="snes")
-print(f"JPEG: {-both.first.reward:.2f} kB -> {-both.best.reward:.2f} kB with prompt match {both.best.components}")
+# %% tags=["picture"]
+both = zo_dno.optimize(generator, "jpeg_smaller", queries=64, seed=0, require=["prompt_match >= 0.9"], strategy="snes")
+print(f"JPEG: {-both.first.reward:.2f} kB -> {-both.best.reward:.2f} kB with prompt match {both.best.components['prompt_match']:.3f}")
 both.best_image.resize((256, 256))

@@ -63,7 +63,7 @@ while cell.running:
 # %% [markdown]
 # The score of an image is its strength in a model of all choices (Bradley and Terry 1952).
 
-# %%
+# %% tags=["picture"]
 result = cell.result
 print(f"{result.queries} images rated, best {result.best.reward:.2f} against {result.first.reward:.2f}")
 result.best_image.resize((256, 256))

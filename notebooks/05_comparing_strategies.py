@@ -38,7 +38,7 @@ found
 # The same as a table. Rewards are normalised for each reward and prompt: 0 is best-of-16, 1 the best that any run reached.
 
 # %%
-found.summary()[["entry", "iqm", "iqm_low", "iqm_high", "better_than_reference", "feasible", "seconds"]]
+found.summary()[["entry", "iqm", "iqm_low", "iqm_high", "better_than_reference", "feasible"]]
 
 # %% [markdown]
 # The claims that the data support. 6 pairs are few.
@@ -50,13 +50,12 @@ for claim in found.claims():
 # %% [markdown]
 # Single figures. The second one shows whether the reward rose through implausible noise.
 
-# %%
-# %matplotlib inline
+# %% tags=["picture"]
 from zo_dno.comparison.figures import hacking_figure, profile_figure
 
 profile_figure(found)
 
-# %%
+# %% tags=["picture"]
 hacking_figure(found)
 
 # %% [markdown]

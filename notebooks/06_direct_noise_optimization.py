@@ -38,7 +38,7 @@ print(f"a point is a function of {model.d} numbers: its start, and the noise of 
 # `gradient` uses gradients of model and reward. `hybrid2` uses only values of the reward, two probes per iteration, and the gradient
 # of the model.
 
-# %%
+# %% tags=["picture"]
 curves = {
     "gradient": ring.climb(model, "gradient", 50, particles=100),
     "hybrid2": ring.climb(model, "hybrid2", 50, particles=100),
@@ -53,7 +53,7 @@ for name, curve in curves.items():
     right.plot(curve, label=name)
 right.set(title="mean reward of 100 points", xlabel="iteration")
 right.legend()
-figure
+plt.show()
 
 # %% [markdown]
 # The same on the built-in model: `hybrid2` with a reward that has no gradient, the size of a JPEG file.
@@ -73,11 +73,11 @@ bright = zo_dno.optimize(generator, "brightness", "dno", queries=24, seed=1)
 print(f"brightness: {bright.first.reward:.3f} -> {bright.best.reward:.3f}, log P {bright.best.log_prob:.2f}")
 print(f"plausible images: {sum(query.plausible for query in bright.history)} of {bright.queries}")
 
-# %%
+# %% tags=["picture"]
 figure, axes = plt.subplots(1, 3, figsize=(7, 2.6))
 pictures = {"start": result.first_image, "smaller file": result.best_image, "brighter": bright.best_image}
 for axis, (title, image) in zip(axes, pictures.items(), strict=True):
     axis.imshow(image)
     axis.set(title=title)
     axis.axis("off")
-figure
+plt.show()

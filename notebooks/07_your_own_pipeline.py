@@ -20,14 +20,17 @@
 # ships with the package; replace it with yours.
 
 # %%
+import diffusers
 import torch
+import transformers
 from diffusers import DiffusionPipeline
 
 import zo_dno
 from zo_dno.scenes import PIPELINE_FOLDER
 
+diffusers.utils.logging.set_verbosity_error()  # of the libraries' remarks about this folder
+transformers.utils.logging.set_verbosity_error()
 pipeline = DiffusionPipeline.from_pretrained(PIPELINE_FOLDER)
-pipeline.set_progress_bar_config(disable=True)
 generator = zo_dno.DiffusersGenerator(pipeline, "sea at dusk", steps=6, guidance_scale=1.0, batch_size=8)
 print("searched:", generator.layout.shapes, "with", generator.nfe, "denoiser calls per image")
 
@@ -40,12 +43,12 @@ every = zo_dno.DiffusersGenerator(
 )
 print(len(every.layout.shapes), "draws,", every.layout.d, "numbers")
 
-# %%
+# %% tags=["picture"]
 results = {
-    "initial noise": zo_dno.optimize(generator, "saturation", queries=64, seed=0),
-    "every step's": zo_dno.optimize(every, "saturation", queries=64, seed=0),
+    "initial noise": zo_dno.optimize(generator, "saturation", queries=48, seed=0),
+    "every step's": zo_dno.optimize(every, "saturation", queries=48, seed=0),
     "the last two steps'": zo_dno.optimize(
-        every, "saturation", queries=64, seed=0, space="draws", space_options={"only": [-2, -1]}
+        every, "saturation", queries=48, seed=0, space="draws", space_options={"only": [-2, -1]}
     ),
 }
 for name, result in results.items():
@@ -56,7 +59,7 @@ results["initial noise"].best_image.resize((256, 256))
 # A generator can also be a function of noise.
 
 
-# %%
+# %% tags=["picture"]
 def blobs(z: torch.Tensor) -> torch.Tensor:
     coarse = z.reshape(-1, 1, 4, 4).expand(-1, 3, -1, -1)
     return torch.nn.functional.interpolate(coarse, size=(64, 64), mode="bicubic").sigmoid()

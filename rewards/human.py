@@ -5,7 +5,7 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,11 @@ import numpy as np
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.ipython import in_notebook
+from zo_dno.judges.closing_duel import duels, hold_duel, what_duels_say
 from zo_dno.judges.plackett_luce import groups, overall, placed, spread_out
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import Mode, Rating
+from zo_dno.judges.self_agreement import in_sentences, self_agreement
 from zo_dno.reward import Reward
 from zo_dno.rng import numpy_stream
 from zo_dno.storage.images import image_hash, png_bytes
@@ -28,9 +30,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SHOWN_TOGETHER = {"rate": 1, "compare": 2, "best": 4, "rank": 4}
-_ROUNDS = {"rate": 1, "compare": 2, "best": 1, "rank": 1}  # more rounds searched better by query, and worse by click
+_SHOWN_TOGETHER = {"rate": 1, "compare": 2, "best": 4, "rank": 4, "like": 4}
+_ROUNDS = {
+    "rate": 1,
+    "compare": 2,
+    "best": 1,
+    "rank": 1,
+    "like": 1,
+}  # more rounds searched better by query, and worse by click
 _KEPT = 16  # images that can be shown again
+_MOST_REPEATS = 0.5  # as a share of a rater's tasks
 _POLL = 0.1  # seconds between checks whether a rating round is complete
 
 
@@ -47,12 +56,16 @@ class Human(Reward):
     best one by all choices so far is in every task of three images or more.
 
     Args:
-        mode: Kind of rating: "rate" every image from 0 to 10, "compare" two, pick the "best" of several, or "rank"
-            several.
-        together: Number of images in one task; by default 2 to compare and 4 to pick from or rank.
+        mode: Kind of rating: "rate" every image from 0 to 10, "compare" two, pick the "best" of several, "rank"
+            several, or mark all of several that one may "like", none too.
+        together: Number of images in one task; by default 2 to compare and 4 in the other modes of several.
         rounds: Number of tasks that show an image; by default 2 to compare, else 1.
         votes: Number of ratings of each task, each by another rater.
         anchors: Number of images of earlier populations that are compared with the new ones.
+        repeats: Number of hidden repeats for each task: an earlier one is shown again, in another order, which measures
+            how often raters agree with themselves. The search does not see these answers.
+        duel: Number of fresh choices after the search between the best image and the first one, and as many between it
+            and the second best; 0 for none. They are waited for only while there is a rater.
         patience: Seconds after the last rating of a population in which it can still be undone.
         serve: Whether the search's own process serves the page; in a notebook it opens in the cell.
         port: Port of the page; 0 takes any free one.
@@ -76,6 +89,8 @@ class Human(Reward):
     rounds: int | None = None
     votes: int = 1
     anchors: int = 2
+    repeats: float = 0.1
+    duel: int = 4
     patience: float = 2.0
     serve: bool = True
     port: int = 0
@@ -87,10 +102,12 @@ class Human(Reward):
     _ends: list[Callable[[], None]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name, least in (("together", 2), ("rounds", 1), ("votes", 1), ("anchors", 0), ("patience", 0)):
+        for name, least in (("together", 2), ("rounds", 1), ("votes", 1), ("anchors", 0), ("duel", 0), ("patience", 0)):
             value = getattr(self, name)
             if value is not None and not (value >= least and math.isfinite(value)):
                 raise InputError(f"{name} must be at least {least}; got {value}.")
+        if not 0 <= self.repeats <= _MOST_REPEATS:
+            raise InputError(f"repeats must be from 0 to {_MOST_REPEATS}; got {self.repeats}.")
         if self.mode == "rate" and (self.together or self.rounds):
             raise InputError("together and rounds must be left out with mode rate, where images are shown once, alone.")
 
@@ -112,6 +129,7 @@ class Human(Reward):
         if self._store is not None:
             return
         self._store = RatingStore(folder / RATINGS if folder else None)
+        self._store.plan(repeats=self.repeats, duel=2 * self.duel)
         if self.show is not None:
             self._ends = [self.show(self._store)]
         elif self.serve:
@@ -135,6 +153,25 @@ class Human(Reward):
     def orders(self, images: Collection[str]) -> list[Order]:
         """Return the choices by which images were scored."""
         return self._store.orders(images) if self._store is not None else []
+
+    def ask_at_the_end(self, images: "Mapping[str, Image.Image]", prompt: str, is_stopped: Callable[[], bool]) -> None:
+        """Hold the closing duel of the best image."""
+        if self._store is not None and self.duel and len(images) > 1:
+            files = {name: png_bytes(image) for name, image in images.items()}
+            hold_duel(self._store, files, prompt, self.duel, patience=self.patience, is_stopped=is_stopped)
+
+    def about_raters(self, best: str) -> Mapping[str, Any]:
+        """Return the closing duels of the best image, and how often raters agreed with themselves."""
+        if self._store is None:
+            return {}
+        names, fought = self._store.names(), duels(self._store, best)
+        found = self_agreement(self._store.repeats(), self._store.ratings())
+        words = [*what_duels_say(fought), *in_sentences(found, names)]
+        return {
+            **({"duels": [{**asdict(one), "luck": one.luck} for one in fought]} if fought else {}),
+            **({"repeats": [{**asdict(one), "rater": names[one.rater]} for one in found]} if found else {}),
+            **({"words": words} if words else {}),
+        }
 
     async def aclose(self) -> None:
         for end in self._ends:

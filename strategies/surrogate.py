@@ -125,7 +125,7 @@ class Surrogate(WithModel):
         self._known: Known | None = None
         self._knowledge: Knowledge | None = None
         self._earlier: Earlier | None = None
-        self._choices: list[list[list[int]]] = []  # ids in order, and the others that were shown
+        self._choices: list[list[list[int]]] = []  # lists of ids of each
         self._new_choices: list[Choice] = []
         self._measured: Measured | None = None
         self._last: Process | None = None
@@ -328,7 +328,7 @@ class Surrogate(WithModel):
         if self._new_choices and self._choices and self._known is not None:
             self._weigh(self._known, new)
         self._last = None
-        self._choices += [[list(one.ordered), list(one.rest)] for one in self._new_choices]
+        self._choices += [one.lists for one in self._new_choices]
         self._new_choices = []
         known = new if self._known is None else self._known.joined(new)
         self._known = known.rows(self._kept(known))

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from zo_dno.call_policy import CallPolicy
@@ -22,6 +22,31 @@ class ScoresByChoices(Protocol):
 
     def orders(self, images: "Collection[str]") -> "Sequence[Order]":
         """Return the choices by which new images, named by their hashes, were scored; they may include earlier ones."""
+        ...
+
+
+@runtime_checkable
+class AsksPeople(Protocol):
+    """A reward whose scores people give."""
+
+    def ask_at_the_end(self, images: "Mapping[str, Image.Image]", prompt: str, is_stopped: Callable[[], bool]) -> None:
+        """Let the raters compare the best image with its rivals once more, as long as there is a rater.
+
+        Args:
+            images: Images by the hashes of their pixels, the best first.
+            prompt: Prompt that they were rendered for.
+            is_stopped: Function that says whether the run is to end at once.
+        """
+        ...
+
+    def about_raters(self, best: str) -> Mapping[str, Any]:
+        """Return what raters said of the best image at the end, and how often they agreed with themselves.
+
+        Args:
+            best: Hash of the best image.
+        Returns:
+            Plain values; `words` are sentences for people.
+        """
         ...
 
 

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
 
+from zo_dno.choices import Choice as Choice
+from zo_dno.choices import Order as Order
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -66,51 +69,6 @@ class Score:
     @property
     def missing(self) -> bool:
         return math.isnan(self.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A choice among images, or a ranking of them.
-
-    Attributes:
-        shown: Names of the images that were shown together.
-        ranked: Names of the ranked images, the best first; the others come after them, in no order.
-    """
-
-    shown: tuple[str, ...]
-    ranked: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """An order of numbered images by preference, the best first. Those in `rest` rank below all ordered ones.
-
-    Attributes:
-        ordered: Numbers of the images that were put in order, such as ids of candidates or rows of a table.
-        rest: Numbers of the other images that were shown.
-    """
-
-    ordered: tuple[int, ...]
-    rest: tuple[int, ...] = ()
-
-    @property
-    def stages(self) -> list[tuple[int, tuple[int, ...]]]:
-        """The best of what is left, and what is left, for every step of the order (Plackett 1975, Luce 1959)."""
-        every = (*self.ordered, *self.rest)
-        count = len(self.ordered) - (not self.rest)
-        return [(self.ordered[place], every[place:]) for place in range(count)]
-
-    @classmethod
-    def of(cls, order: Order, numbers: Mapping[str, int]) -> "Choice":
-        """Number the images of an order; those without a number are left out."""
-        ordered = tuple(numbers[name] for name in order.ranked if name in numbers)
-        shown = dict.fromkeys(numbers[name] for name in order.shown if name in numbers)
-        return cls(ordered, tuple(number for number in shown if number not in ordered))
-
-    def renumbered(self, numbers: Mapping[int, int]) -> "Choice":
-        """Return the choice among the images that have a new number, by these numbers."""
-        ordered, rest = (tuple(numbers[one] for one in part if one in numbers) for part in (self.ordered, self.rest))
-        return Choice(ordered, rest)
 
 
 @runtime_checkable

@@ -40,6 +40,9 @@ ADDED = {
     "adapted",
     "surrogate",
     "log_to",
+    "near",
+    "distance",
+    "lowest_log_prob",
 }  # to result.json and config since
 LOST = {"killed, resumed": 1}
 """Calls in flight at the kill, which count as made since: they may have been charged."""

@@ -50,6 +50,30 @@ def test_the_mode_is_the_one_that_scipy_finds():
     assert [found[name].value for name in NAMES[2:]] == pytest.approx(best.x, abs=1e-4)
 
 
+def test_liked_images_come_before_the_others_in_any_order():
+    """Of a fit to many sets, the truth lies within the standard errors; one liked image is the choice of one."""
+    rng = np.random.default_rng(3)
+    truth = dict(zip(NAMES, rng.normal(0, 1.5, len(NAMES)), strict=True))
+    orders = []
+    for group in groups(NAMES, 4, 120, rng):
+        whole = choose(rng, truth, group, 4)
+        orders.append(Order(whole.shown, whole.ranked[: rng.integers(5)], level=True))
+    found = strengths(orders, NAMES[1:], {NAMES[0]: truth[NAMES[0]]})
+    assert all(abs(found[name].value - truth[name]) < 4 * found[name].error < 3.5 for name in NAMES[1:])
+    one = [Order(("a", "b", "c"), ("b",), level=level) for level in (False, True)]
+    assert strengths(one[:1], "bc", {"a": 0.0}) == strengths(one[1:], "bc", {"a": 0.0})
+    several = strengths([Order(("a", "b", "c", "d"), ("b", "c"), level=True)], "bcd", {"a": 0.0})
+    assert several["b"].value == pytest.approx(several["c"].value)
+    assert several["b"].value > several["d"].value
+    nothing = strengths([Order(("a", "b"), (), level=True), Order(("a", "b"), ("a", "b"), level=True)], "b", {"a": 0.0})
+    assert (nothing["b"].value, nothing["b"].error > 5) == (0.0, True)
+    pairs = [
+        ("ada", Order(("a", "b", "c"), ("a", "b"), level=True)),
+        ("bob", Order(("a", "b", "c"), ("b",), level=True)),
+    ]
+    assert agreement(pairs) == (1, 1)  # both have b before c; on a and b, and on a and c, one of them says nothing
+
+
 def test_strengths_are_recovered():
     """Truth lies within 4 standard errors for 40 images: a false alarm in about 1 of 400 seeds."""
     rng = np.random.default_rng(1)

@@ -251,7 +251,7 @@ def test_a_transaction_that_cannot_end_is_undone(store):
 
 
 def test_a_transaction_that_the_disk_ended_says_why(store):
-    with pytest.raises(sqlite3.OperationalError, match="disk is full"), store._writing() as file:
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"), store.writing() as file:
         file.execute("ROLLBACK")  # as SQLite does where the disk is full
         raise sqlite3.OperationalError("database or disk is full")
     store.greet("cy")

@@ -4,7 +4,7 @@ import pytest
 
 from zo_dno.judges.rated_run import Plan
 from zo_dno.judges.rating_summary import RatingRound, against, in_words, preferred, sentences, work_of
-from zo_dno.judges.rating_tasks import Rating
+from zo_dno.judges.rating_tasks import Progress, Rating
 from zo_dno.types import Order
 
 
@@ -35,9 +35,16 @@ FOUR = tuple("abcd")
     ],
 )
 def test_the_clicks_that_are_left(rounds, given, plan, words):
-    work = work_of(rounds, given, plan)
+    work = work_of(rounds, Progress(len(rounds) - 1, given, rounds[-1].needed if rounds else 0, given, 1), plan)
     assert str(work) == words
     assert work.given == sum(one.needed for one in rounds[:-1]) + given
+
+
+def test_the_clicks_that_are_left_include_repeats():
+    progress = Progress(0, 0, 1, 0, 2)
+    assert str(work_of([RatingRound(FOUR, 1, 4)], progress, Plan(40, True), repeats=0.1)) == (
+        "about 21 clicks left, for all raters together"
+    )
 
 
 def test_choices_in_words():
@@ -54,6 +61,20 @@ def test_choices_in_words():
     ]
     assert sentences(ratings, "a", "d") == ["The best image was preferred in 0 of 1 choice that showed it."]
     assert sentences(ratings, "a", "a") == ["No image was liked more than the first one."]
+
+
+def test_likes_in_words():
+    def liked(*names):
+        return Rating(0, FOUR, "ada", None, Order(FOUR, names, level=True))
+
+    ratings = [liked("b", "c"), liked("b", "a"), liked(), liked("a"), liked("b")]
+    assert preferred(ratings, "b") == (3, 5)
+    assert against(ratings, "b", "a") == (2, 3)  # both or none say nothing of the two
+    assert in_words(ratings, "b") == "liked in 3 of 5"
+    assert sentences(ratings, "a", "b") == [
+        "The best image was liked in 3 of 5 tasks that showed it.",
+        "Beside the first image it was preferred in 2 of 3.",
+    ]
 
 
 def test_numbers_in_words():

@@ -1,10 +1,12 @@
 """How calls are made: how many at once, retries and waits, deadlines, rate limits, Ctrl-C."""
 
 import asyncio
+import logging
 import os
 import signal
 import threading
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -87,6 +89,16 @@ def test_permanent_failures_are_not_retried(in_flight):
     responses = ask(Flaky({1: 1}, error=ValueError("bad key")), in_flight=in_flight)
     assert [response.attempts for response in responses] == [1] * 6
     assert responses[1].score.error == "ValueError: bad key"
+
+
+def test_a_retry_prints_nothing_where_logging_is_not_configured(monkeypatch):
+    printed = []
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging, "lastResort", SimpleNamespace(level=0, handle=printed.append))
+    assert ask(Flaky({0: 1}))[0].attempts == 2
+    assert not printed
+    logging.getLogger("another").warning("this one is printed")
+    assert len(printed) == 1
 
 
 def test_waits_double_and_retry_after_is_respected(waits):

@@ -1,5 +1,8 @@
 """The site builds without a complaint, every page is in it, and nothing in it points to nowhere."""
 
+import ast
+import inspect
+import itertools
 import re
 import shlex
 import subprocess
@@ -7,12 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+import zo_dno
+from zo_dno.run.config import RunConfig
 from zo_dno.scenes import grammar
+from zo_dno.ui.cli import main as cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 README = ROOT / "README.md"
+EXAMPLES = sorted((ROOT / "examples").glob("**/*.md"))
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +38,6 @@ def test_every_page_is_in_the_contents():
 
 
 def test_what_is_public_has_a_directive():
-    import zo_dno
-
     directives = "\n".join(_blocks("eval-rst", "api*.md"))
     named = set(re.findall(r"^\.\. auto\w+:: zo_dno\.(\w+)$", directives, re.M))
     assert named >= set(zo_dno.__all__)
@@ -52,26 +58,88 @@ def test_every_page_is_in_the_site(site):
 
 @pytest.mark.slow
 def test_what_is_public_is_in_the_reference(site):
-    import zo_dno
-
     reference = "".join(page.read_text() for page in site.glob("api*.html"))
     for name in zo_dno.__all__:
         assert f'id="zo_dno.{name}"' in reference, name
 
 
-@pytest.mark.parametrize("page", [*PAGES, README, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *EXAMPLES, README, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
 def test_files_that_are_linked_are_there(page):
     for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
 
 
+def _code(page, language=r"\w*"):
+    """Return a page's blocks of code, with continued lines as one."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text().replace("\\\n", " "), re.M | re.S)
+
+
+def _commands(texts):
+    """Yield the words of every zo-dno command, without those that leave something out."""
+    for text in texts:
+        for begin in re.finditer(r"(?:^|&& |-- |then |else )(?=zo-dno )", text, re.M):
+            line = shlex.shlex(text[begin.end() :].split("\n")[0], posix=True, punctuation_chars=";&>")
+            line.whitespace_split = True
+            words = list(itertools.takewhile(lambda word: not set(word) <= set(";&>"), line))
+            if not any(word.endswith("...") for word in words):
+                yield words
+
+
 def _runs(page):
-    """Return the words of every `zo-dno run` in a page's blocks of code, without those that leave options out."""
-    for block in re.findall(r"^```\w*\n(.*?)^```$", page.read_text().replace("\\\n", " "), re.M | re.S):
-        for command in re.findall(r"\bzo-dno run .*", block):
-            words = shlex.split(command, comments=True)
-            if words[2] != "...":
-                yield words[2:]
+    """Return the words of every `zo-dno run` in a page's blocks of code."""
+    return [words[2:] for words in _commands(_code(page)) if words[1] == "run"]
+
+
+def test_commands_have_options_that_there_are():
+    """Those of the blocks of code, and those within a sentence that are more than the name of a command."""
+    group, read = get_command(cli.app), 0
+    for page in (README, *PAGES, *EXAMPLES):
+        sentences = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+        inline = [text.replace("\n", " ") for text in re.findall(r"(?<!`)`(zo-dno [^`]+)`(?!`)", sentences)]
+        named = [words for words in _commands(inline) if len(words) > 2]
+        for words in [*_commands(_code(page)), *named]:
+            if not words[1].startswith("-"):
+                with group.commands[words[1]].make_context(words[1], list(words[2:])):
+                    read += 1
+    assert read > 90, read
+
+
+def _called(name):
+    """Return what a dotted name of zo_dno is, or None for a name that is not zo_dno's."""
+    found = zo_dno if name and name[0] == "zo_dno" else None
+    for part in name[1:]:
+        found = getattr(found, part) if found is not None else None  # whose error names what is missing
+    return found
+
+
+def _dotted(node):
+    if isinstance(node, ast.Attribute):
+        inner = _dotted(node.value)
+        return inner and [*inner, node.attr]
+    return [node.id] if isinstance(node, ast.Name) else None
+
+
+def _names_of(function):
+    """Return the arguments that a function has by name; None where any other is passed on to a model."""
+    parameters = inspect.signature(function).parameters
+    passed_on = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    if passed_on and function.__qualname__.startswith("DiffusersGenerator"):
+        return None
+    return {*parameters, *([*RunConfig.model_fields, "out"] if passed_on else ())}
+
+
+def test_python_is_python_with_names_and_arguments_that_there_are():
+    checked = 0
+    for page in (README, *PAGES, *EXAMPLES):
+        for block in _code(page, "python"):
+            for node in ast.walk(ast.parse(block)):
+                function = _called(_dotted(node.func) or []) if isinstance(node, ast.Call) else None
+                known = _names_of(function) if callable(function) else None
+                if known is not None:
+                    given = {keyword.arg for keyword in node.keywords} - {None}
+                    assert given <= known, (page.name, ast.unparse(node))
+                    checked += 1
+    assert checked > 15, checked
 
 
 def test_prompts_of_commands_without_a_model_follow_the_grammar_of_the_built_in_one():

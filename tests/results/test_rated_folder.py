@@ -40,7 +40,8 @@ def test_what_raters_see_of_a_run(tmp_path):
         "Whether there is more than luck behind this was not measured: the winner of many is in part lucky.",
     )
     assert changed(folder, evidence=0.5).words == (
-        "8 choices, which cannot be told from random clicks: nothing was learned so far.",
+        "8 choices, which the search did not predict clearly better than chance: by that alone, they may be random "
+        "clicks.",
     )
     learned = changed(folder, evidence=9.0, reward=1.5, error=0.6).words
     assert "it has learned what is liked" in learned[0]

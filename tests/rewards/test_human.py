@@ -68,7 +68,7 @@ def number_of(name):
 
 
 def reward(mode, **options):
-    return Human(mode=mode, serve=False, patience=0, **options)
+    return Human(mode=mode, serve=False, patience=0, **{"repeats": 0, "duel": 0, **options})
 
 
 def test_ratings_are_the_scores(tmp_path):
@@ -100,13 +100,13 @@ def test_a_skipped_image_is_missing_and_not_bad(tmp_path):
     assert all(number_of(row.image) % 2 for row in missing)
 
 
-@pytest.mark.parametrize(("mode", "least"), [("compare", 22), ("best", 19), ("rank", 25)])
+@pytest.mark.parametrize(("mode", "least"), [("compare", 22), ("best", 19), ("rank", 25), ("like", 20)])
 def test_choices_become_strengths(tmp_path, mode, least):
     """With a consistent rater, most of a population's 28 pairs are in the rater's order, and the first image has 0."""
 
     def rate(task):
         ranked = sorted(task.shown, key=number_of, reverse=True)
-        return ranked if mode == "rank" else ranked[0]
+        return {"rank": ranked, "like": ranked[: task.id % 5]}.get(mode, ranked[0])
 
     result = rated_run(tmp_path / "run", rate, reward(mode, rounds=6))
     assert result.history[0].value == 0.0
@@ -132,6 +132,52 @@ def test_populations_are_linked_by_anchors(tmp_path):
     result = rated_run(tmp_path / "run", rate, reward("compare", rounds=4, anchors=3))
     first, second = ([row.value for row in result.history[start:][:8]] for start in (0, 8))
     assert sum(first) / 8 > sum(second) / 8 + 0.5
+
+
+def test_repeats_say_how_often_a_rater_agrees_and_do_not_change_the_run(tmp_path):
+    def rate(task):
+        return max(task.shown, key=number_of)
+
+    plain = rated_run(tmp_path / "plain", rate, reward("best"))
+    asked = rated_run(tmp_path / "asked", rate, reward("best", repeats=0.5))
+    assert [row.value for row in asked.history] == [row.value for row in plain.history]
+    assert asked.best.z.equal(plain.best.z)
+    (found,) = asked.raters["repeats"]
+    assert (found["rater"], found["same"]) == ("ada", found["of"])
+    assert found["of"] >= 1
+    assert asked.raters["words"][0].startswith(
+        f"The rater gave the same answer in {found['of']} of {found['of']} repeat"
+    )
+    assert zo_dno.load(tmp_path / "asked").raters == asked.raters
+    assert "raters" not in plain.to_dict()
+
+
+@pytest.mark.parametrize("mode", ["rate", "best"])
+def test_the_winner_is_compared_with_first_and_second_best(tmp_path, mode):
+    closing = []
+
+    def rate(task):
+        if task.mode == "compare":
+            closing.append(set(task.shown))
+        if task.mode == "rate":
+            return number_of(task.shown[0]) % 11
+        return max(task.shown, key=number_of)
+
+    result = rated_run(tmp_path / "run", rate, reward(mode, duel=3))
+    best, first = result.best.sha256, result.first.sha256
+    against_first, against_second = result.raters["duels"]
+    assert (against_first["image"], against_first["of"], against_second["of"]) == (first, 3, 3)
+    assert against_first["won"] == 3 * (number_of(best) > number_of(first))
+    assert closing.count({best, first}) == closing.count({best, against_second["image"]}) == 3
+    scores = sorted((row.value for row in result.history), reverse=True)
+    if mode == "rate":
+        assert next(row.value for row in result.history if row.image == against_second["image"]) == scores[1]
+    assert f"to the first one in {against_first['won']} of 3" in result.raters["words"][0]
+    assert zo_dno.load(tmp_path / "run").raters == result.raters
+    before = len(closing)
+    rated = rated_run(tmp_path / "other", rate, reward(mode))
+    assert [row.value for row in rated.history] == [row.value for row in result.history]
+    assert len(closing) == before
 
 
 @pytest.mark.slow
@@ -173,6 +219,7 @@ def test_a_killed_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
     [
         ({"votes": 0}, "votes must be at least 1; got 0"),
         ({"mode": "compare", "together": 1}, "together must be at least 2; got 1"),
+        ({"repeats": 0.6}, "repeats must be from 0 to 0.5; got 0.6"),
         ({"patience": -1}, "patience must be at least 0"),
         ({"mode": "rate", "rounds": 2}, "left out with mode rate"),
     ],
@@ -202,7 +249,7 @@ def link_of(process):
 def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
     """Command line to browser: the page's server dies between two clicks, then the search; nothing is lost."""
     folder = tmp_path / "run"
-    options = ("serve=false", "patience=0.2", "mode=compare", "rounds=2")
+    options = ("serve=false", "patience=0.2", "mode=compare", "rounds=2", "repeats=0", "duel=0")
     arguments = ["--model", "tests.support.toys:prompted", "--prompt", "sea at dusk", "--reward", "human"]
     arguments += ["--queries", 12, "--threads", 1, "--out", folder]
     arguments += [word for option in options for word in ("--reward-option", option)]

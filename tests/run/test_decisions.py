@@ -99,5 +99,5 @@ def test_a_run_from_before_the_decision_goes_on_as_it_began(tmp_path):
 
 def test_a_surrogate_in_a_space_is_refused_where_it_was_asked_for():
     options = {"space": "low_band", "space_options": {"dims": 12}, "climb": True}
-    with pytest.raises(InputError, match="space must be 'all' with Surrogate"):
+    with pytest.raises(InputError, match="space must be 'all', and near left out, with Surrogate"):
         zo_dno.optimize(SmoothToy(), brightness, queries=32, **options)

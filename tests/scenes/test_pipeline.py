@@ -4,12 +4,21 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, EulerAncestralDiscreteScheduler, StableDiffusionPipeline
+from PIL import Image
 
-from zo_dno.scenes import DEFAULT_GUIDANCE, DEFAULT_STEPS, PIPELINE_FOLDER, WEIGHTS_FOLDER
+import zo_dno
+from zo_dno.scenes import (
+    DEFAULT_GUIDANCE,
+    DEFAULT_STEPS,
+    LARGE_AUTOENCODER,
+    LARGE_SIDE,
+    PIPELINE_FOLDER,
+    WEIGHTS_FOLDER,
+)
 from zo_dno.scenes.data import held_out, to_pixels
 from zo_dno.scenes.figures import agreement, balanced, reconstruction
 from zo_dno.scenes.judge import Judge
-from zo_dno.scenes.pipeline import render_prompts
+from zo_dno.scenes.pipeline import load_autoencoder, render_prompts
 
 PROMPT = "mountains at dusk, with a house"
 
@@ -19,6 +28,11 @@ def pipeline():
     pipeline = DiffusionPipeline.from_pretrained(PIPELINE_FOLDER)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+@pytest.fixture(scope="module")
+def large():
+    return load_autoencoder(LARGE_AUTOENCODER)
 
 
 def test_loads_in_full_precision_and_renders_small_pictures(pipeline):
@@ -95,6 +109,31 @@ def test_stochastic_samplers(pipeline):
 
 def test_autoencoder_keeps_pictures(pipeline):
     assert reconstruction(pipeline.vae, held_out(40, seed=5)) > 28
+
+
+def test_the_larger_autoencoder_keeps_pictures_of_its_size(large):
+    assert reconstruction(large, held_out(40, seed=5, side=LARGE_SIDE)) > 28
+
+
+def test_twice_the_size_shows_the_same_scene_from_the_same_noise():
+    small, large = (zo_dno.DiffusersGenerator.builtin(PROMPT, model=name, steps=2) for name in ("scenes", "scenes-128"))
+    assert small.layout == large.layout
+    assert (small.settings["model"], large.settings["model"]) == ("scenes", "scenes-128")
+    assert "vae" not in large.settings
+    z = torch.randn(4, large.layout.d, generator=torch.Generator().manual_seed(0))
+    halved = [np.asarray(Image.fromarray(image.numpy()).reduce(2), float) for image in large(z)]
+    differences = [[np.abs(one - other).mean() for other in small(z).numpy().astype(float)] for one in halved]
+    assert max(np.diag(differences)) < 6  # grey levels
+    assert np.median(differences) > 3 * max(np.diag(differences))  # other noise shows another scene
+
+
+def test_the_latents_of_twice_the_size_are_the_same(pipeline, large):
+    """Those of halved pictures, so that the denoiser knows them; both have a standard deviation of 1."""
+    images = held_out(16, seed=6, side=LARGE_SIDE).batch(torch.arange(16))
+    with torch.no_grad():
+        encoded = large.encode(images).latents
+        expected = pipeline.vae.encode(torch.nn.functional.avg_pool2d(images, 2)).latents
+    assert float((encoded - expected).square().mean()) < 0.02
 
 
 def test_weights_are_small():

@@ -19,6 +19,14 @@ def test_same_seed_same_picture(scene, seed):
     assert first.tobytes() == second.tobytes()
 
 
+def test_a_larger_picture_shows_the_same():
+    for index, scene in enumerate(every_scene()[::36]):
+        small, large = (render(scene, numpy_stream(index, "size"), side) for side in (64, 128))
+        assert large.size == (128, 128)
+        difference = np.abs(np.asarray(large.reduce(2), float) - np.asarray(small, float))
+        assert difference.mean() < 1.5  # grey levels; another seed differs by far more
+
+
 def test_seeds_differ_visibly():
     for index, scene in enumerate(every_scene()[::7]):
         first, second = (np.asarray(render(scene, numpy_stream(index, seed)), float) for seed in ("a", "b"))

@@ -1,6 +1,7 @@
 """Training: every stage takes a step, and a killed run goes on exactly as if it had not been."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,8 +9,8 @@ from torch import nn
 
 from tests.support.dying import KilledError
 from zo_dno.errors import InputError
-from zo_dno.scenes import autoencoder, data, denoiser, train
-from zo_dno.scenes.evaluate import CARD, table, update_card
+from zo_dno.scenes import autoencoder, data, denoiser, enlarge, train
+from zo_dno.scenes.evaluate import CARD, update_card
 from zo_dno.scenes.judge import Judge
 from zo_dno.scenes.loop import Plan
 from zo_dno.scenes.loop import train as train_steps
@@ -19,7 +20,13 @@ TINY = {
     stage: replace(plan, steps=2, batch=4, rate=1e-3, warmup=1, decay=0.4, save_every=1)
     for stage, plan in train.PLANS.items()
 }
-STAGE_MODELS = {"autoencoder": "autoencoder", "judge": "judge", "denoiser": "teacher", "distil": "student"}
+STAGE_MODELS = {
+    "autoencoder": "autoencoder",
+    "enlarge": "large",
+    "judge": "judge",
+    "denoiser": "teacher",
+    "distil": "student",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,6 +64,20 @@ def test_weights_that_a_stage_writes_load_and_render(tmp_path):
 @pytest.mark.slow
 def test_weights_of_a_training_load_and_render(whole):
     check_render(whole.work / "weights")
+
+
+def test_a_larger_autoencoder_begins_as_the_small_one():
+    """It decodes the same latents to twice the size, and its deeper layers encode as those of the small one."""
+    small, plan = autoencoder.build(), replace(TINY["enlarge"], steps=0)
+    pictures = data.held_out(2, seed=0, side=128)
+    large = enlarge.fit(pictures, small, plan, Path("unused"), torch.device("cpu"))
+    latents = torch.randn(2, 4, 16, 16)
+    assert large.decode(latents).sample.shape == (2, 3, 128, 128)
+    assert large.encode(pictures.batch(torch.arange(2))).latents.shape == latents.shape
+    features = torch.randn(2, 8, 64, 64)
+    torch.testing.assert_close(large.encoder.layers[2:](features), small.encoder.layers[1:](features))
+    begun = [model.decoder.layers[:15](latents) for model in (large, small)]
+    torch.testing.assert_close(*begun)
 
 
 def line_fitted(folder, stop=None, **changes):
@@ -139,7 +160,8 @@ def test_checkpoint_of_another_seed_is_refused(whole):
 def test_card_takes_new_figures(tmp_path):
     card = tmp_path / "CARD.md"
     card.write_text(CARD.read_text())
-    update_card({"autoencoder_psnr_db": 31.25}, "a test", card)
-    assert "| autoencoder_psnr_db | 31.250 | 28 |" in card.read_text()
+    figures = {"small": {"autoencoder_psnr_db": 31.25}, "large": {"autoencoder_psnr_db": 30.0}}
+    update_card(figures, "a test", card)
+    assert "| figure | small | large | must reach |" in card.read_text()
+    assert "| autoencoder_psnr_db | 31.250 | 30.000 | 28 |" in card.read_text()
     assert card.read_text().startswith(CARD.read_text().split("<!-- figures -->")[0])
-    assert "31.250" in table({"autoencoder_psnr_db": 31.25})

@@ -59,12 +59,12 @@ def test_a_skipped_image_is_missing():
 def test_a_task_is_shown_rated_and_undone(tmp_path):
     run = started("compare", out=tmp_path / "run")
     until(lambda: "Which is better?" in words(run.widget))
-    assert "Population 1 · 8 left" in words(run.widget)
+    assert "about 18 clicks left" in words(run.widget)
     assert "“a toy”" in words(run.widget)
     store, first = RatingStore(tmp_path / "run" / RATINGS), run._view._task
     assert images(run.widget) == [store.png(name) for name in first.shown]
     buttons(run.widget)["2"].click()
-    assert "7 left" in words(run.widget)
+    assert "about 17 clicks left" in words(run.widget)
     assert len(store.ratings()) == 1
     assert run._view._task != first
     buttons(run.widget)["Undo"].click()
@@ -72,7 +72,7 @@ def test_a_task_is_shown_rated_and_undone(tmp_path):
     buttons(run.widget)["Undo"].click()
     assert "There is nothing to undo" in words(run.widget)
     assert run._view._task == first
-    with pytest.raises(RunError, match="The search is not over: 8 ratings of population 1 are left"):
+    with pytest.raises(RunError, match="The search is not over: about 18 clicks left. Rate the images"):
         _ = run.result
     run.stop()
 
@@ -100,6 +100,23 @@ def test_a_ranking_can_be_changed_before_it_is_sent():
         places[click].click()
     assert [one.description for one in places] == ["3", "2", "1", "4"]
     assert not send.disabled
+    run.stop()
+
+
+def test_any_number_can_be_marked_and_none_too():
+    run = started("like")
+    until(lambda: "None of them" in buttons(run.widget))
+    task = run._view._task
+    places = [part for part in parts(run.widget) if isinstance(part, ipywidgets.Button)][:4]
+    send = buttons(run.widget)["None of them"]
+    for click in (2, 0, 3, 3):  # the second click takes a mark back
+        places[click].click()
+    assert [one.description for one in places] == ["liked", "-", "liked", "-"]
+    assert (send.description, send.disabled) == ("Send what is liked", False)
+    send.click()
+    assert [one.order.ranked for one in run._view._store.ratings()] == [task.shown[:3:2]]
+    buttons(run.widget)["None of them"].click()
+    assert run._view._store.ratings()[-1].order.ranked == ()
     run.stop()
 
 
@@ -132,10 +149,10 @@ def test_others_rate_the_same_run_meanwhile(tmp_path):
     mine = run._view._task
     while (task := store.next_task("bob")) is not None and task != mine:
         store.rate("bob", task.id, best_of(task))
-    until(lambda: "1 left" in words(run.widget))
+    until(lambda: "about 11 clicks left" in words(run.widget))
     assert run._view._task == mine
     store.rate("bob", mine.id, best_of(mine))
-    until(lambda: "Population 2" in words(run.widget))
+    until(lambda: "10 clicks left" in words(run.widget) and "about" not in words(run.widget))
     assert run._view._task is not None
     buttons(run.widget)["1"].click()
     assert sorted(store.names().values()) == ["Bob", "ada"]
@@ -153,7 +170,7 @@ def test_a_rating_that_comes_too_late_shows_a_message(tmp_path):
         until(lambda: not store.open_tasks(0, "somebody"))
         buttons(run.widget)["1"].click()
         assert "The search has continued without this rating" in words(run.widget)
-    until(lambda: "Population 2" in words(run.widget))
+    until(lambda: "10 clicks left" in words(run.widget) and "about" not in words(run.widget))
     run.stop()
 
 
@@ -170,7 +187,12 @@ def test_a_prompt_stays_text():
 
 def test_a_combination_with_people():
     steps = []
-    options = {"parts": {"human": {"weight": 1, "options": {"mode": "rate", "patience": 0}}, "brightness": 1}}
+    options = {
+        "parts": {
+            "human": {"weight": 1, "options": {"mode": "rate", "patience": 0, "repeats": 0, "duel": 0}},
+            "brightness": 1,
+        }
+    }
     run = zo_dno.RatingCell(
         ToyGenerator(),
         reward="product",
@@ -190,7 +212,7 @@ def bright(images, prompts):
 
 
 def test_a_folder_of_another_user_is_resumed_where_it_is_trusted(tmp_path):
-    people = {"weight": 1, "options": {"mode": "rate", "patience": 0}}
+    people = {"weight": 1, "options": {"mode": "rate", "patience": 0, "repeats": 0, "duel": 0}}
     options = {"parts": {"human": people, f"{__name__}:bright": 1}}
     run = zo_dno.RatingCell(
         ToyGenerator(), reward="product", reward_options=options, out=tmp_path / "run", queries=4, strategy="snes"

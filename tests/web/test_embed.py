@@ -23,7 +23,8 @@ from zo_dno.web.rating_sessions import Guard
 RUN = """
 import zo_dno
 from tests.support.toys import ToyGenerator
-result = zo_dno.optimize(ToyGenerator(), "human", queries=8, strategy_options={"population": 4}, **%r)
+options = {"strategy_options": {"population": 4}, "reward_options": {"repeats": 0, "duel": 0}}
+result = zo_dno.optimize(ToyGenerator(), "human", queries=8, **options, **%r)
 print(result.status, result.queries)
 """
 
@@ -64,7 +65,7 @@ class TestInTheBrowser:
                 expect(rater.get_by_text(left)).to_be_visible()
         assert [one.order.ranked for one in store.take(number)] == [(NAMES[0],), (NAMES[2],)]
 
-    @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4)])
+    @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4), ("like", 4)])
     @pytest.mark.slow
     def test_a_task_fits_into_the_cell(self, browser, store, page, mode, n, tmp_path):
         store.post(FILES.items(), "a quiet sea", [(mode, NAMES[:n])])

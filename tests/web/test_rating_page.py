@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from tests.support.browser import DESKTOP, PHONE, tab
 from tests.support.rating import FILES, NAMES, TOKEN, form_of, pictures
 from zo_dno.judges.rating_store import RatingStore
+from zo_dno.types import Order
 from zo_dno.web.rating_page import Page, page_app
 
 
@@ -74,6 +75,26 @@ class TestInTheBrowser:
         ranked, best = waiting(store, number)
         assert ranked.order.ranked == (NAMES[2], NAMES[1], NAMES[0], NAMES[3])
         assert best.order.ranked == (NAMES[5],)
+
+    def test_any_number_is_liked_by_tap_and_by_key(self, browser, store, page):
+        """Enter sends, unless another button has the focus; the fast twin without a browser is in another file."""
+        number = store.post(FILES.items(), "", [("like", NAMES[:4]), ("like", NAMES[2:6])])
+        with tab(browser, page.link, PHONE) as rater:
+            expect(rater.get_by_role("button", name="None of them")).to_be_visible()
+            rater.get_by_alt_text("image 3", exact=True).click()
+            rater.get_by_role("checkbox", name="like image 1").focus()
+            for key in ("Space", "2", "2", "4", "4"):  # marks one, and takes others back
+                press(rater, key)
+            expect(rater.get_by_role("button", name="Send 2 liked")).to_be_visible()
+            expect(rater.get_by_role("checkbox", checked=True)).to_have_count(2)
+            press(rater, "Enter")
+            expect(rater.get_by_text("1 click left")).to_be_visible()
+            expect(rater.get_by_role("checkbox", checked=True)).to_have_count(0)
+            press(rater, "Enter")
+            expect(rater.get_by_text("Thank you.")).to_be_visible()
+        first, second = waiting(store, number)
+        assert first.order == Order(tuple(NAMES[:4]), (NAMES[0], NAMES[2]), level=True)
+        assert second.order.ranked == ()
 
     @pytest.mark.slow
     def test_two_raters_at_once_and_the_page_shows_the_next_population(self, browser, store, page):
@@ -166,8 +187,8 @@ class TestInTheBrowser:
             press(rater, "1")
             press(rater, "Enter")
             expect(rater.get_by_text("Thank you.")).to_be_visible()
-            assert [one.value for one in waiting(store, number)] == [10, 7, 1]
             assert rater.evaluate("history.length") <= 3  # Back leaves the page
+            assert [one.value for one in waiting(store, number)] == [10, 7, 1]
 
     @pytest.mark.slow
     def test_images_are_enlarged_by_key_by_button_and_by_holding(self, browser, store, page):
@@ -195,7 +216,7 @@ class TestInTheBrowser:
             press(rater, "4")
             expect(rater.get_by_text("Thank you.")).to_be_visible()
 
-    @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4)])
+    @pytest.mark.parametrize(("mode", "n"), [("rate", 1), ("compare", 2), ("best", 4), ("rank", 4), ("like", 4)])
     @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
     @pytest.mark.fast_cases(2)
     def test_everything_fits(self, browser, store, page, mode, n, size, tmp_path):

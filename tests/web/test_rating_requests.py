@@ -131,7 +131,15 @@ class TestSecurity:
 
     @pytest.mark.parametrize(
         "url",
-        ["example.org", "ftp://example.org/", "https://example.org/?x=1", "https://", "http://[", "https://host:x/"],
+        [
+            "example.org",
+            "ftp://example.org/",
+            "https://example.org/?x=1",
+            "https://",
+            "http://[",
+            "https://host:x/",
+            "https://me:word@host/",
+        ],
     )
     def test_a_public_address_that_is_none(self, store, tmp_path, url):
         with pytest.raises(InputError, match=r"public_url must be an address such as https://example\.org/rate/; got"):
@@ -178,6 +186,23 @@ def test_a_ranking_without_scripts(client, store):
     assert client.post("/answer", data=form_of(tied) | places).status_code == 303
     (rating,) = store.ratings()
     assert rating.order.ranked == (NAMES[2], NAMES[0], NAMES[1])
+
+
+def test_any_number_is_liked_without_scripts(client, store):
+    store.post(FILES.items(), "", [("like", NAMES[:4])] * 3)
+    signed_in(client)
+    assert "Only images that are shown" in refused(
+        client, "/answer", form_of(client.get("/").text) | {"likes": "1", f"like-{NAMES[5]}": "on"}
+    )
+    for marked in (NAMES[:4:2], [], NAMES[:4]):
+        page = client.get("/").text
+        assert page.count('type="checkbox"') == 4
+        client.post("/answer", data=form_of(page) | {"likes": "1"} | {f"like-{name}": "on" for name in marked})
+    assert [(one.order.ranked, one.order.level) for one in store.ratings()] == [
+        (tuple(NAMES[:4:2]), True),
+        ((), True),
+        (tuple(NAMES[:4]), True),
+    ]
 
 
 @pytest.mark.parametrize("hundreds", [20, pytest.param(100, marks=pytest.mark.slow)])

@@ -9,16 +9,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, unknown_name
 from zo_dno.generators.batch_size import best_batch_size, checked_batch_size
 from zo_dno.generators.call_arguments import plain_arguments
 from zo_dno.generators.diffusers_private import execution_device
 from zo_dno.generators.gradients import Gradients, frozen_weights
-from zo_dno.generators.loading import BUILTIN, PipelineSource
+from zo_dno.generators.loading import BUILTIN, BUILTINS, PipelineSource
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pipeline_call import PipelineCall, takes_prompt
 from zo_dno.generators.pixels import NOT_NUMBERS, joined, rounded, to_cpu, wait_for_copies
 from zo_dno.generators.played import PlayedPipeline
+from zo_dno.generators.quiet import without_remarks
 from zo_dno.generators.speed import Offload, Speed
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.types import balanced_slices, is_count
@@ -184,10 +185,23 @@ class DiffusersGenerator:
 
     @classmethod
     def builtin(
-        cls, prompt: str, *, steps: int | None = None, guidance_scale: float | None = None, **options: Any
+        cls,
+        prompt: str,
+        *,
+        model: str = BUILTIN,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        **options: Any,
     ) -> "DiffusersGenerator":
-        """Return a generator of the model that ships with zo-dno: 64x64 landscapes, d = 1,024, on a CPU.
+        """Return a generator of the model that ships with zo-dno: landscapes, d = 1,024, on a CPU.
 
+        Args:
+            prompt: Prompt within the model's small grammar.
+            model: "scenes" or "scenes-64" for images of 64x64 pixels, "scenes-128" for twice the width and height from
+                the same noise.
+            steps: Denoising steps; 8 by default.
+            guidance_scale: Strength of classifier-free guidance; 1, the default, needs half the denoiser calls.
+            options: Other options of a generator, and arguments of the pipeline's call.
         Raises:
             PromptError: The prompt is outside the model's small grammar.
             InputError: A negative prompt was given without guidance.
@@ -203,9 +217,16 @@ class DiffusersGenerator:
                 f"negative_prompt must come with guidance above 1; got guidance {guidance_scale}, at which it has no "
                 "effect. 1.25 suits the built-in model."
             )
-        folder = scenes.PIPELINE_FOLDER
-        generator = cls.from_pretrained(folder, prompt, steps=steps, guidance_scale=guidance_scale, **options)
-        generator.model = BUILTIN
+        if model not in BUILTINS:
+            raise unknown_name("built-in model", model, BUILTINS)
+        large = scenes.SIDES[model] == scenes.LARGE_SIDE and options.get("vae") is None
+        own = {"vae": str(scenes.LARGE_AUTOENCODER)} if large else {}
+        folder, options = scenes.PIPELINE_FOLDER, {**options, **own}
+        with without_remarks():
+            generator = cls.from_pretrained(folder, prompt, steps=steps, guidance_scale=guidance_scale, **options)
+        generator.model = model
+        for name in own:  # which the model's name says
+            del generator._source_settings[name]
         return generator
 
     def with_prompt(self, prompt: str) -> "DiffusersGenerator":
@@ -214,7 +235,7 @@ class DiffusersGenerator:
         Raises:
             PromptError: The prompt is outside the built-in model's small grammar.
         """
-        if self.model == BUILTIN:
+        if self.model in BUILTINS:
             from zo_dno.scenes.grammar import parse
 
             parse(prompt)

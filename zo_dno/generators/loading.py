@@ -19,8 +19,10 @@ from zo_dno.generators.quiet import without_bars
 from zo_dno.generators.single_file import load_single_file
 from zo_dno.generators.speed import torch_dtype
 from zo_dno.generators.torchvision_check import without_broken_torchvision
+from zo_dno.scenes import SIDES
 
 BUILTIN = "scenes"
+BUILTINS = tuple(SIDES)
 _OF_LOADING = ("variant", "revision", "pipeline_class", "pipeline_config")
 
 
@@ -121,7 +123,7 @@ def load_pipeline(source: PipelineSource, dtype: torch.dtype) -> Any:
     name = str(source.model)
     if "/" not in name and not Path(name).expanduser().exists() and not name.endswith(WEIGHT_FILES):
         raise unknown_name(
-            "model", name, [BUILTIN, "FOLDER", "FILE.safetensors", "OWNER/NAME on the hub", "MODULE:FUNCTION"]
+            "model", name, [*BUILTINS, "FOLDER", "FILE.safetensors", "OWNER/NAME on the hub", "MODULE:FUNCTION"]
         )
     place = place_of("model", source.model)
     if place.file is not None:

@@ -3,15 +3,18 @@
 People, and vision-language models, choose among images more reliably than they give numbers. A choice of i
 from a set S has the probability exp(s_i) / sum over j in S of exp(s_j), and a ranking is a sequence of such choices
 (Plackett 1975, J. R. Stat. Soc. C 24(2); Luce 1959, Individual Choice Behavior). For two images this is the model of
-Bradley and Terry (1952, Biometrika 39).
+Bradley and Terry (1952, Biometrika 39). Where several images are liked, all of them come before the others, in any
+order: the likelihood is the sum over these orders (zo_dno.surrogate.chosen_sets).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zo_dno.surrogate.chosen_sets import chosen_together
 from zo_dno.types import Order
 
 if TYPE_CHECKING:
@@ -51,11 +54,14 @@ def strengths(
         fixed: Fixed strengths of the anchors, which are images that were scored before.
         spread: Prior standard deviation around the common mean.
     Returns:
-        Strengths by image; images that were in no choice are left out.
+        Strengths by image; images that were in no choice are left out. Of images that were shown together and all
+        liked, or none of them, nothing is known but the prior.
     """
     fixed = dict(fixed or {})
+    orders = list(orders)
     choices = [choice for order in orders for choice in _choices(order)]
     seen = {name for _, rivals in choices for name in rivals}
+    seen.update(name for order in orders if order.level for name in order.shown)  # of which none or all may be liked
     free = [name for name in images if name in seen and name not in fixed]
     place = {name: row for row, name in enumerate(free)}
     values, precision = _posterior_mode(
@@ -63,9 +69,9 @@ def strengths(
             (
                 np.array([place.get(name, -1) for name in rivals]),
                 np.array([fixed.get(name, 0.0) for name in rivals]),
-                rivals.index(best),
+                np.array([name in chosen for name in rivals]),
             )
-            for best, rivals in choices
+            for chosen, rivals in choices
         ],
         len(free),
         spread,
@@ -130,27 +136,47 @@ def agreement(orders: Iterable[tuple[str, Order]]) -> tuple[int, int]:
     """Count on how many pairs of images several raters agree: (pairs that agree, pairs that several raters judged)."""
     choices: dict[frozenset[str], dict[str, str]] = {}
     for rater, order in orders:
-        for best, rivals in _choices(order):
-            for other in rivals:
-                if other != best:
+        for chosen, rivals in _choices(order):
+            for best, other in product(chosen, rivals):
+                if other not in chosen:
                     choices.setdefault(frozenset((best, other)), {})[rater] = best
     several = [list(by_rater.values()) for by_rater in choices.values() if len(by_rater) > 1]
     return sum(len(set(bests)) == 1 for bests in several), len(several)
 
 
-def _choices(order: Order) -> list[tuple[str, list[str]]]:
-    """Split an order into choices: (the chosen image, the images that it was chosen from)."""
+def _choices(order: Order) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Split an order into choices: (what was chosen, the images that it was chosen from)."""
     left = list(dict.fromkeys(order.shown))
-    found = []
+    if order.level:
+        return [(order.ranked, left)] if 0 < len(order.ranked) < len(left) else []
+    found: list[tuple[tuple[str, ...], list[str]]] = []
     for best in order.ranked:
         if len(left) > 1:
-            found.append((best, list(left)))
+            found.append(((best,), list(left)))
         left.remove(best)
     return found
 
 
+def _of_one(
+    strength: "NDArray[np.float64]", chosen: "NDArray[np.bool_]"
+) -> "tuple[float, NDArray[np.float64], NDArray[np.float64]]":
+    """Return the log-likelihood of the choice of one image, its gradient, and its negative curvature."""
+    weights = np.exp(strength - strength.max())
+    log_p = float(strength[chosen][0] - strength.max() - np.log(weights.sum()))
+    weights /= weights.sum()
+    return log_p, chosen - weights, np.diag(weights) - np.outer(weights, weights)
+
+
+def _of_set(
+    strength: "NDArray[np.float64]", chosen: "NDArray[np.bool_]"
+) -> "tuple[float, NDArray[np.float64], NDArray[np.float64]]":
+    """Return the same of several images that were chosen together."""
+    log_p, pull, curve = chosen_together(strength[None], chosen[None], np.ones((1, len(chosen)), dtype=bool))
+    return float(log_p[0]), pull[0], curve[0]
+
+
 def _posterior_mode(
-    choices: "Collection[tuple[NDArray[np.int64], NDArray[np.float64], int]]", n: int, spread: float
+    choices: "Collection[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]]", n: int, spread: float
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
     """Find the mode by Newton's method; halved steps make it converge, since the log posterior is concave.
 
@@ -164,17 +190,13 @@ def _posterior_mode(
     def posterior(at: "NDArray[np.float64]") -> "tuple[float, NDArray[np.float64], NDArray[np.float64]]":
         height, slope = -at @ prior @ at / 2, -prior @ at
         bend: NDArray[np.float64] = prior.astype(np.float64)
-        for rows, known, best in choices:
+        for rows, known, chosen in choices:
             is_free = rows >= 0
             strength = np.where(is_free, at[rows] if n else 0.0, known)
-            weights = np.exp(strength - strength.max())
-            height += strength[best] - strength.max() - np.log(weights.sum())
-            weights /= weights.sum()
-            pull = -weights
-            pull[best] += 1
+            log_p, pull, curve = _of_set(strength, chosen) if chosen.sum() > 1 else _of_one(strength, chosen)
+            height += log_p
             np.add.at(slope, rows[is_free], pull[is_free])
-            w = weights[is_free]
-            bend[np.ix_(rows[is_free], rows[is_free])] += np.diag(w) - np.outer(w, w)
+            bend[np.ix_(rows[is_free], rows[is_free])] += curve[np.ix_(is_free, is_free)]
         return float(height), slope, bend.astype(np.float64)
 
     height, slope, bend = posterior(values)

@@ -9,8 +9,11 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from zo_dno.errors import InputError
-from zo_dno.judges.rating_summary import RatingRound
-from zo_dno.judges.rating_tasks import Mode, Progress, Rating, RatingError, RatingTask, decode_rating, encode_rating
+from zo_dno.judges.rated_run import Plan
+from zo_dno.judges.rating_repeats import answered_twice, due_repeat, keep_for_repeats
+from zo_dno.judges.rating_summary import RatingRound, Work, work_of
+from zo_dno.judges.rating_tables import NEWEST, OPEN_TASK, ROUND_OF_TASK, TABLES, planned, progress_of, ratings_of
+from zo_dno.judges.rating_tasks import Mode, Progress, Rating, RatingError, RatingTask, encode_rating
 from zo_dno.judges.transaction import Transaction
 from zo_dno.storage.journal import opened_durable
 from zo_dno.types import Order
@@ -18,34 +21,6 @@ from zo_dno.types import Order
 RATINGS = "ratings.db"  # in a run's folder
 _LEASE = 90.0  # seconds for which a task shown to one rater is not given to another
 _WAIT = 30.0
-_TABLES = """
-CREATE TABLE IF NOT EXISTS image (name TEXT PRIMARY KEY, png BLOB, score REAL, first INTEGER NOT NULL DEFAULT 0)
-    WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS round (
-    number INTEGER PRIMARY KEY, images TEXT NOT NULL, prompt TEXT NOT NULL, votes INTEGER NOT NULL,
-    taken INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS task (
-    id INTEGER PRIMARY KEY, round INTEGER NOT NULL, mode TEXT NOT NULL, shown TEXT NOT NULL,
-    leased_to TEXT, leased_until REAL NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS task_of_round ON task (round);
-CREATE TABLE IF NOT EXISTS answer (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, task INTEGER NOT NULL, rater TEXT NOT NULL, said TEXT NOT NULL,
-    at REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0
-);
-CREATE UNIQUE INDEX IF NOT EXISTS one_answer ON answer (task, rater) WHERE NOT undone;
-CREATE TABLE IF NOT EXISTS rater (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, serial INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-"""
-_OPEN_TASK = """
-SELECT task.id, mode, shown, prompt FROM task JOIN round ON number = round
-WHERE NOT taken AND round = (SELECT MAX(number) FROM round)
-  AND (SELECT COUNT(*) FROM answer WHERE answer.task = task.id AND NOT undone) < votes
-  AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.task = task.id AND rater = ? AND NOT undone)
-ORDER BY leased_to IS NOT ?, leased_until > ?, task.id LIMIT 1
-"""  # the task that the rater holds first, then the tasks that no rater holds
 
 
 class RatingStore:
@@ -60,11 +35,20 @@ class RatingStore:
     def __init__(self, path: Path | None) -> None:
         self._lock = threading.RLock()  # of this process; between processes the file has its own
         try:
-            self._file = opened_durable(path, _TABLES, _WAIT)
+            self._file = opened_durable(path, TABLES, _WAIT)
         except sqlite3.Error as error:
             raise InputError(f"ratings must be a file that can be written; {path}: {error}.") from error
 
     # For the search
+
+    def plan(self, **numbers: float) -> None:
+        """Write what the search plans for its raters, for the servers of other processes as well.
+
+        Args:
+            numbers: `repeats`, the number of repeats for each task, and `duel`, the choices after the search.
+        """
+        with self.writing() as file:
+            file.executemany("INSERT OR REPLACE INTO plan VALUES (?, ?)", [*numbers.items()])
 
     def post(
         self,
@@ -83,11 +67,12 @@ class RatingStore:
             votes: Number of ratings that each task needs, each from another rater.
         """
         files = dict(images)
-        with self._writing() as file:
+        with self.writing() as file:
             key = json.dumps(list(files))
             found = file.execute("SELECT number FROM round WHERE images = ?", (key,)).fetchone()
             if found:
                 return int(found[0])
+            file.execute("UPDATE round SET taken = 1 WHERE number IN (SELECT round FROM closing)")  # the search resumed
             first = not file.execute("SELECT 1 FROM image LIMIT 1").fetchone()
             rows = [(name, png, first and row == 0) for row, (name, png) in enumerate(files.items())]
             keep = "INSERT INTO image (name, png, first) VALUES (?, ?, ?)"
@@ -106,8 +91,8 @@ class RatingStore:
             number: Number of the round.
             patience: Seconds after the last rating in which it can still be undone.
         """
-        with self._writing() as file:
-            progress = self._progress(file, number)
+        with self.writing() as file:
+            progress = progress_of(file, number)
             (latest,) = file.execute(
                 "SELECT COALESCE(MAX(at), 0) FROM answer WHERE task IN (SELECT id FROM task WHERE round = ?)", (number,)
             ).fetchone()
@@ -116,7 +101,7 @@ class RatingStore:
             if not taken and not (progress.complete and not 0 <= time.time() - latest < patience):
                 return None
             file.execute("UPDATE round SET taken = 1 WHERE number = ?", (number,))
-            return self._ratings_of(file, number)
+            return ratings_of(file, number)
 
     def settle(self, scores: dict[str, float], keep: Iterable[str]) -> None:
         """Fix the scores of images, and delete the PNG files of images that will not be shown again.
@@ -125,10 +110,11 @@ class RatingStore:
             scores: Scores by image.
             keep: Images that may be shown again.
         """
-        with self._writing() as file:
+        with self.writing() as file:
             rows = [(score, name) for name, score in scores.items()]
-            file.executemany("UPDATE image SET score = ? WHERE name = ? AND score IS NULL", rows)
             kept = [*keep]
+            kept += keep_for_repeats(file, kept)
+            file.executemany("UPDATE image SET score = ? WHERE name = ? AND score IS NULL", rows)
             marks = ", ".join("?" * len(kept))
             file.execute(
                 "UPDATE image SET png = NULL WHERE NOT first AND name NOT IN "
@@ -142,13 +128,14 @@ class RatingStore:
         with self._lock:
             rounds = self._file.execute("SELECT number, images FROM round ORDER BY number").fetchall()
             own = [number for number, names in rounds if not set(images).isdisjoint(json.loads(names))]
-            ratings = [one for number in own for one in self._ratings_of(self._file, number)]
+            ratings = [one for number in own for one in ratings_of(self._file, number)]
         return [one.order for one in ratings if one.order is not None]
 
     def showable(self) -> set[str]:
-        """Return the images whose files are kept."""
+        """Return the images whose files are kept for more than repeats."""
+        query = "SELECT name FROM image WHERE png IS NOT NULL AND name NOT IN (SELECT name FROM repeatable)"
         with self._lock:
-            return {name for (name,) in self._file.execute("SELECT name FROM image WHERE png IS NOT NULL")}
+            return {name for (name,) in self._file.execute(query)}
 
     def scores(self) -> dict[str, float]:
         """Return the score of every image that has one, in the order in which the images were posted."""
@@ -162,9 +149,10 @@ class RatingStore:
     def next_task(self, rater: str) -> RatingTask | None:
         """Lease a rater a task, where possible one that no other rater holds; None if no task is left for the rater."""
         now = time.time()
-        with self._writing() as file:
-            row = file.execute(_OPEN_TASK, (rater, rater, now)).fetchone()
+        with self.writing() as file:
+            row = file.execute(OPEN_TASK, (rater, rater, now)).fetchone()
             if row is not None:
+                row = due_repeat(file, rater) or row
                 lease = (rater, now + _LEASE, row[0])
                 file.execute("UPDATE task SET leased_to = ?, leased_until = ? WHERE id = ?", lease)
         return row and RatingTask(row[0], row[1], tuple(json.loads(row[2])), row[3])
@@ -172,7 +160,7 @@ class RatingStore:
     def has_task(self, rater: str) -> bool:
         """Whether there is a task for the rater."""
         with self._lock:
-            return self._file.execute(_OPEN_TASK, (rater, rater, 0.0)).fetchone() is not None
+            return self._file.execute(OPEN_TASK, (rater, rater, 0.0)).fetchone() is not None
 
     def open_tasks(self, number: int, rater: str) -> list[RatingTask]:
         """List the tasks of a round that a rater has not rated, for raters that need no page."""
@@ -196,9 +184,10 @@ class RatingStore:
         Raises:
             RatingError: The rater has rated this task before, or the rating does not fit or comes too late.
         """
-        with self._writing() as file:
+        with self.writing() as file:
             row = file.execute(
-                "SELECT mode, shown, taken FROM task JOIN round ON number = round WHERE id = ?", (task,)
+                f"SELECT mode, shown, taken AND round >= 0 FROM task JOIN round ON {ROUND_OF_TASK} WHERE id = ?",
+                (task,),
             ).fetchone()
             if row is None:
                 raise RatingError("There is no such task.")
@@ -219,10 +208,11 @@ class RatingStore:
         Raises:
             RatingError: There is no rating to undo, or the search has used it.
         """
-        with self._writing() as file:
+        with self.writing() as file:
             row = file.execute(
-                "SELECT answer.id, task, taken, mode, shown, prompt FROM answer JOIN task ON task.id = task"
-                " JOIN round ON number = round WHERE rater = ? AND NOT undone ORDER BY answer.id DESC LIMIT 1",
+                "SELECT answer.id, task, taken AND round >= 0, mode, shown, prompt FROM answer JOIN task"
+                f" ON task.id = task JOIN round ON {ROUND_OF_TASK} WHERE rater = ? AND NOT undone"
+                " ORDER BY answer.id DESC LIMIT 1",
                 (rater,),
             ).fetchone()
             if row is None or row[2]:
@@ -238,7 +228,7 @@ class RatingStore:
         """Whether the rater's newest rating can be undone."""
         with self._lock:
             row = self._file.execute(
-                "SELECT taken FROM answer JOIN task ON task.id = task JOIN round ON number = round"
+                f"SELECT taken AND round >= 0 FROM answer JOIN task ON task.id = task JOIN round ON {ROUND_OF_TASK}"
                 " WHERE rater = ? AND NOT undone ORDER BY answer.id DESC LIMIT 1",
                 (rater,),
             ).fetchone()
@@ -246,7 +236,7 @@ class RatingStore:
 
     def greet(self, rater: str, name: str = "") -> tuple[str, int]:
         """Register a rater. Returns the rater's name, and the serial of the rater's next form."""
-        with self._writing() as file:
+        with self.writing() as file:
             (others,) = file.execute("SELECT COUNT(*) FROM rater").fetchone()
             row = (rater, name or f"rater {others + 1}")
             file.execute("INSERT OR IGNORE INTO rater (id, name) VALUES (?, ?)", row)
@@ -259,17 +249,30 @@ class RatingStore:
     def progress(self, rater: str = "") -> Progress:
         """Return the progress of the newest round."""
         with self._lock:
-            (newest,) = self._file.execute("SELECT COALESCE(MAX(number), -1) FROM round").fetchone()
-            return self._progress(self._file, newest, rater)
+            (newest,) = self._file.execute(f"SELECT {NEWEST}").fetchone()
+            return progress_of(self._file, newest, rater)
 
     def rounds(self) -> list[RatingRound]:
-        """Return all rating rounds, the newest last."""
+        """Return all rating rounds of the search, the newest last."""
         with self._lock:
             rows = self._file.execute(
                 "SELECT images, votes * (SELECT COUNT(*) FROM task WHERE round = number),"
-                " (SELECT shown FROM task WHERE round = number LIMIT 1) FROM round ORDER BY number"
+                " (SELECT shown FROM task WHERE round = number LIMIT 1) FROM round"
+                " WHERE number NOT IN (SELECT round FROM closing) ORDER BY number"
             ).fetchall()
         return [RatingRound(tuple(json.loads(row[0])), row[1], len(json.loads(row[2] or "[]"))) for row in rows]
+
+    def work(self, progress: Progress, plan: Plan | None) -> Work:
+        """Count the ratings that are given and left.
+
+        Args:
+            progress: Progress of the newest round.
+            plan: Planned number of images, if it is known.
+        """
+        with self._lock:
+            plans = [planned(self._file, name) for name in ("repeats", "duel")]
+            closing = self._file.execute("SELECT 1 FROM closing WHERE round = ?", (progress.rating_round,)).fetchone()
+        return work_of(self.rounds(), progress, plan, repeats=plans[0], duel=round(plans[1]), is_closing=bool(closing))
 
     def png(self, name: str) -> bytes | None:
         """Return the PNG file of an image that may be shown; None if there is none."""
@@ -288,9 +291,14 @@ class RatingStore:
         return first, best
 
     def ratings(self) -> list[Rating]:
-        """Return all ratings that were not undone, skips included."""
+        """Return all ratings that were not undone, skips included, without those of repeats and of closing duels."""
         with self._lock:
-            return self._ratings_of(self._file)
+            return ratings_of(self._file)
+
+    def repeats(self) -> list[tuple[Rating, Rating]]:
+        """Return what raters said of a task and of its repeat."""
+        with self._lock:
+            return answered_twice(self._file)
 
     def names(self) -> dict[str, str]:
         """Return the raters' names by their ids; a name that several raters share is followed by the id."""
@@ -304,7 +312,8 @@ class RatingStore:
         with self._lock:
             self._file.close()
 
-    def _writing(self) -> Transaction:
+    def writing(self) -> Transaction:
+        """Begin a transaction on the file."""
         return Transaction(self._file, self._lock)
 
     @staticmethod
@@ -315,27 +324,3 @@ class RatingStore:
         ).rowcount
         if serial is not None and not changed:
             raise RatingError("This page was out of date; it has been loaded again.")
-
-    @staticmethod
-    def _progress(file: sqlite3.Connection, number: int, rater: str = "") -> Progress:
-        needed, given, mine = file.execute(
-            "SELECT COALESCE((SELECT COUNT(*) * votes FROM task WHERE round = number), 0),"
-            " (SELECT COALESCE(SUM(MIN(n, votes)), 0) FROM"
-            "  (SELECT COUNT(*) AS n FROM answer JOIN task ON task.id = task"
-            "   WHERE round = number AND NOT undone GROUP BY task)),"
-            " (SELECT COUNT(*) FROM answer JOIN task ON task.id = task"
-            "  WHERE round = number AND NOT undone AND rater = ?)"
-            " FROM round WHERE number = ?",
-            (rater, number),
-        ).fetchone() or (0, 0, 0)
-        (raters,) = file.execute("SELECT COUNT(DISTINCT rater) FROM answer WHERE NOT undone").fetchone()
-        return Progress(number, given, needed, mine, raters)
-
-    @staticmethod
-    def _ratings_of(file: sqlite3.Connection, number: int | None = None) -> list[Rating]:
-        rows = file.execute(
-            "SELECT task, rater, said, mode, shown FROM answer JOIN task ON task.id = task"
-            " WHERE NOT undone AND round = COALESCE(?, round) ORDER BY task, rater",
-            (number,),
-        )
-        return [decode_rating(*row) for row in rows]

@@ -6,7 +6,7 @@ from math import ceil
 from statistics import fmean
 
 from zo_dno.judges.rated_run import Plan
-from zo_dno.judges.rating_tasks import Rating
+from zo_dno.judges.rating_tasks import Progress, Rating
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,39 +34,89 @@ class Work:
         planned: Whether later rounds are counted.
         estimated: Whether a part of `left` is estimated from the newest round.
         at_most: Whether there may be fewer, since other rewards hide images.
+        raters: Number of people who gave a rating in the run.
+        duel: Number of ratings of `left` that come after the search.
+        is_closing: Whether the search is over, and the best image is compared with its rivals.
     """
 
     given: int
     left: int
-    planned: bool
-    estimated: bool
-    at_most: bool
+    planned: bool = False
+    estimated: bool = False
+    at_most: bool = False
+    raters: int = 0
+    duel: int = 0
+    is_closing: bool = False
 
     def __str__(self) -> str:
         clicks = f"{self.left} click{'' if self.left == 1 else 's'} left"
-        if not self.planned:
-            return f"{clicks} in this round"
-        return f"{'at most ' if self.at_most else ''}{'about ' if self.estimated else ''}{clicks}"
+        if self.is_closing:
+            clicks += ", to check the winner"
+        elif self.planned:
+            clicks = f"{'at most ' if self.at_most else ''}{'about ' if self.estimated else ''}{clicks}"
+        else:
+            clicks += " in this round"
+        return f"{clicks}, for all raters together" if self.raters > 1 else clicks
 
 
-def work_of(rounds: Sequence[RatingRound], given_now: int, plan: Plan | None) -> Work:
+def work_of(
+    rounds: Sequence[RatingRound],
+    progress: Progress,
+    plan: Plan | None,
+    *,
+    repeats: float = 0.0,
+    duel: int = 0,
+    is_closing: bool = False,
+) -> Work:
     """Count the ratings of a run that are given and left.
 
     Args:
         rounds: Rating rounds, the newest last.
-        given_now: Number of ratings given in the newest round.
+        progress: Progress of the newest round.
         plan: Planned number of images, if it is known.
+        repeats: Number of repeats for each rating.
+        duel: Number of choices after the search.
+        is_closing: Whether the newest round is that of these choices, which `rounds` leaves out.
     """
     if not rounds:
-        return Work(0, 0, planned=False, estimated=False, at_most=False)
+        return Work(0, 0)
+    if is_closing:
+        given = sum(one.needed for one in rounds) + progress.given
+        left = max(0, progress.needed - progress.given)
+        return Work(given, left, raters=progress.raters, is_closing=True)
     newest = rounds[-1]
-    given = sum(one.needed for one in rounds[:-1]) + given_now
-    left = max(0, newest.needed - given_now)
+    given = sum(one.needed for one in rounds[:-1]) + progress.given
+    left = max(0, newest.needed - progress.given)
     if plan is None or not newest.images:
-        return Work(given, left, planned=False, estimated=False, at_most=False)
+        return Work(given, left, raters=progress.raters)
     later = max(0, plan.images - sum(len(one.images) for one in rounds))
     left += ceil(later / len(newest.images) * _needed_later(newest, is_first=len(rounds) == 1))
-    return Work(given, left, planned=True, estimated=later > 0, at_most=later > 0 and not plan.exact)
+    more = round(repeats * left) + duel
+    estimated, at_most = later > 0 or more > 0, later > 0 and not plan.exact
+    return Work(
+        given, left + more, planned=True, estimated=estimated, at_most=at_most, raters=progress.raters, duel=duel
+    )
+
+
+def awaited(progress: Progress, work: Work, *, searching: bool = True) -> str:
+    """Say what a rater without a task waits for.
+
+    Args:
+        progress: Progress of the newest round.
+        work: Work that is left.
+        searching: Whether the search is running.
+    """
+    if progress.rating_round < 0:
+        return "The search is rendering the first images" if searching else "Nothing to rate yet"
+    if not progress.complete:
+        return "Other raters have the last images"
+    if not searching:
+        return "Thank you. The search is not running now"
+    if work.planned and work.left == work.duel > 0:
+        return "Thank you. The search is coming to its end, and a few more choices will check its winner"
+    if (work.planned or work.is_closing) and not work.left:
+        return "Thank you. That was the last one, and the search is coming to its end"
+    return "Thank you. The search is rendering the next images"
 
 
 def _needed_later(newest: RatingRound, *, is_first: bool) -> float:
@@ -80,9 +130,9 @@ def _needed_later(newest: RatingRound, *, is_first: bool) -> float:
 
 
 def preferred(ratings: Sequence[Rating], image: str) -> tuple[int, int]:
-    """Count the choices that showed an image: (those in which it was the best, all of them)."""
+    """Count the choices that showed an image: (those in which it was the best, or liked, all of them)."""
     orders = [one.order for one in ratings if one.order is not None and image in one.order.shown]
-    return sum(order.ranked[0] == image for order in orders), len(orders)
+    return sum(image in (order.ranked if order.level else order.ranked[:1]) for order in orders), len(orders)
 
 
 def against(ratings: Sequence[Rating], image: str, other: str) -> tuple[int, int]:
@@ -91,7 +141,10 @@ def against(ratings: Sequence[Rating], image: str, other: str) -> tuple[int, int
     for one in ratings:
         if one.order is None or not {image, other} <= set(one.order.shown):
             continue
-        ahead = next((name for name in one.order.ranked if name in (image, other)), None)
+        ranked = [name for name in one.order.ranked if name in (image, other)]
+        if one.order.level and len(ranked) == 2:
+            continue
+        ahead = next(iter(ranked), None)
         won, lost = won + (ahead == image), lost + (ahead == other)
     return won, won + lost
 
@@ -102,7 +155,7 @@ def in_words(ratings: Sequence[Rating], image: str) -> str:
     if values:
         return f"{fmean(values):.1f} of 10"
     chosen, shown = preferred(ratings, image)
-    return f"chosen in {chosen} of {shown}" if shown else ""
+    return f"{'liked' if _of_likes(ratings) else 'chosen'} in {chosen} of {shown}" if shown else ""
 
 
 def sentences(ratings: Sequence[Rating], first: str, best: str) -> list[str]:
@@ -120,13 +173,18 @@ def sentences(ratings: Sequence[Rating], first: str, best: str) -> list[str]:
         )
         return [f"{', '.join(said)}.{lucky}"]
     chosen, shown = preferred(ratings, best)
+    was, times = ("liked", "task") if _of_likes(ratings) else ("preferred", "choice")
     found = (
-        [f"The best image was preferred in {chosen} of {shown} choice{'' if shown == 1 else 's'} that showed it."]
+        [f"The best image was {was} in {chosen} of {shown} {times}{'' if shown == 1 else 's'} that showed it."]
         if shown
         else []
     )
     won, both = against(ratings, best, first)
     return [*found, f"Beside the first image it was preferred in {won} of {both}."] if both else found
+
+
+def _of_likes(ratings: Sequence[Rating]) -> bool:
+    return any(one.order is not None and one.order.level for one in ratings)
 
 
 def _of_several(values: Sequence[float]) -> str:

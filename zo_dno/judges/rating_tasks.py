@@ -8,13 +8,14 @@ from typing import Literal
 from zo_dno.errors import ZoDnoError
 from zo_dno.types import Order
 
-Mode = Literal["rate", "compare", "best", "rank"]
+Mode = Literal["rate", "compare", "best", "rank", "like"]
 SKIPPED = "skip"
 HEADINGS: dict[Mode, str] = {
     "rate": "How good is it?",
     "compare": "Which is better?",
     "best": "Which is the best?",
     "rank": "Rank them, the best first",
+    "like": "Mark all that you like, or none",
 }
 
 
@@ -48,7 +49,7 @@ class Rating:
         shown: Names of the images.
         rater: Id of the rater.
         value: Number from 0 to 10, in mode "rate".
-        order: Choice or ranking, in the other modes.
+        order: Choice, ranking, or liked images, in the other modes.
     """
 
     task: int
@@ -94,6 +95,11 @@ def encode_rating(rating: str | float | Sequence[str], mode: Mode, shown: list[s
         if not isinstance(rating, int | float) or not 0 <= rating <= 10:
             raise RatingError("A rating is a number from 0 to 10.")
         return json.dumps(rating)
+    if mode == "like":
+        liked = set(rating) if isinstance(rating, Sequence) and not isinstance(rating, str) else {rating}
+        if not liked <= set(shown):
+            raise RatingError("Only images that are shown can be marked.")
+        return json.dumps([name for name in shown if name in liked])
     needed = len(shown) if mode == "rank" else 1
     ranked = [rating] if isinstance(rating, str) else rating if isinstance(rating, Sequence) else []
     if len(ranked) != needed or len(set(ranked)) != needed or not set(ranked) <= set(shown):
@@ -109,4 +115,4 @@ def decode_rating(task: int, rater: str, encoded: str, mode: Mode, shown: str) -
         return Rating(task, names, rater, None, None)
     if mode == "rate":
         return Rating(task, names, rater, float(json.loads(encoded)), None)
-    return Rating(task, names, rater, None, Order(names, tuple(json.loads(encoded))))
+    return Rating(task, names, rater, None, Order(names, tuple(json.loads(encoded)), level=mode == "like"))

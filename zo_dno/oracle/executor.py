@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from zo_dno.reward import Reward
 
 log = logging.getLogger(__name__)
+logging.getLogger("stamina").addHandler(logging.NullHandler())  # else Python prints its bare name at every retry
 _SAYS_SO = 300.0  # seconds between two notes that calls do not return
 
 

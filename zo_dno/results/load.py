@@ -81,6 +81,7 @@ def _loaded(path: Path, result: dict[str, Any]) -> Result:
         unused_images=result.get("unused_images", 0),
         strategy_images=result.get("strategy_images", 0),
         choices=result.get("choices", 0),
+        raters=result.get("raters", {}),
         evidence=result.get("evidence"),
         chosen=result.get("chosen"),
         hint=result.get("hint"),

@@ -162,6 +162,7 @@ def _warnings(result: dict[str, Any]) -> list[str]:
     choices, evidence = result.get("choices", 0), result.get("evidence")
     if evidence is not None and evidence < CONVINCING:
         notes.append(f"{what_choices_say(choices, evidence)}.")
+    notes += result.get("raters", {}).get("words", ())
     return notes
 
 

@@ -1,5 +1,6 @@
 """What a run found, as an object and as `result.json`."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ class Result:
         choices: Number of choices among images behind the scores; 0 where scores come from none.
         evidence: Natural logarithm of how much likelier the choices were by predictions made before them than by
             chance; None where nothing was predicted.
+        raters: Where people rated, their fresh choices after the search (`duels`), how often they agreed with
+            themselves (`repeats`), and both in `words`.
         chosen: Choice of `auto`, and its reason.
         adapted: Fields of requests that servers of rewards refused, and what was sent instead.
         hint: Advice where all scores are equal; None where they differ.
@@ -98,6 +101,7 @@ class Result:
     strategy_images: int = 0
     choices: int = 0
     evidence: float | None = None
+    raters: Mapping[str, Any] = field(default_factory=dict)
     chosen: str | None = None
     adapted: tuple[Adaptation, ...] = ()
     hint: str | None = None
@@ -149,6 +153,7 @@ class Result:
             "unused_images": self.unused_images,
             "strategy_images": self.strategy_images,
             **({"choices": self.choices, "evidence": self.evidence} if self.choices else {}),
+            **({"raters": dict(self.raters)} if self.raters else {}),
             "unused_share": round(self.unused_share, 4),
             "nfe": self.nfe,
             "failed_queries": self.failed_queries,

@@ -55,6 +55,10 @@ class _Adapted(_Part):
     reason: StrictStr
 
 
+class _Raters(_Part):
+    words: list[StrictStr] = []
+
+
 class _FrontRow(_Part):
     id: StrictInt
     rewards: dict[StrictStr, float]
@@ -102,6 +106,7 @@ class _Stored(_Part):
     seconds: dict[str, float]
     choices: StrictInt = 0
     evidence: float | None = None
+    raters: _Raters = _Raters()
     adapted: list[_Adapted] = []
     front: _Front | None = None
 

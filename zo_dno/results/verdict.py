@@ -137,7 +137,10 @@ def what_choices_say(choices: int, evidence: float | None) -> str | None:
         return None
     if evidence >= CONVINCING:
         return f"{choices} choices, which the search predicted better than chance: it has learned what is liked"
-    return f"{choices} choices, which cannot be told from random clicks: nothing was learned so far"
+    return (
+        f"{choices} choices, which the search did not predict clearly better than chance: by that alone, they may be "
+        "random clicks"
+    )
 
 
 def chosen_by_auto(reason: str, screen: int | None, max_cost: float | None, untaught: str | None = None) -> str:

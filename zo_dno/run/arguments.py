@@ -16,6 +16,11 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, str | PathLike)
 
 
+def _is_noise(value: Any) -> bool:
+    given = value if isinstance(value, list | tuple) else [value]
+    return all(_is_path(one) or isinstance(one, Tensor) for one in given)
+
+
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "strategy": (lambda value: isinstance(value, str) or callable(value), "the name or the class of a strategy"),
     "prompt": (lambda value: isinstance(value, str), "text"),
@@ -24,6 +29,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "reward_options": (lambda value: isinstance(value, Mapping), "a mapping of names to values"),
     "strategy_options": (lambda value: isinstance(value, Mapping), "a mapping of names to values"),
     "init": (lambda value: _is_path(value) or isinstance(value, Tensor), "noise, a tensor (d,), or the path of a file"),
+    "near": (_is_noise, "a run's folder, a file of noise, a tensor (d,), or a list of these"),
     "surrogate": (lambda value: _is_path(value) or isinstance(value, Knowledge), "the path of a file, or its content"),
     "on_step": (callable, "a function of a zo_dno.Step"),
     "stop": (lambda value: isinstance(value, Stop), "a zo_dno.Stop"),
@@ -41,6 +47,13 @@ def check_arguments(**arguments: Any) -> None:
         fits, expected = _RULES[name]
         if not fits(value) and (value is not None or name in ("strategy", "run")):
             raise InputError(f"{name} must be {expected}; got {given(value)}.")
+
+
+def as_several(near: Any) -> list[Any]:
+    """Return liked noise as a list, also a single one and the rows of a tensor (n, d)."""
+    if isinstance(near, Tensor):
+        return [*near] if near.ndim == 2 else [near]
+    return [*near] if isinstance(near, list | tuple) else [near]
 
 
 def as_rewards(held_out: Any) -> list[Any]:

@@ -18,7 +18,7 @@ def is_noisy(reward: Reward, options: RunOptions) -> bool:
     return reward.noisy or bool(options.repeats)
 
 
-def with_decisions(options: RunOptions, reward: Reward, generator: Generator) -> RunOptions:
+def with_decisions(options: RunOptions, reward: Reward, generator: Generator, *, near: bool = False) -> RunOptions:
     """Decide whether `auto` searches a surrogate, and whether images are pre-selected; both are written to the config.
 
     A surrogate is searched where queries cost money or people's time, and neither seconds nor denoiser calls are
@@ -26,6 +26,12 @@ def with_decisions(options: RunOptions, reward: Reward, generator: Generator) ->
     more images. The front of several rewards is searched so at any cost, if the generator has gradients, and nothing is
     pre-selected for it. For budgets that are too small or too large for it, `PRESELECTED` images are rendered per query
     under the latter conditions (docs/strategies.md).
+
+    Args:
+        options: Options of the run.
+        reward: Reward of the run.
+        generator: Generator of the run.
+        near: Whether the search stays near liked noise.
     """
     unlimited = options.nfe is None and options.seconds is None
     auto = options.strategy == DEFAULT_STRATEGY and not options.lag
@@ -34,7 +40,7 @@ def with_decisions(options: RunOptions, reward: Reward, generator: Generator) ->
     if climb is None:
         front = rewards_in(reward) > 1
         worth = isinstance(generator, HasVjp) and (front or _is_costly(options, reward))
-        climb = auto and unlimited and not screen and _fits(options) and (worth or money_alone)
+        climb = auto and unlimited and not screen and not near and _fits(options) and (worth or money_alone)
     if screen is None:
         screen = PRESELECTED if money_alone and auto and not climb and rewards_in(reward) == 1 else 0
     return options.model_copy(update={"climb": climb, "screen": screen})

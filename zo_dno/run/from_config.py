@@ -24,7 +24,7 @@ from zo_dno.run.transfer import known_before
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
 from zo_dno.storage.ledger import Ledger
-from zo_dno.storage.noise_files import load_noise
+from zo_dno.storage.noise_files import load_noise, load_several
 from zo_dno.storage.run_folder import CONFIG, LEDGER, RunFolder, check_is_run, damage_named
 from zo_dno.storage.signature import check_trusted
 from zo_dno.types import batch_size_of
@@ -73,6 +73,8 @@ def _check_before_loading(config: RunConfig, out: Path) -> None:
         make_reward(name)
     if config.init is not None:
         load_noise(Path(config.init), "init")
+    if config.near:
+        load_several(config.near, "near")
 
 
 def render(folder: Path, *, steps: int | None = None, trust: bool = False) -> tuple[torch.Tensor, torch.Tensor]:

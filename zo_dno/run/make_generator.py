@@ -12,7 +12,7 @@ from zo_dno.errors import InputError
 from zo_dno.generators.diffusers_generator import DiffusersGenerator
 from zo_dno.generators.given import check_prompt
 from zo_dno.generators.imported import imported_generator, names_python
-from zo_dno.generators.loading import BUILTIN, SOURCE_OPTIONS
+from zo_dno.generators.loading import BUILTIN, BUILTINS, SOURCE_OPTIONS
 from zo_dno.generators.onnx_generator import OnnxGenerator, names_onnx
 from zo_dno.generators.speed import SPEED_OPTIONS
 from zo_dno.registry import check_is_no_module, is_import
@@ -65,7 +65,7 @@ def check_scene(config: RunConfig) -> None:
     Raises:
         PromptError: The prompt is outside the model's small grammar.
     """
-    if config.model == BUILTIN and config.prompt:
+    if config.model in BUILTINS and config.prompt:
         parse(config.prompt)
 
 
@@ -109,8 +109,8 @@ def load_model(config: RunConfig, *, steps: int | None = None, like: DiffusersGe
     if like is not None:
         return like.with_settings(config.prompt, **arguments)
     arguments |= {name: value for name in SOURCE_OPTIONS if (value := getattr(config, name)) is not None}
-    if config.model == BUILTIN:
-        return DiffusersGenerator.builtin(config.prompt, **arguments)
+    if config.model in BUILTINS:
+        return DiffusersGenerator.builtin(config.prompt, model=config.model, **arguments)
     check_is_no_module("model", config.model)
     generator = DiffusersGenerator.from_pretrained(config.model, config.prompt, **arguments)
     check_prompt(generator, config.given_prompt)

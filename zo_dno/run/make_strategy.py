@@ -12,6 +12,7 @@ from zo_dno.registry import checked_options, line_of, load
 from zo_dno.run.make_reward import name_of
 from zo_dno.spaces import DEFAULT_SPACE, SPACES
 from zo_dno.spaces.in_space import in_space
+from zo_dno.spaces.near import Near, middle
 from zo_dno.spaces.space import SearchSpaceFactory
 from zo_dno.strategies import STRATEGIES
 from zo_dno.strategy import Asynchronous, Problem, Strategy
@@ -33,6 +34,8 @@ def make_strategy(
     lag: int = 0,
     noisy: bool = False,
     surrogate: bool = False,
+    near: Tensor | None = None,
+    distance: float = 0.0,
     rewards: int = 1,
 ) -> Strategy:
     """Build a strategy for the noise of a generator, or for a search space in it.
@@ -49,6 +52,8 @@ def make_strategy(
         lag: Number of earlier populations that may lack scores when the next is asked for.
         noisy: Whether the same noise may get another score.
         surrogate: Whether a strategy that chooses another one is to choose a surrogate.
+        near: Liked noise (n, d) to stay near; None searches the space.
+        distance: Share of fresh noise in candidates near liked noise, from 0 to 1.
         rewards: Number of rewards whose front is searched.
     Raises:
         InputError: A name or an option does not fit, `init` is not noise of this generator, or the strategy needs
@@ -56,14 +61,16 @@ def make_strategy(
     """
     noise = generator.layout
     target, checked = find_strategy(strategy, options)
+    factory = None if space == DEFAULT_SPACE else find_space(space, space_options or {})
+    if near is not None:
+        if factory is not None or init is not None:
+            both = "init" if factory is None else f"space={space}"
+            raise InputError(f"near must be left out with {both}: candidates stay near the liked noise. Leave one out.")
+        factory, init = partial(Near, liked=near, distance=distance), middle(near, noise)
     problem = Problem(noise.d, horizon, seed, noise.sizes, init, None, lag, noisy, surrogate, rewards)
     build: Callable[[Problem], Strategy] = partial(target, **checked)
     try:
-        made = (
-            build(problem)
-            if space == DEFAULT_SPACE
-            else in_space(problem, noise, find_space(space, space_options or {}), build)
-        )
+        made = build(problem) if factory is None else in_space(problem, noise, factory, build)
     except ZoDnoError:
         raise
     except Exception as error:

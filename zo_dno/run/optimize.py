@@ -19,7 +19,7 @@ from zo_dno.results.progress_cell import ProgressCell
 from zo_dno.results.result import Result
 from zo_dno.reward import Reward
 from zo_dno.rng import stream
-from zo_dno.run.arguments import as_rewards, check_arguments
+from zo_dno.run.arguments import as_rewards, as_several, check_arguments
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import checked_changes, flattened, with_current_names
 from zo_dno.run.decisions import is_noisy, with_decisions
@@ -33,9 +33,10 @@ from zo_dno.run.several_rewards import FRONT, as_one
 from zo_dno.run.spec import RunSpec
 from zo_dno.run.transfer import known_before
 from zo_dno.search.progress import Step
+from zo_dno.spaces.near import middle
 from zo_dno.storage.atomic import read_yaml
-from zo_dno.storage.noise_files import checked_noise, load_noise
-from zo_dno.storage.run_folder import CONFIG, INIT_FILE, KNOWLEDGE_FILE, RunFolder, check_is_run
+from zo_dno.storage.noise_files import checked_noise, load_noise, load_several
+from zo_dno.storage.run_folder import CONFIG, INIT_FILE, KNOWLEDGE_FILE, NEAR_FILE, RunFolder, check_is_run
 from zo_dno.storage.signature import check_trusted
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Strategy
@@ -59,6 +60,7 @@ def optimize(
     require: Sequence[str] | str | None = None,
     held_out: Sequence[Any] | AnyReward = (),
     init: Tensor | str | Path | None = None,
+    near: Sequence[Tensor | str | Path] | Tensor | str | Path = (),
     surrogate: Knowledge | str | Path | None = None,
     budget: Budget | Mapping[str, Any] | None = None,
     policy: CallPolicy | Mapping[str, Any] | None = None,
@@ -86,6 +88,8 @@ def optimize(
         require: Thresholds that a winner must meet, such as ["prompt_match >= 0.9"]; see docs/rewards.md.
         held_out: Rewards that score only the first image and the winner.
         init: Noise (d,) to start from, or the file or run folder that holds one.
+        near: Liked noise to stay near, as tensors (d,), run folders or files of noise: candidates mix it with the share
+            `distance` of fresh noise (docs/spaces.md).
         surrogate: File of what the strategy `surrogate` learned on earlier prompts, read at the start if it exists, and
             added to at the end; or its content, which is read alone.
         budget: Limits of the run: queries, denoiser calls, seconds, money, or a reward to reach.
@@ -103,7 +107,7 @@ def optimize(
         RunError: No query was scored. The folder holds what there is.
     """
     check_arguments(strategy=strategy, prompt=prompt, out=out, reward_options=reward_options)
-    check_arguments(strategy_options=strategy_options, init=init, surrogate=surrogate)
+    check_arguments(strategy_options=strategy_options, init=init, near=near, surrogate=surrogate)
     check_arguments(on_step=on_step, stop=stop, pools=pools)
     one, reward_options = _one_of(reward, reward_options, options.pop("front", None))
     scorer = make_reward(one, reward_options)
@@ -117,6 +121,7 @@ def optimize(
         "held_out": [name_of(name) for name in others_given],
         "seed": seed,
         "init": str(init) if isinstance(init, str | Path) else None,
+        "near": [str(one) for one in as_several(near) if isinstance(one, str | Path)],
         "surrogate": str(surrogate) if isinstance(surrogate, str | Path) else None,
         **({} if policy is None else {"policy": policy}),
         **({} if queries is None else {"queries": queries}),
@@ -134,20 +139,24 @@ def optimize(
         )
     settled = {"horizon": checked.horizon or checked.queries, "threads": checked.threads or torch.get_num_threads()}
     required = requiring(scorer, checked.require)
-    checked = with_decisions(checked.model_copy(update=settled), required, generator)
+    liked = load_several(as_several(near), "near") if as_several(near) else None
+    checked = with_decisions(checked.model_copy(update=settled), required, generator, near=liked is not None)
     if init is not None:
         init = load_noise(Path(init), "init") if isinstance(init, str | Path) else checked_noise(init, "init")
     others, known = [make_reward(one) for one in others_given], known_before(surrogate, required)
-    spec = _spec(checked, generator, scorer, others, strategy, init, on_step, stop, pools, known)
+    spec = _spec(checked, generator, scorer, others, strategy, init, liked, on_step, stop, pools, known)
     if out is not None:
         RunFolder.check(Path(out))
     start = torch.randn(generator.layout.d, generator=stream(checked.seed, "start")) if init is None else init
+    if liked is not None:
+        start = middle(liked, generator.layout)
     check_generator(generator, start, checked.seed)
     if out is None:
         return carry_out(spec)
     with RunFolder(Path(out)) as folder:
-        if init is not None:
-            folder.write_init(init)
+        for name, z in ((INIT_FILE, init), (NEAR_FILE, liked)):
+            if z is not None:
+                folder.write_given(name, z)
         if spec.knowledge is None:
             (folder.path / KNOWLEDGE_FILE).unlink(missing_ok=True)  # of a run that was killed before its config
         else:
@@ -221,13 +230,16 @@ def resume(
     scorer = make_reward(options.reward if replaced_by is None else replaced_by, given_options)
     others = [make_reward(one) for one in as_rewards(options.held_out if held_out is None else held_out)]
     noise = load_noise(path / INIT_FILE) if (path / INIT_FILE).exists() else None
+    liked = load_noise(path / NEAR_FILE, ndim=2) if (path / NEAR_FILE).exists() else None
     with ExitStack() as stack:
         if generator is None:
             model = stack.enter_context(closed_after(generator_from(config)))
         else:
             model = as_generator(generator, config.get("prompt"))
         known = known_before(path / KNOWLEDGE_FILE, requiring(scorer, options.require))
-        spec = _spec(options, model, scorer, others, strategy or options.strategy, noise, on_step, stop, pools, known)
+        spec = _spec(
+            options, model, scorer, others, strategy or options.strategy, noise, liked, on_step, stop, pools, known
+        )
         folder = stack.enter_context(RunFolder(path, new=False))
         return carry_out(spec, folder, accept_drift=accept_drift, retry_failed=retry_failed)
 
@@ -246,6 +258,7 @@ def _spec(
     held_out: list[Reward],
     strategy: str | Callable[..., Strategy],
     init: Tensor | None,
+    near: Tensor | None,
     on_step: Callable[[Step], None] | None,
     stop: Stop | None,
     pools: Pools | None,
@@ -260,6 +273,8 @@ def _spec(
         *(strategy, generator, horizon, options.seed, init, *searched),
         noisy=is_noisy(reward, options),
         surrogate=bool(options.climb),
+        near=near,
+        distance=options.distance,
         rewards=rewards_in(reward),
     )
     settings = dict(generator.settings) if isinstance(generator, Described) else {"model": name_of(generator)}

@@ -112,8 +112,8 @@ class ModelOptions(PipelineOptions):
     prompt: Words = option("", "What the image shows; models that take no prompt need none")
     model: str = option(
         "scenes",
-        "scenes (built in), a diffusers pipeline by its folder, single-file checkpoint or hub name, an ONNX file, or "
-        "package.module:name of your own (docs/generators.md)",
+        "scenes or scenes-128 (built in), a diffusers pipeline by its folder, single-file checkpoint or hub name, an "
+        "ONNX file, or package.module:name of your own (docs/generators.md)",
     )
     search: Literal["initial", "all"] = option("initial", "Noise to search: initial, or all (the noise of every step)")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = option(
@@ -194,6 +194,12 @@ class SearchOptions(OptionGroup):
         redraw=True,
     )
     init: FilePath | None = option(None, "Noise to start from: best.safetensors of a run, or its folder")
+    near: Names = option(
+        [], "Liked noise to stay near: a run, a file of noise or a folder of them; several are mixed (docs/spaces.md)"
+    )
+    distance: float = option(
+        0.3, "Share of fresh noise in candidates near liked noise: 0 mixes it alone, 1 forgets it", ge=0, le=1
+    )
     baseline: Annotated[int, Field(ge=0)] | Literal["equal"] = option(
         0,
         "Queries of a best-of-N run to compare with, or equal (as many as the search); with 0, best-of-N is estimated",

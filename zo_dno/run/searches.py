@@ -9,6 +9,7 @@ from zo_dno.reward import ScoresByChoices
 from zo_dno.rng import stream_seed
 from zo_dno.run.manifest import blocks_of
 from zo_dno.run.open_run import OpenRun
+from zo_dno.run.raters import people_of
 from zo_dno.search.archive import Archive
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.drift import DriftError
@@ -79,7 +80,8 @@ def _prepared(
 def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, blocks: Blocks, top: int) -> Search:
     """Make a search at its beginning; targets, snapshots and pre-selection are for the main search alone."""
     spec, options, main = run.spec, run.spec.options, stage == SEARCH
-    contenders = MOST if main and (spec.kept_back or isinstance(spec.reward, ScoresByChoices)) else 0
+    several = spec.kept_back or isinstance(spec.reward, ScoresByChoices) or people_of(spec.reward) is not None
+    contenders = MOST if main and several else 0
     objectives = spec.reward.objectives if main and isinstance(spec.reward, Combination) else ()
     objective = spec.objective()
     objective.counts_perturbed = run.manifest.rules < 2

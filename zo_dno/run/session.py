@@ -24,6 +24,7 @@ from zo_dno.run.by_choices import settle_by_choices
 from zo_dno.run.front import front_of, set_reference
 from zo_dno.run.held_out import held_out_scores
 from zo_dno.run.open_run import OpenRun, opened
+from zo_dno.run.raters import ask_people_at_the_end, what_raters_said
 from zo_dno.run.reevaluate import reevaluate
 from zo_dno.run.searches import SEARCH, main_search, prior_draws
 from zo_dno.run.spec import RunSpec
@@ -97,6 +98,7 @@ def _stages(run: OpenRun) -> Result:
             found.baseline = _baseline(run, search, by_choices=found.choices > 0)
             for reward in run.spec.held_out if search.status not in ("interrupted", "paused") else ():
                 found.held_out[reward.name] = held_out_scores(run, reward, search.archive)
+            ask_people_at_the_end(run, search)
     except KeyboardInterrupt:
         search.status = "interrupted"
     except PauseError as pause:  # of a held-out reward
@@ -188,6 +190,7 @@ def _result(run: OpenRun, found: _Found) -> Result:
         strategy_images=search.strategy_images,
         choices=found.choices,
         evidence=search.strategy.evidence if isinstance(search.strategy, LearnsFromChoices) else None,
+        raters=what_raters_said(spec.reward, search.archive),
         adapted=adaptations_of(spec.reward, *spec.held_out),
         front=front_of(run, search.archive),
         chosen=chosen_by_auto(reason, options.screen, options.max_cost, spec.untaught) if reason else None,

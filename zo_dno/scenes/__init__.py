@@ -4,7 +4,12 @@ from pathlib import Path
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 PIPELINE_FOLDER = WEIGHTS_FOLDER / "pipeline"
+LARGE_AUTOENCODER = WEIGHTS_FOLDER / "vae-128"
 JUDGE_FILE = WEIGHTS_FOLDER / "judge.safetensors"
+
+LARGE_SIDE = 128
+SIDES = {"scenes": 64, "scenes-64": 64, "scenes-128": LARGE_SIDE}
+"""Width and height of the images, in pixels, by the names of the model; the latents are the same."""
 
 # Measured: see CARD.md.
 DEFAULT_STEPS = 8

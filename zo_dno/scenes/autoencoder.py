@@ -39,18 +39,28 @@ def fit(pictures: Pictures, plan: Plan, folder: Path, device: torch.device) -> A
     def batch(generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(pictures), (plan.batch,), generator=generator)
         images = pictures.batch(chosen).to(device, memory_format=torch.channels_last)
-        return images, torch.randn(plan.batch, LATENT_CHANNELS, 16, 16, generator=generator).to(device) * _NOISE
+        return images, latent_noise(plan.batch, generator).to(device)
 
     return train("autoencoder", model, batch, partial(_loss, model), plan, folder)
+
+
+def latent_noise(count: int, generator: torch.Generator) -> Tensor:
+    """Return a little noise for latents in training, (n, 4, 16, 16)."""
+    return torch.randn(count, LATENT_CHANNELS, 16, 16, generator=generator) * _NOISE
+
+
+def difference(decoded: Tensor, images: Tensor) -> Tensor:
+    """Return the sum of absolute, squared and edge errors of decoded images (n, 3, H, W)."""
+    error = decoded - images
+    edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    return error.abs().mean() + 3.0 * error.square().mean() + 0.5 * edges
 
 
 def _loss(model: nn.Module, images: Tensor, noise: Tensor) -> Tensor:
     with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
         latents = model.encode(images).latents  # type: ignore[operator]
         decoded = model.decode(latents + noise).sample  # type: ignore[operator]
-    error: Tensor = decoded.float() - images
-    edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
-    return error.abs().mean() + 3.0 * error.square().mean() + 0.5 * edges + 0.02 * _spread(latents.float())
+    return difference(decoded.float(), images) + 0.02 * _spread(latents.float())
 
 
 def _spread(latents: Tensor) -> Tensor:

@@ -4,12 +4,20 @@ import argparse
 import json
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from zo_dno.scenes import DEFAULT_GUIDANCE, DEFAULT_STEPS, JUDGE_FILE, PIPELINE_FOLDER
+from zo_dno.scenes import (
+    DEFAULT_GUIDANCE,
+    DEFAULT_STEPS,
+    JUDGE_FILE,
+    LARGE_AUTOENCODER,
+    LARGE_SIDE,
+    PIPELINE_FOLDER,
+    SIDES,
+)
 
 CARD = Path(__file__).with_name("CARD.md")
 TARGETS = {
@@ -27,16 +35,17 @@ TARGETS = {
 _FIGURES = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
-def table(figures: dict[str, float]) -> str:
-    """Return the figures as a Markdown table beside their targets."""
-    lines = ["| figure | measured | must reach |", "|---|---:|---:|"]
-    for name, value in figures.items():
+def table(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the figures of each model as a Markdown table beside their targets."""
+    lines = [f"| figure | {' | '.join(figures)} | must reach |", "|---|" + "---:|" * (len(figures) + 1)]
+    for name in next(iter(figures.values())):
         target = TARGETS.get(name)
-        lines.append(f"| {name} | {value:.3f} | {'' if target is None else f'{target:g}'} |")
+        values = " | ".join(f"{one[name]:.3f}" for one in figures.values())
+        lines.append(f"| {name} | {values} | {'' if target is None else f'{target:g}'} |")
     return "\n".join(lines)
 
 
-def update_card(figures: dict[str, float], where: str, card: Path = CARD) -> None:
+def update_card(figures: Mapping[str, Mapping[str, float]], where: str, card: Path = CARD) -> None:
     """Replace the figures in the model card."""
     text = f"Measured with {where}.\n\n{table(figures)}\n"
     card.write_text(
@@ -67,16 +76,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from zo_dno.scenes.figures import measure
     from zo_dno.scenes.judge import Judge
-    from zo_dno.scenes.pipeline import load
+    from zo_dno.scenes.pipeline import load, load_autoencoder
 
     torch.set_num_threads(options.threads)
-    judge = Judge.load(options.weights / JUDGE_FILE.name)
-    figures = measure(load(options.weights / PIPELINE_FOLDER.name), judge, options.count, options.steps)
+    judge, figures = Judge.load(options.weights / JUDGE_FILE.name), {}
+    for name in ("scenes-64", "scenes-128"):
+        pipeline = load(options.weights / PIPELINE_FOLDER.name)
+        if SIDES[name] == LARGE_SIDE:
+            pipeline.vae = load_autoencoder(options.weights / LARGE_AUTOENCODER.name)
+        figures[name] = measure(pipeline, judge, options.count, options.steps, SIDES[name])
     where = describe(options.steps)
     print(f"{where}\n\n{table(figures)}\n")
     if options.card:
         update_card(figures, where)
-    print(json.dumps({"measured_with": where, **{name: round(value, 4) for name, value in figures.items()}}))
+    rounded = {name: {figure: round(value, 4) for figure, value in one.items()} for name, one in figures.items()}
+    print(json.dumps({"measured_with": where, **rounded}))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from PIL import Image
 
 from zo_dno.rng import numpy_stream
 from zo_dno.scenes import DEFAULT_GUIDANCE, DEFAULT_STEPS
+from zo_dno.scenes.canvas import SIZE
 from zo_dno.scenes.data import Pictures, held_out, to_floats, to_pixels
 from zo_dno.scenes.grammar import WORDS, Scene, every_scene
 from zo_dno.scenes.judge import Judge
@@ -18,9 +19,11 @@ from zo_dno.scenes.pipeline import render_prompts
 SEED = 20_000  # of the held-out pictures and of the rendered images; training uses others
 
 
-def measure(pipeline: Any, judge: Judge, count: int = 500, steps: int = DEFAULT_STEPS) -> dict[str, float]:
-    """Measure every figure of the model card."""
-    renders = held_out(count, SEED)
+def measure(
+    pipeline: Any, judge: Judge, count: int = 500, steps: int = DEFAULT_STEPS, side: int = SIZE
+) -> dict[str, float]:
+    """Measure every figure of the model card for images of `side` pixels."""
+    renders = held_out(count, SEED, side)
     figures = {"autoencoder_psnr_db": reconstruction(pipeline.vae, renders)}
     seen = judge.read([Image.fromarray(picture) for picture in renders.pixels])
     truth = [renders.scene(index) for index in range(len(renders))]

@@ -42,10 +42,16 @@ def save(autoencoder: Any, denoiser: Denoiser, out: Path) -> None:
     file = folder / "unet" / "diffusion_pytorch_model.safetensors"
     halves = {name: value.half().contiguous() for name, value in denoiser.unet.state_dict().items()}
     save_file(halves, file, metadata={"format": "pt"})
-    _forget(
-        folder / "vae" / "config.json", "block_out_channels"
-    )  # AutoencoderTiny writes it, and warns of it when loaded
+    save_autoencoder(autoencoder, folder / "vae")
     for file in folder.rglob("*.safetensors"):
+        file.chmod(0o644)
+
+
+def save_autoencoder(autoencoder: Any, folder: Path) -> None:
+    """Write an autoencoder's folder."""
+    autoencoder.cpu().save_pretrained(folder)
+    _forget(folder / "config.json", "block_out_channels")  # which AutoencoderTiny writes, and warns of when loaded
+    for file in folder.glob("*.safetensors"):
         file.chmod(0o644)
 
 
@@ -70,6 +76,13 @@ def load(folder: Path = PIPELINE_FOLDER) -> Any:
     pipeline = DiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def load_autoencoder(folder: Path) -> Any:
+    """Load a saved autoencoder."""
+    from diffusers import AutoencoderTiny
+
+    return AutoencoderTiny.from_pretrained(folder).eval()
 
 
 def render_prompts(

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from zo_dno.scenes.canvas import Canvas
+from zo_dno.scenes.canvas import SIZE, Canvas
 from zo_dno.scenes.grammar import Scene
 from zo_dno.scenes.objects import draw_object
 from zo_dno.scenes.palette import choose
@@ -11,10 +11,16 @@ from zo_dno.scenes.places import PLACES
 from zo_dno.scenes.sky import draw_clouds, draw_sky, draw_snowfall
 
 
-def render(scene: Scene, generator: np.random.Generator) -> Image.Image:
-    """Render one 64 x 64 RGB picture of `scene`; `generator` decides everything that the scene leaves open."""
+def render(scene: Scene, generator: np.random.Generator, side: int = SIZE) -> Image.Image:
+    """Render one RGB picture of a scene.
+
+    Args:
+        scene: Scene to show.
+        generator: Random numbers that decide everything that the scene leaves open.
+        side: Width and height in pixels, 64 or a multiple of it.
+    """
     palette = choose(scene.time, scene.weather, generator)
-    canvas = Canvas(palette.sky)
+    canvas = Canvas(palette.sky, side)
     sun = draw_sky(canvas, palette, scene.time, scene.weather, generator)
     if scene.weather == "cloudy":
         draw_clouds(canvas, palette, generator)

@@ -10,18 +10,31 @@ from typing import Any
 
 import torch
 
-from zo_dno.scenes import WEIGHTS_FOLDER, autoencoder, classifier, data, denoiser, distil, pipeline
+from zo_dno.scenes import (
+    LARGE_AUTOENCODER,
+    LARGE_SIDE,
+    WEIGHTS_FOLDER,
+    autoencoder,
+    classifier,
+    data,
+    denoiser,
+    distil,
+    enlarge,
+    pipeline,
+)
 from zo_dno.scenes.judge import Judge
 from zo_dno.scenes.loop import Plan
 
 PLANS = {
     "autoencoder": Plan(steps=5000, batch=16, rate=1.5e-3),
+    "enlarge": Plan(steps=1600, batch=4, rate=1.5e-3, decay=0.6, shards=1),
     "judge": Plan(steps=2000, batch=48, rate=2e-3, average=0.995, shards=1),
     "denoiser": Plan(steps=3600, batch=64, rate=1e-3, average=0.998),
     "distil": Plan(steps=700, batch=48, rate=3e-4, warmup=30, decay=0.6, average=0.99),
 }
 STAGES = tuple(PLANS)
 PICTURES = 40_000
+LARGE_PICTURES = 12_000
 DISTILLED_PICTURES = 10_000  # the student needs latents to train at, but no new pictures
 
 
@@ -54,6 +67,12 @@ class Training:
         return autoencoder.fit(self.pictures, self.plans["autoencoder"], self.work, self.device)
 
     @cached_property
+    def large(self) -> Any:
+        """The autoencoder of pictures of twice the size."""
+        pictures = data.training_pictures(self.work, min(LARGE_PICTURES, self.pictures_count), self.seed, LARGE_SIDE)
+        return enlarge.fit(pictures, self.autoencoder, self.plans["enlarge"], self.work, self.device)
+
+    @cached_property
     def judge(self) -> Judge:
         return classifier.fit(self.pictures, self.autoencoder, self.plans["judge"], self.work, self.device)
 
@@ -76,6 +95,8 @@ class Training:
             pipeline.save(self.autoencoder, self.teacher, out)
         elif stage == "distil":
             pipeline.save(self.autoencoder, self.student, out)
+        elif stage == "enlarge":
+            pipeline.save_autoencoder(self.large, out / LARGE_AUTOENCODER.name)
         else:
             _ = self.autoencoder
 

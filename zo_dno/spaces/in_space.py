@@ -63,7 +63,10 @@ class InSpace:
         self.inner = self._made()
         if isinstance(self.inner, WhiteBox):
             name = type(self.inner).__name__
-            raise InputError(f"space must be 'all' with {name}, which searches all of the noise through the model.")
+            raise InputError(
+                f"space must be 'all', and near left out, with {name}, which searches all of the noise through the "
+                "model."
+            )
         if isinstance(self.inner, SearchesFronts):
             raise InputError(f"space must be 'all' with {type(self.inner).__name__}, which is told several rewards.")
 

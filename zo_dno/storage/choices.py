@@ -7,8 +7,8 @@ from zo_dno.types import Choice
 
 
 def written(choices: Sequence[Choice]) -> list[Any]:
-    """Return choices as lists: the ordered ids of each, and the others that were shown."""
-    return [[one.ordered, one.rest] for one in choices]
+    """Return choices as lists of ids."""
+    return [one.lists for one in choices]
 
 
 def read(found: Any, known: Collection[int]) -> list[Choice]:
@@ -18,7 +18,7 @@ def read(found: Any, known: Collection[int]) -> list[Choice]:
         ValueError: The lists are none of such choices.
     """
     try:
-        choices = [Choice(tuple(ordered), tuple(rest)) for ordered, rest in found]
+        choices = [Choice.of_lists(lists) for lists in found]
     except (TypeError, ValueError):
         raise ValueError("choices are no lists of ids") from None
     for choice in choices:

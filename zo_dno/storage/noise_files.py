@@ -1,5 +1,6 @@
 """Noise in files, and the one check of noise that others bring."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,8 +57,38 @@ def checked_noise(z: "Tensor", name: str, *, ndim: int = 1) -> "Tensor":
     return z
 
 
+def load_several(given: "Iterable[str | Path | Tensor]", name: str) -> "Tensor":
+    """Read the noise of several candidates from runs, files and tensors: (n, d) float32.
+
+    Args:
+        given: Folders of runs, folders of files of noise, such files, or tensors (d,).
+        name: Name of what is read, for messages.
+    Raises:
+        InputError: One of them holds no noise, or the sizes differ.
+    """
+    import torch
+
+    read: list[Tensor] = []
+    for one in given:
+        if isinstance(one, str | Path):
+            read += [load_noise(path, name) for path in _files(Path(one))]
+        else:
+            read.append(checked_noise(one, name))
+    sizes = sorted({len(z) for z in read})
+    if len(sizes) > 1:
+        raise InputError(f"{name} must be noise of one size; got {' and '.join(map(str, sizes))} numbers.")
+    return torch.stack(read)
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the files of noise in a folder that is not a run's, such as `top`; any other path as it is."""
+    if not path.is_dir() or (path / NOISE_FILE).exists():
+        return [path]
+    return sorted(path.glob("*.safetensors")) or [path]
+
+
 def write_noise(path: Path, z: "Tensor") -> None:
-    """Write z (d,) to a file."""
+    """Write z (d,) or (n, d) to a file."""
     from safetensors.torch import save_file
 
     write_whole(path, lambda unfinished: save_file({"z": z.contiguous().clone()}, unfinished))

@@ -22,12 +22,13 @@ LEDGER = "ledger.db"
 RESULT = "result.json"
 SNAPSHOT = "strategy.safetensors"
 INIT_FILE = "init.safetensors"
+NEAR_FILE = "near.safetensors"  # the liked noise that the search stays near
 KNOWLEDGE_FILE = "surrogate.safetensors"  # what the surrogate began with
 LEARNED_FILE = "learned.safetensors"  # what the surrogate learned
 FRONT_FIGURE, FRONT_SHEET, FRONT_FOLDER = "front.png", "front-images.png", "front"  # of several rewards
 FIGURE_FILES = tuple(f"figures/[a-z]*.{kind}" for kind in ("svg", "pdf", "png"))
 WRITTEN = (
-    *(CONFIG, SIGNATURE, RESULT, SNAPSHOT, INIT_FILE, NOISE_FILE, KNOWLEDGE_FILE, LEARNED_FILE),
+    *(CONFIG, SIGNATURE, RESULT, SNAPSHOT, INIT_FILE, NEAR_FILE, NOISE_FILE, KNOWLEDGE_FILE, LEARNED_FILE),
     *("failed.txt", "report.html", f"judge-{'[0-9a-f]' * 8}.json"),
     *("first.png", "best.png", "strip.png", "progress.png", "top/[0-9]*.png", "top/[0-9]*.safetensors"),
     *(FRONT_FIGURE, FRONT_SHEET, f"{FRONT_FOLDER}/[0-9]*.png", f"{FRONT_FOLDER}/[0-9]*.safetensors"),
@@ -104,9 +105,9 @@ class RunFolder:
         sign(self.path, known)
         write_yaml(self.path / CONFIG, known)
 
-    def write_init(self, z: "Tensor") -> None:
-        """Write the noise (d,) that the search starts from."""
-        write_noise(self.path / INIT_FILE, z.detach().float().cpu())
+    def write_given(self, name: str, z: "Tensor") -> None:
+        """Write noise that the search was given: (d,) to start from, or (n, d) to stay near."""
+        write_noise(self.path / name, z.detach().float().cpu())
 
     @staticmethod
     def _role(new: bool) -> str:
@@ -140,7 +141,7 @@ def is_used(path: Path) -> bool:
 
 def _counts(file: Path) -> bool:
     """Whether a file makes a folder a used one; files of a run that was killed before its config do not."""
-    return not file.name.startswith(".") and file.name not in (INIT_FILE, KNOWLEDGE_FILE)
+    return not file.name.startswith(".") and file.name not in (INIT_FILE, NEAR_FILE, KNOWLEDGE_FILE)
 
 
 def check_is_run(path: Path) -> None:

@@ -26,8 +26,8 @@ def fitted(
 
     Args:
         known: Scored images.
-        choices: Ids of chosen images in order, and of the others that were shown, for each choice; where there are
-            any, the process is of the utility behind them.
+        choices: Lists of ids of each choice (`Choice.lists`); where there are any, the process is of the utility behind
+            them.
         earlier: Images of earlier prompts.
         sizes: Number of features of each family.
         optimism: Standard deviations added to a mean.
@@ -62,7 +62,7 @@ def _of_rewards(known: Known, earlier: Earlier | None, sizes: Sequence[int]) -> 
 
 def _of_choices(known: Known, choices: Sequence[Sequence[Sequence[int]]], sizes: Sequence[int]) -> PreferenceProcess:
     rows = {id_: row for row, id_ in enumerate(known.ids.tolist())}
-    renumbered = [Choice(tuple(ordered), tuple(rest)).renumbered(rows) for ordered, rest in choices]
+    renumbered = [Choice.of_lists(lists).renumbered(rows) for lists in choices]
     return PreferenceProcess(known.features, renumbered, sizes=sizes)
 
 

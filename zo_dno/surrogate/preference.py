@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from zo_dno.surrogate.chosen_sets import chosen_together
 from zo_dno.surrogate.kernels import AnyKernel, Kernel, equal_sum
 from zo_dno.surrogate.process import Standardized
 from zo_dno.types import Choice
@@ -42,7 +43,7 @@ class PreferenceProcess:
         self, features: Tensor, choices: Sequence[Choice], slips: float = SLIPS, sizes: Sequence[int] = ()
     ) -> None:
         self._features = Standardized(features)
-        stages = _Stages([stage for choice in choices for stage in choice.stages], len(features), slips)
+        stages = _Likelihood([stage for choice in choices for stage in choice.stages], len(features), slips)
         fits = [
             _Laplace(self._features.x, equal_sum(Kernel(length, mix), sizes), amplitude, stages)
             for length in _LENGTHS
@@ -77,8 +78,8 @@ def log_odds_against_chance(utilities: Tensor, choices: Sequence[Choice], slips:
     they go on (Ville's inequality).
     """
     stages = [stage for choice in choices for stage in choice.stages]
-    by_chance = -sum(math.log(len(shown)) for _, shown in stages)
-    return float(_Stages(stages, len(utilities), slips).likelihood(utilities.double())) - by_chance
+    by_chance = -sum(math.log(math.comb(len(shown), len(chosen))) for chosen, shown in stages)
+    return float(_Likelihood(stages, len(utilities), slips).likelihood(utilities.double())) - by_chance
 
 
 def evidence_of(log_odds: Sequence[Sequence[float]]) -> float:
@@ -90,14 +91,79 @@ def evidence_of(log_odds: Sequence[Sequence[float]]) -> float:
     return float(products.logsumexp(0)) - math.log(len(products))
 
 
-class _Stages:
-    """The likelihood of choices: its logarithm, gradient and information at utilities (n,)."""
+_Stage = tuple[tuple[int, ...], tuple[int, ...]]  # what was chosen, and what it was chosen from
 
-    def __init__(self, stages: Sequence[tuple[int, tuple[int, ...]]], n: int, slips: float) -> None:
+
+class _Likelihood:
+    """The likelihood of choices of images and of sets: its logarithm, gradient and information at utilities (n,)."""
+
+    def __init__(self, stages: Sequence[_Stage], n: int, slips: float) -> None:
+        single, several = ([stage for stage in stages if (len(stage[0]) > 1) == more] for more in (False, True))
+        self._parts: list[_Stages | _Sets] = [_Stages(single, n, slips)] if single or not several else []
+        self._parts += [_Sets(several, n, slips)] if several else []
+
+    def likelihood(self, utility: Tensor) -> Tensor:
+        """Return the log-likelihood alone."""
+        return torch.stack([part.likelihood(utility) for part in self._parts]).sum()
+
+    def __call__(self, utility: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the log-likelihood, its gradient (n,) and its negative curvature (n, n), cut at 0."""
+        likelihoods, gradients, informations = zip(*(part(utility) for part in self._parts), strict=True)
+        return torch.stack(likelihoods).sum(), torch.stack(gradients).sum(0), torch.stack(informations).sum(0)
+
+
+class _Sets:
+    """The likelihood of sets that were chosen together."""
+
+    def __init__(self, stages: Sequence[_Stage], n: int, slips: float) -> None:
+        width = max(len(shown) for _, shown in stages)
+        self._shown, self._there = (torch.zeros(len(stages), width, dtype=kind) for kind in (torch.long, torch.bool))
+        self._chosen = torch.zeros_like(self._there)
+        for row, (chosen, shown) in enumerate(stages):
+            self._shown[row, : len(shown)] = torch.tensor(shown)
+            self._there[row, : len(shown)] = True
+            self._chosen[row, : len(shown)] = torch.tensor([one in chosen for one in shown])
+        ways = [math.comb(len(shown), len(chosen)) for chosen, shown in stages]
+        self._n, self._slips, self._by_chance = n, slips, slips / torch.tensor(ways, dtype=torch.float64)
+
+    def likelihood(self, utility: Tensor) -> Tensor:
+        """Return the log-likelihood alone."""
+        return ((1 - self._slips) * self._together(utility)[0].exp() + self._by_chance).log().sum()
+
+    def __call__(self, utility: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the log-likelihood, its gradient (n,) and its negative curvature (n, n), cut at 0."""
+        log_p, slope, curvature = self._together(utility)
+        chosen = (1 - self._slips) * log_p.exp()
+        likely = chosen + self._by_chance
+        weight = chosen / likely  # probability that the choice was none of the slips
+        gradient = torch.zeros_like(utility).index_put_((self._shown,), weight[:, None] * slope, accumulate=True)
+        # the curvature less c slope slope' is positive up to c = 1 / (slope' curvature^-1 slope)
+        inverse = torch.linalg.pinv(curvature, hermitian=True)
+        most = 1 / torch.einsum("na,nab,nb->n", slope, inverse, slope).clamp_min(1e-300)
+        slipped = torch.minimum(1 - weight, most)
+        blocks = weight[:, None, None] * (curvature - slipped[:, None, None] * slope[:, :, None] * slope[:, None, :])
+        return likely.log().sum(), gradient, _added(blocks, self._shown, self._n)
+
+    def _together(self, utility: Tensor) -> list[Tensor]:
+        found = chosen_together(utility[self._shown].numpy(), self._chosen.numpy(), self._there.numpy())
+        return [torch.from_numpy(one) for one in found]
+
+
+def _added(blocks: Tensor, shown: Tensor, n: int) -> Tensor:
+    """Add the blocks (m, w, w) of a matrix (n, n) at their images (m, w)."""
+    rows, columns = (one.expand_as(blocks) for one in (shown[:, :, None], shown[:, None, :]))
+    return torch.zeros(n, n, dtype=blocks.dtype).index_put_((rows, columns), blocks, accumulate=True)
+
+
+class _Stages:
+    """The likelihood of choices of single images."""
+
+    def __init__(self, stages: Sequence[_Stage], n: int, slips: float) -> None:
         width = max((len(shown) for _, shown in stages), default=1)
         self._shown = torch.zeros(len(stages), width, dtype=torch.long)
         self._there = torch.zeros(len(stages), width, dtype=torch.bool)
-        for row, (_, shown) in enumerate(stages):  # the best comes first
+        for row, ((best,), rivals) in enumerate(stages):
+            shown = (best, *(one for one in rivals if one != best))
             self._shown[row, : len(shown)] = torch.tensor(shown)
             self._there[row, : len(shown)] = True
         self._n, self._slips = n, slips
@@ -124,17 +190,13 @@ class _Stages:
         slipped = torch.minimum(1 - weight, best / (1 - best).clamp_min(1e-300))  # beyond that it would be negative
         blocks = torch.diag_embed(share) - share[:, :, None] * share[:, None, :]
         blocks = weight[:, None, None] * (blocks - slipped[:, None, None] * behind[:, :, None] * behind[:, None, :])
-        rows, columns = (one.expand_as(blocks) for one in (self._shown[:, :, None], self._shown[:, None, :]))
-        information = torch.zeros(self._n, self._n, dtype=utility.dtype).index_put_(
-            (rows, columns), blocks, accumulate=True
-        )
-        return likely.log().sum(), gradient, information
+        return likely.log().sum(), gradient, _added(blocks, self._shown, self._n)
 
 
 class _Laplace:
     """The posterior of utilities with one kernel, in the coordinates w with utility = root w."""
 
-    def __init__(self, x: Tensor, kernel: AnyKernel, amplitude: float, stages: _Stages) -> None:
+    def __init__(self, x: Tensor, kernel: AnyKernel, amplitude: float, stages: _Likelihood) -> None:
         self._x, self._kernel, self._variance = x, kernel, amplitude**2
         self._root = torch.linalg.cholesky(self.prior(x, x) + _JITTER * self._variance * torch.eye(len(x)).double())
         w = torch.zeros(len(x), dtype=torch.float64)
@@ -155,7 +217,7 @@ class _Laplace:
         self.mode, self._w = self._root @ w, w
         self.evidence = float(likelihood - w @ w / 2 - self._factor.diagonal().log().sum())
 
-    def _posterior(self, w: Tensor, stages: _Stages) -> float:
+    def _posterior(self, w: Tensor, stages: _Likelihood) -> float:
         return float(stages.likelihood(self._root @ w) - w @ w / 2)
 
     def prior(self, x: Tensor, other: Tensor) -> Tensor:

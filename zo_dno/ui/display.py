@@ -123,6 +123,8 @@ def summary(result: "Result") -> None:
         console.print(f"stopped: {result.spent or _LIMITS[result.stopped_by]}")
     if evidence := what_choices_say(result.choices, result.evidence):
         console.print(evidence)
+    for sentence in result.raters.get("words", ()):
+        console.show(sentence)
     for sentence in what_held_out_says(result.held_out):
         console.show((sentence, "yellow"))
     if result.unasked:

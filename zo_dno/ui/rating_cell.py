@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError, RunError
+from zo_dno.judges.rated_run import Plan, RatedRun
 from zo_dno.oracle.combination.reward import Combination
+from zo_dno.results.rated_folder import RatedFolder
 from zo_dno.reward import Reward
 from zo_dno.rewards.human import Human
 from zo_dno.run.cancellation import Stop
@@ -40,8 +42,8 @@ class RatingCell:
 
     Args:
         run: Generator of a new run, or folder of a run to resume.
-        mode: Kind of rating: "best" picks the best of several, "compare" one of two, "rank" orders several, "rate"
-            gives each 0 to 10; by default the reward's own.
+        mode: Kind of rating: "best" picks the best of several, "compare" one of two, "rank" orders several, "like"
+            marks any number, "rate" gives each 0 to 10; by default the reward's own.
         reward: Combination that includes `human`; by default `human` alone, or the reward of the folder's run.
         reward_options: Further options of the reward.
         rater: Name of the rater, the same in every session of a run.
@@ -71,6 +73,8 @@ class RatingCell:
         self._view.stop = self._stop = options.pop("stop", None) or Stop()
         made = _reward(folder, mode, reward, reward_options or {}, trust=options.get("trust", False))
         _human(made).show = self._view.show
+        kept = folder or options.get("out")
+        self._view.run = _NotKept(made, options) if kept is None else RatedFolder(Path(kept))
         call: Callable[..., Result] = optimize if folder is None else resume
         on_step = both(self._view.step, options.pop("on_step", None))
         begin = partial(
@@ -142,6 +146,21 @@ class RatingCell:
             _ = self.result
 
 
+class _NotKept(RatedRun):
+    """A run without a folder.
+
+    Args:
+        reward: Reward of the run.
+        options: Options of `zo_dno.optimize`.
+    """
+
+    def __init__(self, reward: Reward, options: Mapping[str, Any]) -> None:
+        self._queries, self._exact = options.get("queries"), isinstance(reward, Human) and not options.get("require")
+
+    def plan(self) -> Plan | None:
+        return Plan(self._queries, exact=self._exact) if isinstance(self._queries, int) else None
+
+
 def _reward(
     folder: Path | None, mode: str | None, reward: "AnyReward | None", options: Mapping[str, Any], *, trust: bool
 ) -> Reward:
@@ -172,7 +191,7 @@ def _show_end(view: RatingWidget, result: "Result") -> None:
     first, best = result.first.reward, result.best.reward
     view.end(
         _ENDS[result.status],
-        f"{result.queries} images scored; see `result`",
+        " ".join([f"{result.queries} images scored; see `result`.", *result.raters.get("words", ())]),
         [why for why in (result.pause, result.infeasible) if why],
         [("before", first, png_bytes(result.first_image)), ("best", best, png_bytes(result.best_image))],
     )

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from zo_dno.judges.rated_run import RatedRun
 from zo_dno.judges.rating_store import RatingStore
+from zo_dno.judges.rating_summary import Work, awaited
 from zo_dno.judges.rating_tasks import HEADINGS, SKIPPED, Progress, RatingError, RatingTask
 from zo_dno.ui.controls import Controls, close
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 
 _POLL = 0.25  # seconds between checks for changes by other raters or by the search
 _WIDE, _NARROW, _SMALL = "17rem", "12.5rem", "6rem"  # widths of an image
-_NO_PLACE = "-"
+_NO_PLACE, _LIKED = "-", "liked"
+_SEND, _NONE = {"rank": "Send this order", "like": "Send what is liked"}, "None of them"
 
 Picture = tuple[str, float | None, bytes | None]
 """An image with a caption: its label, its score if it has one, and its PNG file."""
@@ -31,6 +34,7 @@ class RatingWidget:
         width: Width of an image to be rated, in pixels; by default several fit side by side.
     Attributes:
         box: Widget to display.
+        run: The run whose images are rated; by default one of which nothing is known.
         begun: Event that is set once tasks may come, or the run has ended.
         stop: Function that the button Stop calls.
     Raises:
@@ -45,7 +49,8 @@ class RatingWidget:
         self._task: RatingTask | None = None
         self._order: list[str] = []
         self._seen: tuple[Progress, bool] | None = None
-        self._run = ""
+        self._scored = ""
+        self.run = RatedRun()
         self._shown: Sequence[Any] = ()
         self._stale: Sequence[Any] = ()
         self.begun = threading.Event()
@@ -76,7 +81,7 @@ class RatingWidget:
     def step(self, step: "Step") -> None:
         """Update the progress of the run."""
         with self._lock:
-            self._run = f"{step.queries} of {step.planned} images scored"
+            self._scored = f"{step.queries} of {step.planned} images scored"
 
     def end(self, title: str, words: str = "", alerts: Sequence[str] = (), pair: Sequence[Picture] = ()) -> None:
         """Show how the run ended.
@@ -96,9 +101,9 @@ class RatingWidget:
         """Describe in a few words what the run waits for."""
         with self._lock:
             progress = self._store.progress(self._rater) if self._store else None
-        if progress is None or progress.complete:
-            return "the search is at work"
-        return f"{progress.needed - progress.given} ratings of population {progress.rating_round + 1} are left"
+            if progress is None or progress.complete:
+                return "the search is at work"
+            return str(self._work(progress))
 
     # For the rater; every button holds its task, so that a double click does not rate the next one
 
@@ -121,17 +126,20 @@ class RatingWidget:
             self._show_task()
 
     def _place(self, task: RatingTask, name: str, *_: Any) -> None:
-        """Give an image the next place, or remove its place; the last place follows from the others."""
+        """Give an image the next place, or mark it, or take that back; the last place follows from the others."""
         with self._lock:
             if self._task != task:
                 return
             self._order.remove(name) if name in self._order else self._order.append(name)
-            if len(self._order) == len(task.shown) - 1:
+            ranks = task.mode == "rank"
+            if ranks and len(self._order) == len(task.shown) - 1:
                 self._order += set(task.shown) - set(self._order)
             for other, button in zip(task.shown, self._choices, strict=True):
-                button.description = str(self._order.index(other) + 1) if other in self._order else _NO_PLACE
-                button.button_style = "success" if other in self._order else ""
-            self._send.disabled = len(self._order) < len(task.shown)
+                marked = other in self._order
+                button.description = (str(self._order.index(other) + 1) if ranks else _LIKED) if marked else _NO_PLACE
+                button.button_style = "success" if marked else ""
+            self._send.disabled = ranks and len(self._order) < len(task.shown)
+            self._send.description = _SEND[task.mode] if ranks or self._order else _NONE
 
     # Display
 
@@ -170,15 +178,19 @@ class RatingWidget:
         parts += [self._make.alert(message)] if message else []
         parts += self._waiting(progress) if self._task is None else self._controls_of(self._task)
         first, best = self._store.first_and_best()
-        if first is not None and best is not None:
+        if first is not None and best is not None and not self._work(progress).is_closing:  # whose pictures would tell
             pair = [(label, one[1], self._store.png(one[0])) for label, one in (("before", first), ("best", best))]
             parts.append(self._pair(pair, _SMALL))
         self._put(parts)
 
     def _update_bar(self, progress: Progress) -> None:
-        left = progress.needed - progress.given
-        words = [f"Population {progress.rating_round + 1}", f"{left} left", self._run]
-        self._make.fill(self._bar, " · ".join(word for word in words if word), progress.given, progress.needed)
+        work = self._work(progress)
+        words = f"{work} · {self._scored}" if self._scored else str(work)
+        self._make.fill(self._bar, words, work.given, work.given + work.left)
+
+    def _work(self, progress: Progress) -> Work:
+        assert self._store is not None
+        return self._store.work(progress, self.run.plan())
 
     def _controls_of(self, task: RatingTask) -> list[Any]:
         assert self._store is not None
@@ -192,29 +204,25 @@ class RatingWidget:
             numbers = [self._make.button(str(n), partial(self._rate, task, float(n)), "3rem") for n in range(11)]
             ends = self._make.text("", "0 worst, 10 best")
             return [head, self._make.row(images), self._make.row(numbers), ends, aside]
-        ranked = task.mode == "rank"
+        several = task.mode in _SEND
         self._choices = [
             self._make.button(
-                _NO_PLACE if ranked else str(number),
-                partial(self._place if ranked else self._rate, task, name),
+                _NO_PLACE if several else str(number),
+                partial(self._place if several else self._rate, task, name),
                 "100%",
             )
             for number, name in enumerate(task.shown, 1)
         ]
         cards = self._make.row([self._make.box(both) for both in zip(images, self._choices, strict=True)])
-        if not ranked:
+        if not several:
             return [head, cards, aside]
-        self._send = self._make.button("Send this order", lambda _: self._rate(task, [*self._order]))
-        self._send.disabled = True
+        words = _NONE if task.mode == "like" else _SEND[task.mode]
+        self._send = self._make.button(words, lambda _: self._rate(task, [*self._order]))
+        self._send.disabled = task.mode == "rank"
         return [head, cards, self._make.row([self._send]), aside]
 
     def _waiting(self, progress: Progress) -> list[Any]:
-        if progress.rating_round < 0:
-            words = "The search is rendering the first images"
-        elif progress.complete:
-            words = "Thank you. The search is rendering the next images"
-        else:
-            words = "Other raters have the last images"
+        words = awaited(progress, self._work(progress))
         return [self._make.text(words), self._make.row(self._undo_and_stop(None))]
 
     def _undo_and_stop(self, task: RatingTask | None) -> list[Any]:

@@ -108,6 +108,19 @@ function ranking() {
 }
 const toggle = form && body.dataset.mode === "rank" ? ranking() : null;
 
+// Marking any number
+
+function liking() {
+  const words = form.querySelector(".send span");
+  const show = () => {
+    const marked = form.querySelectorAll(":checked").length;
+    words.textContent = marked ? `Send ${marked} liked` : "None of them";
+  };
+  form.addEventListener("change", show);
+  show();
+}
+if (form && body.dataset.mode === "like") liking();
+
 // Sending; a click that does not reach the server is kept by the browser, and sent once it responds
 
 const KEPT = `zo-dno-click ${location.pathname}`;
@@ -159,7 +172,7 @@ function rate(key) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input, select") || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.target.matches("input:not([type=checkbox]), select") || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const key = event.key;
   if (body.dataset.mode === "rate" && (one !== null || /^[0-9x]$/.test(key))) { event.preventDefault(); return rate(key); }
   if (key === "u") document.querySelector("[data-undo]:enabled")?.click();
@@ -175,6 +188,10 @@ document.addEventListener("keydown", (event) => {
     if (key === "Enter" && order.length === pictures.length) { event.preventDefault(); form.querySelector(".send").click(); }
     if (pictures[picked - 1]) toggle(picked - 1);
   } else pictures[picked - 1]?.click();
+  if (body.dataset.mode === "like" && key === "Enter" && !event.target.matches("button, summary")) {
+    event.preventDefault();
+    form.querySelector(".send").click();
+  }
 });
 
 // Following the search

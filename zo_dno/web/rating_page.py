@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Form, HTTPException, Request
@@ -15,6 +15,7 @@ from zo_dno.failures import one_line
 from zo_dno.judges.rated_run import RatedRun
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED, RatingError
+from zo_dno.web.below_path import BelowPath
 from zo_dno.web.page_door import page_headers, refusal
 from zo_dno.web.phone_code import phone_code
 from zo_dno.web.rating_sessions import Guard, page_token
@@ -61,7 +62,9 @@ class Page:
         token, self.mark = page_token(folder), secrets.token_hex(8)
         public = _checked_public(public_url)
         view = RatingView(store, Guard(token), run or RatedRun())
-        self.app = _app(view, self.mark, origin_of(public))
+        self.app: Any = _app(view, self.mark, origin_of(public))
+        if path := urlsplit(public).path.rstrip("/"):
+            self.app = BelowPath(self.app, path)
         self._server = WebServer(self.app, host, port, names=[urlsplit(public).hostname or ""] if public else [])
         view.phone = public or ("" if is_loopback(host) else f"{self._server.url}/")
         self.link = f"{public or self._server.url + '/'}?token={token}"
@@ -197,9 +200,13 @@ def _add_files(app: FastAPI, view: RatingView, mark: str) -> None:
 
 
 def origin_of(url: str) -> str:
-    """Return the origin of a URL, as browsers send it; empty for none."""
+    """Return the origin of a URL, as browsers send it: without the scheme's own port; empty for none."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower() if url else ""
+    if not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
 
 
 def _checked_public(url: str) -> str:
@@ -219,7 +226,8 @@ def _is_address(url: str) -> bool:
         _ = parts.port
     except ValueError:  # of brackets that do not close, or a port that is none
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+    plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and plain
 
 
 def _rating(form: Mapping[str, str]) -> str | float | list[str]:
@@ -230,6 +238,8 @@ def _rating(form: Mapping[str, str]) -> str | float | list[str]:
         return float(_integer(form["rating"]))
     if "choice" in form:
         return form["choice"]
+    if "likes" in form:
+        return [key.removeprefix("like-") for key in form if key.startswith("like-")]
     if "order" in form:
         return form["order"].split()
     places = sorted((value, key.removeprefix("place-")) for key, value in form.items() if key.startswith("place-"))

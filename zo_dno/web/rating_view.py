@@ -10,11 +10,13 @@ from fastapi import HTTPException, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from zo_dno.judges.closing_duel import duels, what_duels_say
 from zo_dno.judges.plackett_luce import agreement
 from zo_dno.judges.rated_run import RatedRun, RunEnd
 from zo_dno.judges.rating_store import RatingStore
-from zo_dno.judges.rating_summary import in_words, sentences, work_of
+from zo_dno.judges.rating_summary import awaited, in_words, sentences
 from zo_dno.judges.rating_tasks import HEADINGS, Rating
+from zo_dno.judges.self_agreement import in_sentences, self_agreement
 from zo_dno.web.phone_code import has_codes
 from zo_dno.web.rating_sessions import Guard
 
@@ -104,7 +106,8 @@ class RatingView:
         task = self.store.next_task(rater) if phase == "task" else None
         if phase == "task" and task is None:  # another rater was faster
             phase = "wait"
-        progress, rounds = self.store.progress(rater), self.store.rounds()
+        progress, searching = self.store.progress(rater), self._run.is_searching()
+        work = self.store.work(progress, self._run.plan())
         page = self._templates.get_template(f"rating_{phase}.html").render(
             state=state,
             phase=phase,
@@ -112,7 +115,8 @@ class RatingView:
             task=task,
             heading=task and HEADINGS[task.mode],
             progress=progress,
-            work=work_of(rounds, progress.given, self._run.plan()),
+            work=work,
+            awaited=awaited(progress, work, searching=searching),
             undo=self.store.can_undo(rater),
             proof=self.guard.proof(rater, serial),
             rater=name,
@@ -121,8 +125,8 @@ class RatingView:
             phone=bool(self.phone) and has_codes(),
             agreement=_agreement(ratings),
             size=self._size,
-            searching=self._run.is_searching(),
-            **(self._ended(ratings) if phase == "end" else self._pair(ratings)),
+            searching=searching,
+            **(self._ended(ratings, rater) if phase == "end" else self._pair(ratings)),
         )
         if phase == "end":
             self._got_end.add(rater)
@@ -155,14 +159,16 @@ class RatingView:
         is_new = best[0] != first[0] and bool(settled) and best[0] in settled[-1]
         return {"first": first[0], "best": best[0], "said": said, "is_new": is_new}
 
-    def _ended(self, ratings: list[Rating]) -> dict[str, object]:
-        """Return the outcome of the run, or of its ratings where the run left none."""
+    def _ended(self, ratings: list[Rating], rater: str) -> dict[str, object]:
+        """Return the outcome of the run, or of its ratings where the run left none, and what a rater is told."""
         end = self._run.end() or self._end_by_ratings()
         if end is None:
             return {"end": None}
         pictures = [_address(png) for png in (end.first_png, end.best_png)]
         sizes = [_size(png) for png in (end.first_png, end.best_png)]
-        said = [*sentences(ratings, end.first, end.best), *end.words]
+        themselves = self_agreement(self.store.repeats(), ratings)
+        said = [*what_duels_say(duels(self.store, end.best)), *sentences(ratings, end.first, end.best), *end.words]
+        said += in_sentences(themselves, self.store.names(), you=rater)
         return {"end": end, "pictures": pictures, "sizes": sizes, "sentences": said}
 
     def _end_by_ratings(self) -> RunEnd | None:
