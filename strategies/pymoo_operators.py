@@ -50,13 +50,12 @@ class Turned(Mutation):  # type: ignore[misc]
 
 def algorithm(mean: Any, width: float, population: int, rewards: int, step: float, crossover: float, seed: int) -> Any:
     """Return NSGA-II that is ready to be asked."""
-    made = NSGA2(
-        pop_size=population,
-        sampling=GaussianSampling(mean, width),
-        crossover=Mixed(crossover),
-        mutation=Turned(step),
-        eliminate_duplicates=False,
-    )
+    operators: dict[str, Any] = {  # pymoo infers the types of its arguments from their defaults
+        "sampling": GaussianSampling(mean, width),
+        "crossover": Mixed(crossover),
+        "mutation": Turned(step),
+    }
+    made = NSGA2(pop_size=population, eliminate_duplicates=False, **operators)
     made.setup(Problem(n_var=len(mean), n_obj=rewards, n_ieq_constr=1), termination=NoTermination(), seed=seed)
     return made
 

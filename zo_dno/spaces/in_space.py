@@ -153,7 +153,8 @@ class InSpace:
         init = space.origin if self._problem.init is not None else None
         horizon = max(1, self._problem.horizon - space.warm_up)
         start = None if init is not None else space.origin
-        coordinates = replace(self._problem, d=space.k, horizon=horizon, sizes=space.sizes, init=init, start=start)
+        own: dict[str, Any] = {"d": space.k, "horizon": horizon, "sizes": space.sizes, "init": init, "start": start}
+        coordinates = replace(self._problem, **own, rewards=1)  # a search in a space is told one score
         return self._build(coordinates)
 
     def state_dict(self) -> dict[str, Any]:
