@@ -208,6 +208,7 @@ class DiffusersGenerator:
         """
         from zo_dno import scenes
         from zo_dno.scenes.grammar import parse
+        from zo_dno.scenes.pipeline import load
 
         parse(prompt)
         steps = scenes.DEFAULT_STEPS if steps is None else steps
@@ -220,13 +221,10 @@ class DiffusersGenerator:
         if model not in BUILTINS:
             raise unknown_name("built-in model", model, BUILTINS)
         large = scenes.SIDES[model] == scenes.LARGE_SIDE and options.get("vae") is None
-        own = {"vae": str(scenes.LARGE_AUTOENCODER)} if large else {}
-        folder, options = scenes.PIPELINE_FOLDER, {**options, **own}
         with without_remarks():
-            generator = cls.from_pretrained(folder, prompt, steps=steps, guidance_scale=guidance_scale, **options)
+            source = load(autoencoder=scenes.LARGE_AUTOENCODER) if large else scenes.PIPELINE_FOLDER
+            generator = cls.from_pretrained(source, prompt, steps=steps, guidance_scale=guidance_scale, **options)
         generator.model = model
-        for name in own:  # which the model's name says
-            del generator._source_settings[name]
         return generator
 
     def with_prompt(self, prompt: str) -> "DiffusersGenerator":

@@ -76,14 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from zo_dno.scenes.figures import measure
     from zo_dno.scenes.judge import Judge
-    from zo_dno.scenes.pipeline import load, load_autoencoder
+    from zo_dno.scenes.pipeline import load
 
     torch.set_num_threads(options.threads)
     judge, figures = Judge.load(options.weights / JUDGE_FILE.name), {}
     for name in ("scenes-64", "scenes-128"):
-        pipeline = load(options.weights / PIPELINE_FOLDER.name)
-        if SIDES[name] == LARGE_SIDE:
-            pipeline.vae = load_autoencoder(options.weights / LARGE_AUTOENCODER.name)
+        large = options.weights / LARGE_AUTOENCODER.name if SIDES[name] == LARGE_SIDE else None
+        pipeline = load(options.weights / PIPELINE_FOLDER.name, large)
         figures[name] = measure(pipeline, judge, options.count, options.steps, SIDES[name])
     where = describe(options.steps)
     print(f"{where}\n\n{table(figures)}\n")

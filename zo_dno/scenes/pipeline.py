@@ -69,11 +69,17 @@ def save_judge(judge: Judge, out: Path) -> None:
     file.chmod(0o644)
 
 
-def load(folder: Path = PIPELINE_FOLDER) -> Any:
-    """Load a saved pipeline, without a progress bar."""
+def load(folder: Path = PIPELINE_FOLDER, autoencoder: Path | None = None) -> Any:
+    """Load a saved pipeline, without a progress bar.
+
+    Args:
+        folder: Folder of the pipeline.
+        autoencoder: Folder of an autoencoder in place of the pipeline's own.
+    """
     from diffusers import DiffusionPipeline
 
-    pipeline = DiffusionPipeline.from_pretrained(folder)
+    other = {} if autoencoder is None else {"vae": load_autoencoder(autoencoder)}
+    pipeline = DiffusionPipeline.from_pretrained(folder, **other)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
