@@ -170,7 +170,10 @@ def test_three_rewards_and_a_run_without_a_feasible_candidate(tmp_path):
     [
         ({"gamma": 0.5}, "gamma must be 0 with a front"),
         ({"screen": 4}, "screen must be 0 with a front"),
-        ({"strategy": "parego", "space": "low_band", "space_options": {"dims": 12}}, "space must be 'all' with ParEGO"),
+        (
+            {"strategy": "parego", "space": "low_band", "space_options": {"dims": 12}},
+            "space must be 'all', and near left out, with ParEGO",
+        ),
         ({"rewards": [bright], "strategy": "parego"}, "reward must be several with parego"),
         ({"rewards": [bright], "front": True}, "front must come with several rewards; got bright alone"),
         ({"reward_options": {"reference": [1]}}, "reference must have 2 values"),

@@ -43,6 +43,7 @@ ADDED = {
     "near",
     "distance",
     "lowest_log_prob",
+    "front",
 }  # to result.json and config since
 LOST = {"killed, resumed": 1}
 """Calls in flight at the kill, which count as made since: they may have been charged."""

@@ -12,7 +12,7 @@ from benchmarks.__main__ import BY_THEMSELVES, MODULES
 from zo_dno.types import Generator
 
 FOLDER = Path(latency.__file__).parent
-TOOLS = {"__main__", "figures", "pictures"}
+TOOLS = {"__main__", "figures", "gallery", "pictures"}
 """Modules that measure nothing."""
 
 

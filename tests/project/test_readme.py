@@ -118,7 +118,8 @@ def test_commands_have_options_and_rewards_that_there_are(folder, monkeypatch):
             continue
         with group.commands[words[1]].make_context(words[1], words[2:]) as context:
             shown = ("quiet", "verbose", "as_json")
-            given = {name: value for name, value in context.params.items() if value is not None and name not in shown}
+            params = context.params.items()
+            given = {name: value for name, value in params if value not in (None, [], ()) and name not in shown}
         if words[1] == "run":
             rest = {name: given.pop(name, None) for name in ("config", "out", "prompts", "at_once", "draft")}
             needed = {"prompt": "sea"} if rest["config"] or rest["prompts"] else {}

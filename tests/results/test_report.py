@@ -13,6 +13,8 @@ from zo_dno.errors import InputError
 from zo_dno.results.hacking_figure import hacking_figure
 from zo_dno.results.report import run_report, write_run_report
 
+pytestmark = pytest.mark.real_figure
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

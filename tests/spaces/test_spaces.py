@@ -235,7 +235,7 @@ def test_noise_without_the_axes_that_a_space_needs_is_refused(name, shapes):
 
 
 def test_gradients_are_for_all_of_the_noise():
-    with pytest.raises(InputError, match="space must be 'all' with Hybrid2"):
+    with pytest.raises(InputError, match="space must be 'all', and near left out, with Hybrid2"):
         strategy_in("low_band", "hybrid2")
 
 

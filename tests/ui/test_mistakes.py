@@ -62,7 +62,8 @@ def test_a_used_folder_says_how_to_go_on(zo, tiny):
         (["--model", "scene"], "model 'scene' is unknown. Did you mean 'scenes'?"),
         (
             ["--model", "sd15"],
-            "model 'sd15' is unknown. Known: FILE.safetensors, FOLDER, MODULE:FUNCTION, OWNER/NAME on the hub, scenes.",
+            "model 'sd15' is unknown. Known: FILE.safetensors, FOLDER, MODULE:FUNCTION, OWNER/NAME on the hub, scenes, "
+            "scenes-128, scenes-64.",
         ),
         (["--model", "no/such-model"], "model 'no/such-model' could not be loaded"),
         (["--queries", "0"], "queries must be at least 1; got 0."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zo_dno.errors import InputError
 from zo_dno.results.environment import differences, environment
 from zo_dno.run.config import CHANGEABLE, with_current_names
+from zo_dno.run.options import RunOptions
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.reevaluation import Repeats, kept_back, planned_ends
 from zo_dno.storage.ledger import REPEAT, Ledger
@@ -172,6 +173,7 @@ class Manifest:
             {k: v for k, v in with_current_names(one["config"]).items() if k not in CHANGEABLE}
             for one in (recorded, facts)
         )
+        old = RunOptions().model_dump(include=new.keys() - old.keys()) | old  # options that there were not are at rest
         of_reward = [
             line
             for name in _OF_REWARD
