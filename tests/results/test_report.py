@@ -13,8 +13,6 @@ from zo_dno.errors import InputError
 from zo_dno.results.hacking_figure import hacking_figure
 from zo_dno.results.report import run_report, write_run_report
 
-pytestmark = pytest.mark.real_figure
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -37,6 +35,7 @@ def test_numbers_are_those_of_the_result(folder):
     assert rows["denoiser calls"] == [str(result["nfe"])]
 
 
+@pytest.mark.real_figure
 def test_it_needs_no_other_file_and_is_small(folder):
     page = Cells()
     text = run_report(folder)
@@ -61,6 +60,8 @@ def test_names_are_escaped(folder):
     assert "a &lt;script&gt;alert(1)&lt;/script&gt; &amp; more {{ 7 * 6 }} {% raw %}" in text
 
 
+@pytest.mark.fast_cases(1)
+@pytest.mark.real_figure
 @pytest.mark.parametrize("kind", ["svg", "pdf"])
 def test_figures_are_files_beside_it(folder, tmp_path, kind):
     write_run_report(folder, tmp_path / "report.html", figures=kind)
@@ -94,6 +95,8 @@ def test_a_figure_has_a_point_for_every_candidate():
 
 
 @pytest.mark.browser
+@pytest.mark.real_figure
+@pytest.mark.slow
 def test_a_browser_shows_it_without_errors_on_a_phone_too(folder):
     path = write_run_report(folder)
     with chromium() as browser:

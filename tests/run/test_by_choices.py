@@ -123,6 +123,7 @@ def test_the_best_so_far_is_in_every_task(mode):
     assert set(alone) == {names[0], names[best]}
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_to_the_same_end(tmp_path):
     whole = run(Clicks(brightest), tmp_path / "whole")
     run(Clicks(brightest), tmp_path / "parts", queries=24)

@@ -68,8 +68,8 @@ def test_a_run_with_preselection_renders_more_images_than_it_queries(toy, tmp_pa
     assert zo_dno.load(tmp_path / "run").images == result.images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [17, 40, 63])
-@pytest.mark.fast_cases(1)
 def test_a_resumed_run_with_preselection_gives_the_same_result(toy, tmp_path, stop):
     calls = 0
 

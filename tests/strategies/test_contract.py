@@ -83,7 +83,8 @@ def test_replays_bit_for_bit(name: str, d: int, n: int, seed: int) -> None:
     laws.replays(made(name, n), d, seed)
 
 
-@pytest.mark.parametrize("names", [("snes", "genetic"), pytest.param(tuple(NAMES), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [("snes", "genetic"), tuple(NAMES)])
 def test_another_process_asks_the_same(names: tuple[str, ...]) -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     run = subprocess.run([sys.executable, "-c", PROCESS, *names], capture_output=True, text=True, env=environment)

@@ -31,6 +31,7 @@ def followed(strategy: Any, reward: Any, rounds: int) -> list[bool]:
     return found
 
 
+@pytest.mark.slow
 def test_chance_is_searched_without_predictions(caplog):
     """In each of 3 seeds; each search says so once."""
     for seed in range(3):

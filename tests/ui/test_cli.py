@@ -36,6 +36,7 @@ def test_run_writes_everything(zo, tiny):
     assert f"{result['best']['reward']:.4g}" in output
 
 
+@pytest.mark.slow
 def test_a_runs_config_runs_again_to_the_same_result(zo, tiny):
     assert zo("run", *tiny, "--reward", "my_rewards:warm", "--seed", 5, "--out", "one")[0] == 0
     assert zo("run", "one/config.yaml", "--out", "two")[0] == 0

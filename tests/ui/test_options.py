@@ -68,6 +68,7 @@ generator = zo_dno.FunctionGenerator(lambda z: (z.sigmoid() * 255).to(torch.uint
 """
 
 
+@pytest.mark.slow
 def test_an_option_that_is_declared_in_its_group_appears_everywhere(tmp_path):
     """One line is added to a copy of the package, and nothing else."""
     package = tmp_path / "here" / "zo_dno"

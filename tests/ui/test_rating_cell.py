@@ -120,6 +120,7 @@ def test_any_number_can_be_marked_and_none_too():
     run.stop()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_resumed_and_no_task_is_shown_twice(tmp_path):
     whole = started("compare", out=tmp_path / "whole")
     asked = rate_all(whole, best_of)

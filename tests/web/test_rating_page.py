@@ -167,6 +167,7 @@ class TestInTheBrowser:
             assert download.value.path().read_bytes() == FILES[NAMES[1]]
             expect(other.get_by_text("To see the result: zo-dno rate RUN")).to_be_visible()
 
+    @pytest.mark.slow
     def test_mistakes_cost_nothing(self, browser, store, page):
         """10 is one rating, Undo has something to undo, and a click without a connection is sent later."""
         number = store.post(FILES.items(), "", [("rate", (name,)) for name in NAMES[:3]])
