@@ -42,8 +42,7 @@ def proxied(path, *, keeps_path=False, keeps_host=False):
 
         do_GET = do_POST = _pass  # noqa: N815
 
-        def log_message(self, *_):
-            pass
+        def log_message(self, format: str, *args: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
