@@ -18,7 +18,7 @@ from scipy import stats
 import zo_dno
 from benchmarks.tables import git, hardware, show
 from zo_dno.generators.quiet import quiet_libraries
-from zo_dno.pareto import front_rows, hypervolume
+from zo_dno.surrogate.pareto import front_rows, hypervolume
 
 PROMPT, REWARDS = "forest at night, snowy", ("jpeg_smaller", "prompt_match")
 METHODS = ("parego", "nsga2", "sweep", "best_of_n")

@@ -11,7 +11,6 @@ from torch import Tensor
 from zo_dno.errors import ZoDnoError
 from zo_dno.failures import one_line
 from zo_dno.noise.space import rotate
-from zo_dno.pareto import front_rows
 from zo_dno.rng import stream_seed
 from zo_dno.strategies.normal_es import NormalES
 from zo_dno.strategies.prior import INIT_STEP, first_draws
@@ -24,6 +23,7 @@ from zo_dno.surrogate.features import PIXELS, Family
 from zo_dno.surrogate.fitted import requirements_of, without_outliers
 from zo_dno.surrogate.knowledge import Learned
 from zo_dno.surrogate.known import Known, KnownOfFront
+from zo_dno.surrogate.pareto import front_rows
 from zo_dno.surrogate.process import GaussianProcess
 from zo_dno.surrogate.scalarised import FrontAcquisition, FrontScale, SplitError, scalarised
 from zo_dno.surrogate.trust import LEAST, after, after_fallback, is_predictable

@@ -12,12 +12,12 @@ from tests.support.combinations import bright, priced, red, rough
 from tests.support.resuming import content
 from tests.support.toys import SmoothToy, ToyGenerator
 from zo_dno.errors import InputError
-from zo_dno.pareto import dominates, hypervolume
 from zo_dno.results.export import export
 from zo_dno.results.front_figure import front_figure
 from zo_dno.results.front_sheet import front_sheet
 from zo_dno.results.overview import overview
 from zo_dno.results.report import run_report
+from zo_dno.surrogate.pareto import dominates, hypervolume
 from zo_dno.types import Score
 
 PARTS = {"population": 8}

@@ -6,9 +6,9 @@ import torch
 
 from tests.support.play import load
 from zo_dno.errors import InputError
-from zo_dno.pareto import hypervolume
 from zo_dno.strategies.auto import auto
 from zo_dno.strategy import Measured, Problem, SearchesFronts
+from zo_dno.surrogate.pareto import hypervolume
 from zo_dno.testing import check_strategy
 from zo_dno.testing.search import FlatModel, with_model
 

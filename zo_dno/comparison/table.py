@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zo_dno.errors import InputError
-from zo_dno.pareto import hypervolume
 from zo_dno.results.state import RunState
 from zo_dno.run.options import SourceOptions
 from zo_dno.run.several_rewards import FRONT
 from zo_dno.storage.ledger import Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run
+from zo_dno.surrogate.pareto import hypervolume
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zo_dno.pareto import front_rows, hypervolume
 from zo_dno.search.archive import Found, values_of
 from zo_dno.storage.ledger import QueryRow
+from zo_dno.surrogate.pareto import front_rows, hypervolume
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zo_dno.pareto import dominates
+from zo_dno.surrogate.pareto import dominates
 from zo_dno.types import Query
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zo_dno.pareto import dominates, front_rows, hypervolume
+from zo_dno.surrogate.pareto import dominates, front_rows, hypervolume
 
 
 def test_the_front_is_what_no_row_dominates():
