@@ -121,6 +121,7 @@ def test_the_plan_is_kept_of_objects_too(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_killed_comparison_resumes_to_the_same_table(tmp_path):
     """The reward stands still once six runs are finished."""
     settings = {**SETTINGS, "rewards": ["tests.support.held:brightness"]}

@@ -37,6 +37,9 @@ def test_config_and_options_take_it_and_a_written_config_is_read_again():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"reward": BOTH, "reward_options": 5}, "reward_options must be"),
+        ({"reward": BOTH, "reward_options": []}, "reward_options must be"),
+        ({"reward": BOTH, "reward_options": {1: 2}}, "reward_options"),
         ({"reward": "jpeg_smaller", "front": True}, "front must come with several rewards; got jpeg_smaller alone"),
         ({"front": True}, "front must come with several rewards; got jpeg_smaller alone"),
         ({"reward": [*BOTH, "prompt_match"]}, "reward must name every reward once; got prompt_match 2 times"),

@@ -164,6 +164,9 @@ class RewardOptions(OptionGroup):
     def _several_rewards_are_one(cls, values: Any) -> Any:
         if not isinstance(values, Mapping) or not {"reward", "front"} & values.keys():
             return values
+        options = {} if values.get("reward_options") is None else values["reward_options"]
+        if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+            return {**values, "reward": cls.model_fields["reward"].default}  # so that their own check refuses them
         named = values.get("reward", cls.model_fields["reward"].default)
         reward, options = as_one(named, values.get("reward_options"), values.get("front"))
         kept = {name: value for name, value in values.items() if name not in ("reward", "front", "reward_options")}
