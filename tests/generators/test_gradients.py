@@ -246,6 +246,7 @@ def test_a_run_resumes_to_the_same_end(name, tmp_path):
     assert [(q.id, q.value, q.image) for q in rest.history] == [(q.id, q.value, q.image) for q in whole.history]
 
 
+@pytest.mark.slow
 def test_images_with_noise_are_scored_and_never_win():
     result = zo_dno.optimize(
         builtin(), "brightness", "hybrid1", queries=12, min_log_prob=None, strategy_options={"population": 4, "mu": 0.3}

@@ -60,7 +60,7 @@ def test_names_are_escaped(folder):
     assert "a &lt;script&gt;alert(1)&lt;/script&gt; &amp; more {{ 7 * 6 }} {% raw %}" in text
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.real_figure
 @pytest.mark.parametrize("kind", ["svg", "pdf"])
 def test_figures_are_files_beside_it(folder, tmp_path, kind):

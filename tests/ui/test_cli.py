@@ -58,6 +58,7 @@ def test_another_process_gives_the_same_result(zo, tiny):
     assert one == two
 
 
+@pytest.mark.slow
 def test_files_of_the_current_folder_are_found_by_every_command(zo, own, tiny, monkeypatch):
     for words in (
         ("run", *own, "--prompt", "sea", "--out", "one"),

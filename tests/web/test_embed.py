@@ -48,8 +48,8 @@ def cell(page):
 
 @pytest.mark.browser
 class TestInTheBrowser:
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-    @pytest.mark.fast_cases(1)
     def test_it_opens_under_the_name_that_the_notebook_has(self, browser, store, page, name):
         """The browser would reject cookies from another name of the same machine."""
         number = store.post(FILES.items(), "a quiet sea", [("compare", NAMES[:2]), ("compare", NAMES[2:4])])
