@@ -156,13 +156,13 @@ def test_a_run_is_rated_to_its_end_in_a_browser(tmp_path):
             with suppress(PlaywrightError, AssertionError):  # the page follows the search meanwhile
                 task = rater.locator("[name=task]").get_attribute("value", timeout=1000)
                 in_duel = rater.get_by_text("to check the winner").is_visible()
-                rater.get_by_alt_text("image 1", exact=True).click(timeout=2000)
+                rater.get_by_alt_text("image 1", exact=True).click(timeout=20_000)
                 if rater.locator("body").get_attribute("data-mode") == "like":
-                    rater.get_by_role("button", name="Send 1 liked").click(timeout=2000)
-                expect(rater.locator(f'[name=task][value="{task}"]')).to_have_count(0, timeout=2000)
+                    rater.get_by_role("button", name="Send 1 liked").click(timeout=20_000)
+                expect(rater.locator(f'[name=task][value="{task}"]')).to_have_count(0, timeout=20_000)
                 if in_duel and not undone:
-                    rater.get_by_role("button", name="Undo").click(timeout=2000)
-                    expect(rater.locator(f'[name=task][value="{task}"]')).to_have_count(1, timeout=2000)
+                    rater.get_by_role("button", name="Undo").click(timeout=20_000)
+                    expect(rater.locator(f'[name=task][value="{task}"]')).to_have_count(1, timeout=20_000)
                     undone = True
         expect(rater.get_by_text("In fresh choices after the search, the best image was preferred")).to_be_visible()
         expect(rater.get_by_text(re.compile("You marked .* images the same way again; chance alone"))).to_be_visible()
