@@ -197,8 +197,8 @@ class DiffusersGenerator:
 
         Args:
             prompt: Prompt within the model's small grammar.
-            model: "scenes" or "scenes-64" for images of 64x64 pixels, "scenes-128" for twice the width and height from
-                the same noise.
+            model: "scenes-128" or "scenes" for images of 128x128 pixels, "scenes-64" for half the width and height
+                from the same noise.
             steps: Denoising steps; 8 by default.
             guidance_scale: Strength of classifier-free guidance; 1, the default, needs half the denoiser calls.
             options: Other options of a generator, and arguments of the pipeline's call.
@@ -220,6 +220,7 @@ class DiffusersGenerator:
             )
         if model not in BUILTINS:
             raise unknown_name("built-in model", model, BUILTINS)
+        model = scenes.ALIASES.get(model, model)
         large = scenes.SIDES[model] == scenes.LARGE_SIDE and options.get("vae") is None
         with without_remarks():
             source = load(autoencoder=scenes.LARGE_AUTOENCODER) if large else scenes.PIPELINE_FOLDER

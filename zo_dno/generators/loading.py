@@ -19,10 +19,10 @@ from zo_dno.generators.quiet import without_bars
 from zo_dno.generators.single_file import load_single_file
 from zo_dno.generators.speed import torch_dtype
 from zo_dno.generators.torchvision_check import without_broken_torchvision
-from zo_dno.scenes import SIDES
+from zo_dno.scenes import ALIASES, SIDES
 
-BUILTIN = "scenes"
-BUILTINS = tuple(SIDES)
+BUILTIN = next(iter(SIDES))
+BUILTINS = (*SIDES, *ALIASES)
 _OF_LOADING = ("variant", "revision", "pipeline_class", "pipeline_config")
 
 
