@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -43,3 +44,38 @@ def test_a_real_run_is_stopped_and_resumed(zo, toy_words, monkeypatch):
         time.sleep(0.1)
     assert not processes.failure(folder)
     assert json.loads((folder / "result.json").read_text())["queries"] > before
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to know a process for sure")
+def test_a_real_comparison_is_stopped_and_resumed(zo, monkeypatch):
+    """On Ray: one process works on all of its runs; what was scored is kept, and not scored again."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    folder, processes = Path("compared").resolve(), Processes()
+    plan = {"strategies": ["random_search"], "prompts": ["a cat"], "rewards": ["my_rewards:slow"], "queries": 400}
+    plan |= {"model": "tests.support.toys:prompted", "seeds": 2, "batch_size": 8}
+    Path("plan.yaml").write_text(json.dumps(plan))
+    command = [sys.executable, "-m", "zo_dno", "compare", "plan.yaml", "--out", str(folder), "--at-once", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    scored = lambda: sum(map(rows, folder.glob("runs/*/ledger.db")))  # noqa: E731
+    until = time.monotonic() + PATIENCE
+    while scored() < 16 and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.1)
+    assert holder(folder).interrupt is not None
+    processes.stop(folder)
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert holder(folder) is None
+    before = scored()
+    assert 16 <= before < 800
+    processes.resume(folder)
+    while scored() <= before and time.monotonic() < until:
+        assert not processes.failure(folder)
+        time.sleep(0.1)
+    processes.stop(folder)
+    while processes.is_starting(folder) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not processes.failure(folder)
+    assert scored() > before

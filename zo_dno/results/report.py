@@ -99,6 +99,7 @@ def card(result: "Result") -> str:
     return _templates.get_template("card.html").render(
         result=result,
         pictures=[(label, _picture(found), number(found.reward)) for label, found in _first_and_best(result)],
+        warnings=what_held_out_says(result.held_out),
         progress=embedded(progress_figure(result)),
         of_front=None if result.front is None else _of_front(result.front),
         front=None if result.front is None else embedded(front_figure(result.front, result.history)),

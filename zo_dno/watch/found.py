@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG
 
+_MOST_BYTES = 2**22  # of a file that lists runs
 MOST_SHOWN, MOST_MEMBERS = 12, 100  # runs and groups on the page; runs of a group
 _GROUPS = {"comparison.yaml": "comparison", "prompts.json": "prompts", "draft.yaml": "draft"}  # file -> kind of group
+_PLANNED = {"comparison": "runs.json", "prompts": "prompts.json"}  # kind of group -> file that lists its runs
 _DEEPEST, _MOST_FOLDERS = 4, 5000  # levels below a folder, and folders, in which runs are looked for
 
 
@@ -51,6 +54,18 @@ def members(group: Watched) -> list[Watched]:
     below = islice(_walk(group.folder, _DEEPEST, inside=True), _MOST_FOLDERS)
     inside = [one for path in below if (one := _watched(path)) is not None and one.kind == "run"]
     return sorted(inside, key=lambda one: one.folder)
+
+
+def planned(group: Watched) -> int | None:
+    """Return the number of a group's runs, with those that have not begun; None where that cannot be read."""
+    if group.kind == "draft":
+        return 2
+    file = group.folder / _PLANNED[group.kind]
+    with suppress(OSError, ValueError, TypeError, LookupError):
+        if file.stat().st_size <= _MOST_BYTES:
+            kept = parse_json(file.read_bytes())
+            return len(kept["runs"] if group.kind == "comparison" else kept)
+    return None
 
 
 def is_member(folder: Path) -> bool:
