@@ -127,10 +127,11 @@ def test_a_real_process_is_stopped_in_its_duel(tmp_path, number):
     after.join()
     assert process.returncode == 0, output
     assert not after.searched
-    assert (len(before.duel), len(after.duel)) == (3, CLICKS - 3)
     result = json.loads((folder / "result.json").read_text())
     assert (result["status"], result["queries"]) == ("finished", 16)
-    assert [duel["of"] for duel in result["raters"]["duels"]] == [4, 4]
+    duels = [duel["of"] for duel in result["raters"]["duels"]]
+    assert set(duels) == {4}
+    assert (len(before.duel), len(after.duel)) == (3, sum(duels) - 3)
     store.close()
 
 

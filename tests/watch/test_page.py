@@ -94,10 +94,12 @@ def test_a_run_of_a_group_has_no_buttons(runs):
 def test_a_comparison_is_stopped_and_resumed_as_a_whole(runs):
     """Its card has the buttons; 4 runs are planned, of which 3 have begun and 1 is finished."""
     (runs / "comparison.yaml").write_text("strategies: [snes]\n")
-    (runs / "runs.json").write_text(json.dumps({"runs": [{}] * 4}))
+    listed = [{"folder": name, "entry": "ours <b>", "reward": "r"} for name in ("hacked", "failed", "stopped", "next")]
+    (runs / "runs.json").write_text(json.dumps({"runs": listed}))
     processes = Noted()
     client, page = entered([runs], processes)
     assert "2 of 4 runs ended: 1 failed, 1 finished, 1 interrupted, 1 not begun" in re.sub(r"\s+", " ", page)
+    assert re.findall(r'<th scope="row">(.*?)</th>', page) == ["ours &lt;b&gt; for r (score)"]  # one line for all
     (key,) = re.findall(r'name="resume" value="(\w+)"', page)
     proof = re.search(r'name="proof" value="([^"]+)"', page)[1]
     assert client.post("/act", data={"resume": key, "proof": proof}).status_code == 200

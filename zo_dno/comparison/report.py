@@ -70,7 +70,8 @@ def comparison_report(found: Analysis) -> str:
         costs=_costs(found, budget),
         means=_means(found, budget),
         equal_seconds=_equal_seconds(found, budget),
-        recipe=_recipe(found),
+        command=_command(found),
+        plan="" if found.folder is None else (found.folder / PLAN).read_text(encoding="utf-8"),
         versions=json.dumps(versions(), indent=1),
     )
 
@@ -212,10 +213,10 @@ def _pictures(found: Analysis, budget: int) -> list[tuple[str, list[dict[str, st
     return groups
 
 
-def _recipe(found: Analysis) -> str:
+def _command(found: Analysis) -> str:
     if found.folder is None:
         return "zo-dno report " + " ".join(dict.fromkeys(found.table["folder"]))
-    return f"zo-dno compare {PLAN} --out again\n\n# {PLAN}\n{(found.folder / PLAN).read_text(encoding='utf-8')}"
+    return f"zo-dno compare {PLAN} --out again"
 
 
 def _thumbnail(path: Path) -> str:

@@ -14,7 +14,7 @@ from jinja2 import Environment
 from zo_dno.judges.rating_store import RATINGS
 from zo_dno.storage.run_folder import LEDGER, RESULT, RunFolder
 from zo_dno.watch.card import Card, card_of
-from zo_dno.watch.found import MOST_MEMBERS, MOST_SHOWN, Watched, find, is_member, members, planned
+from zo_dno.watch.found import MOST_MEMBERS, MOST_SHOWN, Watched, find, is_member, listed, members
 from zo_dno.watch.group import group_of
 from zo_dno.watch.process import Holder, Processes, holder
 
@@ -118,9 +118,11 @@ class Board:
     def _of_group(self, watched: Watched, inside: Sequence[Watched]) -> tuple[str, list[Watched]]:
         cards = [self._card(one.folder) for one in inside[:MOST_MEMBERS]]
         live = [one for one, card in zip(inside, cards, strict=False) if card.tone == "live"]
-        works = holder(watched.folder)
+        runs, works = listed(watched), holder(watched.folder)
+        named = {watched.folder / folder: name for folder, name in runs}
+        names = [named.get(one.folder, "") for one in inside[:MOST_MEMBERS]]
         html = self._templates.get_template("group.html").render(
-            group=group_of(watched.kind, cards, planned(watched), is_held=works is not None),
+            group=group_of(watched.kind, cards, names, planned=len(runs), is_held=works is not None),
             unread=max(0, len(inside) - MOST_MEMBERS),
             **self._about(watched, works),
         )

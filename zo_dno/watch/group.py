@@ -65,21 +65,24 @@ class Group:
     is_resumable: bool
 
 
-def group_of(kind: str, cards: Sequence[Card], planned: int | None = None, *, is_held: bool = False) -> Group:
+def group_of(
+    kind: str, cards: Sequence[Card], names: Sequence[str] = (), *, planned: int = 0, is_held: bool = False
+) -> Group:
     """Summarise the cards of a group's runs.
 
     Args:
         kind: Kind of the group.
         cards: Cards of the runs that have begun.
-        planned: Number of all its runs; None where it is unknown.
+        names: Name of each of these runs, equal for runs that differ by the seed alone; empty for one made of its card.
+        planned: Number of all its runs; 0 where it is unknown.
         is_held: Whether a process works on the group.
     """
     alike: dict[str, list[Card]] = {}
-    for card in cards:
-        name = f"{card.strategy} for {card.reward}" if kind == "comparison" else f"{card.title}, {card.strategy}"
-        alike.setdefault(name, []).append(card)
+    for card, name in zip(cards, names or [""] * len(cards), strict=True):
+        own = f"{card.strategy} for {card.reward}" if kind == "comparison" else f"{card.title}, {card.strategy}"
+        alike.setdefault(name or own, []).append(card)
     lines = [_line(name, same) for name, same in alike.items()]
-    planned = max(len(cards), planned or 0)
+    planned = max(len(cards), planned)
     states = Counter(card.state for card in cards)
     is_live = is_held or any(card.tone == "live" for card in cards)
     ended = sum(card.state in ENDED for card in cards) == planned
