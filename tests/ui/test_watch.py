@@ -71,6 +71,9 @@ def test_a_real_comparison_is_stopped_and_resumed(zo, monkeypatch):
     assert holder(folder) is None
     (first,) = (path.parent for path in folder.glob("runs/*/result.json"))
     ledger = (first / "ledger.db").read_bytes()
+    until = time.monotonic() + PATIENCE
+    while any(holder(path.parent) for path in folder.glob("runs/*/config.yaml")) and time.monotonic() < until:
+        time.sleep(0.05)  # Ray ends its actors after the command
     fake_tune.put_in_place(monkeypatch)  # which saves the seconds of a second Ray
     code, output, errors = zo("resume", folder)
     assert code == 0, (output, errors)
