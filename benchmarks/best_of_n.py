@@ -35,7 +35,7 @@ def main() -> None:
     found: dict[str, list[float]] = {}
     rows = []
     with quiet_libraries():
-        generator = zo_dno.DiffusersGenerator.builtin(options.prompt)
+        generator = zo_dno.DiffusersGenerator.builtin(options.prompt, model="scenes-64")
         for name in ["random_search", *options.strategies]:
             results = [
                 zo_dno.optimize(generator, options.reward, name, queries=options.queries, seed=seed)

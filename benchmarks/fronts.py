@@ -28,7 +28,7 @@ _SEEDS = 1000  # between the seeds of the sweep's runs, so that they start from 
 
 def one_run(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Search a front, and return what it dominates."""
-    generator = zo_dno.DiffusersGenerator.builtin(options.prompt, steps=options.steps)
+    generator = zo_dno.DiffusersGenerator.builtin(options.prompt, model="scenes-64", steps=options.steps)
     rewards, queries = list(options.rewards), options.queries
     given: dict[str, Any] = {"prompt": options.prompt, "seed": seed, "threads": options.threads}
     kept = None if options.keep is None else options.keep / f"{method}-{seed}"

@@ -26,27 +26,47 @@ class Entry:
         title: Heading on the page.
         prompt: What the image shows.
         reward: Reward as on the command line.
-        steps: Denoising steps; by default the model's own.
+        require: Threshold that the winner must meet.
+        steps: Denoising steps.
     """
 
     name: str
     title: str
     prompt: str
     reward: str
-    steps: int | None = None
+    require: str | None = None
+    steps: int = 4
 
     @property
     def command(self) -> list[str]:
         """The command, which is run in `FOLDER`."""
         words = ["zo-dno", "run", "--prompt", self.prompt, "--reward", self.reward, "--held-out", "prompt_match"]
-        words += [] if self.steps is None else ["--steps", str(self.steps)]
-        return [*words, "--strategy", "surrogate", "--queries", str(_QUERIES), "--out", self.name]
+        words += [] if self.require is None else ["--require", self.require]
+        return [
+            *words,
+            "--steps",
+            str(self.steps),
+            "--strategy",
+            "surrogate",
+            "--queries",
+            str(_QUERIES),
+            "--out",
+            self.name,
+        ]
 
 
 ENTRIES = (
     Entry("detail", "A larger JPEG", "sea at dusk, with a sailboat", "jpeg_larger"),
-    Entry("calm", "A smaller JPEG", "mountains at day, cloudy, with a house", "jpeg_smaller", steps=4),
-    Entry("colour", "More colour", "city at dusk", "colourfulness", steps=4),
+    Entry("calm", "A smaller JPEG", "mountains at day, cloudy, with a house", "jpeg_smaller"),
+    Entry(
+        "faithful",
+        "A smaller JPEG of what was asked for",
+        "mountains at day, cloudy, with a house",
+        "jpeg_smaller",
+        require="prompt_match >= 0.9",
+    ),
+    Entry("colour", "More colour", "city at dusk", "colourfulness"),
+    Entry("mirror", "Symmetry", "hills at dawn, with a tent", "symmetry"),
 )
 SEEN = {
     "ecb1e28edc1e": "The haze is gone: a round sun, its light as yellow stripes on the water, white crests. The two "
@@ -60,9 +80,9 @@ SEEN = {
 _HEAD = """# Gallery
 
 Searches on the built-in model, each with {queries} queries of the strategy `surrogate`. At the left is the image of the
-pipeline without a search, at the right the best image, both enlarged from 64 x 64 pixels. `prompt_match` is a judge
-that the search never saw. Nothing was selected: these are the first runs with seed 0. `make gallery` repeats them and
-writes this page.
+pipeline without a search, at the right the best image, both enlarged from 128 x 128 pixels. `prompt_match` is a judge
+that the search did not see, unless the command requires a value of it. Nothing was selected: these are the first runs
+with seed 0. `make gallery` repeats them and writes this page.
 """
 
 

@@ -77,7 +77,7 @@ def main() -> None:
     logging.disable(logging.WARNING)  # the links
     rows, found, judge = [], {}, Judge.load()
     with quiet_libraries():
-        generator = zo_dno.DiffusersGenerator.builtin(options.prompt)
+        generator = zo_dno.DiffusersGenerator.builtin(options.prompt, model="scenes-64")
         for mode in options.modes:
             together = {"best": 4, "compare": 2}[mode]
             pairs = []

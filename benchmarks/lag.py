@@ -16,11 +16,11 @@ import torch
 from PIL.Image import Image
 
 import zo_dno
-from benchmarks.strategies import STEPS, TUNED
+from benchmarks.strategies import TUNED
 from benchmarks.tables import show
 from zo_dno.rewards.jpeg import JPEGSmaller
 
-MEDIAN, SPREAD, IN_FLIGHT = 0.3, 1.0, 32
+MEDIAN, SPREAD, IN_FLIGHT, STEPS = 0.3, 1.0, 32, 2
 
 
 class Slow(zo_dno.Reward):
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    generator = zo_dno.DiffusersGenerator.builtin(TUNED[0], steps=STEPS)
+    generator = zo_dno.DiffusersGenerator.builtin(TUNED[0], model="scenes-64", steps=STEPS)
     rows = []
     for strategy in options.strategies:
         for lag in options.lags:

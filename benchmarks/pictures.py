@@ -18,7 +18,7 @@ def main() -> None:
         left = MARGIN + i * (SIDE + MARGIN)
         picture = Image.open(RUN / f"{name}.png").resize((SIDE, SIDE), Image.Resampling.NEAREST)
         sheet.paste(picture, (left, MARGIN))
-        size = -result[name]["reward"]
+        size = result[name]["reward"]
         caption = f"{name}: {size:.2f} kB as JPEG"
         draw.text((left, SIDE + MARGIN + 8), caption, (24, 26, 32), ImageFont.load_default(18))
     sheet.save(PICTURES / "first-and-best.png", optimize=True)

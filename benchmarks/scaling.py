@@ -142,7 +142,7 @@ _POPULATION = 16
 
 
 def _model() -> zo_dno.DiffusersGenerator:
-    return zo_dno.DiffusersGenerator.builtin(PROMPT, batch_size=16)
+    return zo_dno.DiffusersGenerator.builtin(PROMPT, model="scenes-64", batch_size=16)
 
 
 def _megabytes() -> float:

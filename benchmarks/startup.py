@@ -71,7 +71,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         plain = [sys.executable, "-c", _PLAIN, str(scenes.PIPELINE_FOLDER), PROMPT]
         plain += [str(options.images // BATCH_SIZE), folder]
-        run = [sys.executable, "-m", "zo_dno", "run", "--prompt", PROMPT, "--queries", str(options.images)]
+        run = [
+            sys.executable,
+            "-m",
+            "zo_dno",
+            "run",
+            "--model",
+            "scenes-64",
+            "--prompt",
+            PROMPT,
+            "--queries",
+            str(options.images),
+        ]
         for number in range(options.repetitions + 1):  # the first fills the disk's cache
             out = ["--threads", "1", "--batch-size", str(BATCH_SIZE), "--out", str(Path(folder) / f"run-{number}")]
             pair = (seconds(plain), seconds(run + out))

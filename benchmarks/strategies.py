@@ -188,7 +188,9 @@ def _generator(prompt: str, noise: str, device: str, steps: int) -> Any:
     import zo_dno
 
     eta = float(noise == "all")
-    return zo_dno.DiffusersGenerator.builtin(prompt, steps=steps, search=noise, eta=eta, device=device)
+    return zo_dno.DiffusersGenerator.builtin(
+        prompt, model="scenes-64", steps=steps, search=noise, eta=eta, device=device
+    )
 
 
 def _side(text: str) -> tuple[str, int]:

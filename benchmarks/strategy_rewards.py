@@ -120,6 +120,6 @@ def picture() -> np.ndarray:
 
     from zo_dno.generators.diffusers_generator import DiffusersGenerator
 
-    generator = DiffusersGenerator.builtin(PHOTO_PROMPT)
+    generator = DiffusersGenerator.builtin(PHOTO_PROMPT, model="scenes-64")
     z = torch.randn(1, generator.layout.d, generator=stream(0, PHOTO))
     return generator(z)[0].numpy()

@@ -81,7 +81,7 @@ COLUMNS = ("bare_seconds", "run_seconds", "run_images_per_second", "ratio", "rat
 
 def measure(pipeline, batch_size: int, images: int, repetitions: int) -> dict[str, Any]:
     """Measure one batch size."""
-    generator = zo_dno.DiffusersGenerator.builtin(PROMPT, batch_size=batch_size)
+    generator = zo_dno.DiffusersGenerator.builtin(PROMPT, model="scenes-64", batch_size=batch_size)
     bare_loop(pipeline, batch_size, batch_size)
     search(generator, batch_size)
     times, unused = [], 0.0

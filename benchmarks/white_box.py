@@ -54,7 +54,7 @@ def main() -> None:
                 continue
             with quiet_libraries():
                 generator = zo_dno.DiffusersGenerator.builtin(
-                    PROMPT, steps=options.steps, batch_size=BATCHES.get(name, 16)
+                    PROMPT, model="scenes-64", steps=options.steps, batch_size=BATCHES.get(name, 16)
                 )
                 results = [
                     zo_dno.optimize(generator, reward, name, queries=budgets[-1], seed=seed)

@@ -53,7 +53,13 @@ def _prompts(folder: Path) -> list[str]:
 
 
 _FREE, _PAID = "benchmarks.kills.toys:Free", "benchmarks.kills.toys:Paid"
-_SCENES = {"model": "scenes", "prompt": "sea at dusk", "steps": 2, "queries": 18, "strategy_options": {"population": 6}}
+_SCENES = {
+    "model": "scenes-64",
+    "prompt": "sea at dusk",
+    "steps": 2,
+    "queries": 18,
+    "strategy_options": {"population": 6},
+}
 CASES = {
     "priced": Case(),
     "free": Case({"reward": _FREE}, priced=False),

@@ -49,7 +49,7 @@ def weakest(image: Image.Image) -> float:
 
 
 if __name__ == "__main__":
-    generator = zo_dno.DiffusersGenerator.builtin(PROMPT)
+    generator = zo_dno.DiffusersGenerator.builtin(PROMPT, model="scenes-64")
     result = zo_dno.optimize(generator, scans, queries=192, seed=0, held_out="prompt_match", baseline="equal")
     print(
         f"share that scans: first {result.first.reward:.2f}, best of 192 prior draws {result.baseline.reward:.2f}, ",

@@ -36,7 +36,7 @@ def main(other_python: str) -> None:
 
 def search(url: str) -> None:
     """Search with the reward at an address."""
-    generator = zo_dno.DiffusersGenerator.builtin(PROMPT)
+    generator = zo_dno.DiffusersGenerator.builtin(PROMPT, model="scenes-64")
     options = {"reward_options": {"url": url}, "held_out": ["prompt_match"], "baseline": "equal"}
     result = zo_dno.optimize(generator, "http", queries=96, seed=0, **options)
     print(f"BRISQUE: first {-result.first.reward:.1f}, best of 96 prior draws {-result.baseline.reward:.1f}, ", end="")

@@ -40,7 +40,7 @@ def _read(line: Image.Image) -> float:
 
 
 if __name__ == "__main__":
-    generator = zo_dno.DiffusersGenerator.builtin(PROMPT)
+    generator = zo_dno.DiffusersGenerator.builtin(PROMPT, model="scenes-64")
     result = zo_dno.optimize(
         generator, legible, queries=96, seed=0, require="prompt_match >= 0.8", baseline="equal", threads=2
     )

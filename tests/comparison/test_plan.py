@@ -7,7 +7,7 @@ import pytest
 from tests.comparison.plans import PLAN, TOY
 from tests.support.dying import KilledError, going_wrong
 from zo_dno import InputError
-from zo_dno.comparison.compare import RUNS, _keep
+from zo_dno.comparison.compare import RUNS, _keep, with_sized_model
 from zo_dno.comparison.plan import PLAN as PLAN_FILE
 from zo_dno.comparison.plan import Plan, read_plan
 
@@ -102,3 +102,19 @@ def test_a_prompt_that_the_built_in_model_does_not_know_is_refused_before_anythi
     with pytest.raises(InputError, match="prompt must follow the scene grammar; got 'a cat'"):
         Plan(["snes"], ["sea at dusk", "a cat"])
     assert Plan(["snes"], ["a cat"], settings=TOY).trials
+
+
+def test_a_comparison_of_before_there_were_two_sizes_keeps_the_size_it_had(tmp_path):
+    plan = Plan(["snes"], ["sea at dusk"], queries=8)
+    new = with_sized_model(plan, tmp_path)
+    assert new.settings["model"] == "scenes-128"
+    _keep(new, tmp_path, False)
+    path = tmp_path / PLAN_FILE
+    written = path.read_text()
+    for old in ("", "model: scenes\n"):
+        path.write_text(written.replace("model: scenes-128\n", old))
+        found = with_sized_model(plan, tmp_path)
+        assert found.settings["model"] == "scenes-64"
+        _keep(found, tmp_path, False)
+    with pytest.raises(InputError, match="differs in model"):
+        _keep(new, tmp_path, False)

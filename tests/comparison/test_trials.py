@@ -141,7 +141,7 @@ def test_functions_replace_names(tmp_path):
 
 
 def test_the_model_has_one_seed_in_all_runs_of_a_plan():
-    plan = Plan(["snes"], ["sea at dusk", "forest at day"], seeds=2, queries=8, settings={"model": "scenes"})
+    plan = Plan(["snes"], ["sea at dusk", "forest at day"], seeds=2, queries=8, settings={"model": "scenes-64"})
     assert {trial.config.generator_seed for trial in plan.trials} == {0}
     assert {trial.config.seed for trial in plan.trials} == {0, 1}
 
@@ -149,7 +149,7 @@ def test_the_model_has_one_seed_in_all_runs_of_a_plan():
 @pytest.mark.slow
 def test_runs_of_all_seeds_share_the_model_and_its_own_seed(tmp_path):
     """An actor that made other runs first renders the same images, and a run resumes in any actor."""
-    settings = {"model": "scenes", "steps": 1, "threads": 1, "generator_options": {"eta": 1.0}}
+    settings = {"model": "scenes-64", "steps": 1, "threads": 1, "generator_options": {"eta": 1.0}}
     plan = Plan(["snes"], ["sea at dusk"], seeds=2, queries=8, settings=settings)
     Trials(plan, tmp_path / "one").advance(3, 8)
     later = Trials(plan, tmp_path / "other")

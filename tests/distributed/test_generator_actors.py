@@ -64,7 +64,7 @@ def test_the_built_in_model_renders_the_same_in_an_actor(pool):
     options = {"queries": 16, "seed": 2, "strategy_options": {"population": 8}}
     there = zo_dno.optimize(pool(make, 1, threads=1), "jpeg_smaller", **options)
     assert comparable(there) == comparable(zo_dno.optimize(make(), "jpeg_smaller", threads=1, **options))
-    assert there.model == "scenes"
+    assert there.model == "scenes-128"
 
 
 def test_only_kept_images_are_fetched_of_actors_of_this_process(pool, here, fake_ray, tmp_path):

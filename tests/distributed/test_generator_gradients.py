@@ -161,7 +161,7 @@ def test_a_search_by_a_surrogate_does_not_depend_on_the_processes(pool, make):
 @pytest.mark.slow
 @pytest.mark.ray
 def test_the_built_in_model_is_climbed_the_same_in_an_actor(pool):
-    make = partial(zo_dno.DiffusersGenerator.builtin, prompt="mountains at day", steps=2, batch_size=3)
+    make = partial(zo_dno.DiffusersGenerator.builtin, "mountains at day", model="scenes-64", steps=2, batch_size=3)
     few = {"population": 4, "first": 4, "renders": 3, "inner": "gradient"}
     options = {"queries": 8, "strategy_options": few}
     assert searched(pool(make, 1), **options) == searched(make(), **options)

@@ -21,7 +21,7 @@ def generator():
 def test_the_built_in_model_has_1024_searched_numbers(generator):
     assert generator.layout.shapes == ((4, 16, 16),)
     images = generator(torch.randn(3, 1024, generator=torch.Generator().manual_seed(0)))
-    assert images.shape == (3, 64, 64, 3)
+    assert images.shape == (3, 128, 128, 3)
 
 
 @pytest.mark.parametrize("queries", [16, pytest.param(96, marks=pytest.mark.slow)])

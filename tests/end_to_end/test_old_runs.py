@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from zo_dno.errors import InputError
 from zo_dno.results.environment import environment
 from zo_dno.results.overview import overview
 from zo_dno.run.config import with_current_names
+from zo_dno.run.from_config import render
 from zo_dno.storage.ledger import Ledger
 from zo_dno.ui.cli.main import app
 
@@ -152,3 +154,22 @@ def test_an_old_run_is_resumed(copy, name, changes, expected):
         assert f"instructions: {recorded}, now {here}" in str(refusal)  # noqa: PT017, either outcome is right
     else:
         assert_as_expected(folder, expected)
+
+
+def test_a_run_of_before_there_were_two_sizes_keeps_the_size_it_had(tmp_path):
+    """It recorded the built-in model as "scenes", which means the larger images now."""
+    run, first = (
+        partial(zo_dno.optimize, seed=3, threads=1, horizon=12),
+        partial(zo_dno.DiffusersGenerator.builtin, "sea at dusk", model="scenes-64", steps=1),
+    )
+    whole = run(first(), "jpeg_smaller", "random_search", queries=12)
+    folder = run(first(), "jpeg_smaller", "random_search", queries=6, out=tmp_path / "old").folder
+    ledger = Ledger(folder / "ledger.db")
+    ledger.set({"config": ledger.get("config") | {"model": "scenes"}})
+    ledger.close()
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(config.replace("scenes-64", "scenes"))
+    resumed = zo_dno.resume(folder, queries=12)
+    assert resumed.best.image.shape == (64, 64, 3)
+    assert resumed.best.reward == whole.best.reward
+    assert render(folder)[0].shape == (64, 64, 3)

@@ -128,7 +128,7 @@ def test_a_paused_baseline_is_no_finished_run(tmp_path):
 KINDS = {
     "run": ["--prompt", "a", "--model", "tests.support.toys:prompted"],
     "many prompts": ["--prompts", "prompts.txt", "--model", "tests.support.toys:prompted"],
-    "draft": ["--prompt", "sea at dusk", "--model", "scenes", "--steps", "2", "--draft", "1"],
+    "draft": ["--prompt", "sea at dusk", "--model", "scenes-64", "--steps", "2", "--draft", "1"],
 }
 
 

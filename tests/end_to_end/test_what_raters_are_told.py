@@ -91,19 +91,16 @@ def check_counts(result, raters, said):
     """Compare every number of the sentences with the raters' own logs."""
     best, first = result.best.sha256, result.first.sha256
     log = [one for rater in raters for one in rater.log]
-    duels = [
-        [chosen == best for mode, shown, chosen in log if mode == "compare" and (first in shown) == with_first]
-        for with_first in (True, False)
-    ]
-    found = re.search(
-        r"to the first one in (\d) of (\d) and to the second best in (\d) of (\d); random clicks do as well "
-        r"in (\d+) and (\d+) of 100",
-        said[0],
-    )
-    numbers = [int(number) for number in found.groups()]
-    assert numbers[:4] == [number for duel in duels for number in (sum(duel), len(duel))]
-    luck = [100 * sum(comb(4, n) for n in range(sum(duel), 5)) / 16 for duel in duels]
-    assert numbers[4:] == [round(one) for one in luck]
+    compared = [(shown - {best}, chosen == best) for mode, shown, chosen in log if mode == "compare"]
+    against = {
+        rival: [won for others, won in compared if (first in others) is is_first]
+        for rival, is_first in (("the first one", True), ("the second best", False))
+    }
+    duels = {rival: won for rival, won in against.items() if won}  # the first one is no rival of itself
+    assert ("the first one" in duels) == (best != first)
+    told = " and ".join(f"to {rival} in {sum(won)} of {len(won)}" for rival, won in duels.items())
+    luck = " and ".join(f"{100 * sum(comb(4, n) for n in range(sum(won), 5)) / 16:.0f}" for won in duels.values())
+    assert f"the best image was preferred {told}; random clicks do as well in {luck} of 100 cases" in said[0]
     searched = [one for one in log if one[0] == "best"]
     once = {
         (shown, rater.name): chosen for rater in raters for mode, shown, chosen in reversed(rater.log) if mode == "best"

@@ -171,7 +171,7 @@ def test_a_cotangent_that_is_missing_is_a_gradient_that_is():
 @pytest.fixture(scope="module")
 def scenes():
     """Return the same two images as floats and as displayed."""
-    generator = DiffusersGenerator.builtin(PROMPT, steps=2, batch_size=2)
+    generator = DiffusersGenerator.builtin(PROMPT, model="scenes-64", steps=2, batch_size=2)
     z = noise(generator)
     return generator.render(z).detach(), [Image.fromarray(image.numpy()) for image in generator(z)]
 
@@ -186,7 +186,7 @@ def test_a_differentiable_reward_is_the_reward_of_the_displayed_image(reward, sc
 
 
 def builtin(**options):
-    return DiffusersGenerator.builtin(PROMPT, **{"steps": 2, "batch_size": 4, **options})
+    return DiffusersGenerator.builtin(PROMPT, **{"model": "scenes-64", "steps": 2, "batch_size": 4, **options})
 
 
 @pytest.mark.parametrize(("queries", "gain"), [(4, 0.0), pytest.param(12, 0.03, marks=pytest.mark.slow)])

@@ -80,3 +80,4 @@ def test_the_built_in_model_does_without_it(broken):
     )
     assert done.stdout.split()[-1:] == ["1024"], done.stderr
     assert "models are loaded without it" in done.stderr
+    assert "Loading" not in done.stderr, "progress bars, which a program's user did not ask for"

@@ -1,5 +1,6 @@
 """Benchmarks: their generators and figures, without their minutes of measuring."""
 
+import importlib
 import math
 import re
 from pathlib import Path
@@ -26,6 +27,13 @@ def test_generators_of_benchmarks_keep_the_protocol(made):
 def test_every_benchmark_is_run_together_with_others_or_by_itself():
     started = {path.stem for path in FOLDER.glob("*.py") if re.search(r"^def main\(", path.read_text(), re.M)}
     assert started - TOOLS == {*MODULES, *BY_THEMSELVES}
+
+
+def test_every_benchmark_can_be_imported():
+    """Nothing else starts most of them, and an import that fails would show when somebody waits for figures."""
+    names = [path.relative_to(FOLDER.parent).with_suffix("") for path in FOLDER.rglob("*.py")]
+    for name in names:
+        importlib.import_module(".".join(name.parts))
 
 
 @pytest.mark.parametrize("reward", [0.0, -1.5])

@@ -20,7 +20,7 @@ from zo_dno.run.config import validated
 from zo_dno.run.many_prompts import read_prompts, resume_many, run_many
 from zo_dno.storage.atomic import read_yaml
 
-TOY, SCENES = {"model": "tests.support.toys:prompted", "batch_size": 8}, {"model": "scenes", "steps": 1}
+TOY, SCENES = {"model": "tests.support.toys:prompted", "batch_size": 8}, {"model": "scenes-64", "steps": 1}
 PROMPTS = ["mountains at day", "sea at dusk, clear", "hills at night"]
 
 

@@ -120,7 +120,7 @@ def test_another_user_cannot_sign(tmp_path, monkeypatch, state):
 @pytest.mark.parametrize(
     "config",
     [
-        {"reward": "jpeg_smaller", "strategy": "auto", "model": "scenes", "prompt": "a:b", "ray": "auto"},
+        {"reward": "jpeg_smaller", "strategy": "auto", "model": "scenes-64", "prompt": "a:b", "ray": "auto"},
         {"reward": "http", "reward_options": {"url": "https://example.org", "key_env": ""}, "ray": "local"},
         {"require": ["brightness >= 0.5"], "ray": None},
     ],

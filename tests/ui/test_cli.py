@@ -214,10 +214,11 @@ def test_render_of_a_run_that_searched_every_step(zo, tiny):
 
 def test_list_names_everything(zo):
     from zo_dno.rewards import REWARDS
+    from zo_dno.scenes import SIDES
     from zo_dno.strategies import STRATEGIES
 
     code, output, _ = zo("list")
     assert code == 0
-    for name in (*REWARDS, *STRATEGIES, "scenes"):
+    for name in (*REWARDS, *STRATEGIES, *SIDES):
         line = next(line for line in output.splitlines() if line.split()[:1] == [name])
         assert len(line.split()) > 3, line

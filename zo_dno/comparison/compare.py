@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from zo_dno.errors import InputError, RunError
 from zo_dno.ipython import in_notebook
 from zo_dno.option_group import OptionGroup
 from zo_dno.results.progress_cell import ProgressCell
+from zo_dno.run.config import as_recorded
 from zo_dno.run.processors import processors
+from zo_dno.scenes import ALIASES, SHORT
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.storage.atomic import read_yaml, remove_unfinished, write_text, write_whole
 from zo_dno.storage.checked_folder import check_folder
@@ -146,7 +149,7 @@ def compare(
         early_stopping: Whether to stop runs that are behind (ASHA); for a first look, never for figures to show.
         ray: Ray that makes the runs: "local", "auto" or the address of a cluster that sees `out`.
         on_trial: Function that is called with the number of runs that are over and the number of all runs.
-        settings: Options of every run, by their names in `zo-dno run`, such as model="scenes", steps=4, cache=...
+        settings: Options of every run, by their names in `zo-dno run`, such as model="scenes-64", steps=4, cache=...
     Raises:
         InputError: An argument does not fit, or `out` holds another comparison; nothing was run.
         RunError: No run has a completed query.
@@ -167,6 +170,7 @@ def run_plan(
     """Run a plan, as `compare` does."""
     if at_once is not None and at_once < 1:
         raise InputError(f"at_once must be at least 1; got {at_once}.")
+    plan = with_sized_model(plan, out)
     _keep(plan, out, early_stopping)
     if too_few := plan.too_few_runs:
         _log.warning(too_few)
@@ -200,6 +204,18 @@ def resume_plan(out: Path, *, trust: bool = False, on_trial: Done | None = None)
     return run_plan(read_plan(kept), out, early_stopping=early_stopping, on_trial=on_trial)
 
 
+def with_sized_model(plan: Plan, out: Path) -> Plan:
+    """Return a plan that names the size of the built-in model, which a comparison of before two sizes leaves open."""
+    if plan.settings.get("model", SHORT) != SHORT:
+        return plan
+    model = _recorded_plan(out)["model"] if (out / PLAN).exists() else ALIASES[SHORT]
+    return replace(plan, settings={**plan.settings, "model": model})
+
+
+def _recorded_plan(out: Path) -> dict[str, Any]:
+    return as_recorded({"model": SHORT} | read_yaml(out / PLAN))
+
+
 def _keep(plan: Plan, out: Path, early_stopping: bool) -> None:
     """Write the plan, or check that the folder holds the same one."""
     from zo_dno.storage.plain_yaml import parse_yaml, to_yaml
@@ -209,7 +225,7 @@ def _keep(plan: Plan, out: Path, early_stopping: bool) -> None:
     text = to_yaml(values)
     path = out / PLAN
     if path.exists():
-        kept, values = read_yaml(path), parse_yaml(text)
+        kept, values = _recorded_plan(out), parse_yaml(text)
         changed = [
             name for name in values | kept if (name in kept, kept.get(name)) != (name in values, values.get(name))
         ]

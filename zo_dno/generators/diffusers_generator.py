@@ -9,12 +9,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from zo_dno.errors import InputError, unknown_name
+from zo_dno.errors import InputError
 from zo_dno.generators.batch_size import best_batch_size, checked_batch_size
+from zo_dno.generators.built_in import BUILTIN, arguments_of_call, check_scene_prompt, sized, source_of
 from zo_dno.generators.call_arguments import plain_arguments
 from zo_dno.generators.diffusers_private import execution_device
 from zo_dno.generators.gradients import Gradients, frozen_weights
-from zo_dno.generators.loading import BUILTIN, BUILTINS, PipelineSource
+from zo_dno.generators.loading import PipelineSource
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pipeline_call import PipelineCall, takes_prompt
 from zo_dno.generators.pixels import NOT_NUMBERS, joined, rounded, to_cpu, wait_for_copies
@@ -197,8 +198,8 @@ class DiffusersGenerator:
 
         Args:
             prompt: Prompt within the model's small grammar.
-            model: "scenes" or "scenes-64" for images of 64x64 pixels, "scenes-128" for twice the width and height from
-                the same noise.
+            model: "scenes-128" or "scenes" for images of 128x128 pixels, "scenes-64" for half the width and height
+                from the same noise.
             steps: Denoising steps; 8 by default.
             guidance_scale: Strength of classifier-free guidance; 1, the default, needs half the denoiser calls.
             options: Other options of a generator, and arguments of the pipeline's call.
@@ -206,24 +207,12 @@ class DiffusersGenerator:
             PromptError: The prompt is outside the model's small grammar.
             InputError: A negative prompt was given without guidance.
         """
-        from zo_dno import scenes
-        from zo_dno.scenes.grammar import parse
-        from zo_dno.scenes.pipeline import load
-
-        parse(prompt)
-        steps = scenes.DEFAULT_STEPS if steps is None else steps
-        guidance_scale = scenes.DEFAULT_GUIDANCE if guidance_scale is None else guidance_scale
-        if options.get("negative_prompt") is not None and guidance_scale <= 1:
-            raise InputError(
-                f"negative_prompt must come with guidance above 1; got guidance {guidance_scale}, at which it has no "
-                "effect. 1.25 suits the built-in model."
-            )
-        if model not in BUILTINS:
-            raise unknown_name("built-in model", model, BUILTINS)
-        large = scenes.SIDES[model] == scenes.LARGE_SIDE and options.get("vae") is None
+        check_scene_prompt(BUILTIN, prompt)
+        options |= arguments_of_call(steps, guidance_scale, options.get("negative_prompt"))
+        model = sized(model)
         with without_remarks():
-            source = load(autoencoder=scenes.LARGE_AUTOENCODER) if large else scenes.PIPELINE_FOLDER
-            generator = cls.from_pretrained(source, prompt, steps=steps, guidance_scale=guidance_scale, **options)
+            source = source_of(model, own_autoencoder=options.get("vae") is not None)
+            generator = cls.from_pretrained(source, prompt, **options)
         generator.model = model
         return generator
 
@@ -233,10 +222,7 @@ class DiffusersGenerator:
         Raises:
             PromptError: The prompt is outside the built-in model's small grammar.
         """
-        if self.model in BUILTINS:
-            from zo_dno.scenes.grammar import parse
-
-            parse(prompt)
+        check_scene_prompt(self.model, prompt)
         other = copy.copy(self)
         other.prompt, other._played = prompt, self._played.with_prompt(prompt)
         other._settings = self._settings | {"prompt": prompt}

@@ -1,8 +1,6 @@
 """The source of a pipeline: where it is loaded from, and what is put on it."""
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,18 +9,16 @@ import torch
 
 from zo_dno.errors import InputError, given, unknown_name
 from zo_dno.generators.adapters import put_embeddings, put_ip_adapter, put_loras
+from zo_dno.generators.built_in import BUILTIN, BUILTINS
 from zo_dno.generators.components import put_autoencoder, put_scheduler
+from zo_dno.generators.diffusers_import import pipeline_class
 from zo_dno.generators.diffusers_names import class_named
 from zo_dno.generators.load_failures import loading
 from zo_dno.generators.places import WEIGHT_FILES, Place, place_of
-from zo_dno.generators.quiet import without_bars
 from zo_dno.generators.single_file import load_single_file
 from zo_dno.generators.speed import torch_dtype
 from zo_dno.generators.torchvision_check import without_broken_torchvision
-from zo_dno.scenes import SIDES
 
-BUILTIN = "scenes"
-BUILTINS = tuple(SIDES)
 _OF_LOADING = ("variant", "revision", "pipeline_class", "pipeline_config")
 
 
@@ -116,10 +112,8 @@ def load_pipeline(source: PipelineSource, dtype: torch.dtype) -> Any:
     Raises:
         InputError: The pipeline is missing, out of reach, or incomplete.
     """
-    with _collecting_nothing(), loading("model", source.model, "Check the installation of diffusers."):
-        from diffusers import DiffusionPipeline
-
-    without_bars()
+    with loading("model", source.model, "Check the installation of diffusers."):
+        kind = pipeline_class()
     name = str(source.model)
     if "/" not in name and not Path(name).expanduser().exists() and not name.endswith(WEIGHT_FILES):
         raise unknown_name(
@@ -134,7 +128,6 @@ def load_pipeline(source: PipelineSource, dtype: torch.dtype) -> Any:
     if place.local:
         _leave_out(source, "revision", "with a folder")
         _check_folder(Path(place.folder))
-    kind = DiffusionPipeline
     if source.pipeline_class is not None:
         kind = class_named("pipeline_class", source.pipeline_class, "Pipeline")
     chosen = {name: value for name in ("variant", "revision") if (value := getattr(source, name)) is not None}
@@ -169,15 +162,3 @@ def _check_folder(folder: Path) -> None:
 def _leave_out(source: PipelineSource, name: str, why: str) -> None:
     if getattr(source, name) is not None:
         raise InputError(f"{name} must be left out {why}; got {given(getattr(source, name))}.")
-
-
-@contextmanager
-def _collecting_nothing() -> Iterator[None]:
-    """Pause the garbage collector, which would look again and again through all that an import leaves for good."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()

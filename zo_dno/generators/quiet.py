@@ -61,9 +61,8 @@ def without_remarks() -> Iterator[None]:
 
 
 def without_bars() -> None:
-    """Hide the progress bars of diffusers, which has just been imported, where only its errors are wanted."""
-    if os.environ.get("DIFFUSERS_VERBOSITY") == "error":
-        _silence("diffusers")
+    """Hide the progress bars of libraries that have just been imported, where only their errors are wanted."""
+    _silence(*(one for one in _LIBRARIES if os.environ.get(f"{one.upper()}_VERBOSITY") == "error"))
 
 
 def _silence(*libraries: str) -> None:

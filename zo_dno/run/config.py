@@ -17,6 +17,7 @@ from zo_dno.run.options import (
     PipelineOptions,
     RunOptions,
 )
+from zo_dno.scenes import BEFORE
 
 GRADIENT_OPTIONS = tuple(GradientOptions.model_fields)
 OF_PIPELINES = tuple(PipelineOptions.model_fields)
@@ -101,6 +102,12 @@ def with_current_names(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config, or a part of one, with the present names of keys that had others."""
     named = {_RENAMED.get(key, key): value for key, value in config.items()}
     return {key: with_current_names(value) if isinstance(value, dict) else value for key, value in named.items()}
+
+
+def as_recorded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config that a run recorded, with the present names of keys and models that had others."""
+    named = with_current_names(config)
+    return named | ({"model": BEFORE.get(named["model"], named["model"])} if "model" in named else {})
 
 
 def checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:

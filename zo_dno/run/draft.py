@@ -21,7 +21,7 @@ from zo_dno.option_group import marked
 from zo_dno.oracle.policies import worst_case
 from zo_dno.results.result import Result
 from zo_dno.run import optimize as api
-from zo_dno.run.config import RunConfig, checked_changes, flattened, validated
+from zo_dno.run.config import RunConfig, as_recorded, checked_changes, flattened, validated
 from zo_dno.run.make_generator import load_model, make_generator
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.options import RunOptions
@@ -159,7 +159,7 @@ def resume_draft(
         InputError: A change does not fit, or is to the draft's budget after its best candidates were chosen.
     """
     check_folder(out)
-    values = read_yaml(out / SETTINGS)
+    values = as_recorded(read_yaml(out / SETTINGS))
     steps = values.pop("draft", None)
     if not isinstance(steps, int) or steps < 1:
         raise InputError(f"{out / SETTINGS} must hold draft, a number of steps; got {steps!r}.")

@@ -14,7 +14,7 @@ from zo_dno.registry import import_from_here
 from zo_dno.results.result import Result
 from zo_dno.results.stored import result_of
 from zo_dno.run import optimize as api
-from zo_dno.run.config import RunConfig, validated, with_current_names
+from zo_dno.run.config import RunConfig, as_recorded, validated
 from zo_dno.run.make_generator import check_scene, load_model, make_generator, model_named
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.make_strategy import find_space, find_strategy
@@ -92,7 +92,7 @@ def render(folder: Path, *, steps: int | None = None, trust: bool = False) -> tu
     """
     import_from_here()
     check_is_run(folder)
-    recorded = with_current_names(read_yaml(folder / CONFIG))
+    recorded = as_recorded(read_yaml(folder / CONFIG))
     check_trusted(folder, recorded, trust=trust, without=_NOT_RENDERED)
     with model_named(recorded, "Render its winner from Python: generator(zo_dno.load(RUN).best.z[None])."):
         config = validated(recorded)

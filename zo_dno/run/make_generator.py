@@ -9,15 +9,15 @@ from typing import Any
 from zo_dno.distributed.generator_actors import GeneratorPool
 from zo_dno.distributed.reward_actors import Takes
 from zo_dno.errors import InputError
+from zo_dno.generators.built_in import BUILTIN, BUILTINS, check_scene_prompt
 from zo_dno.generators.diffusers_generator import DiffusersGenerator
 from zo_dno.generators.given import check_prompt
 from zo_dno.generators.imported import imported_generator, names_python
-from zo_dno.generators.loading import BUILTIN, BUILTINS, SOURCE_OPTIONS
+from zo_dno.generators.loading import SOURCE_OPTIONS
 from zo_dno.generators.onnx_generator import OnnxGenerator, names_onnx
 from zo_dno.generators.speed import SPEED_OPTIONS
 from zo_dno.registry import check_is_no_module, is_import
 from zo_dno.run.config import GRADIENT_OPTIONS, OF_PIPELINES, RunConfig, validated
-from zo_dno.scenes.grammar import parse
 from zo_dno.types import Generator
 
 
@@ -65,8 +65,8 @@ def check_scene(config: RunConfig) -> None:
     Raises:
         PromptError: The prompt is outside the model's small grammar.
     """
-    if config.model in BUILTINS and config.prompt:
-        parse(config.prompt)
+    if config.prompt:
+        check_scene_prompt(config.model, config.prompt)
 
 
 def make_generator(config: RunConfig) -> Generator:

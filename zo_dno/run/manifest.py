@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError
 from zo_dno.results.environment import differences, environment
-from zo_dno.run.config import CHANGEABLE, with_current_names
+from zo_dno.run.config import CHANGEABLE, as_recorded
 from zo_dno.run.options import RunOptions
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.reevaluation import Repeats, kept_back, planned_ends
@@ -56,7 +56,7 @@ def blocks_of(ledger: Ledger, batch_size: int | None) -> Blocks:
 
 
 def _older_ends(ledger: Ledger) -> tuple[int, ...]:
-    config = with_current_names(ledger.get("config") or {})
+    config = as_recorded(ledger.get("config") or {})
     planned: int | None = config.get("horizon") or config.get("queries")
     repeats: Repeats | None = config.get("repeats")
     if planned is None or config.get("screen"):
@@ -66,13 +66,13 @@ def _older_ends(ledger: Ledger) -> tuple[int, ...]:
     return planned_ends(kept_back(repeats, planned) if repeats == "auto" else repeats, planned)
 
 
-def _as_recorded(reward: dict[str, Any], recorded: dict[str, Any]) -> dict[str, Any]:
+def _reward_as_recorded(reward: dict[str, Any], recorded: dict[str, Any]) -> dict[str, Any]:
     """Return a reward's identity without the batch of low precision where the run is older than that fact.
 
     Runs of today record it with any batch.
     """
     terms = {
-        name: _as_recorded(term, recorded.get("parts", {}).get(name, {}))
+        name: _reward_as_recorded(term, recorded.get("parts", {}).get(name, {}))
         for name, term in reward.get("parts", {}).items()
     }
     low = reward.get("settings", {}).get("dtype", "float32") != "float32"
@@ -170,8 +170,7 @@ class Manifest:
             )
         self._recorded_environment = recorded["environment"] or self._environment
         old, new = (
-            {k: v for k, v in with_current_names(one["config"]).items() if k not in CHANGEABLE}
-            for one in (recorded, facts)
+            {k: v for k, v in as_recorded(one["config"]).items() if k not in CHANGEABLE} for one in (recorded, facts)
         )
         old = RunOptions().model_dump(include=new.keys() - old.keys()) | old  # options that there were not are at rest
         of_reward = [
@@ -180,7 +179,7 @@ class Manifest:
             for line in differences({name: old.pop(name, None)}, {name: new.pop(name, None)})
         ]
         if recorded["reward"] is not None:  # else the process was killed between its first facts
-            reward = _as_recorded(_without_news(recorded["reward"], facts["reward"]), recorded["reward"])
+            reward = _reward_as_recorded(_without_news(recorded["reward"], facts["reward"]), recorded["reward"])
             of_reward += [f"reward {line}" for line in differences(recorded["reward"], reward)]
         if of_reward and not any(row.value is not None for row in self._ledger.all_queries()):
             self._begin_again(recorded, of_reward)

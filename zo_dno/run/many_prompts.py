@@ -27,7 +27,7 @@ from zo_dno.oracle.policies import call_policies
 from zo_dno.results.state import STOPPED, RunState
 from zo_dno.run import optimize as api
 from zo_dno.run.cancellation import Stop
-from zo_dno.run.config import RunConfig, checked_changes, validated, with_current_names
+from zo_dno.run.config import RunConfig, as_recorded, checked_changes, validated
 from zo_dno.run.make_generator import make_generator
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.options import GENERATOR_ACTORS, RunOptions
@@ -180,7 +180,7 @@ def resume_many(
     Raises:
         InputError: The folder holds no such runs, or a change does not fit.
     """
-    kept, recorded = _kept_prompts(out), read_yaml(out / CONFIG)
+    kept, recorded = _kept_prompts(out), as_recorded(read_yaml(out / CONFIG))
     changed = checked_changes(changes)
     check_trusted(out, recorded, trust=trust, without=changed)
     config = validated({**recorded, **changed})
@@ -240,7 +240,7 @@ def _is_over(config: RunConfig, folder: Path) -> bool:
     state = RunState.of(folder)
     if not (state.ended and state.has_completed(config.queries)):
         return False
-    recorded = RunOptions().model_dump() | with_current_names(read_yaml(folder / CONFIG))
+    recorded = RunOptions().model_dump() | as_recorded(read_yaml(folder / CONFIG))
     return all(getattr(config, name) in (None, recorded[name]) for name in _OF_THE_END)
 
 

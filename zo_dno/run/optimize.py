@@ -21,7 +21,7 @@ from zo_dno.reward import Reward
 from zo_dno.rng import stream
 from zo_dno.run.arguments import as_rewards, as_several, check_arguments
 from zo_dno.run.cancellation import Stop
-from zo_dno.run.config import checked_changes, flattened, with_current_names
+from zo_dno.run.config import as_recorded, checked_changes, flattened, with_current_names
 from zo_dno.run.decisions import is_noisy, with_decisions
 from zo_dno.run.make_generator import generator_from
 from zo_dno.run.make_reward import make_reward, name_of, options_for_config, requiring, rewards_in
@@ -210,7 +210,7 @@ def resume(
     check_arguments(run=run, on_step=on_step, stop=stop, pools=pools)
     path = Path(run)
     check_is_run(path)
-    recorded = with_current_names(read_yaml(path / CONFIG))
+    recorded = as_recorded(read_yaml(path / CONFIG))
     given = {"model": generator, "reward": reward, "strategy": strategy, "held_out": held_out}
     named = None if held_out is None else [name_of(one) for one in as_rewards(held_out)]
     changed = checked_changes({**changes, "held_out": named})

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from zo_dno.option_group import OptionGroup, option
 from zo_dno.run.option_types import FilePath, Level, Names, Services, Words, policy_changes
 from zo_dno.run.several_rewards import as_one
+from zo_dno.scenes import ALIASES, SIDES
 from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.strategies import DEFAULT_STRATEGY
 
@@ -111,9 +112,9 @@ class ModelOptions(PipelineOptions):
 
     prompt: Words = option("", "What the image shows; models that take no prompt need none")
     model: str = option(
-        "scenes",
-        "scenes or scenes-128 (built in), a diffusers pipeline by its folder, single-file checkpoint or hub name, an "
-        "ONNX file, or package.module:name of your own (docs/generators.md)",
+        next(iter(SIDES)),
+        "scenes-128 or scenes-64 (built in; scenes is the former), a diffusers pipeline by its folder, single-file "
+        "checkpoint or hub name, an ONNX file, or package.module:name of your own (docs/generators.md)",
     )
     search: Literal["initial", "all"] = option("initial", "Noise to search: initial, or all (the noise of every step)")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = option(
@@ -126,6 +127,11 @@ class ModelOptions(PipelineOptions):
         form="yaml pairs",
     )
     generator_seed: int | None = option(None, "Seed of the noise that is not searched", by_default="the run's seed")
+
+    @field_validator("model")
+    @classmethod
+    def _model_has_its_full_name(cls, model: str) -> str:
+        return ALIASES.get(model, model)
 
 
 class RewardOptions(OptionGroup):

@@ -72,8 +72,8 @@ def list_() -> None:
         "spaces": first_lines(SPACES),
         "rewards": first_lines(REWARDS),
         "models": {
-            "scenes": "Landscapes of 64x64 pixels by a small built-in latent diffusion model.",
-            "scenes-128": "The same landscapes, of 128x128 pixels.",
+            "scenes-128": "Landscapes of 128x128 pixels by a small built-in model, by default; also called scenes.",
+            "scenes-64": "The same landscapes, of 64x64 pixels.",
             "FOLDER | FILE | HUB NAME": "Any diffusers pipeline of images or videos, also as a single-file checkpoint.",
             "MODULE:NAME": "Any Python function z -> images, generator, or class of generators.",
         },
