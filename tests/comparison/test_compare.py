@@ -18,7 +18,7 @@ from tests.support.command_line import exit_code
 from tests.support.held import RESULTS
 from tests.support.toys import ToyGenerator
 from zo_dno import InputError
-from zo_dno.comparison.compare import _keep, resume_plan
+from zo_dno.comparison.compare import _keep, resume_plan, with_sized_model
 from zo_dno.comparison.plan import Plan, read_plan
 from zo_dno.comparison.report import comparison_report
 from zo_dno.comparison.table import COLUMNS
@@ -122,7 +122,8 @@ def test_a_folder_is_resumed_by_its_own_plan(tmp_path, fake_tune):
 @pytest.mark.parametrize("once", [{"steps": 4}, {"early_stopping": True}, {"cache": Path("scores.db")}])
 def test_what_one_of_two_comparisons_lacks_is_named(tmp_path, once):
     def keep(early_stopping=False, **settings):
-        _keep(Plan(["snes"], ["sea at dusk"], queries=16, settings=settings), tmp_path / "out", early_stopping)
+        plan = Plan(["snes"], ["sea at dusk"], queries=16, settings=settings)
+        _keep(with_sized_model(plan, tmp_path / "out"), tmp_path / "out", early_stopping)
 
     keep(**once)
     keep(**once)
