@@ -32,6 +32,16 @@ def _plain(app, what, name, obj, options, lines):
     lines[:] = [line.replace("*", r"\*").replace("|", r"\|") for line in lines]
 
 
+def _accessible(app, page, template, context, doctree):
+    """Give code that scrolls a place among what the Tab key reaches, and the captions of the navigation their level."""
+    for name in ("body", "furo_navigation_tree"):
+        text = context.get(name) or ""
+        context[name] = text.replace("<pre>", '<pre tabindex="0">').replace(
+            'class="caption" role="heading"', 'class="caption" role="heading" aria-level="2"'
+        )
+
+
 def setup(app):
-    """Escape docstrings before napoleon parses Args and Returns."""
+    """Escape docstrings before napoleon parses Args and Returns, and complete pages after the theme has made them."""
     app.connect("autodoc-process-docstring", _plain, priority=100)
+    app.connect("html-page-context", _accessible, priority=900)

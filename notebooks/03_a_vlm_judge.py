@@ -69,7 +69,8 @@ model = "stand-in"
 # %% [markdown]
 # The search has eight calls in flight and spends at most 0.50, at a price of 1.00 per million input tokens. A temperature makes the
 # judge noisy, so a fifth of the queries is reserved for scoring the best images again. The winner has the best mean, reported with
-# its standard error. `climb=False` keeps this notebook short: with a price, `auto` would climb a surrogate of the judge, for minutes.
+# its standard error. `prompt_match` is held out: the search never sees it, so that it tells what the warmth costs. With a price,
+# `auto` climbs a surrogate of the judge, which needs fewer queries, but minutes of a CPU; `climb=False` keeps this notebook short.
 
 # %% tags=["picture"]
 import zo_dno

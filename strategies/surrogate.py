@@ -230,7 +230,7 @@ class Surrogate(WithModel):
         proposed = self._fallback.ask(self._known.z[best], self._first_id)
         if not self._said:
             self._said = True
-            log.warning("predictions do not lead to better images now: %s proposes instead, at times", self._fallback)
+            log.info("predictions do not lead to better images now: %s proposes instead, at times", self._fallback)
         return self.model.project(proposed)
 
     def _judge_last_round(self, *, better: bool) -> None:

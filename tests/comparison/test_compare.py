@@ -18,10 +18,11 @@ from tests.support.command_line import exit_code
 from tests.support.held import RESULTS
 from tests.support.toys import ToyGenerator
 from zo_dno import InputError
-from zo_dno.comparison.compare import _keep
+from zo_dno.comparison.compare import _keep, resume_plan, with_sized_model
 from zo_dno.comparison.plan import Plan, read_plan
 from zo_dno.comparison.report import comparison_report
 from zo_dno.comparison.table import COLUMNS
+from zo_dno.storage.folder_lock import FolderLock
 
 TIMED = ["seconds", "strategy_seconds", "folder"]  # columns that differ from run to run
 
@@ -101,10 +102,28 @@ def test_files_of_the_user_stay_in_a_folder_that_is_refused(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
+def test_a_folder_is_resumed_by_its_own_plan(tmp_path, fake_tune):
+    """One process at a time works on it, and its code runs only where this user wrote it."""
+    out = tmp_path / "out"
+    own = {name: SOME[name] for name in ("rewards", "seeds", "queries")}
+    settings = {name: value for name, value in SOME.items() if name not in own}
+    _keep(Plan(PLAN["strategies"], ["one"], **own, settings=settings), out, early_stopping=False)
+    with FolderLock(out, "comparison"), pytest.raises(InputError, match=r"comparison .* is being worked on by process"):
+        resume_plan(out)
+    assert exit_code(["resume", out, "--queries", 64]) == 2
+    made = resume_plan(out)
+    assert (made.unfinished, len(made.table["folder"].unique())) == (0, 3)
+    (out / ".signature").unlink()
+    with pytest.raises(InputError, match="run code: tests.support.toys:ToyGenerator"):
+        resume_plan(out)
+    assert resume_plan(out, trust=True).unfinished == 0
+
+
 @pytest.mark.parametrize("once", [{"steps": 4}, {"early_stopping": True}, {"cache": Path("scores.db")}])
 def test_what_one_of_two_comparisons_lacks_is_named(tmp_path, once):
     def keep(early_stopping=False, **settings):
-        _keep(Plan(["snes"], ["sea at dusk"], queries=16, settings=settings), tmp_path / "out", early_stopping)
+        plan = Plan(["snes"], ["sea at dusk"], queries=16, settings=settings)
+        _keep(with_sized_model(plan, tmp_path / "out"), tmp_path / "out", early_stopping)
 
     keep(**once)
     keep(**once)

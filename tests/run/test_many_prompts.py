@@ -318,7 +318,7 @@ def test_files_of_the_user_stay_in_a_folder_that_is_refused_or_taken(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {*USERS, ".summary.4711.csv", "thesis.txt"}
     (tmp_path / "thesis.txt").unlink()
     run_many(config(queries=8), PROMPTS[:1], tmp_path)
-    assert {path.name for path in tmp_path.glob(".*")} == {*USERS, ".signature"}
+    assert {path.name for path in tmp_path.glob(".*")} == {*USERS, ".lock", ".signature"}
 
 
 def test_a_folder_of_other_prompts_is_refused(tmp_path):

@@ -2,13 +2,16 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support import fake_tune
 from tests.support.clocks import PATIENCE
+from tests.support.held import RESULTS
 from tests.ui.test_signals import ROOT, begun, rows
 from zo_dno.errors import InputError
 from zo_dno.ui.cli.watch import watch
@@ -43,3 +46,36 @@ def test_a_real_run_is_stopped_and_resumed(zo, toy_words, monkeypatch):
         time.sleep(0.1)
     assert not processes.failure(folder)
     assert json.loads((folder / "result.json").read_text())["queries"] > before
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to know a process for sure")
+def test_a_real_comparison_is_stopped_and_resumed(zo, monkeypatch):
+    """On Ray: one process works on all of its runs. Its reward stands still once one of two runs is finished."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    folder, processes = Path("compared").resolve(), Processes()
+    plan = {"strategies": ["random_search"], "prompts": ["a cat"], "rewards": ["tests.support.held:brightness"]}
+    plan |= {"model": "tests.support.toys:prompted", "seeds": 2, "queries": 16, "batch_size": 8}
+    Path("plan.yaml").write_text(json.dumps(plan))
+    command = [sys.executable, "-m", "zo_dno", "compare", "plan.yaml", "--out", str(folder), "--at-once", "1"]
+    held = os.environ | {RESULTS: f"1:{folder}"}
+    process = subprocess.Popen(command, env=held, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while len(list(folder.glob("runs/*/config.yaml"))) < 2 and process.poll() is None:
+        time.sleep(0.05)
+    assert holder(folder).interrupt is not None
+    processes.stop(folder)
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert holder(folder) is None
+    (first,) = (path.parent for path in folder.glob("runs/*/result.json"))
+    ledger = (first / "ledger.db").read_bytes()
+    until = time.monotonic() + PATIENCE
+    while any(holder(path.parent) for path in folder.glob("runs/*/config.yaml")) and time.monotonic() < until:
+        time.sleep(0.05)  # Ray ends its actors after the command
+    fake_tune.put_in_place(monkeypatch)  # which saves the seconds of a second Ray
+    code, output, errors = zo("resume", folder)
+    assert code == 0, (output, errors)
+    assert [rows(path) for path in folder.glob("runs/*/ledger.db")] == [16, 16]
+    assert (first / "ledger.db").read_bytes() == ledger

@@ -99,4 +99,5 @@ def test_folders_are_found_newest_first_and_a_group_stands_for_its_runs(runs, tm
     shown = group_of("comparison", [card_of(one.folder) for one in inside])
     assert dict(shown.states) == {"finished": 1, "failed": 1}
     assert [line.lost for line in shown.lines] == [1, 0]
-    assert "In 1 of 2 runs the winner lost" in shown.warning
+    assert "In 1 of 2 runs the winner lost" in shown.warnings[0]
+    assert (shown.state, shown.over, shown.is_resumable) == ("stopped", 2, True)  # the failed one is tried again

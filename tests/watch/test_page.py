@@ -13,6 +13,7 @@ from tests.support.browser import DESKTOP, PHONE, tab
 from tests.support.rating import TOKEN
 from tests.support.toys import ToyGenerator
 from tests.watch.conftest import HOSTILE, noisy
+from zo_dno.storage.folder_lock import FolderLock
 from zo_dno.storage.run_folder import RunFolder
 from zo_dno.watch.page import WatchPage, watch_app
 from zo_dno.watch.process import Processes
@@ -83,11 +84,31 @@ def test_a_run_of_a_group_has_no_buttons(runs):
     (runs / "prompts.json").write_text("{}")
     _, page = entered([runs])
     assert "Many prompts" in page
-    assert not re.search(r'name="(stop|resume)"', page)
+    assert re.findall(r'name="(stop|resume)"', page) == ["resume"]  # of the group
     with RunFolder(runs / "stopped", new=False):
         _, page = entered([runs])
         assert "It is stopped with its group." in page
         assert not re.search(r'name="(stop|resume)"', page)
+
+
+def test_a_comparison_is_stopped_and_resumed_as_a_whole(runs):
+    """Its card has the buttons; 4 runs are planned, of which 3 have begun and 1 is finished."""
+    (runs / "comparison.yaml").write_text("strategies: [snes]\n")
+    listed = [{"folder": name, "entry": "ours <b>", "reward": "r"} for name in ("hacked", "failed", "stopped", "next")]
+    (runs / "runs.json").write_text(json.dumps({"runs": listed}))
+    processes = Noted()
+    client, page = entered([runs], processes)
+    assert "2 of 4 runs ended: 1 failed, 1 finished, 1 interrupted, 1 not begun" in re.sub(r"\s+", " ", page)
+    assert re.findall(r'<th scope="row">(.*?)</th>', page) == ["ours &lt;b&gt; for r (score)"]  # one line for all
+    (key,) = re.findall(r'name="resume" value="(\w+)"', page)
+    proof = re.search(r'name="proof" value="([^"]+)"', page)[1]
+    assert client.post("/act", data={"resume": key, "proof": proof}).status_code == 200
+    with FolderLock(runs):
+        _, page = entered([runs], processes)
+        assert '<p class="state live">in progress</p>' in page
+        assert "notebook or a program" in page  # this process is no command of zo-dno
+        assert not re.search(r'name="(stop|resume)"', page)
+    assert processes.asked == [("resume", runs.name)]
 
 
 def test_changes_are_streamed_from_loopback(runs):

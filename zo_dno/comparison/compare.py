@@ -2,13 +2,13 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zo_dno.comparison.analysis import Analysis
-from zo_dno.comparison.plan import PLAN, Named, Plan
+from zo_dno.comparison.plan import PLAN, Named, Plan, read_plan
 from zo_dno.comparison.report import card, write_comparison_report
 from zo_dno.comparison.table import check_alike, rows_of_run, table_of
 from zo_dno.comparison.trials import STOPPED, Done, failure, run_trials
@@ -24,12 +24,15 @@ from zo_dno.spaces import DEFAULT_SPACE
 from zo_dno.storage.atomic import read_yaml, remove_unfinished, write_text, write_whole
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.csv_cells import plain_cell
+from zo_dno.storage.folder_lock import FolderLock
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG, FIGURE_FILES, check_is_run, damage_named, is_used
+from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
 
 _log = logging.getLogger(__name__)
 RUNS, TABLE = "runs.json", "comparison.parquet"
-_WRITTEN = (PLAN, RUNS, TABLE, "report.html", *FIGURE_FILES)
+_WRITTEN = (PLAN, SIGNATURE, RUNS, TABLE, "report.html", *FIGURE_FILES)
+_SEVERAL = {"strategy": "strategies", "reward": "rewards", "space": "spaces"}  # key of a config -> key of a plan
 
 
 class Comparison(Analysis):
@@ -174,13 +177,31 @@ def run_plan(
     at_once = at_once or processors()
     if on_trial is None and in_notebook():
         on_trial = ProgressCell().trials
-    run_trials(plan, out, at_once=at_once, ray=ray, early_stopping=early_stopping, on_trial=on_trial)
-    found = Comparison.load(out)
-    if found.table.empty:
-        first = next(iter(found.failures.values()), "it was stopped before the first was")
-        raise RunError(f"No run of the comparison is far enough to be shown: {first}")
-    found.write(out / TABLE)
+    with FolderLock(out, "comparison"):
+        run_trials(plan, out, at_once=at_once, ray=ray, early_stopping=early_stopping, on_trial=on_trial)
+        found = Comparison.load(out)
+        if found.table.empty:
+            first = next(iter(found.failures.values()), "it was stopped before the first was")
+            raise RunError(f"No run of the comparison is far enough to be shown: {first}")
+        found.write(out / TABLE)
     return found
+
+
+def resume_plan(out: Path, *, trust: bool = False, on_trial: Done | None = None) -> Comparison:
+    """Resume the comparison in a folder by its own plan, as `run_plan` does, with Ray on this machine.
+
+    Args:
+        out: Folder of the comparison.
+        trust: Whether to run code that the plan of another user's folder names.
+        on_trial: Function that is called with the number of runs that are over and the number of all runs.
+    Raises:
+        InputError: The folder is not a comparison's, or not this user's.
+    """
+    check_folder(out)
+    kept = {"threads": 1, **read_yaml(out / PLAN)}
+    check_trusted(out, _trusted(kept), trust=trust)
+    early_stopping = bool(kept.pop("early_stopping", False))
+    return run_plan(read_plan(kept), out, early_stopping=early_stopping, on_trial=on_trial)
 
 
 def with_sized_model(plan: Plan, out: Path) -> Plan:
@@ -223,8 +244,14 @@ def _keep(plan: Plan, out: Path, early_stopping: bool) -> None:
         for trial in plan.trials
     ]
     kept = {"budgets": list(plan.budgets), "early_stopping": early_stopping, "runs": runs}
+    sign(out, _trusted(values))
     write_text(out / RUNS, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     write_text(path, text)
+
+
+def _trusted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a plan runs, by the names of a run's config, which signatures know."""
+    return {**values, **{one: values.get(several) for one, several in _SEVERAL.items()}}
 
 
 def _plain(value: Any) -> Any:

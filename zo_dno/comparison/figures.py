@@ -107,7 +107,7 @@ def profile_figure(found: Analysis, budget: int | None = None, *, narrow: bool =
 
 
 def hacking_figure(found: Analysis, budget: int | None = None, *, narrow: bool = False) -> Plot:
-    """Plot the winners' score against log P, norm, whiteness and held-out rewards: was the reward bought?
+    """Plot the winners' score against log P, norm, whiteness and held-out rewards: was the reward hacked?
 
     Args:
         found: Runs of the comparison.
@@ -130,7 +130,7 @@ def hacking_figure(found: Analysis, budget: int | None = None, *, narrow: bool =
     for axes, (label, values) in zip(places, panels, strict=False):
         for place, entry in enumerate(found.entries):
             own = rows["entry"] == entry
-            scatter(axes, values[own], rows["score"][own], s=14, color=_colour(place), alpha=0.8, label=entry)
+            scatter(axes, values[own], rows["score"][own], s=26, color=_colour(place), alpha=0.8, label=entry)
         axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(label, **PLAIN)
         plain(axes)

@@ -70,7 +70,8 @@ def comparison_report(found: Analysis) -> str:
         costs=_costs(found, budget),
         means=_means(found, budget),
         equal_seconds=_equal_seconds(found, budget),
-        recipe=_recipe(found),
+        command=_command(found),
+        plan="" if found.folder is None else (found.folder / PLAN).read_text(encoding="utf-8"),
         versions=json.dumps(versions(), indent=1),
     )
 
@@ -89,7 +90,10 @@ def card(found: Analysis) -> str:
     if found.table.empty:
         return "<p>No run has a completed query yet.</p>"
     return _templates.get_template("card.html").render(
-        summary=summary_table(found, found.budgets[-1]), claims=found.claims(), curves=embedded(curves_figure(found))
+        summary=summary_table(found, found.budgets[-1]),
+        warnings=hacked(found),
+        claims=found.claims(),
+        curves=embedded(curves_figure(found)),
     )
 
 
@@ -114,9 +118,14 @@ def warnings(found: Analysis) -> list[str]:
 
 
 def hacked(found: Analysis) -> list[str]:
-    """Return which entries' winners lost much of a held-out reward, a sentence each."""
+    """Return which entries' winners lost much of a held-out reward or are implausible, a sentence each."""
     notes = []
     for row in found.summary().to_dict("records"):
+        if row["feasible"] < 1:
+            notes.append(
+                f"{share(1 - row['feasible'])} of the winners of {row['entry']} are not plausible as draws of a "
+                "Gaussian: their rewards may be bought with odd noise."
+            )
         for name, (first, best) in zip(found.held_out, _held_out_pairs(found, row), strict=True):
             if row[f"lost {name}"] > LOST:
                 lost = f"{row['entry']} lost {share(row[f'lost {name}'])} of {name} (held out) on average"
@@ -204,10 +213,10 @@ def _pictures(found: Analysis, budget: int) -> list[tuple[str, list[dict[str, st
     return groups
 
 
-def _recipe(found: Analysis) -> str:
+def _command(found: Analysis) -> str:
     if found.folder is None:
         return "zo-dno report " + " ".join(dict.fromkeys(found.table["folder"]))
-    return f"zo-dno compare {PLAN} --out again\n\n# {PLAN}\n{(found.folder / PLAN).read_text(encoding='utf-8')}"
+    return f"zo-dno compare {PLAN} --out again"
 
 
 def _thumbnail(path: Path) -> str:

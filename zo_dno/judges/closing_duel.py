@@ -11,6 +11,7 @@ from math import comb
 
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.judges.rating_tables import ratings_of
+from zo_dno.oracle.ctrl_c import deferred
 from zo_dno.rng import numpy_stream
 
 _NO_RATER = 5.0  # seconds for a rater to come
@@ -54,7 +55,8 @@ def hold_duel(
 ) -> None:
     """Show the best image beside each rival, and wait for the choices as long as there is a rater.
 
-    A duel that was held before is not repeated; one that was cut off is continued.
+    A duel that was held before is not repeated; one that was cut off is continued. Ctrl-C cuts it off: the choices so
+    far are kept, and nothing is raised.
 
     Args:
         store: Ratings of the run.
@@ -64,15 +66,14 @@ def hold_duel(
         patience: Seconds after the last choice in which it can still be undone.
         is_stopped: Function that says whether the run is to end at once.
     """
-    number, seen, since = _post(store, images, prompt, clicks), (0, 0.0), time.monotonic()
-    try:
-        while store.take(number, patience) is None and not is_stopped():
+    with deferred(lambda: None) as is_pressed:  # which would cut transactions, too
+        number, seen, since = _post(store, images, prompt, clicks), (0, 0.0), time.monotonic()
+        while store.take(number, patience) is None and not (is_stopped() or is_pressed()):
             if (now := _signs(store, number)) != seen:
                 seen, since = now, time.monotonic()
             if time.monotonic() - since > (_LAST_CLICK if any(seen) else _NO_RATER):
                 break
             time.sleep(_POLL)
-    finally:
         with store.writing() as file:  # no page shows it any longer
             file.execute("UPDATE round SET taken = 1 WHERE number = ?", (number,))
 

@@ -51,7 +51,7 @@ class Work:
     def __str__(self) -> str:
         clicks = f"{self.left} click{'' if self.left == 1 else 's'} left"
         if self.is_closing:
-            clicks += ", to check the winner"
+            clicks += ", to check the winner" if self.left else ""
         elif self.planned:
             clicks = f"{'at most ' if self.at_most else ''}{'about ' if self.estimated else ''}{clicks}"
         else:
@@ -115,7 +115,7 @@ def awaited(progress: Progress, work: Work, *, searching: bool = True) -> str:
     if work.planned and work.left == work.duel > 0:
         return "Thank you. The search is coming to its end, and a few more choices will check its winner"
     if (work.planned or work.is_closing) and not work.left:
-        return "Thank you. That was the last one, and the search is coming to its end"
+        return "Thank you. That was the last one"
     return "Thank you. The search is rendering the next images"
 
 

@@ -14,8 +14,8 @@ class Transaction:
         self._lock.acquire()
         try:
             self._file.execute("BEGIN IMMEDIATE")
-        except BaseException:  # __exit__ is not called then
-            self._lock.release()
+        except BaseException:  # __exit__ is not called then, and Ctrl-C may come after it has begun
+            self._end()
             raise
         return self._file
 

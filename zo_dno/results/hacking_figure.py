@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def hacking_figure(rows: Sequence[QueryRow], *, narrow: bool = False) -> "Plot":
-    """Plot rewards against what a search may have bought them with: log P, norm and whiteness of every candidate.
+    """Plot rewards against what a hacked reward is bought with: log P, norm and whiteness of every candidate.
 
     Args:
         rows: Completed queries of the run.

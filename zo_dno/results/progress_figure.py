@@ -23,7 +23,7 @@ def progress_figure(result: Result, *, narrow: bool = False) -> "Plot":
     queries = np.arange(1, len(result.history) + 1)
     rewards = np.array([np.nan if query.value is None else query.value for query in result.history])
     plausible = np.array([query.plausible and not query.reward_violation for query in result.history])
-    figure = Plot(4.2, 4.6) if narrow else Plot(8, 5.4)
+    figure = Plot(4.2, 5.1) if narrow else Plot(8, 5.4)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     scatter(above, queries[plausible], rewards[plausible], s=7, color=BLUE, alpha=0.35, label="candidate")
     if not plausible.all():
@@ -36,7 +36,11 @@ def progress_figure(result: Result, *, narrow: bool = False) -> "Plot":
         above.step(range(1, len(curve) + 1), curve, where="post", color=RED, lw=1.5, ls="--", label=f"best-of-N{how}")
     above.set_ylabel(f"{result.reward} / {result.unit}", **PLAIN)
     heading(above, result.prompt or result.model, size=11, narrow=narrow)
-    plain_legend(above, [*above.collections, *above.lines], loc="lower right", fontsize=8, framealpha=0.9)
+    shown = [*above.collections, *above.lines]
+    if narrow:  # no place is free of points
+        plain_legend(figure, shown, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    else:
+        plain_legend(above, shown, loc="lower right", fontsize=8, framealpha=0.9)
     log_prob = [query.log_prob for query in result.history]
     below.plot(queries, log_prob, ".", ms=3, color=BLUE, alpha=0.5, rasterized=len(queries) > MANY_POINTS)
     if result.lowest_log_prob is not None:

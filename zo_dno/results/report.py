@@ -80,8 +80,8 @@ def _run_report(folder: Path, loaded: "Result", result: dict[str, Any]) -> str:
         result=result,
         warnings=_warnings(result),
         pictures=[
-            (_file(folder / "first.png"), "candidate 0", number(first["reward"])),
-            (_file(folder / "best.png"), f"the winner, {best['id']}", number(best["reward"])),
+            (_file(folder / "first.png"), "First", f"{number(first['reward'])} {result['unit']}"),
+            (_file(folder / "best.png"), f"Best, query {best['id'] + 1}", f"{number(best['reward'])} {result['unit']}"),
         ],
         found=_found(result, loaded.history),
         of_front=None if loaded.front is None else _of_front(loaded.front),
@@ -99,6 +99,7 @@ def card(result: "Result") -> str:
     return _templates.get_template("card.html").render(
         result=result,
         pictures=[(label, _picture(found), number(found.reward)) for label, found in _first_and_best(result)],
+        warnings=what_held_out_says(result.held_out),
         progress=embedded(progress_figure(result)),
         of_front=None if result.front is None else _of_front(result.front),
         front=None if result.front is None else embedded(front_figure(result.front, result.history)),

@@ -29,6 +29,7 @@ from zo_dno.search.archive import Found
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml, remove_unfinished, write_text, write_whole, write_yaml
 from zo_dno.storage.checked_folder import check_folder
+from zo_dno.storage.folder_lock import FolderLock
 from zo_dno.storage.run_folder import CONFIG, RunFolder
 from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
 from zo_dno.strategies import DEFAULT_STRATEGY
@@ -130,7 +131,11 @@ def run_draft(config: RunConfig, steps: int, out: Path, on_step: Callable[[Step]
     RunFolder.check(out)
     out.mkdir(parents=True, exist_ok=True)
     _keep_settings(out, config, steps)
-    with closed_after(make_generator(config)) as full, _drafting(config, steps, full) as draft:
+    with (
+        FolderLock(out, "draft"),
+        closed_after(make_generator(config)) as full,
+        _drafting(config, steps, full) as draft,
+    ):
         return optimize_draft(draft, full, out=out, on_step=on_step, **config.search_arguments)
 
 
@@ -171,7 +176,11 @@ def resume_draft(
                 )
     _keep_settings(out, config, steps)
     search = config.search_arguments
-    with closed_after(make_generator(config)) as full, _drafting(config, steps, full) as draft:
+    with (
+        FolderLock(out, "draft"),
+        closed_after(make_generator(config)) as full,
+        _drafting(config, steps, full) as draft,
+    ):
         if not (out / DRAFT / CONFIG).exists():
             return optimize_draft(draft, full, out=out, on_step=on_step, **search)
         resumed = {name: search[name] for name in _CHANGEABLE if name in search}

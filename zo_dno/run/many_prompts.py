@@ -36,6 +36,7 @@ from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_text, read_yaml, remove_unfinished, write_text, write_yaml
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.csv_cells import plain_cell
+from zo_dno.storage.folder_lock import FolderLock
 from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG, KNOWLEDGE_FILE, is_used
 from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
@@ -135,7 +136,11 @@ def run_many(
     at_once = min(len(prompts), at_once or (_AT_ONCE if waits else 1))
     config = config.model_copy(update=_shared_out(config, at_once, len(prompts), call_policies(reward, config.policy)))
     stop, pools = Stop(), Pools()
-    with closed_after(make_generator(config)) as generator, ThreadPoolExecutor(at_once, "zo-dno search") as threads:
+    with (
+        FolderLock(out, "folder"),
+        closed_after(make_generator(config)) as generator,
+        ThreadPoolExecutor(at_once, "zo-dno search") as threads,
+    ):
         queue = _Queue()
         generators = [_renderer_of(generator, prompt, queue) for prompt in prompts]  # every prompt is checked first
         folders = [out / _name(number, prompt) for number, prompt in enumerate(prompts, 1)]

@@ -1,4 +1,4 @@
-"""The lock of a folder, by which one process at a time works on a run."""
+"""The lock of a folder, by which one process at a time works on a run or a group of runs."""
 
 import errno
 import fcntl
@@ -24,6 +24,7 @@ class FolderLock:
 
     Args:
         folder: The folder.
+        what: What the folder holds, for messages.
     Raises:
         InputError: Another process holds the lock.
 
@@ -31,8 +32,8 @@ class FolderLock:
         certain: Whether no other process can be working on the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self.certain = folder, False
+    def __init__(self, folder: Path, what: str = "run") -> None:
+        self._folder, self._what, self.certain = folder, what, False
         self._file: IO[str] | None = None
 
     @staticmethod
@@ -56,7 +57,7 @@ class FolderLock:
                 holder = file.read().strip() or "another process"
                 file.close()
                 raise InputError(
-                    f"run {self._folder} is being worked on by {holder}. Wait for it, or stop it with Ctrl-C."
+                    f"{self._what} {self._folder} is being worked on by {holder}. Wait for it, or stop it with Ctrl-C."
                 ) from error
             log.warning(
                 "the file system of %s has no locks (%s): see to it that no other process works on this run",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from zo_dno.results.verdict import what_choices_say, what_held_out_says
+from zo_dno.results.verdict import IMPLAUSIBLE, what_choices_say, what_held_out_says
 from zo_dno.ui.terminal import console, styled
 
 if TYPE_CHECKING:  # any of them imports torch, which takes seconds
@@ -127,6 +127,8 @@ def summary(result: "Result") -> None:
         console.show(sentence)
     for sentence in what_held_out_says(result.held_out):
         console.show((sentence, "yellow"))
+    if result.infeasible is None and not result.best.plausible:  # in a run without that constraint
+        console.show((IMPLAUSIBLE, "yellow"))
     if result.unasked:
         console.print(result.unasked)
     if result.hint is not None:

@@ -14,7 +14,7 @@ from jinja2 import Environment
 from zo_dno.judges.rating_store import RATINGS
 from zo_dno.storage.run_folder import LEDGER, RESULT, RunFolder
 from zo_dno.watch.card import Card, card_of
-from zo_dno.watch.found import MOST_MEMBERS, MOST_SHOWN, Watched, find, is_member, members
+from zo_dno.watch.found import MOST_MEMBERS, MOST_SHOWN, Watched, find, is_member, listed, members
 from zo_dno.watch.group import group_of
 from zo_dno.watch.process import Holder, Processes, holder
 
@@ -72,20 +72,20 @@ class Board:
         versions = {key: hashlib.sha256(html.encode()).hexdigest()[:16] for key, html in self.cards().items()}
         return {"cards": list(versions.items()), "left_out": self.left_out}
 
-    def run(self, key: str) -> Path | None:
-        """Return the folder of a run that has a card; None if there is none."""
+    def folder(self, key: str) -> Path | None:
+        """Return the folder of a run or group that has a card; None if there is none."""
         found = self._runs.get(key)
-        return None if found is None or found.kind != "run" else found.folder
+        return None if found is None else found.folder
 
     def shows(self, key: str, sha256: str) -> Path | None:
         """Return the folder of the run whose card shows an image; None if there is none."""
-        folder = self.run(key)
+        folder = self.folder(key)
         read = None if folder is None else self._read.get(folder)
         names = [] if read is None else [picture.sha256 for picture in read.card.pictures]
         return folder if sha256 in names else None
 
     def tell(self, folder: Path, message: str) -> None:
-        """Show a message on the card of a run, in place of an earlier one."""
+        """Show a message on the card of a run or group, in place of an earlier one."""
         with self._lock:
             self._messages[folder] = message
             self._looked = -_PAUSE + self._clock()
@@ -110,30 +110,35 @@ class Board:
     def _of_run(self, watched: Watched) -> str:
         folder = watched.folder
         works = holder(folder)
-        is_part = is_member(folder)
         card = self._card(folder)
-        if is_part:  # Ctrl-C would end all runs of the group
+        if is_member(folder):  # Ctrl-C would end all runs of the group
             works, card = works and Holder(reason="It is stopped with its group."), replace(card, is_resumable=False)
-        return self._templates.get_template("card.html").render(
-            key=watched.key,
-            folder=_shown(folder),
-            card=card,
-            holder=works,
-            is_stopping=self._processes.is_stopping(folder),
-            is_starting=works is None and self._processes.is_starting(folder),
-            message=self._messages.get(folder) or self._processes.failure(folder),
-        )
+        return self._templates.get_template("card.html").render(card=card, **self._about(watched, works))
 
     def _of_group(self, watched: Watched, inside: Sequence[Watched]) -> tuple[str, list[Watched]]:
         cards = [self._card(one.folder) for one in inside[:MOST_MEMBERS]]
         live = [one for one, card in zip(inside, cards, strict=False) if card.tone == "live"]
+        runs, works = listed(watched), holder(watched.folder)
+        named = {watched.folder / folder: name for folder, name in runs}
+        names = [named.get(one.folder, "") for one in inside[:MOST_MEMBERS]]
         html = self._templates.get_template("group.html").render(
-            key=watched.key,
-            folder=_shown(watched.folder),
-            group=group_of(watched.kind, cards),
+            group=group_of(watched.kind, cards, names, planned=len(runs), is_held=works is not None),
             unread=max(0, len(inside) - MOST_MEMBERS),
+            **self._about(watched, works),
         )
         return html, live[:_MOST_LIVE]
+
+    def _about(self, watched: Watched, works: Holder | None) -> dict[str, Any]:
+        """Return what the cards of runs and of groups have in common."""
+        folder = watched.folder
+        return {
+            "key": watched.key,
+            "folder": _shown(folder),
+            "holder": works,
+            "is_stopping": self._processes.is_stopping(folder),
+            "is_starting": works is None and self._processes.is_starting(folder),
+            "message": self._messages.get(folder) or self._processes.failure(folder),
+        }
 
     def _card(self, folder: Path) -> Card:
         signature = _signature(folder)

@@ -48,7 +48,8 @@ class Card:
 
     Attributes:
         tone: Kind of the state: "live", "good", "bad" or "idle".
-        reward: Name of the reward, with its unit where that is known.
+        reward: Name of the reward.
+        unit: Unit of the reward; empty where it is not known, as before the run's end.
         strategy: Name of the strategy, with its search space where that is not all of the noise.
         seed: Seed of the run.
         completed: Number of completed queries of the search, of `planned`.
@@ -65,6 +66,7 @@ class Card:
     tone: str
     title: str
     reward: str = ""
+    unit: str = ""
     strategy: str = ""
     seed: str = ""
     completed: int = 0
@@ -110,7 +112,8 @@ def _card(run: Overview, result: Mapping[str, Any]) -> Card:
         state=state,
         tone=_TONES.get(state, "idle"),
         title=one_line(str(_prompt(run) or config.get("model") or run.folder.name), _TITLE),
-        reward=one_line(f"{config.get('reward')}" + (f" ({result['unit']})" if result.get("unit") else ""), _SHORT),
+        reward=one_line(str(config.get("reward")), _SHORT),
+        unit=one_line(result.get("unit", ""), _SHORT),
         strategy=one_line(f"{config.get('strategy')}{_in_space(config.get('space'))}", _SHORT),
         seed=one_line(str(config.get("seed")), _SHORT),
         completed=len(history),

@@ -73,8 +73,9 @@ def held_out(run: Overview, found: Mapping[str, tuple[float | None, float | None
 def _of_held_out(name: str, first: float | None, best: float | None) -> str:
     if first is None or best is None:
         return f"{name}, not scored for both images"
-    change = f"lost more than {LOST:.0%}" if lost_share(first, best) > LOST else f"no loss of {LOST:.0%}"
-    return f"{name} {number(first)} to {number(best)}, {change}"
+    share = lost_share(first, best)
+    lost = f"lost {'more' if share > LOST else 'less'} than {LOST:.0%}" if share > 0 else "nothing lost"
+    return f"{name} {number(first)} to {number(best)}, {lost}"
 
 
 def baseline(ended: Mapping[str, Any]) -> str:

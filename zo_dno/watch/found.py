@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from zo_dno.failures import one_line
+from zo_dno.storage.plain_json import parse_json
 from zo_dno.storage.run_folder import CONFIG
 
+_MOST_BYTES = 2**22  # of a file that lists runs
+_SHORT = 120  # characters of a name
 MOST_SHOWN, MOST_MEMBERS = 12, 100  # runs and groups on the page; runs of a group
 _GROUPS = {"comparison.yaml": "comparison", "prompts.json": "prompts", "draft.yaml": "draft"}  # file -> kind of group
+_LISTS = {"comparison": "runs.json", "prompts": "prompts.json"}  # kind of group -> file that lists its runs
 _DEEPEST, _MOST_FOLDERS = 4, 5000  # levels below a folder, and folders, in which runs are looked for
 
 
@@ -51,6 +56,25 @@ def members(group: Watched) -> list[Watched]:
     below = islice(_walk(group.folder, _DEEPEST, inside=True), _MOST_FOLDERS)
     inside = [one for path in below if (one := _watched(path)) is not None and one.kind == "run"]
     return sorted(inside, key=lambda one: one.folder)
+
+
+def listed(group: Watched) -> list[tuple[str, str]]:
+    """List a group's runs, also those that have not begun: folder and name; empty where that cannot be read.
+
+    Only a comparison names its runs: strategies of one name may have other options.
+    """
+    if group.kind == "draft":
+        return [("draft", ""), ("full", "")]
+    file = group.folder / _LISTS[group.kind]
+    with suppress(OSError, ValueError, TypeError, LookupError):
+        if file.stat().st_size <= _MOST_BYTES:
+            kept = parse_json(file.read_bytes())
+            if group.kind != "comparison":
+                return [("", "") for _ in kept]
+            return [
+                (str(one["folder"]), one_line(f"{one['entry']} for {one['reward']}", _SHORT)) for one in kept["runs"]
+            ]
+    return []
 
 
 def is_member(folder: Path) -> bool:

@@ -106,7 +106,7 @@ def watch_app(
 
 
 def _add_forms(app: FastAPI, board: Board, processes: Processes, guard: Guard, reader: _Reader) -> None:
-    """Add the form whose buttons stop and resume a run."""
+    """Add the form whose buttons stop and resume a run or a group."""
 
     @app.post("/act", response_model=None)
     def act(
@@ -117,7 +117,7 @@ def _add_forms(app: FastAPI, board: Board, processes: Processes, guard: Guard, r
     ) -> Response:
         if guard.serial(session, proof) is None:
             raise HTTPException(403, "This form was not made by this page.")
-        folder = board.run(stop or resume)
+        folder = board.folder(stop or resume)
         if folder is None:
             raise HTTPException(404, "There is no such run on this page.")
         try:

@@ -13,12 +13,17 @@ const reload = () => location.replace("./");  // leaves no entry for Back, and a
 const SMALL = 128, LEAST = 0.8;
 function crisp(image) {
   const { naturalWidth: width, naturalHeight: height } = image;
+  const card = image.closest(".card");
   Object.assign(image.style, { width: "", height: "", imageRendering: "" });
+  if (card) card.style.width = "";
+  card?.classList.remove("crisp");
   if (!width || Math.max(width, height) > SMALL) return;
   const box = image.getBoundingClientRect(), fitting = Math.min(box.width / width, box.height / height) * devicePixelRatio;
   const times = Math.floor(fitting);
   if (times < 2 || times < LEAST * fitting) return;
   const scale = times / devicePixelRatio;
+  if (card) card.style.width = `${card.getBoundingClientRect().width - box.width + width * scale}px`;  // no empty strips
+  card?.classList.add("crisp");
   Object.assign(image.style, { width: `${width * scale}px`, height: `${height * scale}px`, imageRendering: "pixelated" });
 }
 const all = () => document.querySelectorAll("main img, aside img, dialog img");
@@ -60,8 +65,7 @@ for (const image of enlargeable) {
     let timer;
     const release = () => clearTimeout(timer);
     choosing.addEventListener("pointerdown", (event) => { if (event.button === 0) timer = setTimeout(() => { held = true; enlarge(image); }, 450); });
-    addEventListener("pointerdown", () => { held = false; }, true);
-for (const end of ["pointerup", "pointercancel", "pointerleave"]) choosing.addEventListener(end, release);
+    for (const end of ["pointerup", "pointercancel", "pointerleave"]) choosing.addEventListener(end, release);
     choosing.addEventListener("contextmenu", (event) => { if (held) event.preventDefault(); });  // of a long tap
     choosing.addEventListener("click", (event) => { if (held) { event.preventDefault(); event.stopImmediatePropagation(); held = false; } }, true);
     const button = Object.assign(document.createElement("button"), { type: "button", className: "enlarge", textContent: "⤢", title: "Enlarge" });

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from zo_dno.ui.cli.end import end_comparison
+
 
 def compare(
     plan: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the plan (docs/comparing.md).")],
@@ -28,11 +30,11 @@ def compare(
     ] = "local",
 ) -> None:
     """Run strategies x spaces x rewards x prompts x seeds with Ray Tune, and write a table and a report."""
-    from zo_dno.comparison.compare import TABLE, run_plan
+    from zo_dno.comparison.compare import run_plan
     from zo_dno.comparison.plan import read_plan
     from zo_dno.registry import import_from_here
     from zo_dno.storage.atomic import read_yaml
-    from zo_dno.ui import display, progress_bars
+    from zo_dno.ui import progress_bars
 
     import_from_here()
     made = read_plan({"threads": 1, **read_yaml(plan)})
@@ -40,8 +42,4 @@ def compare(
 
     with progress_bars.bar_of_trials() as on_trial, quiet_libraries():
         found = run_plan(made, out, at_once=at_once, early_stopping=early_stopping, ray=ray, on_trial=on_trial)
-    found.report()
-    display.comparison(found)
-    display.files(out, {TABLE: "a row for each run and budget", "report.html": "open it in a browser"})
-    if found.unfinished:
-        raise typer.Exit(1)
+    end_comparison(found, out)

@@ -1,5 +1,6 @@
 """How a command ends: the summary of its runs on the screen, and its exit code."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,8 +11,8 @@ from zo_dno.ui.terminal import console, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from zo_dno.comparison.compare import Comparison
     from zo_dno.results.result import Result
     from zo_dno.run.many_prompts import Line
 
@@ -48,3 +49,21 @@ def end_many(lines: "Sequence[Line]", out: "Path") -> None:
         raise typer.Exit(_INTERRUPTED)
     if not statuses <= set(ENDED):
         raise typer.Exit(1)
+
+
+def end_comparison(found: "Comparison", out: "Path") -> None:
+    """Write the report of a comparison, and show its summary.
+
+    Exits with 130 where it was interrupted, and with 1 where runs failed or are paused.
+    """
+    from zo_dno.comparison.compare import TABLE
+    from zo_dno.results.state import RunState
+    from zo_dno.ui import display
+
+    found.report()
+    display.comparison(found)
+    display.files(out, {TABLE: "a row for each run and budget", "report.html": "open it in a browser"})
+    if found.unfinished:
+        states = {RunState.of(Path(folder)).name for folder in found.table["folder"].unique()}
+        is_interrupted = found.unfinished > len(found.failures) and "paused" not in states
+        raise typer.Exit(_INTERRUPTED if is_interrupted else 1)
