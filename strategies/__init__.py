@@ -23,6 +23,8 @@ STRATEGIES: dict[str, str] = {
     "surrogate": "zo_dno.strategies.surrogate:Surrogate",
     "parego": "zo_dno.strategies.parego:ParEGO",
     "nsga2": "zo_dno.strategies.nsga2:NSGA2",
+    "robot": "zo_dno.strategies.robot:Robot",
+    "niching": "zo_dno.strategies.niching:Niching",
     "scipy": "zo_dno.strategies.scipy_optimizers:SciPy",
     "fast_direct": "zo_dno.strategies.fast_direct:FastDirect",
     "turbo": "zo_dno.strategies.turbo:TuRBO",

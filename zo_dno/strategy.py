@@ -11,6 +11,25 @@ if TYPE_CHECKING:
 
     from zo_dno.types import Candidates, Choice
 
+
+class Distance(Protocol):
+    """A distance of images, by descriptions of which there is one an image.
+
+    Attributes:
+        name: Name, as a config has it.
+    """
+
+    name: str
+
+    def describe(self, images: "Tensor") -> "Tensor":
+        """Describe images (n, 3, H, W) in [0, 1], (n, m)."""
+        ...
+
+    def between(self, some: "Tensor", others: "Tensor") -> "Tensor":
+        """Return the distances between descriptions (n, m) and (k, m), (n, k)."""
+        ...
+
+
 Regularizer = Callable[["Tensor"], "Tensor"]
 """Function (n, d) -> (n,): gamma R(z) <= 0, differentiable."""
 
@@ -30,6 +49,7 @@ class Problem:
         noisy: Whether the same noise may get another score when it is scored again.
         surrogate: Whether a strategy that chooses another one is to choose a surrogate.
         rewards: Number of rewards whose front is searched; 1 where there is a single one, or a combination.
+        diverse: Number of members of the diverse set that is searched; 0 where there is none.
     Raises:
         InputError: A number is below 1, the lag below 0, the sizes do not sum to d, or init is not (d,) and finite.
     """
@@ -44,6 +64,7 @@ class Problem:
     noisy: bool = False
     surrogate: bool = False
     rewards: int = 1
+    diverse: int = 0
 
     def __post_init__(self) -> None:
         for name, value in (("d", self.d), ("horizon", self.horizon)):
@@ -171,6 +192,8 @@ class Measured:
             front.
         reference: Reference point of the hypervolume, (m,) float64; candidates below it in a reward add nothing. None
             where there is no front.
+        members: Ids of the members of the diverse set after this population, the best first. None where there is no
+            such set.
     """
 
     rewards: "Tensor"
@@ -179,6 +202,7 @@ class Measured:
     values: "Tensor | None" = None
     violations: "Tensor | None" = None
     reference: "Tensor | None" = None
+    members: tuple[int, ...] | None = None
 
 
 @runtime_checkable
@@ -202,6 +226,26 @@ class SearchesFronts(Protocol):
 
     def tell_measured(self, measured: Measured) -> None:
         """Take what was measured of a population before its scores are told."""
+        ...
+
+
+@runtime_checkable
+class SearchesDiverse(Protocol):
+    """A strategy that searches a set of good images that differ, whose members it is told as what was measured.
+
+    Attributes:
+        searches_diverse: Whether it does.
+    """
+
+    searches_diverse: bool
+
+
+@runtime_checkable
+class UsesDistance(Protocol):
+    """A strategy that computes distances of images itself."""
+
+    def use_distance(self, distance: "Distance", least: float) -> None:
+        """Take the distance of images and the least one of two members, before the first `ask`."""
         ...
 
 

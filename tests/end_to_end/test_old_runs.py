@@ -44,6 +44,9 @@ ADDED = {
     "distance",
     "lowest_log_prob",
     "front",
+    "diverse",
+    "apart",
+    "min_distance",
 }  # to result.json and config since
 LOST = {"killed, resumed": 1}
 """Calls in flight at the kill, which count as made since: they may have been charged."""

@@ -26,6 +26,7 @@ WHITE_BOX = {
     "fast_direct",
     "hybrid1",
     "hybrid2",
+    "robot",
     "surrogate",
 }  # what they climb is their model's; their claims are in files of their own
 
@@ -33,7 +34,7 @@ WHITE_BOX = {
 BRIEF_FIT = {"_FIT_STEPS": 4, "_POINTS": 100}  # TuRBO's model is poor then, which no law of strategies depends on
 
 
-BRIEF_OPTIONS: dict[str, dict[str, Any]] = {"surrogate": {"renders": 3}}
+BRIEF_OPTIONS: dict[str, dict[str, Any]] = {"surrogate": {"renders": 3}, "robot": {"renders": 3}}
 """Options with which a strategy takes less time, and which no law of strategies depends on."""
 
 

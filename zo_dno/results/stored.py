@@ -82,6 +82,23 @@ class _Front(_Part):
         return self
 
 
+class _Diverse(_Part):
+    apart: StrictStr
+    size: StrictInt
+    least: float
+    usual: float
+    mean_reward: _Number
+    mean_distance: _Number
+    members: list[_Top]
+    distances: list[list[float]]
+
+    @model_validator(mode="after")
+    def _has_distances_of_all_pairs(self) -> Self:
+        if [len(row) for row in self.distances] != [len(self.members)] * len(self.members):
+            raise ValueError("members and distances differ in length")
+        return self
+
+
 class _Stored(_Part):
     status: StrictStr
     prompt: StrictStr
@@ -109,6 +126,7 @@ class _Stored(_Part):
     raters: _Raters = _Raters()
     adapted: list[_Adapted] = []
     front: _Front | None = None
+    diverse: _Diverse | None = None
 
 
 def result_of(folder: Path) -> dict[str, Any]:

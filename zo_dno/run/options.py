@@ -225,6 +225,20 @@ class SearchOptions(OptionGroup):
         "Whether auto searches a surrogate of the reward, by gradients where there are any (docs/strategies.md)",
         by_default="with gradients, if queries cost something; without, as screen",
     )
+    diverse: int | None = option(
+        None, "Number of good images that differ, which are searched as a set (docs/diverse.md)", ge=2
+    )
+    apart: str = option(
+        "pixels",
+        "Distance by which they differ: pixels, picture, colours, bands, modes, embedding:NETWORK, or "
+        "package.module:function",
+    )
+    min_distance: float | None = option(
+        None,
+        "Least distance of any two of them",
+        by_default="the mean distance of two prior draws",
+        gt=0,
+    )
     surrogate: FilePath | None = option(
         None,
         "File of what the strategy surrogate learned on earlier prompts, read at the start if it exists, and added to "

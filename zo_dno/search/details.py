@@ -2,17 +2,25 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.oracle import Oracle
+from zo_dno.search.archive import Archive
 from zo_dno.search.objective import Objective
 from zo_dno.search.population import Population, rewards_of
 from zo_dno.storage.ledger import QueryRow
-from zo_dno.strategy import LearnsFromChoices, LearnsFromMeasured, Measured, Strategy
+from zo_dno.strategy import LearnsFromChoices, LearnsFromMeasured, Measured, Strategy, UsesDistance
 from zo_dno.types import Choice
+
+
+def give_distance(strategy: Strategy, archive: Archive) -> None:
+    """Give a strategy that computes distances of images that of the diverse set."""
+    if archive.diverse is not None and isinstance(strategy, UsesDistance):
+        strategy.use_distance(archive.diverse.distance, archive.diverse.least)
 
 
 def tell_details(
@@ -21,6 +29,7 @@ def tell_details(
     population: Population,
     choices: Sequence[Choice],
     objective: Objective,
+    archive: Archive,
 ) -> None:
     """Tell a strategy what it learns from beside the scores of a complete population, before it is told these.
 
@@ -30,11 +39,15 @@ def tell_details(
         population: Complete population.
         choices: Choices behind the scores.
         objective: Objective of the search, which says whether only plausible noise can win.
+        archive: Archive of the search, which took the population already.
     """
     if isinstance(strategy, LearnsFromChoices):
         strategy.tell_choices(choices)
     if isinstance(strategy, LearnsFromMeasured):
-        strategy.tell_measured(_measured(oracle, population, constrained=objective.constrained))
+        measured = _measured(oracle, population, constrained=objective.constrained)
+        if archive.diverse is not None:
+            measured = replace(measured, members=tuple(found.id for found in archive.diverse.members))
+        strategy.tell_measured(measured)
 
 
 def _measured(oracle: Oracle | CombinedOracle, population: Population, *, constrained: bool) -> Measured:

@@ -16,6 +16,7 @@ from zo_dno.strategy import (
     HasStepSize,
     Problem,
     Regularizer,
+    SearchesDiverse,
     SearchesFronts,
     Strategy,
     UsesRegularizer,
@@ -69,6 +70,8 @@ class InSpace:
             )
         if isinstance(self.inner, SearchesFronts):
             raise InputError(f"space must be 'all' with {type(self.inner).__name__}, which is told several rewards.")
+        if isinstance(self.inner, SearchesDiverse):
+            raise InputError(f"space must be 'all' with {type(self.inner).__name__}, which is told the diverse set.")
 
     @property
     def n_prior(self) -> int:
@@ -154,7 +157,7 @@ class InSpace:
         horizon = max(1, self._problem.horizon - space.warm_up)
         start = None if init is not None else space.origin
         own: dict[str, Any] = {"d": space.k, "horizon": horizon, "sizes": space.sizes, "init": init, "start": start}
-        coordinates = replace(self._problem, **own, rewards=1)  # a search in a space is told one score
+        coordinates = replace(self._problem, **own, rewards=1, diverse=0)  # a search in a space is told scores alone
         return self._build(coordinates)
 
     def state_dict(self) -> dict[str, Any]:

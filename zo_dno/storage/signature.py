@@ -19,7 +19,7 @@ from zo_dno.storage.plain_json import parse_json
 SIGNATURE = ".signature"
 _MAY_RUN = (
     *("model", "reward", "reward_options", "require", "held_out"),
-    *("strategy", "strategy_options", "space", "space_options"),
+    *("strategy", "strategy_options", "space", "space_options", "apart"),
 )
 _ENVIRONMENT = "ray_env"
 _OWN_RAY = (None, "local", "auto")
