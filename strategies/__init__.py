@@ -24,6 +24,7 @@ STRATEGIES: dict[str, str] = {
     "parego": "zo_dno.strategies.parego:ParEGO",
     "nsga2": "zo_dno.strategies.nsga2:NSGA2",
     "robot": "zo_dno.strategies.robot:Robot",
+    "cma_me": "zo_dno.strategies.cma_me:CMAME",
     "niching": "zo_dno.strategies.niching:Niching",
     "scipy": "zo_dno.strategies.scipy_optimizers:SciPy",
     "fast_direct": "zo_dno.strategies.fast_direct:FastDirect",

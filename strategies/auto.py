@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 from zo_dno.strategies.base import PopulationStrategy
+from zo_dno.strategies.cma_me import CMAME
 from zo_dno.strategies.evolution import evolution, most_useful
 from zo_dno.strategies.niching import Niching
 from zo_dno.strategies.nsga2 import NSGA2
@@ -25,6 +26,8 @@ def auto(problem: Problem, *, population: int = 0) -> PopulationStrategy:
         return _of_fronts(problem, population)
     if problem.diverse:
         return _of_diverse_sets(problem, population)
+    if problem.measures:
+        return _of_elites(problem, population)
     if not problem.surrogate:
         return evolution(problem, population)
     size = population or most_useful(problem.horizon, small=True)
@@ -66,4 +69,17 @@ def _of_diverse_sets(problem: Problem, population: int) -> PopulationStrategy:
         return chosen
     chosen = Niching(problem, population=size)
     chosen.reason = f"niching with a population of {size}: plain evolution breeds from every member of the set"
+    return chosen
+
+
+def _of_elites(problem: Problem, population: int) -> PopulationStrategy:
+    """Choose a strategy for the best candidate of every cell of measures."""
+    if not problem.lag and find_spec("ribs") is not None:
+        size = population or most_useful(problem.horizon, small=False)
+        chosen: PopulationStrategy = CMAME(problem, population=size)
+        chosen.reason = f"cma_me with a population of {size}: it improves the best candidate of every cell"
+        return chosen
+    chosen = evolution(problem, population)
+    missing = "" if problem.lag else ", and pyribs, which cma_me needs, is not installed: pip install 'zo-dno[diverse]'"
+    chosen.reason = f"{chosen.reason}; it climbs to a single image{missing}"
     return chosen

@@ -12,7 +12,7 @@ from zo_dno.rng import stream, stream_seed
 from zo_dno.strategies.niching import children_of
 from zo_dno.strategies.normal_es import NormalES
 from zo_dno.strategies.surrogate import IMAGES, Surrogate
-from zo_dno.strategy import Distance, Measured, Model, Problem
+from zo_dno.strategy import Measured, Model, Problem
 from zo_dno.surrogate.acquisition import Acquisition, OfImages
 from zo_dno.surrogate.apart import ApartFrom
 from zo_dno.surrogate.climb import climb
@@ -22,6 +22,7 @@ from zo_dno.surrogate.features import PIXELS, Family
 from zo_dno.surrogate.knowledge import Learned
 from zo_dno.surrogate.known import Known
 from zo_dno.surrogate.scalarised import SplitError
+from zo_dno.types.diversity import Distance
 
 log = logging.getLogger(__name__)
 _GRADIENTS = 15  # for each query, as many as of `surrogate`

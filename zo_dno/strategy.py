@@ -11,25 +11,6 @@ if TYPE_CHECKING:
 
     from zo_dno.types import Candidates, Choice
 
-
-class Distance(Protocol):
-    """A distance of images, by descriptions of which there is one an image.
-
-    Attributes:
-        name: Name, as a config has it.
-    """
-
-    name: str
-
-    def describe(self, images: "Tensor") -> "Tensor":
-        """Describe images (n, 3, H, W) in [0, 1], (n, m)."""
-        ...
-
-    def between(self, some: "Tensor", others: "Tensor") -> "Tensor":
-        """Return the distances between descriptions (n, m) and (k, m), (n, k)."""
-        ...
-
-
 Regularizer = Callable[["Tensor"], "Tensor"]
 """Function (n, d) -> (n,): gamma R(z) <= 0, differentiable."""
 
@@ -50,6 +31,7 @@ class Problem:
         surrogate: Whether a strategy that chooses another one is to choose a surrogate.
         rewards: Number of rewards whose front is searched; 1 where there is a single one, or a combination.
         diverse: Number of members of the diverse set that is searched; 0 where there is none.
+        measures: Number of measures of which the best candidate of every cell is searched; 0 where there are none.
     Raises:
         InputError: A number is below 1, the lag below 0, the sizes do not sum to d, or init is not (d,) and finite.
     """
@@ -65,6 +47,7 @@ class Problem:
     surrogate: bool = False
     rewards: int = 1
     diverse: int = 0
+    measures: int = 0
 
     def __post_init__(self) -> None:
         for name, value in (("d", self.d), ("horizon", self.horizon)):
@@ -194,6 +177,7 @@ class Measured:
             where there is no front.
         members: Ids of the members of the diverse set after this population, the best first. None where there is no
             such set.
+        measures: Values of the measures of elites, (n, k) float64; NaN where one is missing. None without measures.
     """
 
     rewards: "Tensor"
@@ -203,6 +187,7 @@ class Measured:
     violations: "Tensor | None" = None
     reference: "Tensor | None" = None
     members: tuple[int, ...] | None = None
+    measures: "Tensor | None" = None
 
 
 @runtime_checkable
@@ -226,26 +211,6 @@ class SearchesFronts(Protocol):
 
     def tell_measured(self, measured: Measured) -> None:
         """Take what was measured of a population before its scores are told."""
-        ...
-
-
-@runtime_checkable
-class SearchesDiverse(Protocol):
-    """A strategy that searches a set of good images that differ, whose members it is told as what was measured.
-
-    Attributes:
-        searches_diverse: Whether it does.
-    """
-
-    searches_diverse: bool
-
-
-@runtime_checkable
-class UsesDistance(Protocol):
-    """A strategy that computes distances of images itself."""
-
-    def use_distance(self, distance: "Distance", least: float) -> None:
-        """Take the distance of images and the least one of two members, before the first `ask`."""
         ...
 
 

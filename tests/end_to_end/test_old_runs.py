@@ -47,6 +47,7 @@ ADDED = {
     "diverse",
     "apart",
     "min_distance",
+    "measures",
 }  # to result.json and config since
 LOST = {"killed, resumed": 1}
 """Calls in flight at the kill, which count as made since: they may have been charged."""

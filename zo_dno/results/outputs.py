@@ -11,6 +11,8 @@ from PIL import Image
 
 from zo_dno.results.diverse import Diverse
 from zo_dno.results.diverse_sheet import diverse_sheet
+from zo_dno.results.elites import Elites
+from zo_dno.results.elites_sheet import elites_sheet
 from zo_dno.results.front import Front
 from zo_dno.results.front_figure import front_figure
 from zo_dno.results.front_sheet import front_sheet
@@ -21,7 +23,16 @@ from zo_dno.search.archive import Found
 from zo_dno.storage.atomic import write_text, write_whole
 from zo_dno.storage.ledger import QueryRow
 from zo_dno.storage.noise_files import NOISE_FILE, write_noise
-from zo_dno.storage.run_folder import DIVERSE_FOLDER, DIVERSE_SHEET, FRONT_FIGURE, FRONT_FOLDER, FRONT_SHEET, RESULT
+from zo_dno.storage.run_folder import (
+    DIVERSE_FOLDER,
+    DIVERSE_SHEET,
+    ELITES_FOLDER,
+    ELITES_SHEET,
+    FRONT_FIGURE,
+    FRONT_FOLDER,
+    FRONT_SHEET,
+    RESULT,
+)
 
 
 def import_early() -> None:
@@ -52,6 +63,8 @@ def write_outputs(folder: Path, result: Result) -> None:
         _write_front(folder, result.front, result.history)
     if result.diverse is not None:
         _write_diverse(folder, result.diverse, result.unit)
+    if result.elites is not None:
+        _write_elites(folder, result.elites)
     text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(folder / RESULT, text + "\n")
 
@@ -70,6 +83,12 @@ def _write_diverse(folder: Path, diverse: Diverse, unit: str) -> None:
     if len(diverse):
         write_whole(folder / DIVERSE_SHEET, diverse_sheet(diverse, unit).save)
     _write_each(folder / DIVERSE_FOLDER, [member.found for member in diverse])
+
+
+def _write_elites(folder: Path, elites: Elites) -> None:
+    """Write elites: their contact sheet, and the image and noise of each in the order of the cells."""
+    write_whole(folder / ELITES_SHEET, elites_sheet(elites).save)
+    _write_each(folder / ELITES_FOLDER, [one.found for one in elites])
 
 
 def _write_each(folder: Path, several: Sequence[Found]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from zo_dno.errors import InputError
+from zo_dno.results.elites_sheet import elites_sheet
 from zo_dno.results.front_figure import front_figure
 from zo_dno.results.front_sheet import MOST
 from zo_dno.results.hacking_figure import hacking_figure
@@ -26,6 +27,7 @@ from zo_dno.storage.run_folder import CONFIG, damage_named
 
 if TYPE_CHECKING:
     from zo_dno.results.diverse import Diverse
+    from zo_dno.results.elites import Elites
     from zo_dno.results.front import Front
     from zo_dno.results.plot import Plot
     from zo_dno.results.result import Result
@@ -87,6 +89,7 @@ def _run_report(folder: Path, loaded: "Result", result: dict[str, Any]) -> str:
         found=_found(result, loaded.history),
         of_front=None if loaded.front is None else _of_front(loaded.front),
         of_diverse=None if loaded.diverse is None else _of_diverse(loaded.diverse, loaded.unit),
+        of_elites=None if loaded.elites is None else _of_elites(loaded.elites),
         steps=[*_steps(loaded)],
         **{"front": None, **figures},
         spent=_spent(result),
@@ -104,6 +107,7 @@ def card(result: "Result") -> str:
         progress=embedded(progress_figure(result)),
         of_front=None if result.front is None else _of_front(result.front),
         of_diverse=None if result.diverse is None else _of_diverse(result.diverse, result.unit),
+        of_elites=None if result.elites is None else _of_elites(result.elites),
         front=None if result.front is None else embedded(front_figure(result.front, result.history)),
     )
 
@@ -166,6 +170,14 @@ def _members(diverse: "Diverse", unit: str) -> Iterator[tuple[str, list[str], in
             near = [] if member.nearest is None else [f"nearest {number(member.nearest)} away"]
             lines = [f"{number(member.reward)} {unit}".rstrip(), *near]
             yield address(png_bytes(step_image(member.found))), lines, member.id + 1
+
+
+def _of_elites(elites: "Elites") -> dict[str, str]:
+    """Return what a report shows of elites: words, and the image of every cell at its place; none if one is lost."""
+    sheet = ""
+    with suppress(InputError):
+        sheet = address(png_bytes(elites_sheet(elites)))
+    return {"words": f"{elites.words}. Each is plausible and within all requirements.", "sheet": sheet}
 
 
 def _picture(found: "Found") -> str:

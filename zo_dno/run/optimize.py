@@ -27,6 +27,7 @@ from zo_dno.run.diverse import check_apart
 from zo_dno.run.make_generator import generator_from
 from zo_dno.run.make_reward import make_reward, name_of, options_for_config, requiring, rewards_in
 from zo_dno.run.make_strategy import make_strategy
+from zo_dno.run.measures import check_measures, measuring
 from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions
 from zo_dno.run.probe import check_generator
 from zo_dno.run.session import carry_out
@@ -157,6 +158,7 @@ def optimize(
         start = middle(liked, generator.layout)
     check_generator(generator, start, checked.seed)
     check_apart(spec)
+    check_measures(spec)
     if out is None:
         return carry_out(spec)
     with RunFolder(Path(out)) as folder:
@@ -275,7 +277,7 @@ def _spec(
     apart: str | Callable[..., Any] | None,
 ) -> RunSpec:
     torch.set_num_threads(options.threads or torch.get_num_threads())
-    reward = requiring(reward, options.require)
+    reward = measuring(requiring(reward, options.require), options.measures)
     horizon = (options.horizon or options.queries) * max(1, options.screen or 0)  # what the strategy will be told
     searched = (options.strategy_options, options.space, options.space_options, options.lag)
     build = partial(
@@ -287,6 +289,7 @@ def _spec(
         distance=options.distance,
         rewards=rewards_in(reward),
         diverse=options.diverse or 0,
+        measures=len(options.measures),
     )
     settings = dict(generator.settings) if isinstance(generator, Described) else {"model": name_of(generator)}
     own = None if isinstance(apart, str) else apart

@@ -239,6 +239,11 @@ class SearchOptions(OptionGroup):
         by_default="the mean distance of two prior draws",
         gt=0,
     )
+    measures: Names = option(
+        [],
+        "Measure of images, NAME or NAME=LOW..HIGH: the best candidate of every cell of one or two is kept "
+        "(docs/diverse.md)",
+    )
     surrogate: FilePath | None = option(
         None,
         "File of what the strategy surrogate learned on earlier prompts, read at the start if it exists, and added to "

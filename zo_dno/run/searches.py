@@ -14,6 +14,7 @@ from zo_dno.search.archive import Archive
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.diverse import DiverseArchive
 from zo_dno.search.drift import DriftError
+from zo_dno.search.elites import EliteArchive
 from zo_dno.search.limits import Limits
 from zo_dno.search.loop import Search
 from zo_dno.search.preselection import Preselection
@@ -25,12 +26,15 @@ from zo_dno.types import batch_size_of
 SEARCH = "search"
 
 
-def main_search(run: OpenRun, diverse: DiverseArchive | None) -> tuple[Search, Replay | None]:
+def main_search(
+    run: OpenRun, diverse: DiverseArchive | None, elites: EliteArchive | None
+) -> tuple[Search, Replay | None]:
     """Make the search of the run, with the queries that are not kept back for re-evaluation.
 
     Args:
         run: Run that a session carries out.
         diverse: Archive of a diverse set, which is empty; None where none is searched.
+        elites: Archive of the elites of measures, which is empty; None without measures.
     Returns:
         The search, and the replay that brings it from the re-evaluation to where its ledger ends; None without it.
     """
@@ -38,7 +42,9 @@ def main_search(run: OpenRun, diverse: DiverseArchive | None) -> tuple[Search, R
     limits = replace(limits, queries=limits.queries - run.spec.kept_back)
     paused = limits.queries if run.spec.kept_back else None
     blocks = blocks_of(run.ledger, batch_size_of(run.spec.generator))
-    return _prepared(run, SEARCH, run.spec.fresh_strategy, limits, blocks, run.spec.options.top, paused, diverse)
+    return _prepared(
+        run, SEARCH, run.spec.fresh_strategy, limits, blocks, run.spec.options.top, paused, diverse, elites
+    )
 
 
 def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
@@ -60,9 +66,10 @@ def _prepared(
     top: int,
     paused: int | None = None,
     diverse: DiverseArchive | None = None,
+    elites: EliteArchive | None = None,
 ) -> tuple[Search, Replay | None]:
     """Make a search and bring it to where its ledger ends, or to `paused` queries."""
-    search = _fresh(run, stage, build, limits, blocks, top, diverse)
+    search = _fresh(run, stage, build, limits, blocks, top, diverse, elites)
     if run.spec.stop is not None:
         run.until_end.enter_context(run.spec.stop.telling(lambda: search.interrupt()))
     try:
@@ -76,7 +83,8 @@ def _prepared(
         path = search.snapshot
         if not run.accept_drift or path is None:
             raise
-        search = _fresh(run, stage, build, limits, blocks, top, None if diverse is None else diverse.emptied())
+        kept = diverse and diverse.emptied(), elites and elites.emptied()
+        search = _fresh(run, stage, build, limits, blocks, top, *kept)
         adopt(search, path)
         run.manifest.note_drift(str(drift), adopted=True)
     return search, None
@@ -90,6 +98,7 @@ def _fresh(
     blocks: Blocks,
     top: int,
     diverse: DiverseArchive | None,
+    elites: EliteArchive | None,
 ) -> Search:
     """Make a search at its beginning; targets, snapshots and pre-selection are for the main search alone."""
     spec, options, main = run.spec, run.spec.options, stage == SEARCH
@@ -102,7 +111,7 @@ def _fresh(
         *(spec.generator, run.renderer, run.oracle, build(), objective, limits),
         *(
             run.ledger,
-            Archive(top, contenders=contenders, objectives=objectives, diverse=diverse),
+            Archive(top, contenders=contenders, objectives=objectives, diverse=diverse, elites=elites),
             run.artifacts,
             run.prompt,
         ),

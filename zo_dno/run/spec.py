@@ -26,10 +26,11 @@ from zo_dno.search.reevaluation import Repeats, kept_back, planned_ends
 from zo_dno.search.white_box import check_white_box
 from zo_dno.storage.ledger import HELD_OUT, QueryRow
 from zo_dno.strategies import DEFAULT_STRATEGY
-from zo_dno.strategy import Distance, SearchesDiverse, SearchesFronts, Strategy, WhiteBox
+from zo_dno.strategy import SearchesFronts, Strategy, WhiteBox
 from zo_dno.surrogate.distances import make_distance
 from zo_dno.surrogate.knowledge import Knowledge, Transfers
 from zo_dno.types import Generator
+from zo_dno.types.diversity import Distance, SearchesDiverse, UsesMeasures
 
 
 @dataclass(slots=True)
@@ -122,6 +123,8 @@ class RunSpec:
     def _checked_distance(self, strategy: Strategy) -> Distance | None:
         """Return the distance of images of a diverse set, checked together with what else is asked for."""
         options, size = self.options, self.options.diverse
+        if isinstance(strategy, UsesMeasures) and not options.measures and options.strategy != DEFAULT_STRATEGY:
+            raise InputError(f"measures must be given with {options.strategy}, which keeps the best of their cells.")
         if size is None:
             if isinstance(strategy, SearchesDiverse) and options.strategy != DEFAULT_STRATEGY:
                 raise InputError(f"diverse must be given with {options.strategy}, which searches a set; got none.")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from zo_dno.search.diverse import DiverseArchive
+    from zo_dno.search.elites import EliteArchive
 
 MIN_DIFFERENCE = 0.02  # mean absolute difference of two images in [0, 1]; see docs/design.md, decision 10
 
@@ -110,6 +111,7 @@ class Archive:
         contenders: Number of the best candidates to keep for a re-evaluation, alike or not.
         objectives: Names of the rewards whose front is kept; empty keeps none.
         diverse: Archive of a set of images that differ by a distance; None keeps none.
+        elites: Archive of the best candidate of every cell of measures; None keeps none.
     Attributes:
         front: Feasible candidates that no other beats in all of these rewards; of equal ones, the first.
     """
@@ -122,6 +124,7 @@ class Archive:
         contenders: int = 0,
         objectives: Sequence[str] = (),
         diverse: "DiverseArchive | None" = None,
+        elites: "EliteArchive | None" = None,
     ) -> None:
         self._size, self._min_difference, self._n_contenders = top, min_difference, contenders
         self.contenders: list[Found] = []
@@ -131,7 +134,7 @@ class Archive:
         self.top: list[Found] = []
         self._objectives = tuple(objectives)
         self.front: list[Found] = []
-        self.diverse = diverse
+        self.diverse, self.elites = diverse, elites
 
     @property
     def best(self) -> Found | None:
@@ -160,6 +163,8 @@ class Archive:
             matters = self._offer_front(found) or matters
         if self.diverse is not None and found.feasible:
             matters = self.diverse.offer(found) or matters
+        if self.elites is not None and found.feasible:
+            matters = self.elites.offer(found) or matters
         return (found.feasible and self._size > 0 and self._offer_top(found)) or matters
 
     def _offer_front(self, found: Found) -> bool:

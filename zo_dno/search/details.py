@@ -13,14 +13,17 @@ from zo_dno.search.archive import Archive
 from zo_dno.search.objective import Objective
 from zo_dno.search.population import Population, rewards_of
 from zo_dno.storage.ledger import QueryRow
-from zo_dno.strategy import LearnsFromChoices, LearnsFromMeasured, Measured, Strategy, UsesDistance
+from zo_dno.strategy import LearnsFromChoices, LearnsFromMeasured, Measured, Strategy
 from zo_dno.types import Choice
+from zo_dno.types.diversity import UsesDistance, UsesMeasures
 
 
-def give_distance(strategy: Strategy, archive: Archive) -> None:
-    """Give a strategy that computes distances of images that of the diverse set."""
+def give_diversity(strategy: Strategy, archive: Archive) -> None:
+    """Give a strategy the distance of images of a diverse set, or the ranges of measures, where it takes them."""
     if archive.diverse is not None and isinstance(strategy, UsesDistance):
         strategy.use_distance(archive.diverse.distance, archive.diverse.least)
+    if archive.elites is not None and isinstance(strategy, UsesMeasures):
+        strategy.use_measures(archive.elites.grid.ranges, archive.elites.grid.cells)
 
 
 def tell_details(
@@ -47,6 +50,11 @@ def tell_details(
         measured = _measured(oracle, population, constrained=objective.constrained)
         if archive.diverse is not None:
             measured = replace(measured, members=tuple(found.id for found in archive.diverse.members))
+        if archive.elites is not None:
+            names = archive.elites.grid.names
+            rows = [population.rows[id_] for id_ in population.candidates.ids]
+            values = [_values(row, names, missing=row.value is None) for row in rows]
+            measured = replace(measured, measures=torch.tensor(values, dtype=torch.float64))
         strategy.tell_measured(measured)
 
 

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from zo_dno.search.archive import Found
-from zo_dno.strategy import Distance
 from zo_dno.surrogate.distances import check_finite
 from zo_dno.surrogate.members import best_set
+from zo_dno.types.diversity import Distance
 
 _POOL = 8  # candidates that are kept for each member
 _FEWEST = 64

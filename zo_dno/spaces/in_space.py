@@ -16,13 +16,13 @@ from zo_dno.strategy import (
     HasStepSize,
     Problem,
     Regularizer,
-    SearchesDiverse,
     SearchesFronts,
     Strategy,
     UsesRegularizer,
     WhiteBox,
 )
 from zo_dno.types import Candidates
+from zo_dno.types.diversity import SearchesDiverse, UsesMeasures
 
 Build = Callable[[Problem], Strategy]
 
@@ -72,6 +72,8 @@ class InSpace:
             raise InputError(f"space must be 'all' with {type(self.inner).__name__}, which is told several rewards.")
         if isinstance(self.inner, SearchesDiverse):
             raise InputError(f"space must be 'all' with {type(self.inner).__name__}, which is told the diverse set.")
+        if isinstance(self.inner, UsesMeasures):
+            raise InputError(f"space must be 'all' with {type(self.inner).__name__}, which is told measures.")
 
     @property
     def n_prior(self) -> int:
@@ -157,7 +159,7 @@ class InSpace:
         horizon = max(1, self._problem.horizon - space.warm_up)
         start = None if init is not None else space.origin
         own: dict[str, Any] = {"d": space.k, "horizon": horizon, "sizes": space.sizes, "init": init, "start": start}
-        coordinates = replace(self._problem, **own, rewards=1, diverse=0)  # a search in a space is told scores alone
+        coordinates = replace(self._problem, **own, rewards=1, diverse=0, measures=0)  # it is told scores alone
         return self._build(coordinates)
 
     def state_dict(self) -> dict[str, Any]:

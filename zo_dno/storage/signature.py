@@ -19,11 +19,11 @@ from zo_dno.storage.plain_json import parse_json
 SIGNATURE = ".signature"
 _MAY_RUN = (
     *("model", "reward", "reward_options", "require", "held_out"),
-    *("strategy", "strategy_options", "space", "space_options", "apart"),
+    *("strategy", "strategy_options", "space", "space_options", "apart", "measures"),
 )
 _ENVIRONMENT = "ray_env"
 _OWN_RAY = (None, "local", "auto")
-_SIGN = re.compile(">=|<=")  # of a threshold, after the name of a reward
+_SIGN = re.compile(">=|<=|=")  # of a threshold or a range, after the name of a reward
 _CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|command")  # package.module:name, or the reward that runs programs
 
 

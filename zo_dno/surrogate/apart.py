@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from zo_dno.strategy import Distance
 from zo_dno.surrogate.scalarised import SplitError
+from zo_dno.types.diversity import Distance
 
 _PENALTY = 20.0  # standard deviations of the reward for a distance of 0: 5 % too near cost one
 _MARGIN = 1.05  # of the least distance, which rounding must not undercut

@@ -11,8 +11,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.failures import text_of
 from zo_dno.registry import load
-from zo_dno.strategy import Distance
 from zo_dno.surrogate.features import FAMILIES, Features
+from zo_dno.types.diversity import Distance
 
 PIXELS = "pixels"
 EMBEDDING = "embedding:"

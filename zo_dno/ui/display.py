@@ -109,6 +109,8 @@ def summary(result: "Result") -> None:
         _front(result.front)
     if result.diverse is not None:
         _diverse(result.diverse, result.unit)
+    if result.elites is not None:
+        console.show(result.elites.words)
     if result.chosen:
         console.show(f"{result.strategy} chose {result.chosen}")
     seconds = result.seconds
@@ -151,6 +153,7 @@ def summary(result: "Result") -> None:
             "best.png": "what it renders from the noise found",
             "strip.png": "from first to best",
             "progress.png": "rewards and log P against queries",
+            **({} if result.elites is None else {"elites.png": "the best image of every cell"}),
             **({} if result.diverse is None else {"diverse.png": "the images that differ"}),
             **(
                 {} if result.front is None else {"front.png": "the front", "front-images.png": "images along the front"}
