@@ -45,7 +45,7 @@ class Niching(PopulationStrategy):
     child takes the place of a member, or of several, where the set becomes better by it.
 
     Args:
-        step: Least share of fresh noise in a child.
+        step: Least share of fresh noise in a child at the beginning; its square at the end.
         mixed: Share of the children that are mixtures.
         population: Number of candidates per `ask`.
     """
@@ -74,7 +74,8 @@ class Niching(PopulationStrategy):
             return first_draws(self)
         if not len(self._z):
             return rotate(self.start, self.randn(self.population), INIT_STEP if self.has_init else 1.0)
-        children = children_of(self._z, self._size, self.population, self.rng, self.step, self.mixed)
+        least = self.step ** (1 + self.progress)
+        children = children_of(self._z, self._size, self.population, self.rng, least, self.mixed)
         return retract(children, self.sizes)
 
     def _update(self, z: Tensor, scores: Tensor) -> None:

@@ -6,10 +6,12 @@ import torch
 from tests.support.play import load
 from zo_dno.errors import InputError
 from zo_dno.strategies.auto import auto
-from zo_dno.strategy import Measured, Problem, SearchesDiverse
+from zo_dno.strategy import Measured, Problem
 from zo_dno.surrogate.distances import make_distance
 from zo_dno.surrogate.members import best_set
+from zo_dno.testing import check_strategy
 from zo_dno.testing.search import FlatModel
+from zo_dno.types.diversity import SearchesDiverse
 
 D, SIZE, LEAST = 12, 4, 0.1
 BRIEF = {"robot": {"population": 4, "first": 8, "renders": 4}, "niching": {"population": 8}}
@@ -64,6 +66,16 @@ def told(strategy, found, missing=()):
         strategy.tell_measured(Measured(scores, zeros, torch.empty(len(scores), 0), members=tuple(found.members)))
     strategy.tell(candidates, scores)
     return candidates
+
+
+@pytest.mark.slow
+def test_robot_keeps_every_law_without_a_set():
+    def build(problem):
+        strategy = load("robot")(problem, **{**BRIEF["robot"], "renders": 2})
+        strategy.use_model(FlatModel())
+        return strategy
+
+    check_strategy(build)
 
 
 @pytest.mark.parametrize("name", BOTH)

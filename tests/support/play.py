@@ -20,14 +20,13 @@ from zo_dno.testing.search import with_model
 
 Reward = Callable[[Tensor], Tensor]
 OF_FRONTS = {"parego", "nsga2"}  # tests/strategies/test_fronts.py holds them to the same laws
-OF_CELLS = {"cma_me"}  # and tests/strategies/test_cma_me.py this one
-NAMES = sorted(set(STRATEGIES) - OF_FRONTS - OF_CELLS)
+OF_SETS = {"robot", "cma_me"}  # tests/strategies/test_diverse.py and test_cma_me.py these
+NAMES = sorted(set(STRATEGIES) - OF_FRONTS - OF_SETS)
 WHITE_BOX = {
     "dno",
     "fast_direct",
     "hybrid1",
     "hybrid2",
-    "robot",
     "surrogate",
 }  # what they climb is their model's; their claims are in files of their own
 
@@ -35,7 +34,7 @@ WHITE_BOX = {
 BRIEF_FIT = {"_FIT_STEPS": 4, "_POINTS": 100}  # TuRBO's model is poor then, which no law of strategies depends on
 
 
-BRIEF_OPTIONS: dict[str, dict[str, Any]] = {"surrogate": {"renders": 3}, "robot": {"renders": 3}}
+BRIEF_OPTIONS: dict[str, dict[str, Any]] = {"surrogate": {"renders": 3}}
 """Options with which a strategy takes less time, and which no law of strategies depends on."""
 
 
