@@ -27,6 +27,8 @@ CODE = [
     {"strategy": "package.module:Class"},
     {"space": "spaces:Own"},
     {"held_out": ["brightness", "my_rewards:warm"]},
+    {"diverse": 4, "apart": "my_distances:far"},
+    {"measures": ["brightness", "my_measures:busy=0..1"]},
     {"reward": "command", "reward_options": {"command": "rm {image}"}},
     {"reward": "weighted_sum", "reward_options": {"parts": {"brightness": 1, "my_rewards:warm": 2}}},
     {"reward": "weighted_sum", "reward_options": {"parts": {"a": {"reward": "command"}}}},
