@@ -10,7 +10,7 @@ from zo_dno.strategy import Measured, Problem
 from zo_dno.surrogate.distances import make_distance
 from zo_dno.surrogate.members import best_set
 from zo_dno.testing import check_strategy
-from zo_dno.testing.search import FlatModel
+from zo_dno.testing.search import FlatModel, with_model
 from zo_dno.types.diversity import SearchesDiverse
 
 D, SIZE, LEAST = 12, 4, 0.1
@@ -68,12 +68,10 @@ def told(strategy, found, missing=()):
     return candidates
 
 
-@pytest.mark.slow
-def test_robot_keeps_every_law_without_a_set():
+@pytest.mark.parametrize("name", [pytest.param("robot", marks=pytest.mark.slow), "niching"])
+def test_keeps_every_law_without_a_set(name):
     def build(problem):
-        strategy = load("robot")(problem, **{**BRIEF["robot"], "renders": 2})
-        strategy.use_model(FlatModel())
-        return strategy
+        return with_model(load(name)(problem, **{**BRIEF[name], **({"renders": 2} if name == "robot" else {})}))
 
     check_strategy(build)
 
