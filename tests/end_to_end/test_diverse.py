@@ -77,7 +77,7 @@ def test_a_set_is_feasible_and_apart_and_everything_shows_it(tmp_path):
 
 def test_the_least_distance_is_by_default_that_of_prior_draws_the_same_for_every_strategy():
     some, others = run(min_distance=None, queries=8), run(min_distance=None, queries=8, strategy="snes", diverse=2)
-    assert some.diverse.least == some.diverse.usual == others.diverse.usual > 0
+    assert some.diverse.least == 0.85 * some.diverse.usual == 0.85 * others.diverse.usual > 0
     assert others.diverse.distances[0, 1] >= others.diverse.least
 
 

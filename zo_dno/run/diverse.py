@@ -11,6 +11,7 @@ from zo_dno.surrogate.distances import check_distance, mean_distance
 DRAWS = 32
 """Prior draws whose images are rendered and not scored."""
 _CHECKED = 4  # of them, on which a distance is checked before anything is written
+_SHARE = 0.85  # of the mean distance of two prior draws: so far apart, sets are full, and more than that on average
 _USUAL = "usual_distance"  # fact of the run
 
 
@@ -39,7 +40,7 @@ def diverse_archive(run: OpenRun) -> DiverseArchive | None:
         described = spec.distance.describe(images)
         usual = mean_distance(spec.distance.between(described, described))
         run.ledger.set({_USUAL: usual})
-    least = usual if options.min_distance is None else options.min_distance
+    least = _SHARE * usual if options.min_distance is None else options.min_distance
     return DiverseArchive(options.diverse, spec.distance, least, usual)
 
 

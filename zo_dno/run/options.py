@@ -236,7 +236,7 @@ class SearchOptions(OptionGroup):
     min_distance: float | None = option(
         None,
         "Least distance of any two of them",
-        by_default="the mean distance of two prior draws",
+        by_default="0.85 of the mean distance of two prior draws",
         gt=0,
     )
     measures: Names = option(
