@@ -1,8 +1,8 @@
 """Sets of good images that differ at equal queries: ROBOT, niching, and sets chosen from an ordinary search's images.
 
-Every method of a seed has the same least distance, 0.85 of the mean of the same prior draws, and the same choice of a set from
-all candidates that may win: of `surrogate` and `best_of_n`, these are the best that are apart by that threshold. Every
-finished run is a line of a file; runs that have a line are not repeated.
+Every method of a seed has the same least distance, 0.85 of the mean of the same prior draws, and the same choice of a
+set from all candidates that may win: of `surrogate` and `best_of_n`, these are the best that are apart by that
+threshold. Every finished run is a line of a file; runs that have a line are not repeated.
 """
 
 import argparse
