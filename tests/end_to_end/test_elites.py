@@ -12,6 +12,7 @@ from tests.support.resuming import content
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.results.elites_sheet import elites_sheet
+from zo_dno.results.overview import overview
 from zo_dno.results.report import run_report
 from zo_dno.run.measures import measures_in
 from zo_dno.types import Score
@@ -63,6 +64,7 @@ def test_every_cell_has_the_best_of_its_candidates_and_everything_shows_it(tmp_p
     assert elites.source == "the lowest of the first 16 scores"
     loaded = zo_dno.load(tmp_path / "run").elites
     assert (loaded.to_dict(), repr(loaded)) == (elites.to_dict(), repr(elites))
+    assert overview(tmp_path / "run").elites == elites.words
     assert elites_sheet(loaded).size == elites_sheet(elites).size
     assert f"{len(best)} of 100 cells of brightness 0.2 to 0.8" in run_report(tmp_path / "run")
     kept = json.loads((tmp_path / "run" / "result.json").read_text())

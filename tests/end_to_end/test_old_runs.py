@@ -45,6 +45,7 @@ ADDED = {
     "lowest_log_prob",
     "front",
     "diverse",
+    "elites",
     "apart",
     "min_distance",
     "measures",

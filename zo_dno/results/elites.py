@@ -81,12 +81,7 @@ class Elites:
     @property
     def words(self) -> str:
         """How much the elites cover and gain, in words."""
-        ranges = zip(self.grid.names, self.grid.ranges, strict=True)
-        named = " x ".join(f"{name} {low:.3g} to {high:.3g}" for name, (low, high) in ranges)
-        return (
-            f"{len(self)} of {self.grid.size} cells of {named}: coverage {self.coverage:.0%}, QD score "
-            f"{self.qd_score:.4g} above {self.offset:.4g}, {self.source}"
-        )
+        return words_of(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of `result.json`."""
@@ -103,3 +98,13 @@ class Elites:
                 for one in self.rows
             ],
         }
+
+
+def words_of(kept: Mapping[str, Any]) -> str:
+    """Say how much elites cover and gain, by their entry of `result.json`."""
+    ranges = zip(kept["measures"], kept["ranges"], strict=True)
+    named = " x ".join(f"{name} {low:.3g} to {high:.3g}" for name, (low, high) in ranges)
+    return (
+        f"{len(kept['rows'])} of {kept['cells'] ** len(kept['measures'])} cells of {named}: coverage "
+        f"{kept['coverage']:.0%}, QD score {kept['qd_score']:.4g} above {kept['offset']:.4g}, {kept['source']}"
+    )

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zo_dno.judges.dialect import kept_in
 from zo_dno.oracle.combination.threshold import Threshold
@@ -29,6 +29,7 @@ class Overview:
         front: Number of candidates that no other beats in all rewards; None with a single reward.
         diverse: How many, how good and how different the members of a diverse set are, in words; None without one, or
             without a result.
+        elites: How many cells of measures have an image, and how good these are, in words; None likewise.
         unmet: Number of scored candidates of the search that miss each threshold.
         failed_calls: Kind of failure -> calls that failed, even if a later one succeeded.
         missing: Kind of failure -> queries without a score.
@@ -47,6 +48,7 @@ class Overview:
     best: QueryRow | None
     front: int | None
     diverse: str | None
+    elites: str | None
     unmet: dict[str, int]
     failed_calls: Counter[str]
     missing: Counter[str]
@@ -102,7 +104,8 @@ def _overview(folder: Path) -> Overview:
         first=next((row for row in search if row.id == 0 and row.value is not None), None),
         best=max(winners, key=lambda row: row.value or 0.0, default=None),
         front=_front(config, search, constrained=constrained),
-        diverse=_diverse(folder, config),
+        diverse=_of_result(folder, config, "diverse"),
+        elites=_of_result(folder, config, "elites"),
         unmet=unmet(_thresholds(config), search),
         failed_calls=Counter(kind for row in rows for kind in row.failures.split("; ") if kind),
         missing=Counter(row.kind or "no reason given" for row in rows if row.status == "missing" and not row.of_term),
@@ -128,14 +131,16 @@ def _front(config: dict[str, Any], search: Sequence[QueryRow], *, constrained: b
     return len(front_among(search, rewards_of(config), constrained=constrained))
 
 
-def _diverse(folder: Path, config: dict[str, Any]) -> str | None:
-    """Say how good and different the members of a diverse set are, as the result of the run has it."""
-    if config.get("diverse") is None or not (folder / RESULT).exists():
+def _of_result(folder: Path, config: dict[str, Any], name: Literal["diverse", "elites"]) -> str | None:
+    """Say how good and different the images of a diverse set, or of cells, are, as the result of the run has them."""
+    if not (config.get("diverse") or config.get("measures")) or not (folder / RESULT).exists():
         return None
-    from zo_dno.results.diverse import words_of  # which imports NumPy
+    from zo_dno.results import diverse, elites  # which import NumPy
 
-    kept = result_of(folder).get("diverse")
-    return None if kept is None else words_of(kept)
+    kept = result_of(folder).get(name)
+    if kept is None:
+        return None
+    return diverse.words_of(kept) if name == "diverse" else elites.words_of(kept)
 
 
 def _thresholds(config: dict[str, Any]) -> list[Threshold]:

@@ -207,6 +207,8 @@ def overview(run: "Overview") -> None:
         console.print(f"front of {run.front} candidates that no other beats in all rewards")
     if run.diverse is not None:
         console.show(run.diverse)
+    if run.elites is not None:
+        console.show(run.elites)
     for what, row in (("first", run.first), ("best", run.best)):
         if row is not None and row.components:
             made_of = ", ".join(f"{name} {value:.4g}" for name, value in row.components.items())
