@@ -123,6 +123,9 @@ class Robot(Surrogate):
         members = self._rows(known)
         if not len(members):
             return super()._unpredicted(known, acquisition)
+        if not self._said:
+            self._said = True
+            log.warning("predictions do not lead to better images now: members are turned by fresh noise, at times")
         return self.retract(children_of(known.z[members], self._wanted, self.population, self.rng, _VARIED))
 
     def _places(self, known: Known) -> tuple[Tensor, Tensor, Tensor]:

@@ -22,7 +22,7 @@ from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
 from zo_dno.surrogate.features import PIXELS, Family, Features
 from zo_dno.surrogate.fitted import Process, fitted, without_outliers
-from zo_dno.surrogate.knowledge import FEWEST, Knowledge, Learned
+from zo_dno.surrogate.knowledge import Knowledge, Learned
 from zo_dno.surrogate.known import Known
 from zo_dno.surrogate.preference import SCALES, PreferenceProcess, evidence_of, log_odds_against_chance
 from zo_dno.surrogate.selection import diverse
@@ -149,11 +149,7 @@ class Surrogate(WithModel):
     def learned(self) -> Learned | None:
         if self._known is None or self._choices:
             return None
-        finite = self._known.rewards.isfinite()
-        if int(finite.sum()) < FEWEST:
-            return None
-        features, rewards = self._known.features[finite], self._known.rewards[finite]
-        return Learned(features, rewards, self._describe.names, self._sizes)
+        return Learned.of(self._known.features, self._known.rewards, self._describe.names, self._sizes)
 
     def start_from(self, knowledge: Knowledge) -> None:
         """Take what was learned on earlier prompts; fewer than 16 scores are not used."""
@@ -229,8 +225,7 @@ class Surrogate(WithModel):
         proposed = self._unpredicted(self._known, acquisition)
         if not self._said:
             self._said = True
-            other = str(self._fallback) or "plain evolution"
-            log.warning("predictions do not lead to better images now: %s proposes instead, at times", other)
+            log.warning("predictions do not lead to better images now: %s proposes instead, at times", self._fallback)
         return self.model.project(proposed)
 
     def _is_better(self, known: Known, acquisition: Acquisition) -> bool:
@@ -316,10 +311,6 @@ class Surrogate(WithModel):
     def _seen(self, z: Tensor) -> Tensor:
         """Return the features of the images of z as rewards see them, rounded; NaN where there is no image."""
         return self._describe(self._images(z))
-
-    def _images(self, z: Tensor) -> Tensor:
-        """Return the images of z as rewards see them, (n, 3, H, W), rounded; NaN where there is none."""
-        return (self.model.render(z).cpu().clamp(0, 1) * 255).round() / 255
 
     def _best(self, known: Known, acquisition: Acquisition, n: int) -> Tensor:
         """Return the rows of the n best, the best first: by utility behind choices, prediction if noisy, or score."""

@@ -12,6 +12,7 @@ from zo_dno.run.open_run import OpenRun
 from zo_dno.run.raters import people_of
 from zo_dno.search.archive import Archive
 from zo_dno.search.blocks import Blocks
+from zo_dno.search.details import give_diversity
 from zo_dno.search.diverse import DiverseArchive
 from zo_dno.search.drift import DriftError
 from zo_dno.search.elites import EliteArchive
@@ -107,14 +108,12 @@ def _fresh(
     objectives = spec.reward.objectives if main and isinstance(spec.reward, Combination) else ()
     objective = spec.objective()
     objective.counts_perturbed = run.manifest.rules < 2
+    archive = Archive(top, contenders=contenders, objectives=objectives, diverse=diverse, elites=elites)
+    strategy = build()
+    give_diversity(strategy, archive)
     return Search(
-        *(spec.generator, run.renderer, run.oracle, build(), objective, limits),
-        *(
-            run.ledger,
-            Archive(top, contenders=contenders, objectives=objectives, diverse=diverse, elites=elites),
-            run.artifacts,
-            run.prompt,
-        ),
+        *(spec.generator, run.renderer, run.oracle, strategy, objective, limits),
+        *(run.ledger, archive, run.artifacts, run.prompt),
         target=options.target if main else None,
         stage=stage,
         snapshot=run.folder.snapshot if run.folder is not None and main else None,

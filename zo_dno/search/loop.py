@@ -16,7 +16,7 @@ from zo_dno.oracle.render_queue import RenderQueue
 from zo_dno.search.archive import Archive
 from zo_dno.search.blocks import Blocks
 from zo_dno.search.choices import recorded_choices
-from zo_dno.search.details import give_diversity, tell_details
+from zo_dno.search.details import tell_details
 from zo_dno.search.drift import DriftCheck
 from zo_dno.search.limits import Limit, Limits
 from zo_dno.search.objective import Objective
@@ -114,7 +114,6 @@ class Search:
         )
         if isinstance(self.strategy, UsesRegularizer) and (self.objective.gamma > 0 or self.objective.adapts):
             self.strategy.use_regularizer(self.objective.regularizer)
-        give_diversity(self.strategy, self.archive)
         if isinstance(self.strategy, WhiteBox):
             self._opened = Opened(self.generator, self.oracle.reward, self.objective, self.blocks)
             self.strategy.use_model(self._opened)
