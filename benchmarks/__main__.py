@@ -17,7 +17,13 @@ MODULES = (
     "human",
     "ring",
 )
-BY_THEMSELVES = {"fronts": "half an hour", "white_box": "an hour", "strategies": "hours", "gpu": "needs a GPU"}
+BY_THEMSELVES = {
+    "diverse": "half an hour",
+    "fronts": "half an hour",
+    "white_box": "an hour",
+    "strategies": "hours",
+    "gpu": "needs a GPU",
+}
 """Benchmarks that are started one by one, `python -m benchmarks.NAME`, and why."""
 
 

@@ -14,8 +14,8 @@ from benchmarks import memory
 from benchmarks.tables import show
 from zo_dno.errors import InputError
 
-LIBRARIES = {"nevergrad", "scipy", "cmaes"}  # which have no form for this size, or take minutes
-WHITE_BOX = {"dno", "fast_direct", "hybrid1", "hybrid2", "surrogate"}
+LIBRARIES = {"nevergrad", "scipy", "cmaes", "cma_me"}  # which have no form for this size, or take minutes
+WHITE_BOX = {"dno", "fast_direct", "hybrid1", "hybrid2", "parego", "robot", "surrogate"}
 ALLOWED_TIME, ALLOWED_MEMORY = 3.0, 4.0
 
 

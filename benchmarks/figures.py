@@ -17,6 +17,7 @@ SEARCH = ("zo_dno/search", "strategies", "zo_dno/oracle", "zo_dno/generators")
 MEASURED = {
     "ask_tell": ("strategies",),
     "best_of_n": (*SEARCH, "zo_dno/noise"),
+    "diverse": ("strategies", "zo_dno/surrogate", "zo_dno/search"),
     "fronts": ("strategies", "zo_dno/surrogate", "zo_dno/search"),
     "gpu": ("zo_dno/generators", "zo_dno/search"),
     "human": ("zo_dno/judges", "zo_dno/web", "rewards/human.py", "strategies"),

@@ -22,7 +22,7 @@ from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
 from zo_dno.surrogate.features import PIXELS, Family, Features
 from zo_dno.surrogate.fitted import Process, fitted, without_outliers
-from zo_dno.surrogate.knowledge import FEWEST, Knowledge, Learned
+from zo_dno.surrogate.knowledge import Knowledge, Learned
 from zo_dno.surrogate.known import Known
 from zo_dno.surrogate.preference import SCALES, PreferenceProcess, evidence_of, log_odds_against_chance
 from zo_dno.surrogate.selection import diverse
@@ -149,11 +149,7 @@ class Surrogate(WithModel):
     def learned(self) -> Learned | None:
         if self._known is None or self._choices:
             return None
-        finite = self._known.rewards.isfinite()
-        if int(finite.sum()) < FEWEST:
-            return None
-        features, rewards = self._known.features[finite], self._known.rewards[finite]
-        return Learned(features, rewards, self._describe.names, self._sizes)
+        return Learned.of(self._known.features, self._known.rewards, self._describe.names, self._sizes)
 
     def start_from(self, knowledge: Knowledge) -> None:
         """Take what was learned on earlier prompts; fewer than 16 scores are not used."""
@@ -222,16 +218,23 @@ class Surrogate(WithModel):
             return rotate(self.start, self.randn(self.population), INIT_STEP if self.has_init else 1.0)
         acquisition = self._fitted(self._known)
         self._last = acquisition.process
-        best = self._best(self._known, acquisition, 1)[0]
-        self._judge_last_round(better=int(self._known.ids[best]) >= self._round)
+        self._judge_last_round(better=self._is_better(self._known, acquisition))
         self._round, self._followed = self._first_id, self._is_trusted(self._known, acquisition.process)
         if self._followed:
             return self.model.project(self._searched(self._known, acquisition))
-        proposed = self._fallback.ask(self._known.z[best], self._first_id)
+        proposed = self._unpredicted(self._known, acquisition)
         if not self._said:
             self._said = True
             log.info("predictions do not lead to better images now: %s proposes instead, at times", self._fallback)
         return self.model.project(proposed)
+
+    def _is_better(self, known: Known, acquisition: Acquisition) -> bool:
+        """Return whether the last round has the best candidate."""
+        return int(known.ids[self._best(known, acquisition, 1)[0]]) >= self._round
+
+    def _unpredicted(self, known: Known, acquisition: Acquisition) -> Tensor:
+        """Propose a population that follows no predictions."""
+        return self._fallback.ask(known.z[self._best(known, acquisition, 1)[0]], self._first_id)
 
     def _judge_last_round(self, *, better: bool) -> None:
         """Let the length of steps follow whether the last round had a new best candidate."""
@@ -307,7 +310,7 @@ class Surrogate(WithModel):
 
     def _seen(self, z: Tensor) -> Tensor:
         """Return the features of the images of z as rewards see them, rounded; NaN where there is no image."""
-        return self._describe((self.model.render(z).cpu().clamp(0, 1) * 255).round() / 255)
+        return self._describe(self._images(z))
 
     def _best(self, known: Known, acquisition: Acquisition, n: int) -> Tensor:
         """Return the rows of the n best, the best first: by utility behind choices, prediction if noisy, or score."""

@@ -1,5 +1,7 @@
 """The base class of strategies that render and take gradients through the model themselves."""
 
+from torch import Tensor
+
 from zo_dno.errors import AskTellError
 from zo_dno.strategies.base import PopulationStrategy
 from zo_dno.strategy import Model
@@ -23,3 +25,7 @@ class WithModel(PopulationStrategy):
         if self._model is None:
             raise AskTellError(f"{type(self).__name__} must be given a model to search through: use_model.")
         return self._model
+
+    def _images(self, z: Tensor) -> Tensor:
+        """Return the images of z as rewards see them, (n, 3, H, W), rounded; NaN where there is none."""
+        return (self.model.render(z).cpu().clamp(0, 1) * 255).round() / 255

@@ -30,6 +30,8 @@ class Problem:
         noisy: Whether the same noise may get another score when it is scored again.
         surrogate: Whether a strategy that chooses another one is to choose a surrogate.
         rewards: Number of rewards whose front is searched; 1 where there is a single one, or a combination.
+        diverse: Number of members of the diverse set that is searched; 0 where there is none.
+        measures: Number of measures of which the best candidate of every cell is searched; 0 where there are none.
     Raises:
         InputError: A number is below 1, the lag below 0, the sizes do not sum to d, or init is not (d,) and finite.
     """
@@ -44,6 +46,8 @@ class Problem:
     noisy: bool = False
     surrogate: bool = False
     rewards: int = 1
+    diverse: int = 0
+    measures: int = 0
 
     def __post_init__(self) -> None:
         for name, value in (("d", self.d), ("horizon", self.horizon)):
@@ -171,6 +175,9 @@ class Measured:
             front.
         reference: Reference point of the hypervolume, (m,) float64; candidates below it in a reward add nothing. None
             where there is no front.
+        members: Ids of the members of the diverse set after this population, the best first. None where there is no
+            such set.
+        measures: Values of the measures of elites, (n, k) float64; NaN where one is missing. None without measures.
     """
 
     rewards: "Tensor"
@@ -179,6 +186,8 @@ class Measured:
     values: "Tensor | None" = None
     violations: "Tensor | None" = None
     reference: "Tensor | None" = None
+    members: tuple[int, ...] | None = None
+    measures: "Tensor | None" = None
 
 
 @runtime_checkable

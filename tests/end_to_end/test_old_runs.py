@@ -46,6 +46,11 @@ ADDED = {
     "distance",
     "lowest_log_prob",
     "front",
+    "diverse",
+    "elites",
+    "apart",
+    "min_distance",
+    "measures",
 }  # to result.json and config since
 LOST = {"killed, resumed": 1}
 """Calls in flight at the kill, which count as made since: they may have been charged."""

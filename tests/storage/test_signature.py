@@ -36,6 +36,8 @@ CODE = [
     {"reward": "constrained", "reward_options": {"reward": "brightness", "require": "my_rewards:warm>=0.5"}},
     {"reward": "weighted_sum", "reward_options": {"parts": '{"brightness": 1, "my_rewards:warm": 2}'}},
     {"reward": "\N{LATIN SMALL LETTER E WITH ACUTE}tude:warm"},
+    {"diverse": 4, "apart": "my_distances:far"},
+    {"measures": ["brightness", "my_measures:busy=0..1"]},
 ]
 SERVER = {"url": "https://evil.example", "key_env": "OPENAI_API_KEY"}
 SENT = r"send \$OPENAI_API_KEY to https://evil\.example"

@@ -20,7 +20,8 @@ from zo_dno.testing.search import with_model
 
 Reward = Callable[[Tensor], Tensor]
 OF_FRONTS = {"parego", "nsga2"}  # tests/strategies/test_fronts.py holds them to the same laws
-NAMES = sorted(set(STRATEGIES) - OF_FRONTS)
+OF_SETS = {"robot", "niching", "cma_me"}  # tests/strategies/test_diverse.py and test_cma_me.py these
+NAMES = sorted(set(STRATEGIES) - OF_FRONTS - OF_SETS)
 WHITE_BOX = {
     "dno",
     "fast_direct",

@@ -12,20 +12,23 @@ import torch
 from torch import Tensor
 
 from zo_dno.errors import InputError
+from zo_dno.results.diverse import Diverse
+from zo_dno.results.elites import Elites
 from zo_dno.results.front import Front
-from zo_dno.results.outputs import front_files
+from zo_dno.results.outputs import files_of
 from zo_dno.results.result import Result
 from zo_dno.results.stored import result_of
 from zo_dno.results.verdict import why_infeasible
 from zo_dno.search import best_of_n
 from zo_dno.search.archive import Archive, Found
+from zo_dno.search.elites import Grid
 from zo_dno.search.recorded import found_of
 from zo_dno.search.reevaluation import Standing
 from zo_dno.storage.artifacts import Artifacts
 from zo_dno.storage.images import read_png
 from zo_dno.storage.ledger import BASELINE, Ledger, QueryRow
 from zo_dno.storage.noise_files import load_noise
-from zo_dno.storage.run_folder import LEDGER, check_is_run, damage_named
+from zo_dno.storage.run_folder import DIVERSE_FOLDER, ELITES_FOLDER, FRONT_FOLDER, LEDGER, check_is_run, damage_named
 
 
 def load(run: str | Path) -> Result:
@@ -86,6 +89,8 @@ def _loaded(path: Path, result: dict[str, Any]) -> Result:
         chosen=result.get("chosen"),
         hint=result.get("hint"),
         front=_front(result.get("front"), history, reader),
+        diverse=_diverse(result.get("diverse"), history, reader),
+        elites=_elites(result.get("elites"), history, reader),
         lowest_log_prob=result.get("lowest_log_prob"),
     )
 
@@ -117,9 +122,9 @@ class _Reader:
         kept = (self._folder / name).exists()
         return self.found(row, name if kept else "best.png", load_noise(self._noise(place)) if kept else self.best_z)
 
-    def of_front(self, row: QueryRow, place: int) -> Found:
-        """Read a candidate of the front."""
-        image, noise = front_files(self._folder, place)
+    def of_several(self, row: QueryRow, folder: str, place: int) -> Found:
+        """Read a candidate of several in a folder of their own."""
+        image, noise = files_of(self._folder / folder, place)
         return self.found(row, str(image.relative_to(self._folder)), load_noise(noise))
 
     def _noise(self, place: int) -> Path:
@@ -138,8 +143,30 @@ def _front(kept: dict[str, Any] | None, history: Sequence[QueryRow], reader: _Re
     """Read the front of a run."""
     if kept is None:
         return None
-    found = [reader.of_front(_row(history, one["id"]), place) for place, one in enumerate(kept["rows"], 1)]
+    found = [
+        reader.of_several(_row(history, one["id"]), FRONT_FOLDER, place) for place, one in enumerate(kept["rows"], 1)
+    ]
     return Front.of(found, kept["rewards"], kept["units"], kept["reference"], kept["source"])
+
+
+def _diverse(kept: dict[str, Any] | None, history: Sequence[QueryRow], reader: _Reader) -> Diverse | None:
+    """Read the diverse set of a run."""
+    if kept is None:
+        return None
+    members = enumerate(kept["members"], 1)
+    found = [reader.of_several(_row(history, one["id"]), DIVERSE_FOLDER, place) for place, one in members]
+    distances = np.array(kept["distances"], float)
+    return Diverse.of(found, distances, kept["apart"], kept["size"], kept["least"], kept["usual"])
+
+
+def _elites(kept: dict[str, Any] | None, history: Sequence[QueryRow], reader: _Reader) -> Elites | None:
+    """Read the elites of a run."""
+    if kept is None:
+        return None
+    grid = Grid(tuple(kept["measures"]), tuple((low, high) for low, high in kept["ranges"]), kept["cells"])
+    rows = enumerate(kept["rows"], 1)
+    found = {tuple(one["cell"]): reader.of_several(_row(history, one["id"]), ELITES_FOLDER, n) for n, one in rows}
+    return Elites.of(found, grid, kept["offset"], kept["source"])
 
 
 def _row(history: Sequence[QueryRow], id_: int) -> QueryRow:

@@ -4,15 +4,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zo_dno.judges.dialect import kept_in
 from zo_dno.oracle.combination.threshold import Threshold
 from zo_dno.results.state import ENDED, IN_PROGRESS, RunState
+from zo_dno.results.stored import result_of
 from zo_dno.results.verdict import unmet
 from zo_dno.reward import Adaptation
 from zo_dno.storage.ledger import TERM, Ledger, PopulationRow, QueryRow
-from zo_dno.storage.run_folder import LEDGER, check_is_run, damage_named
+from zo_dno.storage.run_folder import LEDGER, RESULT, check_is_run, damage_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,9 @@ class Overview:
         first: Row of candidate 0; None while it has no score.
         best: Row of the search's best feasible candidate.
         front: Number of candidates that no other beats in all rewards; None with a single reward.
+        diverse: How many, how good and how different the members of a diverse set are, in words; None without one, or
+            without a result.
+        elites: How many cells of measures have an image, and how good these are, in words; None likewise.
         unmet: Number of scored candidates of the search that miss each threshold.
         failed_calls: Kind of failure -> calls that failed, even if a later one succeeded.
         missing: Kind of failure -> queries without a score.
@@ -43,6 +47,8 @@ class Overview:
     first: QueryRow | None
     best: QueryRow | None
     front: int | None
+    diverse: str | None
+    elites: str | None
     unmet: dict[str, int]
     failed_calls: Counter[str]
     missing: Counter[str]
@@ -98,6 +104,8 @@ def _overview(folder: Path) -> Overview:
         first=next((row for row in search if row.id == 0 and row.value is not None), None),
         best=max(winners, key=lambda row: row.value or 0.0, default=None),
         front=_front(config, search, constrained=constrained),
+        diverse=_of_result(folder, config, "diverse"),
+        elites=_of_result(folder, config, "elites"),
         unmet=unmet(_thresholds(config), search),
         failed_calls=Counter(kind for row in rows for kind in row.failures.split("; ") if kind),
         missing=Counter(row.kind or "no reason given" for row in rows if row.status == "missing" and not row.of_term),
@@ -121,6 +129,18 @@ def _front(config: dict[str, Any], search: Sequence[QueryRow], *, constrained: b
     from zo_dno.results.front import front_among, rewards_of  # which imports NumPy
 
     return len(front_among(search, rewards_of(config), constrained=constrained))
+
+
+def _of_result(folder: Path, config: dict[str, Any], name: Literal["diverse", "elites"]) -> str | None:
+    """Say how good and different the images of a diverse set, or of cells, are, as the result of the run has them."""
+    if not (config.get("diverse") or config.get("measures")) or not (folder / RESULT).exists():
+        return None
+    from zo_dno.results import diverse, elites  # which import NumPy
+
+    kept = result_of(folder).get(name)
+    if kept is None:
+        return None
+    return diverse.words_of(kept) if name == "diverse" else elites.words_of(kept)
 
 
 def _thresholds(config: dict[str, Any]) -> list[Threshold]:

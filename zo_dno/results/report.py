@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from zo_dno.errors import InputError
+from zo_dno.results.elites_sheet import elites_sheet
 from zo_dno.results.front_figure import front_figure
 from zo_dno.results.front_sheet import MOST
 from zo_dno.results.hacking_figure import hacking_figure
@@ -25,6 +26,8 @@ from zo_dno.storage.ledger import QueryRow
 from zo_dno.storage.run_folder import CONFIG, damage_named
 
 if TYPE_CHECKING:
+    from zo_dno.results.diverse import Diverse
+    from zo_dno.results.elites import Elites
     from zo_dno.results.front import Front
     from zo_dno.results.plot import Plot
     from zo_dno.results.result import Result
@@ -85,6 +88,8 @@ def _run_report(folder: Path, loaded: "Result", result: dict[str, Any]) -> str:
         ],
         found=_found(result, loaded.history),
         of_front=None if loaded.front is None else _of_front(loaded.front),
+        of_diverse=None if loaded.diverse is None else _of_diverse(loaded.diverse, loaded.unit),
+        of_elites=None if loaded.elites is None else _of_elites(loaded.elites),
         steps=[*_steps(loaded)],
         **{"front": None, **figures},
         spent=_spent(result),
@@ -102,6 +107,8 @@ def card(result: "Result") -> str:
         warnings=what_held_out_says(result.held_out),
         progress=embedded(progress_figure(result)),
         of_front=None if result.front is None else _of_front(result.front),
+        of_diverse=None if result.diverse is None else _of_diverse(result.diverse, result.unit),
+        of_elites=None if result.elites is None else _of_elites(result.elites),
         front=None if result.front is None else embedded(front_figure(result.front, result.history)),
     )
 
@@ -140,6 +147,38 @@ def _along(front: "Front") -> Iterator[tuple[str, list[str], int]]:
         with suppress(InputError):
             values = [f"{name} {number(value)}" for name, value in row.rewards.items()]
             yield address(png_bytes(step_image(row.found))), values, row.id + 1
+
+
+def _of_diverse(diverse: "Diverse", unit: str) -> dict[str, Any]:
+    """Return what a report shows of a diverse set: words, its images, and the distances of all pairs."""
+    head = ("query", f"reward ({unit})" if unit else "reward", *(f"from {one.id + 1}" for one in diverse))
+    rows = [
+        (str(one.id + 1), number(one.reward), *map(number, apart))
+        for one, apart in zip(diverse, diverse.distances, strict=True)
+    ]
+    return {
+        "words": f"{diverse.words}. Each is plausible and within all requirements.",
+        "shortfall": diverse.shortfall,
+        "images": [*_members(diverse, unit)],
+        "table": Table(head, rows),
+    }
+
+
+def _members(diverse: "Diverse", unit: str) -> Iterator[tuple[str, list[str], int]]:
+    """Yield image, captions and query of the members of a diverse set, without images that are no longer there."""
+    for member in diverse:
+        with suppress(InputError):
+            near = [] if member.nearest is None else [f"nearest {number(member.nearest)} away"]
+            lines = [f"{number(member.reward)} {unit}".rstrip(), *near]
+            yield address(png_bytes(step_image(member.found))), lines, member.id + 1
+
+
+def _of_elites(elites: "Elites") -> dict[str, str]:
+    """Return what a report shows of elites: words, and the image of every cell at its place; none if one is lost."""
+    sheet = ""
+    with suppress(InputError):
+        sheet = address(png_bytes(elites_sheet(elites)))
+    return {"words": f"{elites.words}. Each is plausible and within all requirements.", "sheet": sheet}
 
 
 def _picture(found: "Found") -> str:

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zo_dno.results.diverse import Diverse
+from zo_dno.results.elites import Elites
 from zo_dno.results.environment import versions
 from zo_dno.results.front import Front
 from zo_dno.reward import Adaptation
@@ -61,6 +63,8 @@ class Result:
         adapted: Fields of requests that servers of rewards refused, and what was sent instead.
         hint: Advice where all scores are equal; None where they differ.
         front: Candidates that no other beats in all rewards, where several are searched; None with a single reward.
+        diverse: Good images that differ, where such a set is searched; None where none is.
+        elites: Best candidate of every cell of measures; None without measures.
     """
 
     status: Status
@@ -106,13 +110,15 @@ class Result:
     adapted: tuple[Adaptation, ...] = ()
     hint: str | None = None
     front: Front | None = None
+    diverse: Diverse | None = None
+    elites: Elites | None = None
     lowest_log_prob: float | None = None
 
     def __repr__(self) -> str:
         scores = " -> ".join("none" if one.reward is None else f"{one.reward:.4g}" for one in (self.first, self.best))
         where = "" if self.folder is None else f", folder={str(self.folder)!r}"
-        front = "" if self.front is None else f", {self.front!r}"
-        return f"Result({self.status}: {self.reward} {scores} {self.unit} in {self.queries} queries{front}{where})"
+        sets = "".join(f", {one!r}" for one in (self.front, self.diverse, self.elites) if one is not None)
+        return f"Result({self.status}: {self.reward} {scores} {self.unit} in {self.queries} queries{sets}{where})"
 
     @property
     def first_image(self) -> "Image.Image":
@@ -177,6 +183,8 @@ class Result:
             },
             "top": [{"id": found.id, "reward": found.reward, "image": found.sha256} for found in self.top],
             **({} if self.front is None else {"front": self.front.to_dict()}),
+            **({} if self.diverse is None else {"diverse": self.diverse.to_dict()}),
+            **({} if self.elites is None else {"elites": self.elites.to_dict()}),
             **({"lowest_log_prob": self.lowest_log_prob} if self.lowest_log_prob is not None else {}),
             "held_out": {name: {"first": first, "best": best} for name, (first, best) in self.held_out.items()},
             "baseline": self.baseline and self.baseline.to_dict(),

@@ -82,6 +82,46 @@ class _Front(_Part):
         return self
 
 
+class _Diverse(_Part):
+    apart: StrictStr
+    size: StrictInt
+    least: float
+    usual: float
+    mean_reward: _Number
+    mean_distance: _Number
+    members: list[_Top]
+    distances: list[list[float]]
+
+    @model_validator(mode="after")
+    def _has_distances_of_all_pairs(self) -> Self:
+        if [len(row) for row in self.distances] != [len(self.members)] * len(self.members):
+            raise ValueError("members and distances differ in length")
+        return self
+
+
+class _Elite(_Top):
+    cell: list[StrictInt]
+
+
+class _Elites(_Part):
+    measures: list[StrictStr]
+    ranges: list[tuple[float, float]]
+    cells: StrictInt
+    offset: float
+    source: StrictStr
+    coverage: float
+    qd_score: float
+    rows: list[_Elite]
+
+    @model_validator(mode="after")
+    def _has_a_range_for_every_measure(self) -> Self:
+        if not len(self.measures) == len(self.ranges) >= 1:
+            raise ValueError("measures and ranges differ in length")
+        if any(len(row.cell) != len(self.measures) for row in self.rows):
+            raise ValueError("a cell lacks a measure")
+        return self
+
+
 class _Stored(_Part):
     status: StrictStr
     prompt: StrictStr
@@ -109,6 +149,8 @@ class _Stored(_Part):
     raters: _Raters = _Raters()
     adapted: list[_Adapted] = []
     front: _Front | None = None
+    diverse: _Diverse | None = None
+    elites: _Elites | None = None
 
 
 def result_of(folder: Path) -> dict[str, Any]:

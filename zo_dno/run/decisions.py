@@ -23,9 +23,9 @@ def with_decisions(options: RunOptions, reward: Reward, generator: Generator, *,
 
     A surrogate is searched where queries cost money or people's time, and neither seconds nor denoiser calls are
     limited; without the generator's gradients only where money is limited and the reward exact, since the search takes
-    more images. The front of several rewards is searched so at any cost, if the generator has gradients, and nothing is
-    pre-selected for it. For budgets that are too small or too large for it, `PRESELECTED` images are rendered per query
-    under the latter conditions (docs/strategies.md).
+    more images. The front of several rewards and a diverse set are searched so at any cost, if the generator has
+    gradients, and nothing is pre-selected for them. For budgets that are too small or too large for it, `PRESELECTED`
+    images are rendered per query under the latter conditions (docs/strategies.md).
 
     Args:
         options: Options of the run.
@@ -38,11 +38,15 @@ def with_decisions(options: RunOptions, reward: Reward, generator: Generator, *,
     climb, screen = options.climb, options.screen
     money_alone = options.max_cost is not None and unlimited and not is_noisy(reward, options)
     if climb is None:
-        front = rewards_in(reward) > 1
-        worth = isinstance(generator, HasVjp) and (front or _is_costly(options, reward))
+        several = rewards_in(reward) > 1 or options.diverse is not None
+        worth = isinstance(generator, HasVjp) and (several or _is_costly(options, reward))
         climb = auto and unlimited and not screen and not near and _fits(options) and (worth or money_alone)
     if screen is None:
-        screen = PRESELECTED if money_alone and auto and not climb and rewards_in(reward) == 1 else 0
+        screen = (
+            PRESELECTED
+            if money_alone and auto and not climb and rewards_in(reward) == 1 and options.diverse is None
+            else 0
+        )
     return options.model_copy(update={"climb": climb, "screen": screen})
 
 

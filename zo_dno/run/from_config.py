@@ -19,6 +19,7 @@ from zo_dno.run.make_generator import check_scene, load_model, make_generator, m
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.make_strategy import find_space, find_strategy
 from zo_dno.run.manifest import blocks_of
+from zo_dno.run.measures import measuring
 from zo_dno.run.processors import processors
 from zo_dno.run.transfer import known_before
 from zo_dno.search.progress import Step
@@ -27,9 +28,10 @@ from zo_dno.storage.ledger import Ledger
 from zo_dno.storage.noise_files import load_noise, load_several
 from zo_dno.storage.run_folder import CONFIG, LEDGER, RunFolder, check_is_run, damage_named
 from zo_dno.storage.signature import check_trusted
-from zo_dno.types import batch_size_of
+from zo_dno.surrogate.distances import make_distance
+from zo_dno.types import Generator, batch_size_of
 
-_NOT_RENDERED = ("reward", "require", "held_out", "strategy", "space", "ray", "ray_env")
+_NOT_RENDERED = ("reward", "require", "held_out", "strategy", "space", "apart", "measures", "ray", "ray_env")
 
 
 def run(config: RunConfig, out: Path, on_step: Callable[[Step], None] | None = None) -> Result:
@@ -67,6 +69,9 @@ def _check_before_loading(config: RunConfig, out: Path) -> None:
     find_strategy(config.strategy, config.strategy_options)
     find_space(config.space, config.space_options)
     reward = requiring(make_reward(config.reward, config.reward_options), config.require)
+    measuring(reward, config.measures)
+    if config.diverse is not None:
+        make_distance(config.apart)
     call_policies(reward, config.policy)
     known_before(config.surrogate, reward)
     for name in config.held_out:
@@ -90,14 +95,7 @@ def render(folder: Path, *, steps: int | None = None, trust: bool = False) -> tu
     Raises:
         InputError: The folder is not a run's.
     """
-    import_from_here()
-    check_is_run(folder)
-    recorded = as_recorded(read_yaml(folder / CONFIG))
-    check_trusted(folder, recorded, trust=trust, without=_NOT_RENDERED)
-    with model_named(recorded, "Render its winner from Python: generator(zo_dno.load(RUN).best.z[None])."):
-        config = validated(recorded)
-        torch.set_num_threads(config.threads or 1)
-        generator = load_model(config)
+    config, generator = _model_of_run(folder, trust=trust)
     z = load_noise(folder)[None]
     latents = generator.layout.split(z)[0]
     if steps is not None:
@@ -105,6 +103,29 @@ def render(folder: Path, *, steps: int | None = None, trust: bool = False) -> tu
         z = z[:, : generator.layout.d]
     together = _rendered_together(folder, batch_size_of(generator))
     return generator(z.expand(together, -1))[0], latents
+
+
+def model_of_run(folder: Path, *, trust: bool = False) -> Generator:
+    """Load the model of a run.
+
+    Args:
+        folder: Folder of the run.
+        trust: Whether to run code that the config of another user's folder names.
+    Raises:
+        InputError: The folder is not a run's, or its model was a Python object.
+    """
+    return _model_of_run(folder, trust=trust)[1]
+
+
+def _model_of_run(folder: Path, *, trust: bool) -> tuple[RunConfig, Generator]:
+    import_from_here()
+    check_is_run(folder)
+    recorded = as_recorded(read_yaml(folder / CONFIG))
+    check_trusted(folder, recorded, trust=trust, without=_NOT_RENDERED)
+    with model_named(recorded, "Render its winner from Python: generator(zo_dno.load(RUN).best.z[None])."):
+        config = validated(recorded)
+        torch.set_num_threads(config.threads or 1)
+        return config, load_model(config)
 
 
 def _rendered_together(folder: Path, batch_size: int | None) -> int:

@@ -37,6 +37,8 @@ def make_strategy(
     near: Tensor | None = None,
     distance: float = 0.0,
     rewards: int = 1,
+    diverse: int = 0,
+    measures: int = 0,
 ) -> Strategy:
     """Build a strategy for the noise of a generator, or for a search space in it.
 
@@ -55,6 +57,8 @@ def make_strategy(
         near: Liked noise (n, d) to stay near; None searches the space.
         distance: Share of fresh noise in candidates near liked noise, from 0 to 1.
         rewards: Number of rewards whose front is searched.
+        diverse: Number of members of the diverse set that is searched; 0 where there is none.
+        measures: Number of measures of which the best candidate of every cell is searched.
     Raises:
         InputError: A name or an option does not fit, `init` is not noise of this generator, or the strategy needs
             every score before it proposes the next population.
@@ -67,7 +71,9 @@ def make_strategy(
             both = "init" if factory is None else f"space={space}"
             raise InputError(f"near must be left out with {both}: candidates stay near the liked noise. Leave one out.")
         factory, init = partial(Near, liked=near, distance=distance), middle(near, noise)
-    problem = Problem(noise.d, horizon, seed, noise.sizes, init, None, lag, noisy, surrogate, rewards)
+    problem = Problem(
+        noise.d, horizon, seed, noise.sizes, init, None, lag, noisy, surrogate, rewards, diverse, measures
+    )
     build: Callable[[Problem], Strategy] = partial(target, **checked)
     try:
         made = build(problem) if factory is None else in_space(problem, noise, factory, build)

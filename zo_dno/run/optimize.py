@@ -23,9 +23,11 @@ from zo_dno.run.arguments import as_rewards, as_several, check_arguments
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import as_recorded, checked_changes, flattened, with_current_names
 from zo_dno.run.decisions import is_noisy, with_decisions
+from zo_dno.run.diverse import check_apart
 from zo_dno.run.make_generator import generator_from
 from zo_dno.run.make_reward import make_reward, name_of, options_for_config, requiring, rewards_in
 from zo_dno.run.make_strategy import make_strategy
+from zo_dno.run.measures import check_measures, measuring
 from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions
 from zo_dno.run.probe import check_generator
 from zo_dno.run.session import carry_out
@@ -62,6 +64,7 @@ def optimize(
     init: Tensor | str | Path | None = None,
     near: Sequence[Tensor | str | Path] | Tensor | str | Path = (),
     surrogate: Knowledge | str | Path | None = None,
+    apart: str | Callable[..., Any] | None = None,
     budget: Budget | Mapping[str, Any] | None = None,
     policy: CallPolicy | Mapping[str, Any] | None = None,
     cluster: Cluster | Mapping[str, Any] | None = None,
@@ -92,6 +95,8 @@ def optimize(
             `distance` of fresh noise (docs/spaces.md).
         surrogate: File of what the strategy `surrogate` learned on earlier prompts, read at the start if it exists, and
             added to at the end; or its content, which is read alone.
+        apart: Distance by which the images of `diverse` differ: a name, "package.module:name", or a function of images
+            (n, 3, H, W) that gives vectors, or of two batches of them that gives distances (docs/diverse.md).
         budget: Limits of the run: queries, denoiser calls, seconds, money, or a reward to reach.
         policy: Changes to the reward's call policy: a `CallPolicy`, whose given fields count, or a mapping.
         cluster: Ray actors that score and render.
@@ -123,6 +128,7 @@ def optimize(
         "init": str(init) if isinstance(init, str | Path) else None,
         "near": [str(one) for one in as_several(near) if isinstance(one, str | Path)],
         "surrogate": str(surrogate) if isinstance(surrogate, str | Path) else None,
+        **({} if apart is None else {"apart": name_of(apart)}),
         **({} if policy is None else {"policy": policy}),
         **({} if queries is None else {"queries": queries}),
         **{name: value for name, value in options.items() if value is not None or name == "min_log_prob"},
@@ -144,13 +150,15 @@ def optimize(
     if init is not None:
         init = load_noise(Path(init), "init") if isinstance(init, str | Path) else checked_noise(init, "init")
     others, known = [make_reward(one) for one in others_given], known_before(surrogate, required)
-    spec = _spec(checked, generator, scorer, others, strategy, init, liked, on_step, stop, pools, known)
+    spec = _spec(checked, generator, scorer, others, strategy, init, liked, on_step, stop, pools, known, apart)
     if out is not None:
         RunFolder.check(Path(out))
     start = torch.randn(generator.layout.d, generator=stream(checked.seed, "start")) if init is None else init
     if liked is not None:
         start = middle(liked, generator.layout)
     check_generator(generator, start, checked.seed)
+    check_apart(spec)
+    check_measures(spec)
     if out is None:
         return carry_out(spec)
     with RunFolder(Path(out)) as folder:
@@ -174,6 +182,7 @@ def resume(
     reward: AnyReward | Sequence[AnyReward] | None = None,
     strategy: Callable[..., Strategy] | None = None,
     held_out: Sequence[Any] | AnyReward | None = None,
+    apart: Callable[..., Any] | None = None,
     reward_options: Mapping[str, Any] | None = None,
     on_step: Callable[[Step], None] | None = None,
     stop: Stop | None = None,
@@ -196,6 +205,7 @@ def resume(
         reward: Reward of such a run, or the list of its rewards.
         strategy: Strategy of such a run.
         held_out: Held-out rewards of such a run.
+        apart: Distance of images of such a run.
         reward_options: Options of the reward that get other values, by name, while nothing has a score yet.
         on_step: Function that is called with the progress after every population.
         stop: Handle that ends the run from another thread, as Ctrl-C does.
@@ -211,7 +221,7 @@ def resume(
     path = Path(run)
     check_is_run(path)
     recorded = as_recorded(read_yaml(path / CONFIG))
-    given = {"model": generator, "reward": reward, "strategy": strategy, "held_out": held_out}
+    given = {"model": generator, "reward": reward, "strategy": strategy, "held_out": held_out, "apart": apart}
     named = None if held_out is None else [name_of(one) for one in as_rewards(held_out)]
     changed = checked_changes({**changes, "held_out": named})
     replaced = [*changed, *(name for name, one in given.items() if one is not None)]
@@ -238,7 +248,8 @@ def resume(
             model = as_generator(generator, config.get("prompt"))
         known = known_before(path / KNOWLEDGE_FILE, requiring(scorer, options.require))
         spec = _spec(
-            options, model, scorer, others, strategy or options.strategy, noise, liked, on_step, stop, pools, known
+            *(options, model, scorer, others, strategy or options.strategy, noise, liked, on_step, stop, pools, known),
+            apart,
         )
         folder = stack.enter_context(RunFolder(path, new=False))
         return carry_out(spec, folder, accept_drift=accept_drift, retry_failed=retry_failed)
@@ -263,9 +274,10 @@ def _spec(
     stop: Stop | None,
     pools: Pools | None,
     knowledge: Knowledge | None,
+    apart: str | Callable[..., Any] | None,
 ) -> RunSpec:
     torch.set_num_threads(options.threads or torch.get_num_threads())
-    reward = requiring(reward, options.require)
+    reward = measuring(requiring(reward, options.require), options.measures)
     horizon = (options.horizon or options.queries) * max(1, options.screen or 0)  # what the strategy will be told
     searched = (options.strategy_options, options.space, options.space_options, options.lag)
     build = partial(
@@ -276,8 +288,11 @@ def _spec(
         near=near,
         distance=options.distance,
         rewards=rewards_in(reward),
+        diverse=options.diverse or 0,
+        measures=len(options.measures),
     )
     settings = dict(generator.settings) if isinstance(generator, Described) else {"model": name_of(generator)}
+    own = None if isinstance(apart, str) else apart
     if on_step is None and in_notebook():
         on_step = ProgressCell().step
-    return RunSpec(options, generator, reward, held_out, build, settings, on_step, stop, pools, knowledge)
+    return RunSpec(options, generator, reward, held_out, build, settings, on_step, stop, pools, knowledge, own)

@@ -231,6 +231,25 @@ class SearchOptions(OptionGroup):
         "Whether auto searches a surrogate of the reward, by gradients where there are any (docs/strategies.md)",
         by_default="with gradients, if queries cost something; without, as screen",
     )
+    diverse: int | None = option(
+        None, "Number of good images that differ, which are searched as a set (docs/diverse.md)", ge=2
+    )
+    apart: str = option(
+        "pixels",
+        "Distance by which they differ: pixels, picture, colours, bands, modes, embedding:NETWORK, or "
+        "package.module:function",
+    )
+    min_distance: float | None = option(
+        None,
+        "Least distance of any two of them",
+        by_default="0.85 of the mean distance of two prior draws",
+        gt=0,
+    )
+    measures: Names = option(
+        [],
+        "Measure of images, NAME or NAME=LOW..HIGH: the best candidate of every cell of one or two is kept "
+        "(docs/diverse.md)",
+    )
     surrogate: FilePath | None = option(
         None,
         "File of what the strategy surrogate learned on earlier prompts, read at the start if it exists, and added to "

@@ -12,7 +12,10 @@ from zo_dno.run.open_run import OpenRun
 from zo_dno.run.raters import people_of
 from zo_dno.search.archive import Archive
 from zo_dno.search.blocks import Blocks
+from zo_dno.search.details import give_diversity
+from zo_dno.search.diverse import DiverseArchive
 from zo_dno.search.drift import DriftError
+from zo_dno.search.elites import EliteArchive
 from zo_dno.search.limits import Limits
 from zo_dno.search.loop import Search
 from zo_dno.search.preselection import Preselection
@@ -24,9 +27,15 @@ from zo_dno.types import batch_size_of
 SEARCH = "search"
 
 
-def main_search(run: OpenRun) -> tuple[Search, Replay | None]:
+def main_search(
+    run: OpenRun, diverse: DiverseArchive | None, elites: EliteArchive | None
+) -> tuple[Search, Replay | None]:
     """Make the search of the run, with the queries that are not kept back for re-evaluation.
 
+    Args:
+        run: Run that a session carries out.
+        diverse: Archive of a diverse set, which is empty; None where none is searched.
+        elites: Archive of the elites of measures, which is empty; None without measures.
     Returns:
         The search, and the replay that brings it from the re-evaluation to where its ledger ends; None without it.
     """
@@ -34,7 +43,9 @@ def main_search(run: OpenRun) -> tuple[Search, Replay | None]:
     limits = replace(limits, queries=limits.queries - run.spec.kept_back)
     paused = limits.queries if run.spec.kept_back else None
     blocks = blocks_of(run.ledger, batch_size_of(run.spec.generator))
-    return _prepared(run, SEARCH, run.spec.fresh_strategy, limits, blocks, run.spec.options.top, paused)
+    return _prepared(
+        run, SEARCH, run.spec.fresh_strategy, limits, blocks, run.spec.options.top, paused, diverse, elites
+    )
 
 
 def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
@@ -55,9 +66,11 @@ def _prepared(
     blocks: Blocks,
     top: int,
     paused: int | None = None,
+    diverse: DiverseArchive | None = None,
+    elites: EliteArchive | None = None,
 ) -> tuple[Search, Replay | None]:
     """Make a search and bring it to where its ledger ends, or to `paused` queries."""
-    search = _fresh(run, stage, build, limits, blocks, top)
+    search = _fresh(run, stage, build, limits, blocks, top, diverse, elites)
     if run.spec.stop is not None:
         run.until_end.enter_context(run.spec.stop.telling(lambda: search.interrupt()))
     try:
@@ -71,13 +84,23 @@ def _prepared(
         path = search.snapshot
         if not run.accept_drift or path is None:
             raise
-        search = _fresh(run, stage, build, limits, blocks, top)
+        kept = diverse and diverse.emptied(), elites and elites.emptied()
+        search = _fresh(run, stage, build, limits, blocks, top, *kept)
         adopt(search, path)
         run.manifest.note_drift(str(drift), adopted=True)
     return search, None
 
 
-def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limits, blocks: Blocks, top: int) -> Search:
+def _fresh(
+    run: OpenRun,
+    stage: str,
+    build: Callable[[], Strategy],
+    limits: Limits,
+    blocks: Blocks,
+    top: int,
+    diverse: DiverseArchive | None,
+    elites: EliteArchive | None,
+) -> Search:
     """Make a search at its beginning; targets, snapshots and pre-selection are for the main search alone."""
     spec, options, main = run.spec, run.spec.options, stage == SEARCH
     several = spec.kept_back or isinstance(spec.reward, ScoresByChoices) or people_of(spec.reward) is not None
@@ -85,9 +108,12 @@ def _fresh(run: OpenRun, stage: str, build: Callable[[], Strategy], limits: Limi
     objectives = spec.reward.objectives if main and isinstance(spec.reward, Combination) else ()
     objective = spec.objective()
     objective.counts_perturbed = run.manifest.rules < 2
+    archive = Archive(top, contenders=contenders, objectives=objectives, diverse=diverse, elites=elites)
+    strategy = build()
+    give_diversity(strategy, archive)
     return Search(
-        *(spec.generator, run.renderer, run.oracle, build(), objective, limits),
-        *(run.ledger, Archive(top, contenders=contenders, objectives=objectives), run.artifacts, run.prompt),
+        *(spec.generator, run.renderer, run.oracle, strategy, objective, limits),
+        *(run.ledger, archive, run.artifacts, run.prompt),
         target=options.target if main else None,
         stage=stage,
         snapshot=run.folder.snapshot if run.folder is not None and main else None,

@@ -21,8 +21,10 @@ from zo_dno.results.verdict import (
 from zo_dno.run.adaptations import adaptations_of
 from zo_dno.run.ask_again import ask_again, failed_before
 from zo_dno.run.by_choices import settle_by_choices
+from zo_dno.run.diverse import diverse_archive, diverse_of
 from zo_dno.run.front import front_of, set_reference
 from zo_dno.run.held_out import held_out_scores
+from zo_dno.run.measures import elite_archive, elites_of
 from zo_dno.run.open_run import OpenRun, opened
 from zo_dno.run.raters import ask_people_at_the_end, what_raters_said
 from zo_dno.run.reevaluate import reevaluate
@@ -84,7 +86,7 @@ class _Found:
 def _stages(run: OpenRun) -> Result:
     warm_up(run)
     set_reference(run)
-    search, rest = main_search(run)
+    search, rest = main_search(run, diverse_archive(run), elite_archive(run))
     found = _Found(search, {reward.name: (None, None) for reward in run.spec.held_out})
     earlier = failed_before(run)
     try:
@@ -193,6 +195,8 @@ def _result(run: OpenRun, found: _Found) -> Result:
         raters=what_raters_said(spec.reward, search.archive),
         adapted=adaptations_of(spec.reward, *spec.held_out),
         front=front_of(run, search.archive),
+        diverse=diverse_of(run, search.archive),
+        elites=elites_of(run, search.archive),
         chosen=chosen_by_auto(reason, options.screen, options.max_cost, spec.untaught) if reason else None,
     )
 

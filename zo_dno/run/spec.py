@@ -27,8 +27,10 @@ from zo_dno.search.white_box import check_white_box
 from zo_dno.storage.ledger import HELD_OUT, QueryRow
 from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import SearchesFronts, Strategy, WhiteBox
+from zo_dno.surrogate.distances import make_distance
 from zo_dno.surrogate.knowledge import Knowledge, Transfers
 from zo_dno.types import Generator
+from zo_dno.types.diversity import Distance, SearchesDiverse, UsesMeasures
 
 
 @dataclass(slots=True)
@@ -46,11 +48,13 @@ class RunSpec:
         stop: Handle that ends the run from another thread.
         pools: Actors that several runs share.
         knowledge: What the strategy starts from; None where there is nothing, or a chosen strategy cannot take it.
+        apart: Function that tells the images of a diverse set apart; None takes what the options name.
         untaught: Reason why what earlier prompts taught cannot be used; None if it can, or is not asked for.
         policies: Call policy of the reward, or of each term of a combination, by name.
         limits: Limits of the search.
         purse: Money of the run.
         kept_back: Queries kept for scoring the best again.
+        distance: Distance of images of a diverse set; None where none is searched.
     """
 
     options: RunOptions
@@ -63,12 +67,14 @@ class RunSpec:
     stop: Stop | None = None
     pools: Pools | None = None
     knowledge: Knowledge | None = None
+    apart: Callable[..., Any] | None = None
 
     policies: dict[str, CallPolicy] = field(init=False)
     limits: Limits = field(init=False)
     purse: Purse = field(init=False)
     kept_back: int = field(init=False)
     untaught: str | None = field(init=False, default=None)
+    distance: Distance | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         options = self.options
@@ -89,6 +95,7 @@ class RunSpec:
         strategy = self._checked_strategy()
         check_white_box(strategy, self.generator, self.reward)
         self._check_front(strategy)
+        self.distance = self._checked_distance(strategy)
         if options.screen:
             Preselection(options.screen, options.seed)
             if options.lag:
@@ -112,6 +119,27 @@ class RunSpec:
             raise InputError(
                 f"screen must be 0 with a front, since pre-selection predicts a single reward; got {options.screen}."
             )
+
+    def _checked_distance(self, strategy: Strategy) -> Distance | None:
+        """Return the distance of images of a diverse set, checked together with what else is asked for."""
+        options, size = self.options, self.options.diverse
+        if isinstance(strategy, UsesMeasures) and not options.measures and options.strategy != DEFAULT_STRATEGY:
+            raise InputError(f"measures must be given with {options.strategy}, which keeps the best of their cells.")
+        if size is None:
+            if isinstance(strategy, SearchesDiverse) and options.strategy != DEFAULT_STRATEGY:
+                raise InputError(f"diverse must be given with {options.strategy}, which searches a set; got none.")
+            for name in ("apart", "min_distance"):
+                if getattr(options, name) != type(options).model_fields[name].default:
+                    raise InputError(f"{name} must come with diverse, the number of images that differ; got it alone.")
+            return None
+        if size > options.queries:
+            raise InputError(
+                f"diverse must be at most the number of queries, {options.queries}; got {size}. Take fewer images, or "
+                "more queries."
+            )
+        if rewards_in(self.reward) > 1:
+            raise InputError(f"diverse must be left out with a front, which has images of its own; got {size}.")
+        return make_distance(options.apart if self.apart is None else self.apart)
 
     def _checked_strategy(self) -> Strategy:
         """Make a strategy, and check that it can start from what earlier prompts taught, if that is asked for."""

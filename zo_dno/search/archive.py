@@ -13,6 +13,9 @@ from zo_dno.types import Query
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zo_dno.search.diverse import DiverseArchive
+    from zo_dno.search.elites import EliteArchive
+
 MIN_DIFFERENCE = 0.02  # mean absolute difference of two images in [0, 1]; see docs/design.md, decision 10
 
 
@@ -107,6 +110,8 @@ class Archive:
         min_difference: Mean absolute difference in [0, 1] from which two images count as different.
         contenders: Number of the best candidates to keep for a re-evaluation, alike or not.
         objectives: Names of the rewards whose front is kept; empty keeps none.
+        diverse: Archive of a set of images that differ by a distance; None keeps none.
+        elites: Archive of the best candidate of every cell of measures; None keeps none.
     Attributes:
         front: Feasible candidates that no other beats in all of these rewards; of equal ones, the first.
     """
@@ -118,6 +123,8 @@ class Archive:
         *,
         contenders: int = 0,
         objectives: Sequence[str] = (),
+        diverse: "DiverseArchive | None" = None,
+        elites: "EliteArchive | None" = None,
     ) -> None:
         self._size, self._min_difference, self._n_contenders = top, min_difference, contenders
         self.contenders: list[Found] = []
@@ -127,6 +134,7 @@ class Archive:
         self.top: list[Found] = []
         self._objectives = tuple(objectives)
         self.front: list[Found] = []
+        self.diverse, self.elites = diverse, elites
 
     @property
     def best(self) -> Found | None:
@@ -153,6 +161,10 @@ class Archive:
             del self.contenders[self._n_contenders :]
         if self._objectives and found.feasible:
             matters = self._offer_front(found) or matters
+        if self.diverse is not None and found.feasible:
+            matters = self.diverse.offer(found) or matters
+        if self.elites is not None and found.feasible:
+            matters = self.elites.offer(found) or matters
         return (found.feasible and self._size > 0 and self._offer_top(found)) or matters
 
     def _offer_front(self, found: Found) -> bool:

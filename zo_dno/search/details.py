@@ -2,17 +2,28 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from zo_dno.oracle.combination.oracle import CombinedOracle
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.oracle import Oracle
+from zo_dno.search.archive import Archive
 from zo_dno.search.objective import Objective
 from zo_dno.search.population import Population, rewards_of
 from zo_dno.storage.ledger import QueryRow
 from zo_dno.strategy import LearnsFromChoices, LearnsFromMeasured, Measured, Strategy
 from zo_dno.types import Choice
+from zo_dno.types.diversity import UsesDistance, UsesMeasures
+
+
+def give_diversity(strategy: Strategy, archive: Archive) -> None:
+    """Give a strategy the distance of images of a diverse set, or the ranges of measures, where it takes them."""
+    if archive.diverse is not None and isinstance(strategy, UsesDistance):
+        strategy.use_distance(archive.diverse.distance, archive.diverse.least)
+    if archive.elites is not None and isinstance(strategy, UsesMeasures):
+        strategy.use_measures(archive.elites.grid.ranges, archive.elites.grid.cells)
 
 
 def tell_details(
@@ -21,6 +32,7 @@ def tell_details(
     population: Population,
     choices: Sequence[Choice],
     objective: Objective,
+    archive: Archive,
 ) -> None:
     """Tell a strategy what it learns from beside the scores of a complete population, before it is told these.
 
@@ -30,11 +42,20 @@ def tell_details(
         population: Complete population.
         choices: Choices behind the scores.
         objective: Objective of the search, which says whether only plausible noise can win.
+        archive: Archive of the search, which took the population already.
     """
     if isinstance(strategy, LearnsFromChoices):
         strategy.tell_choices(choices)
     if isinstance(strategy, LearnsFromMeasured):
-        strategy.tell_measured(_measured(oracle, population, constrained=objective.constrained))
+        measured = _measured(oracle, population, constrained=objective.constrained)
+        if archive.diverse is not None:
+            measured = replace(measured, members=tuple(found.id for found in archive.diverse.members))
+        if archive.elites is not None:
+            names = archive.elites.grid.names
+            rows = [population.rows[id_] for id_ in population.candidates.ids]
+            values = [_values(row, names, missing=row.value is None) for row in rows]
+            measured = replace(measured, measures=torch.tensor(values, dtype=torch.float64))
+        strategy.tell_measured(measured)
 
 
 def _measured(oracle: Oracle | CombinedOracle, population: Population, *, constrained: bool) -> Measured:

@@ -235,7 +235,7 @@ class Search:
         self._recorder.settle(population)
         self.pending.popleft()
         if not population.known:
-            tell_details(self.strategy, self.oracle, population, choices, self.objective)
+            tell_details(self.strategy, self.oracle, population, choices, self.objective, self.archive)
             with self.stopwatch.strategy():
                 self.strategy.tell(population.candidates, told)
         self._look_for_target()

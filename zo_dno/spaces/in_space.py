@@ -22,6 +22,7 @@ from zo_dno.strategy import (
     WhiteBox,
 )
 from zo_dno.types import Candidates
+from zo_dno.types.diversity import SearchesDiverse, UsesMeasures
 
 Build = Callable[[Problem], Strategy]
 
@@ -69,6 +70,10 @@ class InSpace:
             )
         if isinstance(self.inner, SearchesFronts):
             raise InputError(f"space must be 'all' with {type(self.inner).__name__}, which is told several rewards.")
+        if isinstance(self.inner, SearchesDiverse):
+            raise InputError(f"space must be 'all' with {type(self.inner).__name__}, which is told the diverse set.")
+        if isinstance(self.inner, UsesMeasures):
+            raise InputError(f"space must be 'all' with {type(self.inner).__name__}, which is told measures.")
 
     @property
     def n_prior(self) -> int:
@@ -154,7 +159,7 @@ class InSpace:
         horizon = max(1, self._problem.horizon - space.warm_up)
         start = None if init is not None else space.origin
         own: dict[str, Any] = {"d": space.k, "horizon": horizon, "sizes": space.sizes, "init": init, "start": start}
-        coordinates = replace(self._problem, **own, rewards=1)  # a search in a space is told one score
+        coordinates = replace(self._problem, **own, rewards=1, diverse=0, measures=0)  # it is told scores alone
         return self._build(coordinates)
 
     def state_dict(self) -> dict[str, Any]:

@@ -26,12 +26,16 @@ NEAR_FILE = "near.safetensors"  # the liked noise that the search stays near
 KNOWLEDGE_FILE = "surrogate.safetensors"  # what the surrogate began with
 LEARNED_FILE = "learned.safetensors"  # what the surrogate learned
 FRONT_FIGURE, FRONT_SHEET, FRONT_FOLDER = "front.png", "front-images.png", "front"  # of several rewards
+DIVERSE_SHEET, DIVERSE_FOLDER = "diverse.png", "diverse"  # good images that differ
+ELITES_SHEET, ELITES_FOLDER = "elites.png", "elites"  # the best image of every cell of measures
 FIGURE_FILES = tuple(f"figures/[a-z]*.{kind}" for kind in ("svg", "pdf", "png"))
 WRITTEN = (
     *(CONFIG, SIGNATURE, RESULT, SNAPSHOT, INIT_FILE, NEAR_FILE, NOISE_FILE, KNOWLEDGE_FILE, LEARNED_FILE),
     *("failed.txt", "report.html", f"judge-{'[0-9a-f]' * 8}.json"),
     *("first.png", "best.png", "strip.png", "progress.png", "top/[0-9]*.png", "top/[0-9]*.safetensors"),
     *(FRONT_FIGURE, FRONT_SHEET, f"{FRONT_FOLDER}/[0-9]*.png", f"{FRONT_FOLDER}/[0-9]*.safetensors"),
+    *(DIVERSE_SHEET, f"{DIVERSE_FOLDER}/[0-9]*.png", f"{DIVERSE_FOLDER}/[0-9]*.safetensors"),
+    *(ELITES_SHEET, f"{ELITES_FOLDER}/[0-9]*.png", f"{ELITES_FOLDER}/[0-9]*.safetensors"),
     *FIGURE_FILES,
     *(f"images/{'[0-9a-f]' * 64}.png", "noise/*-[0-9]*.safetensors"),
 )

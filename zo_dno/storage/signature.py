@@ -19,7 +19,7 @@ from zo_dno.storage.plain_json import parse_json
 SIGNATURE = ".signature"
 _MAY_RUN = (
     *("model", "reward", "reward_options", "require", "held_out"),
-    *("strategy", "strategy_options", "space", "space_options"),
+    *("strategy", "strategy_options", "space", "space_options", "apart", "measures"),
 )
 _ENVIRONMENT = "ray_env"
 _OWN_RAY = (None, "local", "auto")
@@ -66,10 +66,16 @@ def check_trusted(folder: Path, config: Mapping[str, Any], *, trust: bool, witho
 
 def _code_in(config: Mapping[str, Any]) -> Iterator[str]:
     for name in _MAY_RUN:
-        texts = _texts(config.get(name))
+        value = config.get(name)
+        texts = _texts(list(map(_without_range, value)) if name == "measures" and isinstance(value, list) else value)
         yield from (text for text in texts if _is_code(text) and not text.startswith("zo_dno."))
     if any(where.get(_ENVIRONMENT) for where in _with_cluster(config)):
         yield _ENVIRONMENT
+
+
+def _without_range(measure: Any) -> Any:
+    """Return the name in a measure such as "brightness=0.2..0.8"."""
+    return measure.partition("=")[0] if isinstance(measure, str) else measure
 
 
 def _is_code(text: str) -> bool:

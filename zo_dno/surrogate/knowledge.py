@@ -40,6 +40,12 @@ class Learned:
     names: tuple[str, ...]
     sizes: tuple[int, ...]
 
+    @classmethod
+    def of(cls, features: Tensor, rewards: Tensor, names: tuple[str, ...], sizes: tuple[int, ...]) -> "Learned | None":
+        """Return the images whose rewards are finite; None where there are too few to learn from."""
+        finite = rewards.isfinite()
+        return cls(features[finite], rewards[finite], names, sizes) if int(finite.sum()) >= FEWEST else None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Knowledge:

@@ -13,6 +13,7 @@ from zo_dno.ui.terminal import console, styled
 
 if TYPE_CHECKING:  # any of them imports torch, which takes seconds
     from zo_dno.comparison.compare import Comparison
+    from zo_dno.results.diverse import Diverse
     from zo_dno.results.front import Front
     from zo_dno.results.overview import Overview
     from zo_dno.results.result import Result
@@ -106,6 +107,10 @@ def summary(result: "Result") -> None:
     console.print(table)
     if result.front is not None:
         _front(result.front)
+    if result.diverse is not None:
+        _diverse(result.diverse, result.unit)
+    if result.elites is not None:
+        console.show(result.elites.words)
     if result.chosen:
         console.show(f"{result.strategy} chose {result.chosen}")
     seconds = result.seconds
@@ -150,6 +155,8 @@ def summary(result: "Result") -> None:
             "best.png": "what it renders from the noise found",
             "strip.png": "from first to best",
             "progress.png": "rewards and log P against queries",
+            **({} if result.elites is None else {"elites.png": "the best image of every cell"}),
+            **({} if result.diverse is None else {"diverse.png": "the images that differ"}),
             **(
                 {} if result.front is None else {"front.png": "the front", "front-images.png": "images along the front"}
             ),
@@ -171,6 +178,18 @@ def _front(front: "Front") -> None:
     console.show(f"hypervolume {front.hypervolume:.4g} ({front.unit}) above {front.stated}, {front.source}")
 
 
+def _diverse(diverse: "Diverse", unit: str) -> None:
+    """Show a diverse set: its members, best first, each with the distance from the nearest other."""
+    table = Table(title=diverse.words, title_justify="left")
+    for column in ("query", f"reward ({unit})", "nearest other"):
+        table.add_column(column, justify="right")
+    for member in diverse:
+        table.add_row(str(member.id + 1), _text(member.reward), _text(member.nearest))
+    console.print(table)
+    if diverse.shortfall:
+        console.show((diverse.shortfall, "yellow"))
+
+
 def overview(run: "Overview") -> None:
     """Show the overview of a run."""
     config = run.config
@@ -188,6 +207,10 @@ def overview(run: "Overview") -> None:
         console.print(f"best {run.best.value:.6g}, query {run.best.id + 1}, log P {run.best.log_prob:.2f}")
     if run.front is not None:
         console.print(f"front of {run.front} candidates that no other beats in all rewards")
+    if run.diverse is not None:
+        console.show(run.diverse)
+    if run.elites is not None:
+        console.show(run.elites)
     for what, row in (("first", run.first), ("best", run.best)):
         if row is not None and row.components:
             made_of = ", ".join(f"{name} {value:.4g}" for name, value in row.components.items())

@@ -12,6 +12,7 @@ from zo_dno.oracle.ctrl_c import take_as_ctrl_c
 from zo_dno.ui.cli.compare import compare
 from zo_dno.ui.cli.inspect import export, list_, render, report, show
 from zo_dno.ui.cli.judge import check_judge
+from zo_dno.ui.cli.ladder import ladder
 from zo_dno.ui.cli.resume import resume
 from zo_dno.ui.cli.run import run
 from zo_dno.ui.cli.screen import with_screen_options
@@ -27,7 +28,7 @@ app = typer.Typer(
 )
 for command in (run, resume, show):
     app.command()(with_screen_options(command, json=True))
-for command in (watch, export, compare, report, serve_reward, check_judge, rate, render):
+for command in (watch, export, compare, report, serve_reward, check_judge, rate, render, ladder):
     app.command()(with_screen_options(command))
 app.command("list")(with_screen_options(list_, json=True))
 

@@ -62,6 +62,8 @@ def run(
         console.show((f"reward: {checked.reward}, the default; --reward names another", "dim"))
     if draft is not None and checked.reward == FRONT:
         raise InputError("draft must be left out with a front, whose candidates are not scored again; got both.")
+    if draft is not None and checked.diverse is not None:
+        raise InputError("draft must be left out with diverse, whose images are not scored again; got both.")
     if draft is not None:
         _run_draft(checked, draft, out)
         return

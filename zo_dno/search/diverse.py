@@ -1,0 +1,91 @@
+"""The archive of a diverse set: the candidates that a set of good images which differ may be chosen from."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zo_dno.search.archive import Found
+from zo_dno.surrogate.distances import check_finite
+from zo_dno.surrogate.members import best_set
+from zo_dno.types.diversity import Distance
+
+_POOL = 8  # candidates that are kept for each member
+_FEWEST = 64
+
+
+class DiverseArchive:
+    """Keeps candidates that may be members of the best set of images that differ.
+
+    Beyond eight for each member, that candidate is dropped which has the most better ones near it, of several the one
+    with the lowest reward: the others leave less room for it.
+
+    Args:
+        size: Number of members.
+        distance: Distance of images.
+        least: Least distance of two members.
+        usual: Mean distance of two prior draws.
+    """
+
+    def __init__(self, size: int, distance: Distance, least: float, usual: float) -> None:
+        self.size, self.distance, self.least, self.usual = size, distance, least, usual
+        self._most = max(_FEWEST, _POOL * size)
+        self._pool: list[Found] = []
+        self._described = torch.empty(0, 0)
+        self._apart = np.zeros((0, 0))
+        self._members: list[int] | None = []
+
+    def emptied(self) -> "DiverseArchive":
+        """Return an empty archive of the same set."""
+        return DiverseArchive(self.size, self.distance, self.least, self.usual)
+
+    def offer(self, found: Found) -> bool:
+        """Take the next feasible candidate, in id order, and return whether it is kept.
+
+        Raises:
+            InputError: A distance is not finite.
+        """
+        described = self.distance.describe(floats_of(found.image))
+        others = self._described if self._pool else described[:0]
+        apart = self.distance.between(described, others)
+        check_finite(self.distance, apart)
+        row = apart[0].double().numpy()
+        self._pool.append(found)
+        self._described = torch.cat([others, described])
+        self._apart = np.block([[self._apart, row[:, None]], [row[None], np.zeros((1, 1))]])
+        self._members = None
+        return len(self._pool) <= self._most or self._drop_one() is not found
+
+    @property
+    def members(self) -> list[Found]:
+        """The best set of what is kept, best first."""
+        return [self._pool[place] for place in self._places]
+
+    @property
+    def distances(self) -> np.ndarray:
+        """Distances of the members, (n, n)."""
+        return self._apart[np.ix_(self._places, self._places)]
+
+    @property
+    def _places(self) -> list[int]:
+        if self._members is None:
+            self._members = best_set(self._rewards, self._apart, self.size, self.least)
+        return self._members
+
+    @property
+    def _rewards(self) -> np.ndarray:
+        return np.array([found.rank[1] for found in self._pool])
+
+    def _drop_one(self) -> Found:
+        rewards = self._rewards
+        better = rewards[None] > rewards[:, None]
+        better |= (rewards[None] == rewards[:, None]) & np.tri(len(rewards), k=-1, dtype=bool)  # of equals, the earlier
+        crowded = (better & (self._apart < self.least)).sum(1)
+        place = max(range(len(rewards)), key=lambda one: (crowded[one], -rewards[one], one))
+        kept = [one for one in range(len(rewards)) if one != place]
+        self._described, self._apart = self._described[kept], self._apart[np.ix_(kept, kept)]
+        return self._pool.pop(place)
+
+
+def floats_of(*images: np.ndarray) -> Tensor:
+    """Return images, (H, W, 3) uint8 each, as (n, 3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
