@@ -25,7 +25,7 @@ _SAME = ("reward", "steps", "queries", "members", "apart", "renders")
 
 def one_run(method: str, seed: int, prompt: str, options: argparse.Namespace) -> dict[str, Any]:
     """Search a set of images that differ, and return how good and how different they are."""
-    generator = zo_dno.DiffusersGenerator.builtin(prompt, steps=options.steps)
+    generator = zo_dno.DiffusersGenerator.builtin(prompt, model="scenes-64", steps=options.steps)
     name = "random_search" if method == "best_of_n" else method
     own = {"renders": options.renders} if options.renders and name in ("robot", "surrogate") else {}
     given: dict[str, Any] = {"queries": options.queries, "seed": seed, "threads": options.threads}

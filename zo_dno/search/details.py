@@ -77,8 +77,8 @@ def _measured(oracle: Oracle | CombinedOracle, population: Population, *, constr
     violations = [row.reward_violation + (row.noise_violation if constrained else 0.0) for row in rows]
     violations = [math.inf if row.perturbed else one for row, one in zip(rows, violations, strict=True)]
     reference = [oracle.reference.get(name, -math.inf) for name in names]
-    of_front = (torch.tensor(one, dtype=torch.float64) for one in (values, violations, reference))
-    return Measured(rewards, errors, margins, *of_front)
+    of_front = [torch.tensor(one, dtype=torch.float64) for one in (values, violations, reference)]
+    return Measured(rewards, errors, margins, of_front[0], of_front[1], of_front[2])
 
 
 def _values(row: QueryRow, names: Sequence[str], *, missing: bool) -> list[float]:
