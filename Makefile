@@ -35,8 +35,8 @@ test: $(READY)  # three at once: some of their time they wait
 test-slow: $(READY)  # three at once: much of their time they wait for processes of their own
 	$(PYTEST) -n 3 -m "slow and not notebook"
 
-test-notebooks: $(READY)
-	$(PYTEST) -n 2 -m notebook
+test-notebooks: $(READY)  # of one file: to import all the tests takes 20 s of each process
+	$(PYTEST) -n 2 -m notebook tests/project/test_notebooks.py
 
 notebooks: $(READY)  # executes them, and writes them with their outputs
 	$(BIN)/python -m tests.support.notebooks

@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it the package is compiled each time, and diffusers is not
     from zo_dno import scenes
 
     pairs, texts = [], []

@@ -53,7 +53,7 @@ def here():
 
 
 @pytest.mark.parametrize(("actors", "workers"), [(1, 0), (1, 1), (3, 2)])
-def test_results_do_not_depend_on_where_images_are_rendered_and_scored(pool, here, any_ray, actors, workers):
+def test_results_do_not_depend_on_where_images_are_rendered_and_scored(pool, here, fake_ray, actors, workers):
     assert comparable(zo_dno.optimize(pool(Blocks, actors), "jpeg_smaller", workers=workers, **OPTIONS)) == here
 
 
@@ -78,14 +78,17 @@ def test_only_kept_images_are_fetched_of_actors_of_this_process(pool, here, fake
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_only_kept_images_are_fetched(pool, tmp_path, monkeypatch):
+def test_processes_do_not_change_the_result_and_only_kept_images_are_fetched(pool, here, tmp_path, monkeypatch):
+    """Scored where they are rendered, and by workers. The processes of both runs are the same: each loads torch."""
     fetched, fetch = [], generators._Remote.fetch
     monkeypatch.setattr(generators._Remote, "fetch", lambda self: fetched.append(self.reference) or fetch(self))
-    made = pool(Blocks, 1)
+    made = pool(Blocks, 2)
     made.probed = True  # the trial before a run fetches its own images
     result = zo_dno.optimize(made, "jpeg_smaller", keep_images=16, out=tmp_path / "run", **OPTIONS)
     kept = len(list((tmp_path / "run" / "images").glob("*.png")))
     assert len(set(fetched)) == kept < result.queries / 2
+    assert comparable(result) == here
+    assert comparable(zo_dno.optimize(made, "jpeg_smaller", workers=2, **OPTIONS)) == here
 
 
 @pytest.mark.slow
@@ -132,9 +135,10 @@ def test_a_block_that_every_actor_dies_of_ends_the_run(pool):
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_generator_that_always_dies_ends_the_run_after_a_few(pool):
+def test_a_generator_that_always_dies_ends_the_run_after_a_few(pool, monkeypatch):
+    monkeypatch.setattr(generators, "_TRIES", 2)
     with pytest.raises(RunError, match=r"images could not be rendered: .*(died|die)"):
-        zo_dno.optimize(pool(partial(Blocks, lambda: True)), "jpeg_smaller", **OPTIONS)
+        zo_dno.optimize(pool(partial(Blocks, lambda: True), 1), "jpeg_smaller", **OPTIONS)
 
 
 class Wrong(Blocks):
@@ -162,16 +166,11 @@ def refused():
     raise InputError("model 'no/such' could not be loaded: it is not there")
 
 
-@pytest.mark.parametrize(
-    "make",
-    [refused, partial(zo_dno.DiffusersGenerator, "no/such", "a prompt")],
-    ids=["any generator", "diffusers"],
-)
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_model_that_is_not_there_is_named(make):
+def test_a_model_that_is_not_there_is_named():
     with pytest.raises(InputError, match="model 'no/such' could not be loaded"):
-        GeneratorPool(make, 1)
+        GeneratorPool(partial(zo_dno.DiffusersGenerator, "no/such", "a prompt"), 1)
 
 
 def test_no_actor_is_left_of_a_model_that_is_not_there(fake_ray):

@@ -153,9 +153,23 @@ def test_a_search_by_a_surrogate_does_not_depend_on_where_gradients_are_taken(po
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize("make", [Blocked, a_function])
-def test_a_search_by_a_surrogate_does_not_depend_on_the_processes(pool, make):
-    assert searched(pool(make)) == searched(make())
+def test_a_search_by_a_surrogate_does_not_depend_on_the_processes(pool):
+    """And a function that cannot be sent to them is named."""
+    made, lock = pool(Blocked), threading.Lock()
+    assert searched(made) == searched(Blocked())
+
+    def locked(images):
+        with lock:
+            return images
+
+    with pytest.raises(InputError, match=r"cotangent must be a function that can be pickled"):
+        made.vjp(noise(4), locked)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_function_is_climbed_the_same_in_an_actor(pool):
+    assert searched(pool(a_function, 1)) == searched(a_function())
 
 
 @pytest.mark.slow
@@ -204,7 +218,7 @@ def test_an_actor_that_dies_of_a_gradient_is_replaced_and_nothing_is_lost(pool, 
             return
         os._exit(1)
 
-    assert searched(pool(partial(Blocked, once))) == searched(Blocked())
+    assert searched(pool(partial(Blocked, once), 1)) == searched(Blocked())
     assert (tmp_path / "died").exists()
 
 
@@ -242,16 +256,3 @@ def test_a_function_that_cannot_be_sent_is_named(pool, fake_ray, monkeypatch):
     monkeypatch.setattr(fake_ray, "put", put)
     with pytest.raises(InputError, match=r"cotangent must be a function that can be pickled.*got .*_thread.lock"):
         made.vjp(noise(4), brightest)
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_a_function_that_cannot_be_sent_is_named_by_ray(pool):
-    lock = threading.Lock()
-
-    def locked(images):
-        with lock:
-            return images
-
-    with pytest.raises(InputError, match=r"cotangent must be a function that can be pickled"):
-        pool(Blocked, 1).vjp(noise(4), locked)

@@ -186,6 +186,7 @@ def test_what_a_front_does_not_take_is_one_line(options, message):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_workers_score_the_rewards_of_a_front(tmp_path):
     alone = run(tmp_path / "alone", ["brightness", "contrast"], queries=16)
     shared = run(tmp_path / "shared", ["brightness", "contrast"], queries=16, workers=1)

@@ -8,6 +8,7 @@ from PIL import Image
 from torch.overrides import _get_current_function_mode
 
 import zo_dno
+from tests.support import fake_ray
 from tests.support.toys import ToyGenerator
 from tests.support.zoo import families
 from tests.support.zoo.schedulers import SCHEDULERS
@@ -307,8 +308,8 @@ def test_a_pool_of_generators_is_refused():
 
 
 @pytest.mark.ray
-@pytest.mark.slow
-def test_generators_in_actors_are_refused():
+def test_generators_in_actors_are_refused(monkeypatch):
+    fake_ray.put_in_place(monkeypatch)
     pool = GeneratorPool(ToyGenerator, 1)
     try:
         with pytest.raises(InputError, match=REFUSED):

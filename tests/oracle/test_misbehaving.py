@@ -15,6 +15,8 @@ from tests.support.misbehaving import (
     endless,
     ignores_cancellation,
     interrupts_the_main_thread_of_its_mind,
+    named,
+    named_plain,
     never_returns,
 )
 from zo_dno.call_policy import CallPolicy
@@ -35,10 +37,10 @@ def reward_of(function):
     return zo_dno.make_reward(function)
 
 
-def asked(reward, remote=None, **policy):
-    """Ask about four images in a thread, which can be given up."""
-    images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
-    queries = [Query(i, image, image_hash(image), "p") for i, image in enumerate(images)]
+def asked(reward, remote=None, prompt="p", number=4, **policy):
+    """Ask about some images in a thread, which can be given up."""
+    images = np.arange(number, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
+    queries = [Query(i, image, image_hash(image), prompt) for i, image in enumerate(images)]
     responses = []
 
     def ask():
@@ -52,7 +54,7 @@ def asked(reward, remote=None, **policy):
     thread.start()
     thread.join(HANGS)
     assert not thread.is_alive(), "it hangs"
-    assert len(responses) == 4
+    assert len(responses) == number
     return [response.score for response in responses]
 
 
@@ -117,26 +119,53 @@ IN_WORKERS = [
 ]
 
 
-def check_in_workers(function, expected, policy):
+@pytest.mark.parametrize(("function", "expected", "policy"), IN_WORKERS)
+@pytest.mark.fast_cases(15)
+def test_in_workers_of_this_process(function, expected, policy, monkeypatch):
+    fake = fake_ray.put_in_place(monkeypatch, in_threads=True)
     reward = reward_of(function)
     pool = RewardActors(reward, 1)
     try:
         check(asked(reward, pool, **policy), expected)
     finally:
         pool.close()
-
-
-@pytest.mark.parametrize(("function", "expected", "policy"), IN_WORKERS)
-@pytest.mark.fast_cases(15)
-def test_in_workers_of_this_process(function, expected, policy, monkeypatch):
-    fake = fake_ray.put_in_place(monkeypatch, in_threads=True)
-    check_in_workers(function, expected, policy)
     assert len(fake.killed) == 1 + (4 if policy is SHORT else 0)  # each actor that hangs, and the last at the end
+
+
+@pytest.fixture(scope="module")
+def worker():
+    """Return two rewards that misbehave as their prompt says, with an actor of Ray each, which bears with all of it."""
+    made = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(actor_pool, "PATIENCE", 300.0)  # a new actor for each call that hangs may start slowly
+
+        def of(is_async):
+            if is_async not in made:
+                reward = reward_of(named if is_async else named_plain)
+                made[is_async] = reward, RewardActors(reward, 1)
+            return made[is_async]
+
+        yield of
+        for _, pool in made.values():
+            pool.close()
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize(("function", "expected", "policy"), IN_WORKERS)
-def test_in_workers(function, expected, policy, monkeypatch):
-    monkeypatch.setattr(actor_pool, "PATIENCE", 300.0)  # a new actor for each that hangs may start slowly
-    check_in_workers(function, expected, policy)
+@pytest.mark.parametrize(
+    ("is_async", "name", "expected"),
+    [(is_async, name, what[1]) for is_async, of in ((False, SYNC), (True, ASYNC)) for name, what in of.items()],
+)
+def test_in_workers(worker, is_async, name, expected):
+    check(asked(*worker(is_async), prompt=name, **THREADS), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("is_async", "name"), [(False, "endless"), (True, "ignores_cancellation"), (True, "never_returns")]
+)
+def test_what_does_not_return_is_given_up_in_workers(worker, is_async, name):
+    """Each call that hangs costs an actor."""
+    check(asked(*worker(is_async), prompt=name, number=2, **SHORT), "timeout")
+    check(asked(*worker(is_async), prompt="base exception", number=1, **THREADS), "OwnExit")

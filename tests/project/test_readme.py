@@ -29,7 +29,7 @@ from zo_dno.ui.cli.run import _with_file as with_file
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-SMALLER = {"--queries": "4", "--steps": "1", "--workers": "2", "--generators": "1", "--gpus-per-generator": "0"}
+SMALLER = {"--queries": "4", "--steps": "1", "--workers": "1", "--generators": "1", "--gpus-per-generator": "0"}
 """What a command's own figures become; queries and steps also where it names none."""
 
 REWARDS = """
@@ -66,6 +66,8 @@ def smaller(words):
             made[place + 1] = "local"
     if words[1] == "run":
         made += [word for name in ("--queries", "--steps") if name not in words for word in (name, SMALLER[name])]
+    if words[1] == "compare":
+        made += ["--at-once", "1"]
     return made[1:]
 
 

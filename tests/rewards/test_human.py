@@ -1,4 +1,3 @@
-import os
 import re
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from playwright.sync_api import expect
 
 import zo_dno
 from tests.support.browser import chromium, tab
+from tests.support.forked import Forked
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
 from zo_dno.judges.rating_store import RATINGS, RatingStore
@@ -229,16 +229,8 @@ def test_options_that_do_not_fit_are_refused(options, message):
         Human(**options)
 
 
-def cli(*arguments, **popen):
-    command = [sys.executable, "-m", "zo_dno.ui.cli.main", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, **popen
-    )
-
-
 def link_of(process):
-    for line in process.stdout:
+    for line in process.lines():
         if found := re.search(r"http://\S+token=\S+", line.replace("\n", "")):
             return found[0]
     raise AssertionError("no link was printed")
@@ -253,11 +245,11 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
     arguments = ["--model", "tests.support.toys:prompted", "--prompt", "sea at dusk", "--reward", "human"]
     arguments += ["--queries", 12, "--threads", 1, "--out", folder]
     arguments += [word for option in options for word in ("--reward-option", option)]
-    search = cli("run", *arguments, "--strategy-option", "population=6")
+    search = Forked(("run", *arguments, "--strategy-option", "population=6"))
     while not (folder / RATINGS).exists():
         time.sleep(0.1)
-        assert search.poll() is None, search.stdout.read()
-    server = cli("rate", folder, "--port", 0)
+        assert search.poll() is None, search.output
+    server = Forked(("rate", folder, "--port", 0))
     link = link_of(server)
     port = re.search(r":(\d+)/", link)[1]
     store = RatingStore(folder / RATINGS)
@@ -277,7 +269,7 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
         server.kill()
         server.wait()
         assert len(store.ratings()) == 2
-        server = cli("rate", folder, "--port", port)
+        server = Forked(("rate", folder, "--port", port))
         assert link_of(server) == link  # the old link stays valid
         click()  # in the tab that was open all the time
         search.kill()
@@ -285,16 +277,15 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
         for _ in range(3):
             click()
         expect(rater.get_by_text("The search is not running now")).to_be_visible()
-        search = cli("resume", folder)
+        search = Forked(("resume", folder))
         for _ in range(8):
             click()
-        output = search.stdout.read()
-        assert search.wait() == 0, output
+        assert search.wait() == 0, search.output
         expect(rater.get_by_role("heading", name="The search has finished")).to_be_visible()
         rater.reload()
         expect(rater.get_by_text(f"zo-dno resume {folder} --queries 24")).to_be_visible()
     server.send_signal(signal.SIGINT)
-    server.wait(timeout=10)
+    assert server.wait() is not None
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(link, trust_env=False)
     rows = Ledger(folder / "ledger.db", read_only=True).queries()

@@ -210,7 +210,7 @@ def test_a_threshold_is_met_by_the_winner_and_told_about():
 @pytest.mark.slow
 @pytest.mark.ray
 def test_generator_actors_render_the_searches_of_the_model():
-    pool = GeneratorPool(ToyGenerator, 2)
+    pool = GeneratorPool(ToyGenerator, 1)
     options = {"queries": 32, "seed": 1, "strategy_options": {"renders": 4}}
     try:
         there = zo_dno.optimize(pool, "brightness", "surrogate", **options)

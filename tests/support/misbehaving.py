@@ -177,3 +177,16 @@ async def never_returns(images, prompts):
 def endless(images, prompts):
     while True:
         time.sleep(0.05)
+
+
+async def named(images, prompts):
+    """Misbehave as the prompt says."""
+    return await {**{name: one for name, (one, _) in ASYNC.items()}, **ENDLESS}[prompts[0]](images, prompts)
+
+
+def named_plain(images, prompts):
+    """Misbehave as the prompt says, and not asynchronously."""
+    return {**{name: one for name, (one, _) in SYNC.items()}, "endless": endless}[prompts[0]](images, prompts)
+
+
+ENDLESS = {"ignores_cancellation": ignores_cancellation, "never_returns": never_returns}

@@ -2,19 +2,15 @@
 
 import contextlib
 import json
-import os
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.clocks import PATIENCE
-
-ROOT = Path(__file__).parents[2]
+from tests.support.forked import Forked
 
 SLEEPER = "import sys, time; time.sleep(float(sys.argv[1])); print(len(sys.argv[2]))"
 
@@ -22,28 +18,35 @@ SLEEPER = "import sys, time; time.sleep(float(sys.argv[1])); print(len(sys.argv[
 def begun(words, enough):
     """Start a command in a process of its own, with a temporary folder as long as a scheduler's, and wait."""
     Path("temporary").mkdir()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(Path("temporary").resolve())}
-    command = [sys.executable, "-m", "zo_dno", "run", *map(str, words), "--out", "here"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = Forked(("run", *words, "--out", "here"), TMPDIR=str(Path("temporary").resolve()))
     while not enough() and process.poll() is None:
         time.sleep(0.05)
     return process
 
 
+_HERE, _WORKERS = (), ("--workers", 1)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-@pytest.mark.parametrize("more", [(), pytest.param(("--workers", 1), marks=pytest.mark.ray)], ids=["here", "workers"])
+@pytest.mark.parametrize(
+    ("number", "more"),
+    [
+        *((number, _HERE) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
+        *(pytest.param(number, _WORKERS, marks=pytest.mark.ray) for number in (signal.SIGINT, signal.SIGTERM)),
+    ],
+    ids=lambda one: one.name if isinstance(one, signal.Signals) else "workers" if one else "here",
+)
 def test_a_signal_to_a_real_process_keeps_everything(zo, toy_words, number, more):
+    """Of the signals, Ray handles the first two itself."""
     words = (*toy_words, "--reward", "my_rewards:slow", "--queries", 10_000, *more)
     process = begun(words, lambda: rows(Path("here", "ledger.db")) >= 16)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130, output
+    assert process.wait() == 130, process.output
     result = json.loads(Path("here", "result.json").read_text())
     assert result["status"] == "interrupted"
     assert result["queries"] == rows(Path("here", "ledger.db")) >= 16
     assert Path("here", "best.png").exists()
-    assert "Traceback" not in output
+    assert "Traceback" not in process.output
 
 
 @pytest.mark.slow
@@ -58,13 +61,10 @@ def test_sigterm_leaves_no_program_and_no_temporary_file(zo, toy_words, seconds,
     if signals == 2:
         time.sleep(0.5)
         process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(60)
-        if process.poll() is None:  # both came together, which counts as one
+        if process.wait(60) is None:  # both came together, which counts as one
             process.terminate()
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode not in (0, -signal.SIGTERM), output
-    assert "Traceback" not in output
+    assert process.wait() not in (None, 0, -signal.SIGTERM), process.output
+    assert "Traceback" not in process.output
     assert not programs("sleeper.py")
     assert not list(Path("temporary").glob("zo-dno-*"))
 
@@ -96,9 +96,7 @@ def test_a_killed_run_is_shown_and_gone_on_with(zo, toy_words):
     options = (*options, "--strategy-option", "population=8")
     assert zo("run", *toy_words, *options, "--out", "whole")[0] == 0
     hold.touch()
-    command = [sys.executable, "-m", "zo_dno.ui.cli.main", "run", *map(str, (*toy_words, *options)), "--out", "here"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = Forked(("run", *toy_words, *options, "--out", "here"))
     while rows(Path("here", "ledger.db")) < 16 and process.poll() is None:
         time.sleep(0.05)
     code, output, _ = zo("show", "here")

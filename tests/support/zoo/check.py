@@ -74,10 +74,12 @@ def check(family: str, scheduler: str) -> Finding:
         assert torch.equal(generator(z), plain), "a replay is not the pipeline's own output"
 
     base = z[:1]
-    for i, draw in enumerate(generator.draws(base)):
-        others = [-draw if i == j else other for j, other in enumerate(generator.draws(base))]
-        changed = generator.render(generator.layout.join(others))
-        assert not torch.equal(changed, generator.render(base)), f"draw {searched[i]} is dead"
+    with torch.no_grad():
+        image = generator.render(base)
+        for i, draw in enumerate(generator.draws(base)):
+            others = [-draw if i == j else other for j, other in enumerate(generator.draws(base))]
+            changed = generator.render(generator.layout.join(others))
+            assert not torch.equal(changed, image), f"draw {searched[i]} is dead"
 
     return Finding(
         family,
