@@ -20,6 +20,7 @@ import pytest
 
 import zo_dno
 from tests.support.clocks import PATIENCE
+from tests.support.command_line import exit_code
 from tests.support.toys import ToyGenerator
 from tests.support.watched import Timeless, Watched, calls_in
 from zo_dno.distributed import actor_pool as actors
@@ -36,6 +37,8 @@ _CHECKS = {  # how soon a node that is gone is missed, in ms
     "health_check_period_ms": 200,
     "health_check_timeout_ms": 500,
     "health_check_failure_threshold": 3,
+    "prestart_worker_first_driver": False,  # processes that no actor needs
+    "enable_worker_prestart": False,
 }
 
 
@@ -84,6 +87,20 @@ def here():
     return comparable(zo_dno.optimize(Large(), Timeless(), **OPTIONS))
 
 
+def test_workers_without_the_package(cluster, tmp_path):
+    """Before the tests that share a connection to the cluster, which this one ends."""
+    import ray
+
+    ray.shutdown()  # the environment of workers is fixed when a process joins
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['zo_dno'] = None\n")
+    violation = {"py_modules": None, "env_vars": {"PYTHONPATH": str(tmp_path)}}
+    with pytest.raises(
+        InputError, match=r"workers could not be started: .*zo_dno.* Install it on every machine, or let"
+    ):
+        RewardActors(make_reward("brightness"), 1, address=cluster.address, runtime_env=violation)
+    ray.shutdown()
+
+
 class Trouble(threading.Thread):
     """Makes trouble once calls wait for it."""
 
@@ -99,28 +116,35 @@ class Trouble(threading.Thread):
         (self.folder / "made").touch()
 
 
+@pytest.fixture(scope="module")
+def renderer(cluster):
+    """Return one actor that renders for all the runs: each that is begun loads torch."""
+    cluster.need("rendering", 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(actors, "PATIENCE", PATIENCE)
+        pool = GeneratorPool(Large, 1, takes=Takes(resources={"rendering": 1}), address=cluster.address)
+    yield pool
+    pool.close()
+
+
 @pytest.fixture
-def run(cluster, here, tmp_path):
-    """Run with one actor that renders and three that score, make trouble in its middle, and compare."""
+def run(cluster, renderer, here, tmp_path):
+    """Run with one actor that renders and two that score, make trouble in its middle, and compare."""
 
     def with_trouble(title, make, **policy):
-        cluster.need("rendering", 1)
         cluster.need("scoring", 1)
-        takes = Takes(resources={"rendering": 1})
-        renderer = GeneratorPool(Large, 1, takes=takes, address=cluster.address)
         trouble = Trouble(tmp_path, make)
         trouble.start()
         try:
             result = zo_dno.optimize(
                 *(renderer, Watched(tmp_path)),
-                workers=3,
+                workers=2,
                 worker_resources={"scoring": 1},
                 ray=cluster.address,
                 policy=policy,
                 **OPTIONS,
             )
         finally:
-            renderer.close()
             trouble.join()
         print(f"\n{title}: over {time.monotonic() - trouble.at:.1f} s after it began")
         assert comparable(result) == here
@@ -186,19 +210,6 @@ def impatient(monkeypatch):
 def test_more_gpus_than_there_are(cluster, impatient):
     with pytest.raises(InputError, match=r"workers could not be started within 15 s\. Ray has .* of .* CPU.* free"):
         RewardActors(Timeless(), 1, takes=Takes(gpus=1), address=cluster.address)
-
-
-def test_workers_without_the_package(cluster, tmp_path):
-    import ray
-
-    ray.shutdown()  # the environment of workers is fixed when a process joins
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['zo_dno'] = None\n")
-    violation = {"py_modules": None, "env_vars": {"PYTHONPATH": str(tmp_path)}}
-    with pytest.raises(
-        InputError, match=r"workers could not be started: .*zo_dno.* Install it on every machine, or let"
-    ):
-        RewardActors(make_reward("brightness"), 1, address=cluster.address, runtime_env=violation)
-    ray.shutdown()
 
 
 def test_no_server_and_another_server_at_the_address():
@@ -267,15 +278,15 @@ def test_rays_metrics_show_the_actors(cluster):
 
 
 def test_a_run_whose_driver_is_killed_resumes(cluster, tmp_path):
-    """The search's process dies while its actors stand still, and they with it; another process resumes the run."""
+    """The search's process dies while its actors stand still, and they with it; this process resumes the run."""
     options = ["--model", "tests.support.toys:prompted", "--threads", "1", "--strategy-option", "population=8"]
     actors = ["--ray", cluster.address, "--workers", "2", "--worker-cpus", "0", "--generators", "1"]
     hold = tmp_path / "hold"
     hold.touch()
     held = ["--reward", "tests.support.held:Held", "--reward-option", f"hold={hold}", "--reward-option", "after=8"]
-    run = [*_ZO_DNO, "run", "--prompt", "sea at day", "--queries", "48", *options, *held]
+    run = ["run", "--prompt", "sea at day", "--queries", "48", *options, *held]
     there = [*run, *actors, "--generator-cpus", "0", "--out", str(tmp_path / "run")]
-    with subprocess.Popen(there, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen([sys.executable, "-m", "zo_dno", *there], stdout=subprocess.DEVNULL) as process:
         ledger = tmp_path / "run" / "ledger.db"
         while process.poll() is None and _answered(ledger) < 8:
             time.sleep(0.1)
@@ -283,15 +294,11 @@ def test_a_run_whose_driver_is_killed_resumes(cluster, tmp_path):
         process.kill()
     hold.unlink()
     killed_at = time.monotonic()
-    done = subprocess.run([*_ZO_DNO, "resume", str(tmp_path / "run")], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    print(f"\nthe driver killed: over {time.monotonic() - killed_at:.1f} s after it, its start included")
-    subprocess.run([*run, "--out", str(tmp_path / "here")], check=True, stdout=subprocess.DEVNULL)
+    assert exit_code(["resume", tmp_path / "run"]) == 0
+    print(f"\nthe driver killed: over {time.monotonic() - killed_at:.1f} s after it")
+    assert exit_code([*run, "--out", tmp_path / "here"]) == 0
     there, here = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("run", "here"))
     assert {**there, "seconds": None} == {**here, "seconds": None}
-
-
-_ZO_DNO = (sys.executable, "-m", "zo_dno.ui.cli.main")
 
 
 def _answered(ledger):
