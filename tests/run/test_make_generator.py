@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import zo_dno
 from tests.support.command_line import exit_code
@@ -69,6 +70,16 @@ def test_one_command_runs_it_and_its_folder_is_enough(flags, by_hand, tmp_path):
     assert config["lora"][0].endswith("ink.safetensors:0.8")
     assert config["scheduler_options"] == {"timestep_spacing": "trailing"}
     assert config["generator_options"] == {}
+
+    grain = Path(config["lora"][1])
+    before, other = grain.read_bytes(), load_file(grain)
+    save_file({name: 2 * one for name, one in other.items()}, grain)
+    with pytest.raises(
+        InputError, match=r"it began: content of lora \S+grain.safetensors: sha256 \w{12}, now sha256 \w"
+    ):
+        resume(tmp_path / "run", queries=6)
+    grain.write_bytes(before)
+    assert resume(tmp_path / "run", queries=6).queries == 6
 
 
 @pytest.mark.ray
