@@ -25,6 +25,21 @@ def test_its_targets_are_in_the_makefile(name):
     assert set(" ".join(commands).split()) <= set(targets)
 
 
+def test_workflows_call_targets_that_there_are():
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    called = set()
+    for file in sorted((ROOT / ".github" / "workflows").iterdir()):
+        for job in yaml.safe_load(file.read_text())["jobs"].values():
+            commands = "\n".join(step.get("run", "") for step in job["steps"])
+            for name, values in job["strategy"]["matrix"].items():
+                commands = commands.replace(f"make ${{{{ matrix.{name} }}}}", f"make {' '.join(values)}")
+            found = re.findall(r"^make (.+)$", commands, re.MULTILINE)
+            assert len(found) == commands.count("make"), commands
+            called |= set(" ".join(found).split())
+    assert called == {"lint", "test", "test-slow", "test-notebooks", "examples"}
+    assert called <= set(targets)
+
+
 @pytest.mark.parametrize("form", ["bug", "wish"])
 def test_a_form_asks_only_for_what_a_form_can_ask(form):
     body = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / f"{form}.yml").read_text())["body"]

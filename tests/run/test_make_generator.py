@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import zo_dno
 from tests.support.command_line import exit_code
@@ -50,7 +51,7 @@ def by_hand(flags, stable_diffusion):
     return zo_dno.DiffusersGenerator(stable_diffusion, PROMPT, steps=2, batch_size=2)
 
 
-def test_one_command_runs_it_and_its_folder_is_enough(flags, by_hand, tmp_path):
+def test_one_command_runs_it_and_its_folder_is_enough(flags, by_hand, tmp_path, caplog):
     """Images are byte for byte those of the pipeline prepared by hand; the config alone resumes and renders."""
     options = ("--reward", "brightness", "--strategy", "random_search", "--strategy-option", "population=2")
     assert (
@@ -69,6 +70,19 @@ def test_one_command_runs_it_and_its_folder_is_enough(flags, by_hand, tmp_path):
     assert config["lora"][0].endswith("ink.safetensors:0.8")
     assert config["scheduler_options"] == {"timestep_spacing": "trailing"}
     assert config["generator_options"] == {}
+
+    grain = Path(config["lora"][1])
+    before, other = grain.read_bytes(), load_file(grain)
+    save_file({name: 2 * one for name, one in other.items()}, grain)
+    with pytest.raises(
+        InputError, match=r"it began: content of lora \S+grain.safetensors: sha256 \w{12}, now sha256 \w"
+    ):
+        resume(tmp_path / "run", queries=6)
+    assert not caplog.text
+    render(tmp_path / "run")
+    assert "the image is not the one that the run recorded: content of lora " in caplog.text
+    grain.write_bytes(before)
+    assert resume(tmp_path / "run", queries=6).queries == 6
 
 
 @pytest.mark.ray

@@ -15,7 +15,7 @@ from zo_dno.generators.places import Place, place_of, with_scale, with_suffix
 
 _NAME = "zo_dno_{}"  # of a LoRA in the pipeline
 _DOWN = re.compile(r"lora_A|lora_down|lora\.down|_lora\.down|lora_linear_layer\.down")  # one for each adapted layer
-_ENCODER_FOLDER = "image_encoder"
+ENCODER_FOLDER = "image_encoder"
 log = logging.getLogger(__name__)
 
 
@@ -79,7 +79,7 @@ def put_ip_adapter(pipeline: Any, text: str) -> None:
             f"ip_adapter must be the file of its weights, such as ip-adapter_sd15.safetensors; got {given(path)}."
         )
     folder, _, name = place.file.rpartition("/")
-    encoder = _ENCODER_FOLDER if not place.local or (Path(place.folder) / _ENCODER_FOLDER).is_dir() else None
+    encoder = ENCODER_FOLDER if not place.local or (Path(place.folder) / ENCODER_FOLDER).is_dir() else None
     with loading("ip_adapter", path, f"Give one that was made for the model of {type(pipeline).__name__}."):
         pipeline.load_ip_adapter(place.folder, subfolder=folder, weight_name=name, image_encoder_folder=encoder)
         pipeline.set_ip_adapter_scale(scale)

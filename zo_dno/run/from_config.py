@@ -1,5 +1,6 @@
 """Runs from configs: start, resume and render one as the command line does."""
 
+import logging
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.distributed.generator_actors import closed_after
+from zo_dno.generators.local_files import local_files
 from zo_dno.oracle.policies import call_policies
 from zo_dno.registry import import_from_here
 from zo_dno.results.result import Result
@@ -18,12 +20,13 @@ from zo_dno.run.config import RunConfig, as_recorded, validated
 from zo_dno.run.make_generator import check_scene, load_model, make_generator, model_named
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.make_strategy import find_space, find_strategy
-from zo_dno.run.manifest import blocks_of
+from zo_dno.run.manifest import FILES, blocks_of, changed_files
 from zo_dno.run.measures import measuring
 from zo_dno.run.processors import processors
 from zo_dno.run.transfer import known_before
 from zo_dno.search.progress import Step
 from zo_dno.storage.atomic import read_yaml
+from zo_dno.storage.images import image_hash
 from zo_dno.storage.ledger import Ledger
 from zo_dno.storage.noise_files import load_noise, load_several
 from zo_dno.storage.run_folder import CONFIG, LEDGER, RunFolder, check_is_run, damage_named
@@ -31,6 +34,7 @@ from zo_dno.storage.signature import check_trusted
 from zo_dno.surrogate.distances import make_distance
 from zo_dno.types import Generator, batch_size_of
 
+log = logging.getLogger(__name__)
 _NOT_RENDERED = ("reward", "require", "held_out", "strategy", "space", "apart", "measures", "ray", "ray_env")
 
 
@@ -83,7 +87,7 @@ def _check_before_loading(config: RunConfig, out: Path) -> None:
 
 
 def render(folder: Path, *, steps: int | None = None, trust: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-    """Render a run's winner again.
+    """Render a run's winner again, and warn where its image is not the one that the run recorded.
 
     Args:
         folder: Folder of the run.
@@ -101,8 +105,16 @@ def render(folder: Path, *, steps: int | None = None, trust: bool = False) -> tu
     if steps is not None:
         generator = load_model(config, steps=steps)
         z = z[:, : generator.layout.d]
-    together = _rendered_together(folder, batch_size_of(generator))
-    return generator(z.expand(together, -1))[0], latents
+    with damage_named(folder), closing(Ledger(folder / LEDGER, read_only=True)) as ledger:
+        best: int = result_of(folder)["best"]["id"]
+        together = _rendered_together(ledger, best, batch_size_of(generator))
+        recorded = {row.image for row in ledger.queries() if row.id == best}
+        changed = changed_files(ledger.get(FILES) or {}, local_files(config.model_dump()))
+    image = generator(z.expand(together, -1))[0]
+    if steps is None and recorded and image_hash(image.numpy()) not in recorded:
+        why = "; ".join(changed) or "the model draws something else, or versions or the processor differ"
+        log.warning("the image is not the one that the run recorded: %s", why)
+    return image, latents
 
 
 def model_of_run(folder: Path, *, trust: bool = False) -> Generator:
@@ -128,11 +140,9 @@ def _model_of_run(folder: Path, *, trust: bool) -> tuple[RunConfig, Generator]:
         return config, load_model(config)
 
 
-def _rendered_together(folder: Path, batch_size: int | None) -> int:
+def _rendered_together(ledger: Ledger, best: int, batch_size: int | None) -> int:
     """Return with how many others the winner was rendered, on which the last bit of an image depends."""
-    with damage_named(folder), closing(Ledger(folder / LEDGER, read_only=True)) as ledger:
-        best: int = result_of(folder)["best"]["id"]
-        for row in ledger.populations():
-            if 0 <= best - row.first_id < row.size:
-                return blocks_of(ledger, batch_size).rendered_with(row, best)
+    for row in ledger.populations():
+        if 0 <= best - row.first_id < row.size:
+            return blocks_of(ledger, batch_size).rendered_with(row, best)
     return 1

@@ -2,10 +2,12 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from zo_dno.errors import InputError
+from zo_dno.generators.local_files import local_files
 from zo_dno.results.environment import differences, environment
 from zo_dno.run.config import CHANGEABLE, as_recorded
 from zo_dno.run.options import RunOptions
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 WARMED_UP = "warmed_up"  # fact of the run: the warm-up is recorded to its end
 _KNOWLEDGE = "knowledge"  # fingerprint of what the strategy started from
+FILES = "files"  # a fact that older runs lack: the content of the model's files
 _PADDED = "padded"  # a fact that older runs lack, whose blocks of images were all filled up
 _ENDS = "ends"  # a fact that older runs lack, whose ends follow from their config
 _OF_REWARD = ("reward", "reward_options")
@@ -87,6 +90,12 @@ def _without_news(old: Any, new: Any) -> Any:
     return {name: _without_news(old.get(name), one) for name, one in new.items() if name != "server" or name in old}
 
 
+def changed_files(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Return the differences of files that are on this machine in both sessions; what is missing fails by itself."""
+    short = ({name: f"sha256 {files[name][:12]}" for name in old.keys() & new.keys()} for files in (old, new))
+    return differences(*short)
+
+
 class Manifest:
     """The facts of a run in its ledger, written when it starts and compared when it is resumed.
 
@@ -107,7 +116,7 @@ class Manifest:
         _ = spec.reward.identity  # a server that responds counts before what was recorded of it
         spec.reward.recall(ledger.get("reward") or {})
         facts = {"config": spec.config, "reward": spec.reward.identity, "environment": environment(), _KNOWLEDGE: known}
-        facts = json.loads(json.dumps(facts, default=str))
+        facts = json.loads(json.dumps(facts, default=str)) | {FILES: local_files(spec.config)}
         self._environment = facts["environment"]
         recorded = {name: ledger.get(name) for name in (*facts, _PADDED, _ENDS, _RULES)}
         if recorded["config"] is not None:
@@ -123,6 +132,7 @@ class Manifest:
         self._recorded_environment = recorded["environment"] or self._environment
         self.padded: bool = recorded["config"] is not None and recorded[_PADDED] is not False
         self.rules: int = _NEWEST if recorded["config"] is None else recorded[_RULES] or 1
+        facts[FILES] = (recorded[FILES] or {}) | facts[FILES]
         written = {name: fact for name, fact in facts.items() if name != "environment" or recorded[name] is None}
         ledger.set({**written, _PADDED: self.padded, _RULES: self.rules, _ENDS: recorded[_ENDS] or spec.ends})
         self._settle_lost_calls(spec)
@@ -184,7 +194,7 @@ class Manifest:
         if of_reward and not any(row.value is not None for row in self._ledger.all_queries()):
             self._begin_again(recorded, of_reward)
             of_reward = []
-        reasons = differences(old, new) + of_reward
+        reasons = differences(old, new) + changed_files(recorded[FILES] or {}, facts[FILES]) + of_reward
         if reasons and not accept_drift:
             raise self.refusal(reasons)
         for reason in reasons:

@@ -96,19 +96,32 @@ def is_file_name(place: str) -> bool:
 
 @cache
 def fingerprint(path: Path) -> str:
-    """Name weights by their content: sha256 of the file, or of the files of a folder that decide a score.
+    """Name weights by their content: `content_hash` of the file, or of the files of a folder that decide a score.
+
+    It is found once a process, as the weights are read once.
+    """
+    if path.is_file():
+        return content_hash([path])
+    files = {file for names in _DECISIVE for file in path.glob(names)}
+    if not any(file.suffix == ".safetensors" for file in files):
+        files.update(path.glob("pytorch_model*.bin"))
+    return content_hash(sorted(files), named=True)
+
+
+def content_hash(files: Sequence[Path], *, named: bool = False) -> str:
+    """Return a sha256 of the content of files.
 
     Files above 16 MB are read in 1,024 evenly spaced pieces of 4 kB, in milliseconds where the whole takes seconds.
-    Every large matrix has a piece, so that another training shows; a change of a bias alone may not. It is found once
-    a process, as the weights are read once.
+    Every large matrix has a piece, so that another training shows; a change of a bias alone may not.
+
+    Args:
+        files: Files in a fixed order.
+        named: Whether their names and sizes count.
     """
-    files = [path] if path.is_file() else sorted({file for names in _DECISIVE for file in path.glob(names)})
-    if path.is_dir() and not any(file.suffix == ".safetensors" for file in files):
-        files = sorted([*files, *path.glob("pytorch_model*.bin")])
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
-        digest.update(f"{file.name} {size}\n".encode() if path.is_dir() else b"")
+        digest.update(f"{file.name} {size}\n".encode() if named else b"")
         with file.open("rb") as content:
             for i in range(_PIECES if size > _LARGE else 1):
                 content.seek(i * (size - _PIECE) // (_PIECES - 1))
