@@ -15,11 +15,12 @@ import pytest
 import zo_dno
 from tests.support.clocks import PATIENCE
 from tests.support.toys import ToyGenerator
-from tests.ui.test_signals import ROOT
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import RatingError
 from zo_dno.rewards.human import Human
 from zo_dno.storage.ledger import Ledger
+
+ROOT = Path(__file__).parents[2]
 
 CLICKS = 8  # of the duel: 4 with each rival
 

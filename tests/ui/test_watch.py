@@ -12,10 +12,12 @@ import pytest
 from tests.support import fake_tune
 from tests.support.clocks import PATIENCE
 from tests.support.held import RESULTS
-from tests.ui.test_signals import ROOT, begun, rows
+from tests.ui.test_signals import begun, rows
 from zo_dno.errors import InputError
 from zo_dno.ui.cli.watch import watch
 from zo_dno.watch.process import Processes, holder
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

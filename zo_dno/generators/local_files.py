@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from zo_dno.generators.adapters import ENCODER_FOLDER
-from zo_dno.generators.loading import BUILTINS
+from zo_dno.generators.built_in import BUILTINS
 from zo_dno.generators.places import WEIGHT_FILES, with_suffix
 from zo_dno.storage.weights import content_hash
 
