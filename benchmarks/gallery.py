@@ -69,12 +69,15 @@ ENTRIES = (
     Entry("mirror", "Symmetry", "hills at dawn, with a tent", "symmetry"),
 )
 SEEN = {
-    "ecb1e28edc1e": "The haze is gone: a round sun, its light as yellow stripes on the water, white crests. The two "
-    "boats, apart at first, have come together.",
-    "ef61cec62056": "A small file has no house and no peaks: a band of cloud, plain sky, haze in place of mountains. "
-    '`--require "prompt_match >= 0.9"` forbids that.',
-    "052791284db7": "The sky is stronger, from deep blue to orange, with a glow low at the right. The buildings are "
-    "lower, and partly lost in the haze.",
+    "c46f097a81fe": "The haze is gone, but so is one boat, and the other stands behind lit windows: the search took "
+    "edges from where this model has most of them, the city. `prompt_match` still finds sea and sailboat, so look at "
+    "winners, or ask another judge ([reward hacking](hacking.md)).",
+    "2f54af991728": "A small file has no house and no peaks: a bank of cloud, plain sky, haze in place of mountains.",
+    "6f6a740a5e23": "The same search with `--require`: clouds and mountains have become flat bands here, too, but the "
+    "house is there, small and without a window.",
+    "b96cc4da1c50": "The sky is stronger, from deep blue over magenta to orange, with a sun low at the right. The "
+    "skyline is lower, and has fewer lit windows.",
+    "45c90eadab57": "The tent has moved to the middle, and the hills are alike at both sides.",
 }
 """What was seen in a pair of pictures, by its hash: another pair is not described."""
 _HEAD = """# Gallery
