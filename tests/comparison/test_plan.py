@@ -10,6 +10,7 @@ from zo_dno import InputError
 from zo_dno.comparison.compare import RUNS, _keep, with_sized_model
 from zo_dno.comparison.plan import PLAN as PLAN_FILE
 from zo_dno.comparison.plan import Plan, read_plan
+from zo_dno.storage.signature import SIGNATURE
 
 
 def test_spaces_cross_with_strategies_that_name_none():
@@ -77,7 +78,7 @@ def test_a_folder_whose_writing_was_cut_off_takes_the_same_comparison(tmp_path, 
     with going_wrong(at, "before", files=True), pytest.raises(KilledError):
         _keep(plan, out, early_stopping=False)
     _keep(plan, out, early_stopping=False)
-    assert {path.name for path in out.iterdir()} == {RUNS, PLAN_FILE}
+    assert {path.name for path in out.iterdir()} == {RUNS, PLAN_FILE, SIGNATURE}
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,7 @@ def test_an_old_run_is_resumed(copy, name, changes, expected):
         assert_as_expected(folder, expected)
 
 
+@pytest.mark.slow  # that it is read so is tested with the options
 def test_a_run_of_before_there_were_two_sizes_keeps_the_size_it_had(tmp_path):
     """It recorded the built-in model as "scenes", which means the larger images now."""
     run, first = (

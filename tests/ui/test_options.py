@@ -10,7 +10,7 @@ import pytest
 import zo_dno
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
-from zo_dno.run.config import CHANGEABLE, RunConfig, validated
+from zo_dno.run.config import CHANGEABLE, RunConfig, as_recorded, validated
 from zo_dno.run.options import Budget, Cluster, Output
 from zo_dno.ui.cli.options import values_of
 from zo_dno.ui.cli.tables import page
@@ -169,6 +169,13 @@ def test_the_former_name_of_the_policy_is_read(toy):
     assert validated({"prompt": "x", "asking": {"in_flight": 3}}).policy == {"in_flight": 3}
     assert zo_dno.Asking is CallPolicy
     assert zo_dno.optimize(toy, "brightness", queries=8, asking={"price": 0.25}).cost == 2.0
+
+
+def test_the_built_in_model_has_the_size_that_it_had_when_a_run_recorded_it():
+    assert validated({"prompt": "x", "model": "scenes"}).model == validated({"prompt": "x"}).model == "scenes-128"
+    assert as_recorded({"model": "scenes", "steps": 2}) == {"model": "scenes-64", "steps": 2}
+    assert as_recorded({"model": "scenes-128"}) == {"model": "scenes-128"}
+    assert as_recorded({"steps": 2}) == {"steps": 2}
 
 
 def test_what_may_change_says_how_far_a_run_goes_and_what_is_kept():
