@@ -155,6 +155,7 @@ def test_given_scales_and_reference_points_need_no_warm_up(tmp_path):
 
 def test_three_rewards_and_a_run_without_a_feasible_candidate(tmp_path):
     result = run(None, (bright, rough, red), queries=16)
+    assert result.baseline is None, "an estimate for another goal than the front"
     assert len(result.front.rewards) == 3
     assert result.front.hypervolume > 0
     assert len(front_figure(result.front, result.history).axes) == 3

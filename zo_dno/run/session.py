@@ -24,6 +24,7 @@ from zo_dno.run.by_choices import settle_by_choices
 from zo_dno.run.diverse import diverse_archive, diverse_of
 from zo_dno.run.front import front_of, set_reference
 from zo_dno.run.held_out import held_out_scores
+from zo_dno.run.make_reward import rewards_in
 from zo_dno.run.measures import elite_archive, elites_of
 from zo_dno.run.open_run import OpenRun, opened
 from zo_dno.run.raters import ask_people_at_the_end, what_raters_said
@@ -127,8 +128,8 @@ def _baseline(run: OpenRun, search: Search, *, by_choices: bool) -> best_of_n.Ba
     """Score as many prior draws as asked for, or estimate best-of-N from the search's own."""
     n_prior = search.strategy.n_prior if isinstance(search.strategy, HasPriorDraws) else 0
     n = search.counts.queries if run.spec.options.baseline == "equal" else run.spec.options.baseline
-    if n == 0 and by_choices:
-        return None  # strengths of different populations are no draws of one distribution
+    if n == 0 and (by_choices or rewards_in(run.spec.reward) > 1):
+        return None  # strengths of different populations are no draws of one distribution, and a front has no best one
     if n == 0 or search.status in ("interrupted", "paused"):
         return best_of_n.estimated(
             run.ledger.queries()[:n_prior], search.counts.queries, highest=run.spec.reward.range[1]
