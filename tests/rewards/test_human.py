@@ -258,11 +258,13 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
         def click():
             before = len(store.ratings())
             expect(rater.get_by_text("Which is better?")).to_be_visible(timeout=60_000)
-            rater.wait_for_load_state()
+            task = rater.locator("[name=task]").get_attribute("value")
             rater.get_by_label("choose image 1").click()
             expect(rater.get_by_role("alert")).to_have_count(0)
             while len(store.ratings()) == before:
                 time.sleep(0.02)
+            shown = rater.locator(f'[name=task][value="{task}"]')
+            expect(shown).to_have_count(0, timeout=60_000)  # a click on it again would be none
 
         click()
         click()

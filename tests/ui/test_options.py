@@ -176,6 +176,7 @@ def test_the_built_in_model_has_the_size_that_it_had_when_a_run_recorded_it():
     assert as_recorded({"model": "scenes", "steps": 2}) == {"model": "scenes-64", "steps": 2}
     assert as_recorded({"model": "scenes-128"}) == {"model": "scenes-128"}
     assert as_recorded({"steps": 2}) == {"steps": 2}
+    assert as_recorded({"model": ["scenes"]}) == {"model": ["scenes"]}, "damage, which the checks of a config name"
 
 
 def test_what_may_change_says_how_far_a_run_goes_and_what_is_kept():

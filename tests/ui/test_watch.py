@@ -12,7 +12,7 @@ import pytest
 from tests.support import fake_tune
 from tests.support.clocks import PATIENCE
 from tests.support.held import RESULTS
-from tests.ui.test_signals import begun, rows
+from tests.ui.test_signals import rows
 from zo_dno.errors import InputError
 from zo_dno.ui.cli.watch import watch
 from zo_dno.watch.process import Processes, holder
@@ -29,9 +29,12 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to know a process for sure")
 def test_a_real_run_is_stopped_and_resumed(zo, toy_words, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    words = (*toy_words, "--reward", "my_rewards:slow", "--queries", 10_000)
-    process, folder, processes = begun(words, lambda: rows(Path("here", "ledger.db")) >= 16), Path("here"), Processes()
-    folder = folder.resolve()
+    folder, processes = Path("here").resolve(), Processes()
+    words = [*map(str, toy_words), "--reward", "my_rewards:slow", "--queries", "10000", "--out", str(folder)]
+    run = [sys.executable, "-m", "zo_dno", "run", *words]  # no fork of a test: the page knows a command by its words
+    process = subprocess.Popen(run, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while rows(folder / "ledger.db") < 16 and process.poll() is None:
+        time.sleep(0.05)
     processes.stop(folder)
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, output

@@ -107,7 +107,8 @@ def with_current_names(config: Mapping[str, Any]) -> dict[str, Any]:
 def as_recorded(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config that a run recorded, with the present names of keys and models that had others."""
     named = with_current_names(config)
-    return named | ({"model": BEFORE.get(named["model"], named["model"])} if "model" in named else {})
+    model = named.get("model")
+    return named | ({"model": BEFORE[model]} if isinstance(model, str) and model in BEFORE else {})
 
 
 def checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
