@@ -27,7 +27,7 @@ $(READY): $(RUNS)  # and what tests, linters, notebooks and the documentation ne
 demo: $(RUNS)
 	@rm -rf runs/demo
 	$(BIN)/zo-dno run --prompt "city at dusk, with a tower" --steps 4 --reward jpeg_larger --held-out prompt_match \
-		--strategy surrogate --queries 64 --baseline equal --seed 0 --out runs/demo
+		--strategy surrogate --queries 32 --baseline equal --seed 0 --out runs/demo
 
 test: $(READY)  # three at once: some of their time they wait
 	$(PYTEST) -n 3 -m "not notebook and not slow"

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 RUN, PICTURES = Path("runs/demo"), Path("docs/pictures")
-SIDE, MARGIN, CAPTION = 320, 12, 34
+SIDE, MARGIN, CAPTION = 384, 12, 34
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     draw = ImageDraw.Draw(sheet)
     for i, name in enumerate(("first", "best")):
         left = MARGIN + i * (SIDE + MARGIN)
-        picture = Image.open(RUN / f"{name}.png").resize((SIDE, SIDE), Image.Resampling.NEAREST)
+        picture = Image.open(RUN / f"{name}.png").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         sheet.paste(picture, (left, MARGIN))
         size = result[name]["reward"]
         caption = f"{name}: {size:.2f} kB as JPEG"
