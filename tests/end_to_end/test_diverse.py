@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import zo_dno
-from tests.support.combinations import bright, priced, rough
+from tests.support.combinations import bright, priced, rough, stopping
 from tests.support.resuming import content
 from tests.support.toys import SmoothToy, ToyGenerator
 from zo_dno.errors import InputError
@@ -27,20 +27,6 @@ def run(folder=None, reward=rough, strategy="random_search", toy=None, **options
 def everything(folder):
     """What must not depend on when a run was stopped, with the files of its set."""
     return content(folder), {path.name: path.read_bytes() for path in sorted((folder / "diverse").iterdir())}
-
-
-def stopping(at):
-    calls = []
-
-    def reward(images, prompts):
-        calls.append(1)
-        if len(calls) == at:
-            raise KeyboardInterrupt
-        return rough(images, prompts)
-
-    reward.__name__, reward.__qualname__, reward.__module__ = rough.__name__, rough.__qualname__, rough.__module__
-    vars(reward).update(version="1")
-    return reward
 
 
 def redness(images):
@@ -84,7 +70,7 @@ def test_the_least_distance_is_by_default_that_of_prior_draws_the_same_for_every
 @pytest.mark.parametrize("strategy", ["random_search", "niching"])
 def test_a_stopped_run_ends_as_one_that_never_was(tmp_path, strategy):
     run(tmp_path / "whole", strategy=strategy, horizon=30, apart=redness)
-    run(tmp_path / "parts", stopping(20), strategy, queries=30, apart=redness)
+    run(tmp_path / "parts", stopping(rough, 20), strategy, queries=30, apart=redness)
     zo_dno.resume(tmp_path / "parts", generator=ToyGenerator(), reward=rough)
     zo_dno.resume(tmp_path / "parts", generator=ToyGenerator(), reward=rough, apart=redness, queries=48)
     assert everything(tmp_path / "parts") == everything(tmp_path / "whole")
@@ -95,7 +81,7 @@ def test_a_stopped_run_ends_as_one_that_never_was(tmp_path, strategy):
 def test_robot_resumes_bit_for_bit(tmp_path, toy):
     brief = {"strategy_options": {"population": 4, "first": 4, "renders": 2}, "strategy": "robot", "queries": 16}
     run(tmp_path / "whole", toy=toy(), **brief)
-    run(tmp_path / "parts", stopping(11), toy=toy(), **brief)
+    run(tmp_path / "parts", stopping(rough, 11), toy=toy(), **brief)
     zo_dno.resume(tmp_path / "parts", generator=toy(), reward=rough)
     assert everything(tmp_path / "parts") == everything(tmp_path / "whole")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import zo_dno
-from tests.support.combinations import constant, priced, rough
+from tests.support.combinations import constant, priced, rough, stopping
 from tests.support.resuming import content
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
@@ -27,20 +27,6 @@ def run(folder=None, reward=rough, strategy="random_search", **options):
 
 def everything(folder):
     return content(folder), {path.name: path.read_bytes() for path in sorted((folder / "elites").iterdir())}
-
-
-def stopping(at):
-    calls = []
-
-    def reward(images, prompts):
-        calls.append(1)
-        if len(calls) == at:
-            raise KeyboardInterrupt
-        return rough(images, prompts)
-
-    reward.__name__, reward.__qualname__, reward.__module__ = rough.__name__, rough.__qualname__, rough.__module__
-    vars(reward).update(version="1")
-    return reward
 
 
 def test_every_cell_has_the_best_of_its_candidates_and_everything_shows_it(tmp_path):
@@ -77,7 +63,7 @@ def test_every_cell_has_the_best_of_its_candidates_and_everything_shows_it(tmp_p
 def test_a_stopped_run_ends_as_one_that_never_was_and_one_measure_is_enough(tmp_path):
     given = {"measures": ["brightness"], "diverse": 3, "min_distance": 0.1}
     run(tmp_path / "whole", horizon=24, **given)
-    run(tmp_path / "parts", stopping(20), queries=24, **given)
+    run(tmp_path / "parts", stopping(rough, 20), queries=24, **given)
     zo_dno.resume(tmp_path / "parts", generator=ToyGenerator(), reward=rough)
     result = zo_dno.resume(tmp_path / "parts", generator=ToyGenerator(), reward=rough, queries=40)
     assert everything(tmp_path / "parts") == everything(tmp_path / "whole")
@@ -89,7 +75,7 @@ def test_a_stopped_run_ends_as_one_that_never_was_and_one_measure_is_enough(tmp_
 def test_cma_me_resumes_bit_for_bit(tmp_path):
     pytest.importorskip("ribs")
     run(tmp_path / "whole", strategy="cma_me")
-    run(tmp_path / "parts", stopping(20), "cma_me")
+    run(tmp_path / "parts", stopping(rough, 20), "cma_me")
     zo_dno.resume(tmp_path / "parts", generator=ToyGenerator(), reward=rough)
     assert everything(tmp_path / "parts") == everything(tmp_path / "whole")
 

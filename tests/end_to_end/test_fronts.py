@@ -8,7 +8,7 @@ import pyarrow.csv
 import pytest
 
 import zo_dno
-from tests.support.combinations import bright, priced, red, rough
+from tests.support.combinations import bright, priced, red, rough, stopping
 from tests.support.resuming import content
 from tests.support.toys import SmoothToy, ToyGenerator
 from zo_dno.errors import InputError
@@ -35,24 +35,6 @@ def resume(folder, rewards=(bright, rough), toy=None, **options):
 def everything(folder):
     """What must not depend on when a run was stopped, with the files of its front."""
     return content(folder), {path.name: path.read_bytes() for path in sorted((folder / "front").iterdir())}
-
-
-def stopping(function, at):
-    calls = []
-
-    def reward(images, prompts):
-        calls.append(1)
-        if len(calls) == at:
-            raise KeyboardInterrupt
-        return function(images, prompts)
-
-    reward.__name__, reward.__qualname__, reward.__module__ = (
-        function.__name__,
-        function.__qualname__,
-        bright.__module__,
-    )
-    vars(reward).update(version="1")
-    return reward
 
 
 def test_a_front_is_what_no_feasible_candidate_beats_and_everything_shows_it(tmp_path):

@@ -98,3 +98,19 @@ class Slow(zo_dno.Reward):
         assert len(keys) == 1
         await asyncio.sleep(0.002 * (255 - bright(images, prompts)[0]) / 255)
         return [Score(value, components={"own": 1.0}, spread=0.5) for value in bright(images, prompts)]
+
+
+def stopping(function, at):
+    """Return a function as reward that presses Ctrl-C at one of its calls, and is otherwise the same reward."""
+    calls = []
+
+    def reward(images, prompts):
+        calls.append(1)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return function(images, prompts)
+
+    for name in ("__name__", "__qualname__", "__module__"):
+        setattr(reward, name, getattr(function, name))
+    vars(reward).update(version="1")
+    return reward

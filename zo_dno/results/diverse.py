@@ -2,52 +2,27 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from zo_dno.results.kept import Kept
 from zo_dno.search.archive import Found
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Member:
+class Member(Kept):
     """A member of a diverse set.
 
     Attributes:
-        found: The candidate with its noise, image and tests.
         nearest: Distance from the member that is most like it; None where there is no other.
     """
 
-    found: Found
     nearest: float | None
 
     def __repr__(self) -> str:
         near = "" if self.nearest is None else f", {self.nearest:.4g} apart"
         return f"Member({self.id}: reward {self.reward:.4g}{near})"
-
-    @property
-    def id(self) -> int:
-        """Id of the candidate."""
-        return self.found.id
-
-    @property
-    def reward(self) -> float:
-        """Reward in its unit."""
-        assert self.found.reward is not None
-        return self.found.reward
-
-    @property
-    def noise(self) -> "Tensor":
-        """Noise, (d,)."""
-        return self.found.z
-
-    @property
-    def image(self) -> np.ndarray:
-        """Image, (H, W, 3) uint8."""
-        return self.found.image
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,34 +4,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from zo_dno.results.kept import Kept
 from zo_dno.search.archive import Found
 from zo_dno.search.elites import Grid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Elite:
+class Elite(Kept):
     """The best candidate of a cell.
 
     Attributes:
-        found: The candidate with its noise, image and tests.
         cell: Cell, counted from 0 along each measure.
         measures: Value of each measure, by name.
     """
 
-    found: Found
     cell: tuple[int, ...]
     measures: Mapping[str, float]
-
-    @property
-    def id(self) -> int:
-        """Id of the candidate."""
-        return self.found.id
-
-    @property
-    def reward(self) -> float:
-        """Reward in its unit."""
-        assert self.found.reward is not None
-        return self.found.reward
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,47 +2,28 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from zo_dno.results.kept import Kept
 from zo_dno.search.archive import Found, values_of
 from zo_dno.storage.ledger import QueryRow
 from zo_dno.surrogate.pareto import front_rows, hypervolume
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FrontRow:
+class FrontRow(Kept):
     """A candidate of a front.
 
     Attributes:
-        found: The candidate with its noise, image and tests.
         rewards: Value of each reward, by name, in its own unit.
     """
 
-    found: Found
     rewards: Mapping[str, float]
 
     def __repr__(self) -> str:
         return f"FrontRow({self.id}: {', '.join(f'{name} {value:.4g}' for name, value in self.rewards.items())})"
-
-    @property
-    def id(self) -> int:
-        """Id of the candidate."""
-        return self.found.id
-
-    @property
-    def noise(self) -> "Tensor":
-        """Noise, (d,)."""
-        return self.found.z
-
-    @property
-    def image(self) -> np.ndarray:
-        """Image, (H, W, 3) uint8."""
-        return self.found.image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
