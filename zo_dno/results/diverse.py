@@ -12,7 +12,7 @@ from zo_dno.search.archive import Found
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Member(Kept):
-    """A member of a diverse set.
+    """A member of a diverse set, with what every `Kept` candidate has.
 
     Attributes:
         nearest: Distance from the member that is most like it; None where there is no other.

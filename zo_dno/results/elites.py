@@ -11,7 +11,7 @@ from zo_dno.search.elites import Grid
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Elite(Kept):
-    """The best candidate of a cell.
+    """The best candidate of a cell, with what every `Kept` one has.
 
     Attributes:
         cell: Cell, counted from 0 along each measure.

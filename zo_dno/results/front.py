@@ -14,7 +14,7 @@ from zo_dno.surrogate.pareto import front_rows, hypervolume
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrontRow(Kept):
-    """A candidate of a front.
+    """A candidate of a front, with what every `Kept` one has.
 
     Attributes:
         rewards: Value of each reward, by name, in its own unit.
