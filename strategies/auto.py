@@ -62,11 +62,11 @@ def _of_diverse_sets(problem: Problem, population: int) -> PopulationStrategy:
         chosen: PopulationStrategy = Robot(problem, population=size, first=min(16, max(2, problem.horizon // 2)))
         chosen.reason = f"robot with a population of {size}: a model of the reward leads every member of the set"
         return chosen
-    size = population or most_useful(problem.horizon, small=False)
     if problem.lag:
         chosen = evolution(problem, population)
         chosen.reason = f"{chosen.reason}; with a lag it climbs to a single image"
         return chosen
+    size = population or most_useful(problem.horizon, small=False)
     chosen = Niching(problem, population=size)
     chosen.reason = f"niching with a population of {size}: plain evolution breeds from every member of the set"
     return chosen

@@ -13,23 +13,20 @@ from zo_dno.failures import one_line
 from zo_dno.noise.space import rotate
 from zo_dno.rng import stream_seed
 from zo_dno.strategies.normal_es import NormalES
+from zo_dno.strategies.own_worths import OwnWorths
 from zo_dno.strategies.prior import INIT_STEP, first_draws
 from zo_dno.strategies.surrogate import IMAGES, LATEST, Surrogate
 from zo_dno.strategy import Measured, Problem
 from zo_dno.surrogate.acquisition import OfImages
-from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.evolve import evolve
-from zo_dno.surrogate.features import PIXELS, Family
 from zo_dno.surrogate.fitted import requirements_of, without_outliers
-from zo_dno.surrogate.knowledge import Learned
 from zo_dno.surrogate.known import Known, KnownOfFront
 from zo_dno.surrogate.pareto import front_rows
 from zo_dno.surrogate.process import GaussianProcess
-from zo_dno.surrogate.scalarised import FrontAcquisition, FrontScale, SplitError, scalarised
+from zo_dno.surrogate.scalarised import FrontAcquisition, FrontScale, scalarised
 from zo_dno.surrogate.trust import LEAST, after, after_fallback, is_predictable
 
 log = logging.getLogger(__name__)
-_GRADIENTS = 8  # for each query, half as many as of `surrogate`: a round of several rewards costs more
 _VARIED = 0.3  # fresh noise of candidates that follow no predictions
 
 
@@ -47,7 +44,7 @@ class _Outlook:
     counts: Tensor
 
 
-class ParEGO(Surrogate):
+class ParEGO(OwnWorths):
     """Search a front in random directions, on a Gaussian process of each reward (ParEGO, Knowles 2006).
 
     Every candidate of a round has a direction of its own, random weights of the rewards. Their augmented Tchebycheff
@@ -78,37 +75,11 @@ class ParEGO(Surrogate):
     STATE: ClassVar[tuple[str, ...]] = (*Surrogate.STATE, "_reference")
     searches_fronts: ClassVar[bool] = True
     KNOWN: ClassVar[type[Known]] = KnownOfFront
+    GRADIENTS: ClassVar[int] = 8  # half as many as of `surrogate`: a round of several rewards costs more
 
-    def __init__(
-        self,
-        problem: Problem,
-        *,
-        population: int = 8,
-        first: int = 16,
-        renders: int = 0,
-        step: float = 0.15,
-        optimism: float = 0.15,
-        fresh: float = 0.1,
-        features: Sequence[str | Family] = PIXELS,
-        embedding: str | None = None,
-    ) -> None:
-        super().__init__(
-            problem,
-            population=population,
-            first=first,
-            renders=renders,
-            step=step,
-            optimism=optimism,
-            fresh=fresh,
-            features=features,
-            embedding=embedding,
-        )
-        self._rewards, self._together = problem.rewards, True
+    def _take(self, problem: Problem) -> None:
+        self._rewards = problem.rewards
         self._reference = torch.full((problem.rewards,), -torch.inf, dtype=torch.float64)
-
-    @property
-    def learned(self) -> Learned | None:
-        return None
 
     @property
     def _of_front(self) -> KnownOfFront | None:
@@ -171,16 +142,8 @@ class ParEGO(Surrogate):
         n = self.population
         parents = torch.stack([_best(known, outlook, one) for one in acquisition.weights])
         z = self.retract(rotate(parents, self.randn(n), self.fresh ** torch.linspace(1, 0, n)[:, None]))
-        if self._together:
-            try:
-                return self._climb(z, acquisition)
-            except SplitError:  # which images a block holds depends on the batch size
-                self._together = False
-        return torch.cat([self._climb(z[row, None], acquisition.of(row)) for row in range(n)])
-
-    def _climb(self, z: Tensor, acquisition: FrontAcquisition) -> Tensor:
-        step, worth = self._trusted_share * self.step, OfImages(self._describe, acquisition)
-        return climb(z, self.model, worth, self.sizes, self.renders or _GRADIENTS, step)
+        describe = self._describe
+        return self._climb_each(z, OfImages(describe, acquisition), lambda row: OfImages(describe, acquisition.of(row)))
 
     def _evolved_to(self, known: KnownOfFront, outlook: _Outlook, acquisition: FrontAcquisition) -> Tensor:
         """Evolve noise by the predictions in every direction, and choose for each from all that was rendered."""

@@ -1,7 +1,6 @@
 """A search of a set of good images that differ, by one climb for each member of the set."""
 
 import logging
-from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -11,25 +10,21 @@ from zo_dno.noise.space import rotate
 from zo_dno.rng import stream, stream_seed
 from zo_dno.strategies.niching import children_of
 from zo_dno.strategies.normal_es import NormalES
+from zo_dno.strategies.own_worths import OwnWorths
 from zo_dno.strategies.surrogate import IMAGES, Surrogate
 from zo_dno.strategy import Measured, Model, Problem
 from zo_dno.surrogate.acquisition import Acquisition, OfImages
 from zo_dno.surrogate.apart import ApartFrom
-from zo_dno.surrogate.climb import climb
 from zo_dno.surrogate.distances import has_gradient
 from zo_dno.surrogate.evolve import evolve
-from zo_dno.surrogate.features import PIXELS, Family
-from zo_dno.surrogate.knowledge import Learned
 from zo_dno.surrogate.known import Known
-from zo_dno.surrogate.scalarised import SplitError
 from zo_dno.types.diversity import Distance
 
 log = logging.getLogger(__name__)
-_GRADIENTS = 15  # for each query, as many as of `surrogate`
 _VARIED = 0.1  # least fresh noise of candidates that follow no predictions
 
 
-class Robot(Surrogate):
+class Robot(OwnWorths):
     """Search a set of good images that differ, each by a climb of its own on one model of the reward.
 
     After ROBOT (Maus et al. 2022), which searches several solutions at once, each in a region of its own and at a
@@ -57,38 +52,11 @@ class Robot(Surrogate):
     STATE: ClassVar[tuple[str, ...]] = (*Surrogate.STATE, "_members")
     searches_diverse: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        problem: Problem,
-        *,
-        population: int = 8,
-        first: int = 16,
-        renders: int = 0,
-        step: float = 0.15,
-        optimism: float = 0.15,
-        fresh: float = 0.1,
-        features: Sequence[str | Family] = PIXELS,
-        embedding: str | None = None,
-    ) -> None:
-        super().__init__(
-            problem,
-            population=population,
-            first=first,
-            renders=renders,
-            step=step,
-            optimism=optimism,
-            fresh=fresh,
-            features=features,
-            embedding=embedding,
-        )
-        self._wanted, self._together = max(1, problem.diverse), True
+    def _take(self, problem: Problem) -> None:
+        self._wanted = max(1, problem.diverse)
         self._distance: Distance | None = None
         self._least = 1.0
         self._members: list[int] = []
-
-    @property
-    def learned(self) -> Learned | None:
-        return None
 
     def use_distance(self, distance: Distance, least: float) -> None:
         """Take the distance of images and the least one of two members."""
@@ -125,7 +93,7 @@ class Robot(Surrogate):
             return super()._unpredicted(known, acquisition)
         if not self._said:
             self._said = True
-            log.warning("predictions do not lead to better images now: members are turned by fresh noise, at times")
+            log.info("predictions do not lead to better images now: members are turned by fresh noise, at times")
         return self.retract(children_of(known.z[members], self._wanted, self.population, self.rng, _VARIED))
 
     def _places(self, known: Known) -> tuple[Tensor, Tensor, Tensor]:
@@ -158,15 +126,7 @@ class Robot(Surrogate):
             return super()._climbed(known, acquisition)
         z, members, others = self._places(known)
         worth = self._worth(known, acquisition, members, others)
-        if self._together:
-            try:
-                return self._climb(z, worth)
-            except SplitError:  # which images a block holds depends on the batch size
-                self._together = False
-        return torch.cat([self._climb(z[row, None], worth.of(row)) for row in range(len(z))])
-
-    def _climb(self, z: Tensor, worth: Callable[[Tensor], Tensor]) -> Tensor:
-        return climb(z, self.model, worth, self.sizes, self.renders or _GRADIENTS, self._trusted_share * self.step)
+        return self._climb_each(z, worth, worth.of)
 
     def _evolved(self, known: Known, acquisition: Acquisition) -> Tensor:
         """Evolve noise by the predictions from near every member, and take the most promising of each search."""

@@ -36,7 +36,7 @@ _LATEST_CHOSEN = 160  # images that it learns from by choices
 _PARENTS = 4  # best candidates that climbs begin near
 _INFORMED = 16  # scores of earlier prompts that are enough to start from
 _EARLIER = 256  # of them that the surrogate learns from
-_GRADIENTS, IMAGES = 15, 32  # renders for each query
+GRADIENTS, IMAGES = 15, 32  # renders for each query
 
 
 class Surrogate(WithModel):
@@ -288,7 +288,7 @@ class Surrogate(WithModel):
         z = self.retract(rotate(parents, self.randn(self.population), fresh))
         worth = OfImages(self._describe, acquisition)
         step = self._trusted_share * self.step
-        return climb(z, self.model, worth, self.sizes, self.renders or _GRADIENTS, step)
+        return climb(z, self.model, worth, self.sizes, self.renders or GRADIENTS, step)
 
     def _evolved(self, known: Known, acquisition: Acquisition) -> Tensor:
         """Evolve noise from the best on by predictions, and choose from all that was rendered."""

@@ -30,7 +30,7 @@ def test_every_benchmark_is_run_together_with_others_or_by_itself():
 
 
 def test_every_benchmark_can_be_imported():
-    """Nothing else starts most of them, and an import that fails would show when somebody waits for figures."""
+    """No other test starts most of them, so that an import that fails would show only when figures are measured."""
     names = [path.relative_to(FOLDER.parent).with_suffix("") for path in FOLDER.rglob("*.py")]
     for name in names:
         importlib.import_module(".".join(name.parts))

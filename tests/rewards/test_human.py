@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 import zo_dno
 from tests.support.browser import chromium, tab
+from tests.support.clocks import PATIENCE
 from tests.support.forked import Forked
 from tests.support.toys import ToyGenerator
 from zo_dno.errors import InputError
@@ -261,7 +262,9 @@ def test_a_real_run_whose_page_and_search_are_killed_between_clicks(tmp_path):
             task = rater.locator("[name=task]").get_attribute("value")
             rater.get_by_label("choose image 1").click()
             expect(rater.get_by_role("alert")).to_have_count(0)
+            until = time.monotonic() + PATIENCE
             while len(store.ratings()) == before:
+                assert time.monotonic() < until, "the click was lost"
                 time.sleep(0.02)
             shown = rater.locator(f'[name=task][value="{task}"]')
             expect(shown).to_have_count(0, timeout=60_000)  # a click on it again would be none

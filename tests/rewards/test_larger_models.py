@@ -1,7 +1,6 @@
 """Rewards by larger networks: tiny random ones through the real loading code, against arithmetic written out here."""
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from tests.support.tiny_reward_models import save_clip_flant5, save_llava, save_
 from zo_dno.errors import InputError
 from zo_dno.oracle.oracle import Oracle
 from zo_dno.rewards.aesthetic_v2_5 import AestheticV25
-from zo_dno.rewards.hpsv3 import HPSv3, current_names, instruction_file, read_instruction
+from zo_dno.rewards.hpsv3 import HPSv3, current_names
 from zo_dno.rewards.unified_reward import UnifiedReward
 from zo_dno.rewards.vqa_score import VQAScore, VQAScoreVLM
 from zo_dno.storage.weights import fingerprint
@@ -209,99 +208,23 @@ class TestEveryOne:
         assert rough == pytest.approx(fine, rel=0.3, abs=0.05)
 
 
-class TestUnifiedReward:
-    @pytest.mark.parametrize(
-        ("response", "value"),
-        [
-            ("cat (animal): 1\nFinal Score: 3.5", 3.5),
-            ("**Final Score:** 4", 4),
-            ("Final Score: 4.25/5", 4.25),
-            ("Final Score: 2\nFinal Score: 2.0", 2),
-        ],
+def test_what_unified_reward_writes_is_kept(models):
+    reward = made("unified_reward", models, longest=6)
+    scores = reward(pictures(3), PROMPTS[:3])
+    assert all(score.missing and score.raw and score.kind == "no score" for score in scores)
+    assert [score.raw for score in reward(pictures(3), PROMPTS[:3])] == [score.raw for score in scores]
+    alone = made("unified_reward", models, longest=6, batch=1)
+    assert [alone([one], [prompt])[0].raw for one, prompt in zip(pictures(3), PROMPTS, strict=False)] == [
+        score.raw for score in scores
+    ]
+
+
+def test_another_instruction_of_hpsv3_is_another_reward(models, tmp_path):
+    (tmp_path / "it.txt").write_text("How good? {text_prompt} <|Reward|>")
+    own = HPSv3(
+        str(models / "qwen/HPSv3.safetensors"), base=str(models / "qwen/base"), instruction=str(tmp_path / "it.txt")
     )
-    def test_the_rating_behind_final_score_is_read(self, response, value):
-        assert UnifiedReward().read(response).value == value
-        assert UnifiedReward().read(response).raw == response
-
-    @pytest.mark.parametrize(
-        ("response", "kind"),
-        [
-            ("a good picture", "no score"),
-            ("Final Score: high", "no score"),
-            ("Final Score: 2\nFinal Score: 4", "no score"),
-            ("Final Score: 35", "out of range"),
-            ("Final Score: -1", "out of range"),
-        ],
-    )
-    def test_an_unclear_rating_is_missing(self, response, kind):
-        score = UnifiedReward().read(response)
-        assert math.isnan(score.value)
-        assert score.kind == kind
-        assert score.error
-
-    def test_several_ratings_are_averaged(self):
-        names = ("Alignment Score (1-5)", "Coherence Score (1-5)", "Style Score (1-5)")
-        reward = UnifiedReward(ratings=",".join(names))
-        score = reward.read(f"{names[0]}: 2.5\n{names[1]}: 2\n{names[2]}: 3.0")
-        assert score.value == 2.5
-        assert score.components == dict(zip(names, (2.5, 2.0, 3.0), strict=True))
-        assert reward.read(f"{names[0]}: 2.5").missing
-
-    def test_what_a_model_writes_is_kept(self, models):
-        reward = made("unified_reward", models, longest=6)
-        scores = reward(pictures(3), PROMPTS[:3])
-        assert all(score.missing and score.raw and score.kind == "no score" for score in scores)
-        assert [score.raw for score in reward(pictures(3), PROMPTS[:3])] == [score.raw for score in scores]
-        alone = made("unified_reward", models, longest=6, batch=1)
-        assert [alone([one], [prompt])[0].raw for one, prompt in zip(pictures(3), PROMPTS, strict=False)] == [
-            score.raw for score in scores
-        ]
-
-    @pytest.mark.parametrize(
-        ("options", "message"),
-        [
-            ({"question": "How good?"}, r"question must have \{\} where the prompt belongs; got 'How good\?'"),
-            ({"ratings": "a,"}, r"ratings must be names separated by commas; got 'a,'"),
-            ({"longest": 0}, r"longest must be at least 1; got 0"),
-        ],
-    )
-    def test_a_wrong_option_is_refused(self, options, message):
-        with pytest.raises(InputError, match=message):
-            UnifiedReward(**options)
-
-
-class TestInstruction:
-    def test_it_is_read_from_the_authors_module_without_running_it(self, tmp_path):
-        module = tmp_path / "data_collator_qwen.py"
-        module.write_text(
-            'import nowhere\nINSTRUCTION = """Rate.\n{text_prompt}\n"""\n'
-            'prompt_with_special_token = "Now: <|Reward|>\\n"\nraise SystemExit\n'
-        )
-        assert read_instruction(module) == "Rate.\n{text_prompt}\nNow: <|Reward|>\n"
-
-    def test_it_is_found_in_the_installed_package(self, tmp_path, monkeypatch):
-        (tmp_path / "hpsv3" / "dataset").mkdir(parents=True)
-        (tmp_path / "hpsv3" / "__init__.py").write_text("raise SystemExit\n")
-        (tmp_path / "hpsv3" / "dataset" / "data_collator_qwen.py").write_text("")
-        monkeypatch.syspath_prepend(str(tmp_path))
-        assert instruction_file(None) == tmp_path / "hpsv3" / "dataset" / "data_collator_qwen.py"
-
-    def test_without_the_package_the_message_names_the_command(self):
-        with pytest.raises(InputError, match=r"instruction of hpsv3 must .* Get it: pip install --no-deps hpsv3$"):
-            instruction_file(None)
-
-    @pytest.mark.parametrize("text", ["Rate {text_prompt}", "Rate <|Reward|>", "{text_prompt} <|Reward|> <|Reward|>"])
-    def test_one_without_its_places_is_refused(self, text, tmp_path):
-        (tmp_path / "it.txt").write_text(text)
-        with pytest.raises(InputError, match=r"must have \{text_prompt\} and one <\|Reward\|>"):
-            read_instruction(tmp_path / "it.txt")
-
-    def test_another_instruction_is_another_reward(self, models, tmp_path):
-        (tmp_path / "it.txt").write_text("How good? {text_prompt} <|Reward|>")
-        own = HPSv3(
-            str(models / "qwen/HPSv3.safetensors"), base=str(models / "qwen/base"), instruction=str(tmp_path / "it.txt")
-        )
-        assert own.identity != made("hpsv3", models, dtype="bfloat16", batch=1).identity
+    assert own.identity != made("hpsv3", models, dtype="bfloat16", batch=1).identity
 
 
 class TestLoading:

@@ -10,7 +10,7 @@ import numpy as np
 
 from zo_dno.errors import InputError
 from zo_dno.results.state import RunState
-from zo_dno.run.options import SourceOptions
+from zo_dno.run.model_options import SourceOptions
 from zo_dno.run.several_rewards import FRONT
 from zo_dno.storage.ledger import Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run

@@ -7,16 +7,8 @@ from pydantic import ValidationError, model_validator
 
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.option_group import OptionGroup, input_error, marked
-from zo_dno.run.options import (
-    GENERATOR_ACTORS,
-    Budget,
-    Cluster,
-    GradientOptions,
-    ModelOptions,
-    Output,
-    PipelineOptions,
-    RunOptions,
-)
+from zo_dno.run.model_options import GradientOptions, ModelOptions, PipelineOptions
+from zo_dno.run.options import GENERATOR_ACTORS, Budget, Cluster, Output, RunOptions
 from zo_dno.scenes import BEFORE
 
 GRADIENT_OPTIONS = tuple(GradientOptions.model_fields)

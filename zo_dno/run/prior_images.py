@@ -11,7 +11,7 @@ from zo_dno.types import Candidates, array_of, batch_size_of
 
 
 def prior_images(spec: RunSpec, n: int) -> list[np.ndarray]:
-    """Render prior draws, the same for every strategy at one seed, (H, W, 3) uint8 each; those without an image lack.
+    """Render prior draws, the same for every strategy at one seed: the images that there are, (H, W, 3) uint8 each.
 
     Raises:
         InputError: Fewer than two have an image.

@@ -8,7 +8,8 @@ import typer
 from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.run.config import RunConfig, flattened, validated, with_current_names
-from zo_dno.run.options import Cluster, ModelOptions, Output, SearchOptions
+from zo_dno.run.model_options import ModelOptions
+from zo_dno.run.options import Cluster, Output, SearchOptions
 from zo_dno.run.several_rewards import FRONT
 from zo_dno.ui.cli.end import end, end_many
 from zo_dno.ui.cli.options import values_of, with_options
