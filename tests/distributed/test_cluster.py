@@ -170,7 +170,7 @@ def test_an_actor_is_killed(run, tmp_path):
 
 
 def test_an_actor_hangs(run, tmp_path, clock):
-    """Time passes for the other calls in flight as well, so that they may be late, too."""
+    """Time passes for the other calls as well: those in flight may be late, those that wait may find no actor."""
 
     def hang():
         (tmp_path / "stop").touch()
@@ -179,7 +179,8 @@ def test_an_actor_hangs(run, tmp_path, clock):
         clock.advance(PATIENCE)
 
     result = run("an actor hung, given up", hang, timeout=PATIENCE)
-    assert {row.failures for row in result.history if row.failures} == {"timeout"}
+    kinds = {kind for row in result.history for kind in row.failures.split("; ") if kind}
+    assert {"timeout"} <= kinds <= {"timeout", "no workers"}
     with contextlib.suppress(ProcessLookupError, ValueError):  # Ray may have killed it already
         os.kill(int((tmp_path / "stopped").read_text()), signal.SIGCONT)
 
