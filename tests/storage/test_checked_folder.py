@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from zo_dno.errors import InputError
+from zo_dno.storage import plain_yaml
 from zo_dno.storage.atomic import read_yaml, write_yaml
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.csv_cells import plain_cell
@@ -78,7 +79,15 @@ def test_config_files_of_others(tmp_path, text, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.fixture
+def small(monkeypatch):
+    """Let config files be an eighth as large, since PyYAML takes seconds for the largest."""
+    for name, bound in (("LARGEST", LARGEST), ("MOST", MOST)):
+        monkeypatch.setattr(plain_yaml, name, bound // 8)
+
+
 @pytest.mark.parametrize("text", ["1, " * 300_000, "[" * 300_000, ("[" * 90 + "]" * 90 + ", ") * 5_000])
+@pytest.mark.usefixtures("small")
 def test_a_large_config_file_is_read_no_further_than_it_may_be(monkeypatch, text):
     """Which bounds the time: PyYAML needs minutes for such texts."""
     compose, seen = yaml.SafeLoader.compose_node, []
@@ -89,8 +98,8 @@ def test_a_large_config_file_is_read_no_further_than_it_may_be(monkeypatch, text
 
     monkeypatch.setattr(yaml.SafeLoader, "compose_node", counted)
     with pytest.raises(ValueError):
-        parse_yaml(f"a: [{text}]"[:LARGEST])
-    assert len(seen) <= MOST
+        parse_yaml(f"a: [{text}]"[: plain_yaml.LARGEST])
+    assert len(seen) <= plain_yaml.MOST
 
 
 def test_brackets_in_a_text_are_no_depth(tmp_path):
@@ -98,12 +107,13 @@ def test_brackets_in_a_text_are_no_depth(tmp_path):
     assert read_yaml(tmp_path / "config.yaml") == {"a": "[" * 200}
 
 
+@pytest.mark.usefixtures("small")
 def test_what_is_written_can_be_read(tmp_path):
     path, shared = tmp_path / "config.yaml", [1.5, {"b": None}]
-    values = {"first": shared, "second": shared, "prompts": [f"a cat with {n} hats" for n in range(6_000)]}
+    values = {"first": shared, "second": shared, "prompts": [f"a cat with {n} hats" for n in range(750)]}
     write_yaml(path, values)
     assert read_yaml(path) == values
-    for many in ({"a": [0] * MOST}, {"a": "x" * LARGEST}, {"a": 10**400}):
+    for many in ({"a": [0] * plain_yaml.MOST}, {"a": "x" * plain_yaml.LARGEST}, {"a": 10**400}):
         with pytest.raises(InputError, match="options must be few enough for a config file that can be read again"):
             write_yaml(path, many)
     assert read_yaml(path) == values
