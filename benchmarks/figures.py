@@ -1,7 +1,8 @@
 """The age of measured figures: which of them are older than the code that they measure.
 
-Every line of benchmarks/results/figures.jsonl names its commit. What changed since then in the code that the benchmark
-measures is counted; a figure without a line is named, too. It is a reminder, and never fails.
+Every line of benchmarks/results/figures.jsonl names its commit. Benchmarks of many runs keep a file of their own, with
+a line for each; they are as old as the commit that last added runs. What changed since then in the code that the
+benchmark measures is counted; a figure without a line is named, too. It is a reminder, and never fails.
 """
 
 import json
@@ -48,9 +49,20 @@ def named() -> dict[str, list[str]]:
 
 
 def latest() -> dict[str, dict[str, Any]]:
-    """Return the last line of each benchmark."""
+    """Return the last line of each benchmark in the common file."""
     lines = RECORDS.read_text(encoding="utf-8").splitlines() if RECORDS.exists() else []
     return {line["benchmark"]: line for line in map(json.loads, lines)}
+
+
+def of_runs() -> dict[str, dict[str, Any]]:
+    """Return the last commit, its date and the hardware of each benchmark that has a file of its own."""
+    found = {}
+    for file in sorted(set(RECORDS.parent.glob("*.jsonl")) - {RECORDS}):
+        commit, _, date = git("log", "-1", "--format=%H %as", "--", str(file)).partition(" ")
+        lines = file.read_text(encoding="utf-8").splitlines()
+        if commit and lines:
+            found[file.stem] = {"commit": commit, "date": date, "hardware": json.loads(lines[-1])["hardware"]}
+    return found
 
 
 def changed_since(commit: str, folders: tuple[str, ...]) -> int | None:
@@ -63,7 +75,7 @@ def changed_since(commit: str, folders: tuple[str, ...]) -> int | None:
 
 
 def main() -> None:
-    known, rows = latest(), []
+    known, rows = of_runs() | latest(), []
     for name, documents in sorted(named().items()):
         line, where = known.get(name), ", ".join(documents)
         if line is None:

@@ -87,6 +87,22 @@ def test_figures_are_recorded_with_command_commit_and_hardware(tmp_path, monkeyp
     assert " x " in found["hardware"]
 
 
+def test_a_file_of_runs_is_as_old_as_its_last_commit(git, tmp_path, monkeypatch):
+    file = tmp_path / "fronts.jsonl"
+    monkeypatch.setattr(tables, "RECORDS", tmp_path / "figures.jsonl")
+    monkeypatch.setattr(figures, "RECORDS", tmp_path / "figures.jsonl")
+    for hardware in ("one", "two"):
+        file.write_text(json.dumps({"hardware": hardware}) + "\n")
+        git("add", "-A")
+        git("commit", "-qm", hardware)
+    (tmp_path / "code.py").touch()
+    last = git("rev-parse", "HEAD")
+    git("add", "-A")
+    git("commit", "-qm", "later")
+    (found,) = figures.of_runs().values()
+    assert (found["commit"], found["hardware"]) == (last, "two")
+
+
 @pytest.mark.parametrize("words", [[sys.executable, "-m", "benchmarks.figures"]])
 def test_the_check_says_which_figures_have_aged(words):
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
