@@ -22,6 +22,7 @@ BY_THEMSELVES = {
     "fronts": "half an hour",
     "white_box": "an hour",
     "strategies": "hours",
+    "transfer": "half an hour",
     "gpu": "needs a GPU",
 }
 """Benchmarks that are started one by one, `python -m benchmarks.NAME`, and why."""

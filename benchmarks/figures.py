@@ -33,6 +33,7 @@ MEASURED = {
     "startup": ("zo_dno", "rewards", "strategies"),
     "strategies": (*SEARCH, "zo_dno/noise"),
     "throughput": SEARCH,
+    "transfer": ("strategies", "zo_dno/surrogate", "zo_dno/search"),
     "white_box": ("strategies", "zo_dno/generators"),
 }
 """Folders and files that a benchmark's figures depend on, not the links to them, which git does not follow."""
