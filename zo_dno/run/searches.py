@@ -1,7 +1,7 @@
 """The searches of a session, each brought to where its ledger ends."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from zo_dno.oracle.combination.reward import Combination
@@ -27,6 +27,35 @@ from zo_dno.types import batch_size_of
 SEARCH = "search"
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """What one search of a run is made of.
+
+    Args:
+        name: Name of the stage in the ledger.
+        build: Function that makes the strategy.
+        limits: Limits of the search.
+        blocks: Number of images that are rendered together.
+        top: Number of best images to keep.
+        diverse: Archive of a diverse set, which is empty; None where none is searched.
+        elites: Archive of the elites of measures, which is empty; None without measures.
+    """
+
+    name: str
+    build: Callable[[], Strategy]
+    limits: Limits
+    blocks: Blocks
+    top: int = 1
+    diverse: DiverseArchive | None = None
+    elites: EliteArchive | None = None
+
+    def again(self) -> "_Stage":
+        """Return the same stage with empty archives."""
+        return replace(
+            self, diverse=self.diverse and self.diverse.emptied(), elites=self.elites and self.elites.emptied()
+        )
+
+
 def main_search(
     run: OpenRun, diverse: DiverseArchive | None, elites: EliteArchive | None
 ) -> tuple[Search, Replay | None]:
@@ -43,9 +72,8 @@ def main_search(
     limits = replace(limits, queries=limits.queries - run.spec.kept_back)
     paused = limits.queries if run.spec.kept_back else None
     blocks = blocks_of(run.ledger, batch_size_of(run.spec.generator))
-    return _prepared(
-        run, SEARCH, run.spec.fresh_strategy, limits, blocks, run.spec.options.top, paused, diverse, elites
-    )
+    stage = _Stage(SEARCH, run.spec.fresh_strategy, limits, blocks, run.spec.options.top, diverse, elites)
+    return _prepared(run, stage, paused)
 
 
 def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
@@ -55,22 +83,12 @@ def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
     layout, seed = run.spec.generator.layout, stream_seed(run.spec.options.seed, stage)
     build = partial(RandomSearch, Problem(layout.d, n, seed, layout.sizes))
     blocks = Blocks(batch_size_of(run.spec.generator), (n,), run.manifest.padded)
-    return _prepared(run, stage, build, Limits(n), blocks, 1)[0]
+    return _prepared(run, _Stage(stage, build, Limits(n), blocks))[0]
 
 
-def _prepared(
-    run: OpenRun,
-    stage: str,
-    build: Callable[[], Strategy],
-    limits: Limits,
-    blocks: Blocks,
-    top: int,
-    paused: int | None = None,
-    diverse: DiverseArchive | None = None,
-    elites: EliteArchive | None = None,
-) -> tuple[Search, Replay | None]:
+def _prepared(run: OpenRun, stage: _Stage, paused: int | None = None) -> tuple[Search, Replay | None]:
     """Make a search and bring it to where its ledger ends, or to `paused` queries."""
-    search = _fresh(run, stage, build, limits, blocks, top, diverse, elites)
+    search = _fresh(run, stage)
     if run.spec.stop is not None:
         run.until_end.enter_context(run.spec.stop.telling(lambda: search.interrupt()))
     try:
@@ -84,43 +102,35 @@ def _prepared(
         path = search.snapshot
         if not run.accept_drift or path is None:
             raise
-        kept = diverse and diverse.emptied(), elites and elites.emptied()
-        search = _fresh(run, stage, build, limits, blocks, top, *kept)
+        search = _fresh(run, stage.again())
         adopt(search, path)
         run.manifest.note_drift(str(drift), adopted=True)
     return search, None
 
 
-def _fresh(
-    run: OpenRun,
-    stage: str,
-    build: Callable[[], Strategy],
-    limits: Limits,
-    blocks: Blocks,
-    top: int,
-    diverse: DiverseArchive | None,
-    elites: EliteArchive | None,
-) -> Search:
+def _fresh(run: OpenRun, stage: _Stage) -> Search:
     """Make a search at its beginning; targets, snapshots and pre-selection are for the main search alone."""
-    spec, options, main = run.spec, run.spec.options, stage == SEARCH
+    spec, options, main = run.spec, run.spec.options, stage.name == SEARCH
     several = spec.kept_back or isinstance(spec.reward, ScoresByChoices) or people_of(spec.reward) is not None
     contenders = MOST if main and several else 0
     objectives = spec.reward.objectives if main and isinstance(spec.reward, Combination) else ()
     objective = spec.objective()
     objective.counts_perturbed = run.manifest.rules < 2
-    archive = Archive(top, contenders=contenders, objectives=objectives, diverse=diverse, elites=elites)
-    strategy = build()
+    archive = Archive(
+        stage.top, contenders=contenders, objectives=objectives, diverse=stage.diverse, elites=stage.elites
+    )
+    strategy = stage.build()
     give_diversity(strategy, archive)
     return Search(
-        *(spec.generator, run.renderer, run.oracle, strategy, objective, limits),
+        *(spec.generator, run.renderer, run.oracle, strategy, objective, stage.limits),
         *(run.ledger, archive, run.artifacts, run.prompt),
         target=options.target if main else None,
-        stage=stage,
+        stage=stage.name,
         snapshot=run.folder.snapshot if run.folder is not None and main else None,
         accept_drift=run.accept_drift,
         on_step=spec.on_step,
         actor_pools=run.actor_pools,
         preselection=Preselection(options.screen, options.seed) if main and options.screen else None,
-        blocks=blocks,
+        blocks=stage.blocks,
         failed=[] if main and run.retry_failed else None,
     )
