@@ -31,7 +31,7 @@ def auto(problem: Problem, *, population: int = 0) -> PopulationStrategy:
     if not problem.surrogate:
         return evolution(problem, population)
     size = population or most_useful(problem.horizon, small=True)
-    chosen = Surrogate(problem, population=size, first=min(16, max(2, problem.horizon // 2)))
+    chosen = Surrogate(problem, population=size)
     why = "queries cost something, and a search of a model of the reward needs few of them"
     chosen.reason = f"surrogate with a population of {size}: {why}"
     return chosen
@@ -41,7 +41,7 @@ def _of_fronts(problem: Problem, population: int) -> PopulationStrategy:
     """Choose a strategy for the front of several rewards."""
     size = population or most_useful(problem.horizon, small=True)
     if problem.surrogate:
-        chosen: PopulationStrategy = ParEGO(problem, population=size, first=min(16, max(2, problem.horizon // 2)))
+        chosen: PopulationStrategy = ParEGO(problem, population=size)
         chosen.reason = f"parego with a population of {size}: models of the rewards find a front in few queries"
         return chosen
     if not problem.lag and find_spec("pymoo") is not None:
@@ -59,7 +59,7 @@ def _of_diverse_sets(problem: Problem, population: int) -> PopulationStrategy:
     """Choose a strategy for a set of good images that differ."""
     if problem.surrogate:
         size = population or max(most_useful(problem.horizon, small=True), min(problem.diverse, 16))
-        chosen: PopulationStrategy = Robot(problem, population=size, first=min(16, max(2, problem.horizon // 2)))
+        chosen: PopulationStrategy = Robot(problem, population=size)
         chosen.reason = f"robot with a population of {size}: a model of the reward leads every member of the set"
         return chosen
     if problem.lag:

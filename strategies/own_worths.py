@@ -27,7 +27,7 @@ class OwnWorths(Surrogate):
         problem: Problem,
         *,
         population: int = 8,
-        first: int = 16,
+        first: int = 0,
         renders: int = 0,
         step: float = 0.15,
         optimism: float = 0.15,

@@ -61,7 +61,8 @@ class ParEGO(OwnWorths):
     fresh noise instead.
 
     Args:
-        first: Number of prior draws before the first search of the models.
+        first: Number of prior draws before the first search of the models; 0 takes 16, or of fewer than 32 queries as
+            many populations as are within a half.
         renders: Images that the search of the models renders for each query, of which a gradient counts as one; 0
             takes 8 gradients, or 32 images.
         step: Length of the first step of a climb, as a share of the shell's radius; it shrinks to a fifth.

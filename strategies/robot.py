@@ -38,7 +38,8 @@ class Robot(OwnWorths):
     where predictions do not go with the latest rewards, members are turned by fresh noise instead, as `niching` does.
 
     Args:
-        first: Number of prior draws before the first search of the model.
+        first: Number of prior draws before the first search of the model; 0 takes 16, or of fewer than 32 queries as
+            many populations as are within a half.
         renders: Images that the search of the model renders for each query, of which a gradient counts as one; 0 takes
             15 gradients, or 32 images.
         step: Length of the first step of a climb, as a share of the shell's radius; it shrinks to a fifth.

@@ -34,6 +34,7 @@ Inner = Literal["auto", "gradient", "images"]
 LATEST = 512  # scores that the surrogate learns from
 _LATEST_CHOSEN = 160  # images that it learns from by choices
 _PARENTS = 4  # best candidates that climbs begin near
+FIRST = 16  # prior draws at the start, at most
 _INFORMED = 16  # scores of earlier prompts that are enough to start from
 _EARLIER = 256  # of them that the surrogate learns from
 GRADIENTS, IMAGES = 15, 32  # renders for each query
@@ -60,7 +61,8 @@ class Surrogate(WithModel):
     the first population smaller, and beyond 128 scores of its own it needs none.
 
     Args:
-        first: Number of prior draws before the first search of the model.
+        first: Number of prior draws before the first search of the model; 0 takes 16, or of fewer than 32 queries as
+            many populations as are within a half.
         first_informed: Number of prior draws, at most `first`, with what was learned on earlier prompts.
         inner: Search of the model; "gradient" climbs, "images" evolves, "auto" climbs where the pipeline has gradients.
         renders: Images that the search of the model renders for each query, of which a gradient counts as one; 0 takes
@@ -93,7 +95,7 @@ class Surrogate(WithModel):
         problem: Problem,
         *,
         population: int = 8,
-        first: int = 16,
+        first: int = 0,
         first_informed: int = 4,
         inner: Inner = "auto",
         renders: int = 0,
@@ -104,6 +106,8 @@ class Surrogate(WithModel):
         embedding: str | None = None,
     ) -> None:
         super().__init__(problem, population=population)
+        half = max(2, self.horizon // 2)
+        first = first or min(FIRST, half - half % population or half)
         limits = (("first", first, 2), ("first_informed", first_informed, 2), ("renders", renders, 0))
         for name, value, least in limits:
             if value < least:

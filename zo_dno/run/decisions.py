@@ -9,7 +9,7 @@ from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.types import Generator, HasVjp
 
 PRESELECTED = 4  # images rendered per query where the run decides
-FEWEST = 32  # below, most of the queries are first draws
+FEWEST = 16  # of which half are first draws
 FEW = 1024  # beyond, the surrogate has no more to learn from further queries (docs/strategies.md)
 
 

@@ -27,10 +27,11 @@ FILES = "files"  # a fact that older runs lack: the content of the model's files
 _PADDED = "padded"  # a fact that older runs lack, whose blocks of images were all filled up
 _ENDS = "ends"  # a fact that older runs lack, whose ends follow from their config
 _OF_REWARD = ("reward", "reward_options")
-_RULES, _NEWEST = "rules", 3
+_RULES, _NEWEST = "rules", 4
 """Rules by which a run continues as it began. By the first, which older runs have, perturbed images count for an
 automatic gamma, and a search that found nothing feasible leaves the queries that were kept back. By the second, equal
-scores of all contenders show an exact reward."""
+scores of all contenders show an exact reward. By the third, a surrogate begins with 16 prior draws, however few its
+queries are."""
 
 
 @dataclass(frozen=True, slots=True)

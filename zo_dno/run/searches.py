@@ -21,6 +21,7 @@ from zo_dno.search.loop import Search
 from zo_dno.search.preselection import Preselection
 from zo_dno.search.reevaluation import MOST
 from zo_dno.search.replay import Replay, adopt
+from zo_dno.strategies import DEFAULT_STRATEGY
 from zo_dno.strategy import Problem, Strategy
 from zo_dno.types import batch_size_of
 
@@ -72,8 +73,19 @@ def main_search(
     limits = replace(limits, queries=limits.queries - run.spec.kept_back)
     paused = limits.queries if run.spec.kept_back else None
     blocks = blocks_of(run.ledger, batch_size_of(run.spec.generator))
-    stage = _Stage(SEARCH, run.spec.fresh_strategy, limits, blocks, run.spec.options.top, diverse, elites)
+    stage = _Stage(SEARCH, partial(_strategy, run), limits, blocks, run.spec.options.top, diverse, elites)
     return _prepared(run, stage, paused)
+
+
+def _strategy(run: OpenRun) -> Strategy:
+    """Make the strategy of the run, with as many first draws as by the rules under which the run began."""
+    from zo_dno.strategies.surrogate import FIRST, Surrogate
+
+    strategy, options = run.spec.fresh_strategy(), run.spec.options
+    if run.manifest.rules < 4 and isinstance(strategy, Surrogate) and "first" not in options.strategy_options:
+        auto = options.strategy == DEFAULT_STRATEGY
+        strategy.first = min(FIRST, max(2, strategy.horizon // 2)) if auto else FIRST
+    return strategy
 
 
 def prior_draws(run: OpenRun, stage: str, n: int) -> Search:
