@@ -14,16 +14,17 @@ def found(tmp_path_factory):
     return compared_here(tmp_path_factory.mktemp("comparison") / "out", PLAN["strategies"], PLAN["prompts"], **SETTINGS)
 
 
+def run_here(plan, out, **_):
+    """Run all trials of a plan in this process."""
+    trials = Trials(plan, out)
+    for trial in plan.trials:
+        trials.advance(trial.number, plan.queries)
+
+
 def compared_here(folder, *entries, **settings):
     """Run a comparison in this process, without the processes of Ray Tune."""
-
-    def run_trials(plan, out, **_):
-        trials = Trials(plan, out)
-        for trial in plan.trials:
-            trials.advance(trial.number, plan.queries)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zo_dno.comparison.compare.run_trials", run_trials)
+        patch.setattr("zo_dno.comparison.compare.run_trials", run_here)
         made = zo_dno.compare(folder, *entries, **settings)
     assert made.unfinished == 0
     return made

@@ -4,11 +4,11 @@ import io
 from itertools import product
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from zo_dno.comparison.analysis import Analysis
 from zo_dno.comparison.figures import curves_figure, hacking_figure, improvement_figure, profile_figure
+from zo_dno.comparison.table import COLUMNS, table_of
 
 ENTRIES = ("random_search", "cmaes", "snes")
 
@@ -19,9 +19,18 @@ def found():
     noise = {"log_prob": -1.0, "norm_ratio": 1.0, "whiteness": 0.5, "feasible": True}
     cost = {"seconds": 1.0, "strategy_seconds": 0.1, "nfe": 64, "failed": 0, "cost": 0.0}
     return Analysis(
-        pd.DataFrame(
+        table_of(
             [
-                {"entry": entry, "reward": reward, "prompt": "p", "seed": seed, "budget": budget, "unit": "kB"}
+                {
+                    **dict.fromkeys(COLUMNS),
+                    "statistic": "best reward",
+                    "entry": entry,
+                    "reward": reward,
+                    "prompt": "p",
+                    "seed": seed,
+                    "budget": budget,
+                    "unit": "kB",
+                }
                 | {"best": rng.normal() + budget / 16, "held_out contrast": rng.normal(), **noise, **cost}
                 for entry, reward, seed, budget in product(ENTRIES, ("a", "b"), range(3), (16, 32))
             ]

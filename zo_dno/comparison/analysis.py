@@ -11,6 +11,7 @@ import numpy as np
 
 from zo_dno.comparison import statistics
 from zo_dno.comparison.plan import BASELINE, PLAN
+from zo_dno.comparison.several import REWARD
 from zo_dno.comparison.table import completed
 from zo_dno.errors import InputError, unknown_name
 from zo_dno.results.verdict import lost_share
@@ -134,6 +135,7 @@ class Analysis:
                     "nfe": float(own["nfe"].mean()),
                     "failed": float(own["failed"].mean()),
                     "cost": float(own["cost"].mean()),
+                    **self._of_sets(own),
                     **self._held_out_means(own),
                 }
             )
@@ -144,6 +146,12 @@ class Analysis:
         """Names of the held-out rewards."""
         start = "held_out "
         return [name.removeprefix(start) for name in self.table.columns if name.startswith(start)]
+
+    def _of_sets(self, rows: "pd.DataFrame") -> dict[str, float]:
+        """Return means over an entry's runs: members, their distance by that of prior draws, share of filled cells."""
+        apart = rows["mean_distance"] / rows["prior_distance"]
+        means = {"members": rows["members"], "relative_distance": apart, "coverage": rows["coverage"]}
+        return {name: float(values.mean()) for name, values in means.items()}
 
     def _held_out_means(self, rows: "pd.DataFrame") -> dict[str, float]:
         """Return the means of every held-out reward over an entry's runs: of candidate 0, of the winner, and lost."""
@@ -174,7 +182,8 @@ class Analysis:
         """Return for every entry how it compares with best-of-N of the same time, a row for each reward and prompt.
 
         The expectation of best-of-N after n draws is estimated from all prior draws of a cell, pooled over its seeds,
-        so n may be several times a run's queries. It is missing where n exceeds the number of prior draws.
+        so n may be several times a run's queries. It is missing where n exceeds the number of prior draws. Rewards of
+        which fronts, sets or cells are searched have no row: these are worth more than their best draw.
 
         Raises:
             InputError: Curves are not read at the budget, or no run has a completed query yet.
@@ -183,7 +192,8 @@ class Analysis:
 
         budget = self.budget(budget)
         rows = []
-        for (reward, prompt), cell in self.table.groupby(["reward", "prompt"], sort=True):
+        single = self.table[self.table["statistic"] == REWARD]
+        for (reward, prompt), cell in single.groupby(["reward", "prompt"], sort=True):
             prior = cell[(cell["entry"] == BASELINE) & (cell["budget"] == budget)]
             if prior.empty:
                 continue

@@ -8,6 +8,7 @@ import numpy as np
 
 from zo_dno.comparison import statistics
 from zo_dno.comparison.analysis import Analysis
+from zo_dno.comparison.several import REWARD
 from zo_dno.results.plain_text import PLAIN, plain_legend
 from zo_dno.results.plot import GREY, PALETTE, Plot, heading, plain, scatter
 
@@ -19,7 +20,9 @@ _PHONE = 4.2  # inches across
 
 
 def curves_figure(found: Analysis, *, narrow: bool = False) -> Plot:
-    """Plot the mean best reward against queries, a panel for each reward and prompt, with 95 % intervals over seeds.
+    """Plot the mean of what runs are compared by against queries, a panel for each reward and prompt.
+
+    Intervals are 95 % over seeds.
 
     Args:
         found: Runs of the comparison.
@@ -46,7 +49,7 @@ def curves_figure(found: Analysis, *, narrow: bool = False) -> Plot:
                 )
         axes.set_xscale("log", base=2)
         heading(axes, f"{reward}: {prompt}", size=9, narrow=narrow or len(cells) > 1)
-        axes.set_ylabel(f"best / {cell['unit'].iloc[0]}", **PLAIN)
+        axes.set_ylabel(_label(cell), **PLAIN)
         plain(axes)
     for axes in panels[len(cells) :]:
         axes.set_visible(False)
@@ -139,6 +142,12 @@ def hacking_figure(found: Analysis, budget: int | None = None, *, narrow: bool =
     figure.axes[0].set_ylabel("normalised reward")
     _legend(figure, figure.axes[0].collections, narrow=narrow)
     return figure
+
+
+def _label(cell: "pd.DataFrame") -> str:
+    """Return what the runs of a cell are compared by, with its unit."""
+    statistic, unit = cell["statistic"].iloc[0], cell["unit"].iloc[0]
+    return f"{'best' if statistic == REWARD else statistic} / {unit}"
 
 
 def _colour(place: int) -> str:

@@ -11,6 +11,8 @@ from zo_dno.comparison import statistics
 from zo_dno.comparison.analysis import Analysis
 from zo_dno.comparison.figures import curves_figure, hacking_figure, improvement_figure, profile_figure
 from zo_dno.comparison.plan import PLAN
+from zo_dno.comparison.sets import PICTURES, compared_by, set_cells, set_columns, sets_table
+from zo_dno.comparison.several import REWARD
 from zo_dno.errors import InputError
 from zo_dno.results.environment import versions
 from zo_dno.results.markup import Table, address, drawing, embedded, number, share, templates, write_figures
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from zo_dno.results.plot import Plot
 
 _MAX_PICTURES = 60  # in the grid: more would make the file large
+_SIDE, _SIDE_OF_SHEETS = 192, 384  # pixels at most
 _templates = templates("zo_dno.comparison")
 
 
@@ -60,6 +63,7 @@ def comparison_report(found: Analysis) -> str:
         n_prompts=found.table["prompt"].nunique(),
         n_seeds=found.table["seed"].nunique(),
         budget=budget,
+        compared_by=compared_by(found),
         warnings=warnings(found),
         **{name: drawing(make) for name, make in _figures(found, budget).items()},
         summary=summary_table(found, budget),
@@ -68,6 +72,7 @@ def comparison_report(found: Analysis) -> str:
         leader_claims=found.claims(leader, budget) if leader != found.reference else [],
         pictures=_pictures(found, budget),
         costs=_costs(found, budget),
+        sets=sets_table(found, budget),
         means=_means(found, budget),
         equal_seconds=_equal_seconds(found, budget),
         command=_command(found),
@@ -155,12 +160,13 @@ def summary_table(found: Analysis, budget: int) -> Table:
             number(row["rank"]),
             share(row["feasible"]),
             number(row["log_prob"]),
+            *set_cells(found, row),
             *held_out_cells(found, row),
         )
         for row in found.summary(budget).to_dict("records")
     ]
     head = ("", "runs", "interquartile mean", "beats best-of-N", "mean rank", "plausible", "log P")
-    return Table((*head, *(f"{name}, held out" for name in found.held_out)), rows)
+    return Table((*head, *set_columns(found), *(f"{name}, held out" for name in found.held_out)), rows)
 
 
 def _costs(found: Analysis, budget: int) -> Table:
@@ -203,11 +209,12 @@ def _pictures(found: Analysis, budget: int) -> list[tuple[str, list[dict[str, st
     for (reward, prompt), own in shown.groupby(["reward", "prompt"], sort=False):
         pictures = []
         for row in own.to_dict("records"):
-            path = Path(row["folder"]) / "best.png"
+            path = Path(row["folder"]) / PICTURES[row["statistic"]]
             if left and path.exists():
                 left -= 1
                 caption = f"{row['entry']}: {number(row['best'])} {row['unit']}"
-                pictures.append({"address": _thumbnail(path), "entry": row["entry"], "caption": caption})
+                side = _SIDE if row["statistic"] == REWARD else _SIDE_OF_SHEETS
+                pictures.append({"address": _thumbnail(path, side), "entry": row["entry"], "caption": caption})
         if pictures:
             groups.append((f"{reward}: {prompt}, seed {seed}", pictures))
     return groups
@@ -219,9 +226,9 @@ def _command(found: Analysis) -> str:
     return f"zo-dno compare {PLAN} --out again"
 
 
-def _thumbnail(path: Path) -> str:
+def _thumbnail(path: Path, side: int) -> str:
     small = decoded(path, formats=("PNG",))
-    small.thumbnail((192, 192))
+    small.thumbnail((side, side))
     return address(png_bytes(small))
 
 

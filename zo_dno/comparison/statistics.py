@@ -100,6 +100,8 @@ def normalised(table: "pd.DataFrame", baseline: str, scale: "pd.DataFrame | None
         one = own["best"].max()
         if not math.isfinite(zero):
             zero = own.loc[own["budget"] == smallest, "best"].mean()
+        if not math.isfinite(zero):  # no run has a winner there
+            zero = own["best"].min()
         width = one - zero if one > zero else 1.0
         score = (cell["best"].astype(float) - zero) / width
         found.loc[cell.index, "score"] = score.fillna(score.min())

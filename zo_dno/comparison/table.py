@@ -6,15 +6,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from zo_dno.comparison.several import Worth, with_common_offsets
 from zo_dno.errors import InputError
 from zo_dno.results.state import RunState
 from zo_dno.run.model_options import SourceOptions
 from zo_dno.run.several_rewards import FRONT
+from zo_dno.search.diverse import fact_of_set
 from zo_dno.storage.ledger import Ledger, QueryRow
 from zo_dno.storage.run_folder import LEDGER, check_is_run
-from zo_dno.surrogate.pareto import hypervolume
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +29,18 @@ COLUMNS = {
     "budget": "queries at which the row was read",
     "queries": "completed queries up to the budget, fewer where the run ended before",
     "failed": "completed queries without a score",
-    "best": "highest reward of a feasible candidate, or the hypervolume of a front; missing while there is none",
-    "first": "reward of candidate 0, or the hypervolume of a front that is it alone",
+    "statistic": "what `best` is: best reward, hypervolume, diverse set or QD score",
+    "best": "highest reward of a feasible candidate, hypervolume of a front, mean reward over the places of a diverse "
+    "set, empty ones counting as the offset, or QD score; missing while no candidate is feasible",
+    "first": "reward of candidate 0, or what a front, a set or cells with it alone are worth",
+    "members": "members of the diverse set after the last whole population within the budget; missing without a set",
+    "mean_reward": "mean reward of these members",
+    "mean_distance": "mean distance of two of them",
+    "prior_distance": "mean distance of two prior draws",
+    "coverage": "share of the cells of measures with a feasible candidate; missing without measures",
+    "qd_score": "sum of the rewards of the cells above the offset",
+    "offset": "lowest of the reward, or where it has none, of the first 16 scores of all runs of the reward and "
+    "prompt; of a diverse set without measures, always of these scores",
     "log_prob": "log P of the best's noise",
     "norm_ratio": "norm of the best's noise over sqrt(d)",
     "whiteness": "p-value of the whiteness test of the best's noise",
@@ -45,7 +54,9 @@ COLUMNS = {
     "folder": "folder of the run",
 }
 """Columns and their content. A run's last row also has `held_out NAME` and `held_out_first NAME`."""
-_MAY_LACK = ("best", "first", "log_prob", "norm_ratio", "whiteness", "seconds", "strategy_seconds")  # NaN, not None
+_OF_SETS = ("members", "mean_reward", "mean_distance", "prior_distance", "coverage", "qd_score", "offset")
+_MAY_LACK = ("best", "first", *_OF_SETS, "log_prob", "norm_ratio", "whiteness", "seconds", "strategy_seconds")
+"""Columns that are NaN, not None, where they are missing."""
 
 
 def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward: str = "") -> list[dict[str, Any]]:
@@ -64,24 +75,25 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
         config = ledger.get("config") or {}
         every = [row for row in ledger.queries("search") if row.completed]
         populations = ledger.populations()
-    if not every:
-        return []
-    state = RunState.of(folder)
+        state = RunState.of(folder)
+        kept = state.result.get("diverse")
+        sets = {one.number: ledger.get(fact_of_set(one.number)) for one in populations} if kept else {}
     result = state.result
+    if not every or ((config.get("reward") == FRONT or config.get("diverse") or config.get("measures")) and not result):
+        return []  # offset and reference point of several answers are known once there is a result
     constrained = config.get("min_log_prob", "1%") is not None
-    front = _Volume(result["front"], constrained=constrained) if result.get("front") else None
-    if config.get("reward") == FRONT and front is None:
-        return []  # its reference point is known once it has a result
+    worth = Worth(result, every, {number: one for number, one in sets.items() if one}, constrained=constrained)
     space = str(config.get("space", "all"))
     of_run = {
         "entry": entry or (config["strategy"] if space == "all" else f"{config['strategy']}, {space}"),
         "strategy": config["strategy"],
         "space": space,
         "reward": reward or every[0].oracle,
-        "unit": result.get("unit", "") if front is None else front.unit,
+        "unit": worth.unit,
         "prompt": every[0].prompt,
         "seed": int(config.get("seed", 0)),
-        "first": None if every[0].id else every[0].value if front is None else front.of(every[:1]),
+        "statistic": worth.statistic,
+        "first": worth.alone(every[0]),
         "over": state.ended,
         "folder": str(folder),
     }
@@ -100,7 +112,7 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
                 "budget": budget,
                 "queries": len(until),
                 "failed": sum(row.value is None for row in until),
-                "best": None if best is None else best.value if front is None else front.of(until),
+                **worth.columns(until),
                 "log_prob": None if best is None else best.log_prob,
                 "norm_ratio": None if best is None else best.norm_ratio,
                 "whiteness": None if best is None else best.whiteness,
@@ -117,21 +129,6 @@ def rows_of_run(folder: Path, budgets: Sequence[int], *, entry: str = "", reward
     return rows
 
 
-class _Volume:
-    """The hypervolume of a run's front, by the entry of its result."""
-
-    def __init__(self, front: dict[str, Any], *, constrained: bool) -> None:
-        self._rewards, self._reference = front["rewards"], np.array(front["reference"], float)
-        self._constrained = constrained
-        self.unit = " x ".join(unit or "1" for unit in front["units"])
-
-    def of(self, rows: Sequence[QueryRow]) -> float:
-        """Return the hypervolume of those of the rows that may win."""
-        able = [row.components or {} for row in rows if row.is_feasible(constrained=self._constrained)]
-        values = np.array([[one[name] for name in self._rewards] for one in able], float)
-        return hypervolume(values.reshape(len(able), len(self._rewards)), self._reference)
-
-
 def completed(folder: Path) -> list[QueryRow]:
     """Read the completed queries of a run's search, in order."""
     with closing(Ledger(folder / LEDGER, read_only=True)) as ledger:
@@ -142,11 +139,11 @@ def table_of(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
     """Return the rows as a table with its columns in order."""
     import pandas as pd
 
-    frame = pd.DataFrame(list(rows))
+    frame = pd.DataFrame(with_common_offsets(rows))
     if frame.empty:
         return pd.DataFrame(columns=list(COLUMNS))
     others = [name for name in frame.columns if name not in COLUMNS]
-    frame = frame[[*COLUMNS, *sorted(others)]].astype(dict.fromkeys(_MAY_LACK, float))
+    frame = frame.reindex(columns=[*COLUMNS, *sorted(others)]).astype(dict.fromkeys(_MAY_LACK, float))
     return frame.sort_values(["reward", "prompt", "entry", "seed", "budget"], kind="stable").reset_index(drop=True)
 
 
@@ -154,8 +151,9 @@ def check_alike(folders: Sequence[Path]) -> None:
     """Refuse runs that must not be compared.
 
     Raises:
-        InputError: The runs differ in the model, or in the meaning of a reward's name.
+        InputError: The runs differ in the model, in the meaning of a reward's name, or in what they search for it.
     """
+    searched: dict[str, tuple[str, Path]] = {}
     models: dict[str, Path] = {}
     rewards: dict[str, tuple[str, Path]] = {}
     for folder in folders:
@@ -171,6 +169,13 @@ def check_alike(folders: Sequence[Path]) -> None:
                 f"runs must mean the same by {name!r}; {where} and {folder} do not: {_difference(known, text)}. "
                 "Compare them apart."
             )
+        text = json.dumps({one: config.get(one) for one in _SEARCHED if config.get(one)}, sort_keys=True, default=str)
+        known, where = searched.setdefault(name, (text, folder))
+        if known != text:
+            raise InputError(
+                f"runs must search the same for {name!r}; {where} and {folder} do not: {_difference(known, text)}. "
+                "Compare them apart."
+            )
     if len(models) > 1:
         (one, first), (other, second) = list(models.items())[:2]
         raise InputError(
@@ -182,6 +187,7 @@ _MODEL = (
     *("model", "steps", "guidance", "size", "search", "negative_prompt", "dtype", "generator_options", "frames"),
     *SourceOptions.model_fields,
 )
+_SEARCHED = ("diverse", "apart", "min_distance", "measures")
 
 
 def _difference(one: str, other: str) -> str:

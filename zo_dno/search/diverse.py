@@ -1,16 +1,23 @@
 """The archive of a diverse set: the candidates that a set of good images which differ may be chosen from."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from zo_dno.search.archive import Found
-from zo_dno.surrogate.distances import check_finite
+from zo_dno.surrogate.distances import check_finite, mean_distance
 from zo_dno.surrogate.members import best_set
 from zo_dno.types.diversity import Distance
 
 _POOL = 8  # candidates that are kept for each member
 _FEWEST = 64
+
+
+def fact_of_set(population: int) -> str:
+    """Return the name of the ledger's fact about the set after a population."""
+    return f"set of population {population} of search"
 
 
 class DiverseArchive:
@@ -64,6 +71,12 @@ class DiverseArchive:
     def distances(self) -> np.ndarray:
         """Distances of the members, (n, n)."""
         return self._apart[np.ix_(self._places, self._places)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the ledger's fact: ids of the members, best first, and their mean distance, None below two."""
+        apart = self.distances
+        mean = mean_distance(torch.from_numpy(apart)) if len(apart) > 1 else None
+        return {"members": [found.id for found in self.members], "mean_distance": mean}
 
     @property
     def _places(self) -> list[int]:

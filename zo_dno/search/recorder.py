@@ -14,6 +14,7 @@ from zo_dno.oracle.combination.oracle import TermOracle
 from zo_dno.oracle.query_queue import Responses
 from zo_dno.search.archive import Archive
 from zo_dno.search.blocks import Blocks
+from zo_dno.search.diverse import fact_of_set
 from zo_dno.search.population import PendingPopulations, Population
 from zo_dno.search.progress import Counts
 from zo_dno.search.recorded import found_of, recorded_image, rendered_array
@@ -130,6 +131,10 @@ class Recorder:
         """Offer the candidates of a population to the archive, once its scores to tell are recorded."""
         self._told += len(population.candidates)
         self._keep(population)
+        if self.archive.diverse is not None:  # the ledger does not have the distances by which it could be chosen again
+            fact = fact_of_set(population.row.number)
+            if self.ledger.get(fact) is None:
+                self.ledger.set({fact: self.archive.diverse.to_dict()})
 
     def end(self) -> None:
         """Record the responses of populations that are not told yet, and wait for the files."""

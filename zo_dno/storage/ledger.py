@@ -251,7 +251,7 @@ class Ledger:
                     tables.execute("UPDATE query SET stage = ? WHERE stage = ?", (aside, stage))
             for table in ("population", "feature", "artefact"):
                 tables.execute(f"DELETE FROM {table}")
-            tables.execute("DELETE FROM run WHERE key LIKE 'choices of population %'")
+            tables.execute("DELETE FROM run WHERE key LIKE '% of population %'")
             _put_facts(tables, facts)
 
     def set(self, facts: Mapping[str, Any]) -> None:

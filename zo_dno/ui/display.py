@@ -33,6 +33,7 @@ _LIMITS = {
 def comparison(found: "Comparison") -> None:
     """Show the summary of a comparison, a line for each entry, and its claims."""
     from zo_dno.comparison.report import hacked, held_out_cells
+    from zo_dno.comparison.sets import compared_by, set_words
     from zo_dno.comparison.statistics import Interval
     from zo_dno.results.markup import number, share
 
@@ -52,6 +53,8 @@ def comparison(found: "Comparison") -> None:
             *held_out_cells(found, row),
         )
     console.print(table)
+    for sentence in [*compared_by(found), *set_words(found, budget)]:
+        console.show(sentence)
     for sentence in hacked(found):
         console.show((sentence, "yellow"))
     for claim in found.claims(budget=budget):
