@@ -35,6 +35,22 @@ def test_keeps_the_best_set_of_far_more_candidates_than_it_holds():
     assert archive.diverse.emptied().members == []
 
 
+def test_a_set_never_becomes_worse_and_runs_of_earlier_rules_choose_as_before():
+    images = ToyGenerator()(torch.randn(150, 48, generator=torch.Generator().manual_seed(2))).numpy()
+    rewards, distance = np.random.default_rng(2).normal(size=150), make_distance("pixels")
+    worths = {}
+    for keeps in (True, False):
+        archive = DiverseArchive(8, distance, 0.3, 0.3, keeps=keeps)
+        worths[keeps] = []
+        for id_ in range(150):
+            archive.offer(found(id_, images[id_], float(rewards[id_])))
+            if id_ % 8 == 7:
+                members = archive.members
+                worths[keeps].append((len(members), round(sum(one.reward for one in members), 9)))
+    assert worths[True] == sorted(worths[True])
+    assert worths[False] != sorted(worths[False])
+
+
 def test_a_distance_that_turns_out_not_finite_is_one_line():
     archive = DiverseArchive(2, make_distance(lambda some, others: some.sum((1, 2, 3)) * torch.inf), 1.0, 1.0)
     archive.offer(found(0, np.ones((8, 8, 3), np.uint8), 1.0))

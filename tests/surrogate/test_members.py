@@ -33,6 +33,22 @@ def test_members_are_apart_and_mostly_the_best_set_there_is():
     assert np.mean(reached) > 0.8
 
 
+def test_a_set_never_becomes_worse_with_more_candidates_and_is_mostly_better_than_one_chosen_anew():
+    rng, worth = np.random.default_rng(1), []
+    for _ in range(20):
+        points, rewards = rng.uniform(size=(48, 8)), rng.normal(size=48)
+        distances, known, before = np.linalg.norm(points[:, None] - points, axis=2), [], (0, -np.inf)
+        for n in (8, 16, 32, 48):
+            known = best_set(rewards[:n], distances[:n, :n], 6, 1.05, known)
+            assert all(distances[one, other] >= 1.05 for one, other in combinations(known, 2))
+            now = len(known), rewards[known].sum()
+            assert now >= before
+            before = now
+        anew = best_set(rewards, distances, 6, 1.05)
+        worth.append((before, (len(anew), rewards[anew].sum())))
+    assert sum(one > other for one, other in worth) > 2 * sum(one < other for one, other in worth)
+
+
 def test_one_good_candidate_gives_way_to_more_members():
     distances = np.array([[0, 1, 1, 9.0], [1, 0, 5, 9], [1, 5, 0, 9], [9, 9, 9, 0]])
     assert best_set(np.array([5.0, 1, 1, 0]), distances, 2, 2.0) == [0, 3]

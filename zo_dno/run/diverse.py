@@ -41,7 +41,7 @@ def diverse_archive(run: OpenRun) -> DiverseArchive | None:
         usual = mean_distance(spec.distance.between(described, described))
         run.ledger.set({_USUAL: usual})
     least = _SHARE * usual if options.min_distance is None else options.min_distance
-    return DiverseArchive(options.diverse, spec.distance, least, usual)
+    return DiverseArchive(options.diverse, spec.distance, least, usual, keeps=run.manifest.rules >= 4)
 
 
 def diverse_of(run: OpenRun, archive: Archive) -> Diverse | None:

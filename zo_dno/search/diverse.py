@@ -31,19 +31,21 @@ class DiverseArchive:
         distance: Distance of images.
         least: Least distance of two members.
         usual: Mean distance of two prior draws.
+        keeps: Whether a set is never worse than the one before it; runs of earlier rules chose each anew.
     """
 
-    def __init__(self, size: int, distance: Distance, least: float, usual: float) -> None:
-        self.size, self.distance, self.least, self.usual = size, distance, least, usual
+    def __init__(self, size: int, distance: Distance, least: float, usual: float, *, keeps: bool = True) -> None:
+        self.size, self.distance, self.least, self.usual, self._keeps = size, distance, least, usual, keeps
         self._most = max(_FEWEST, _POOL * size)
         self._pool: list[Found] = []
         self._described = torch.empty(0, 0)
         self._apart = np.zeros((0, 0))
         self._members: list[int] | None = []
+        self._before: list[Found] = []
 
     def emptied(self) -> "DiverseArchive":
         """Return an empty archive of the same set."""
-        return DiverseArchive(self.size, self.distance, self.least, self.usual)
+        return DiverseArchive(self.size, self.distance, self.least, self.usual, keeps=self._keeps)
 
     def offer(self, found: Found) -> bool:
         """Take the next feasible candidate, in id order, and return whether it is kept.
@@ -81,7 +83,10 @@ class DiverseArchive:
     @property
     def _places(self) -> list[int]:
         if self._members is None:
-            self._members = best_set(self._rewards, self._apart, self.size, self.least)
+            places = {found.id: place for place, found in enumerate(self._pool)}
+            known = [places[found.id] for found in self._before if found.id in places] if self._keeps else None
+            self._members = best_set(self._rewards, self._apart, self.size, self.least, known)
+            self._before = [self._pool[place] for place in self._members]
         return self._members
 
     @property
@@ -93,6 +98,9 @@ class DiverseArchive:
         better = rewards[None] > rewards[:, None]
         better |= (rewards[None] == rewards[:, None]) & np.tri(len(rewards), k=-1, dtype=bool)  # of equals, the earlier
         crowded = (better & (self._apart < self.least)).sum(1)
+        if self._keeps:
+            ids = {found.id for found in self._before}
+            crowded[[found.id in ids for found in self._pool]] = -1  # members are dropped last
         place = max(range(len(rewards)), key=lambda one: (crowded[one], -rewards[one], one))
         kept = [one for one in range(len(rewards)) if one != place]
         self._described, self._apart = self._described[kept], self._apart[np.ix_(kept, kept)]
