@@ -16,6 +16,7 @@ from zo_dno.call_policy import CallPolicy
 from zo_dno.errors import InputError
 from zo_dno.ipython import in_notebook
 from zo_dno.judges.closing_duel import duels, hold_duel, what_duels_say
+from zo_dno.judges.distance_ladder import ask_distance, chosen_distance, what_ladder_says
 from zo_dno.judges.plackett_luce import groups, overall, placed, spread_out
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import Mode, Rating
@@ -160,14 +161,28 @@ class Human(Reward):
             files = {name: png_bytes(image) for name, image in images.items()}
             hold_duel(self._store, files, prompt, self.duel, patience=self.patience, is_stopped=is_stopped)
 
+    def ask_distance(
+        self, rungs: "Mapping[float, Sequence[Image.Image]]", prompt: str, is_stopped: Callable[[], bool]
+    ) -> tuple[bool, float | None]:
+        """Let a rater choose a distance from what is liked."""
+        assert self._store is not None
+        files = {
+            distance: [(image_hash(np.asarray(one)), png_bytes(one)) for one in images]
+            for distance, images in rungs.items()
+        }
+        over = ask_distance(self._store, files, prompt, patience=self.patience, is_stopped=is_stopped)
+        return over, chosen_distance(self._store) if over else None
+
     def about_raters(self, best: str) -> Mapping[str, Any]:
-        """Return the closing duels of the best image, and how often raters agreed with themselves."""
+        """Return the chosen distance, the best image's closing duels, and how often raters agreed with themselves."""
         if self._store is None:
             return {}
         names, fought = self._store.names(), duels(self._store, best)
         found = self_agreement(self._store.repeats(), self._store.ratings())
-        words = [*what_duels_say(fought), *in_sentences(found, names)]
+        distance = chosen_distance(self._store)
+        words = [*what_ladder_says(self._store), *what_duels_say(fought), *in_sentences(found, names)]
         return {
+            **({} if distance is None else {"distance": distance}),
             **({"duels": [{**asdict(one), "luck": one.luck} for one in fought]} if fought else {}),
             **({"repeats": [{**asdict(one), "rater": names[one.rater]} for one in found]} if found else {}),
             **({"words": words} if words else {}),

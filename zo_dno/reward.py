@@ -50,6 +50,25 @@ class AsksPeople(Protocol):
         ...
 
 
+@runtime_checkable
+class AsksDistance(Protocol):
+    """A reward whose raters can choose how far a search goes from liked noise."""
+
+    def ask_distance(
+        self, rungs: "Mapping[float, Sequence[Image.Image]]", prompt: str, is_stopped: Callable[[], bool]
+    ) -> tuple[bool, float | None]:
+        """Let a rater choose a distance from liked noise before the search, and wait for that.
+
+        Args:
+            rungs: Images at each distance, as many at each; the distances rise.
+            prompt: Prompt that they were rendered for.
+            is_stopped: Function that says whether the run is to end at once.
+        Returns:
+            Whether the wait is over, and the distance; None if the rater skipped the choice.
+        """
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Adaptation:
     """A field of a reward's requests that a server refused, and what is sent instead.

@@ -32,6 +32,11 @@ def test_what_raters_see_of_a_run(tmp_path):
     assert end is run.end()  # it is read once
     assert (end.title, end.prompt) == ("The search has finished", "a toy")
     assert end.resume == f"zo-dno resume '{folder}' --queries 16"
+    assert end.near == ""  # by snes, whose options may not fit
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(config.replace("strategy: snes", "strategy: auto"))
+    nearer = f"zo-dno run '{folder}/config.yaml' --near '{folder}' --distance ask --out '{folder}-near'"
+    assert RatedFolder(folder).end().near == nearer
     assert (end.first_png, end.best_png) == tuple((folder / f"{name}.png").read_bytes() for name in ("first", "best"))
     store = RatingStore(folder / RATINGS)
     assert store.first_and_best()[0][0] == end.first

@@ -5,6 +5,7 @@ import sys
 
 import ipywidgets
 import pytest
+import torch
 
 import zo_dno
 from tests.rewards.test_human import number_of, rated_run, reward
@@ -12,6 +13,7 @@ from tests.support.kernel import kernel
 from tests.support.toys import ToyGenerator
 from tests.support.widget import buttons, images, parts, rate, rate_all, until, words
 from zo_dno.errors import InputError, RunError
+from zo_dno.judges.distance_ladder import chosen_distance
 from zo_dno.judges.rating_store import RATINGS, RatingStore
 from zo_dno.judges.rating_tasks import SKIPPED
 from zo_dno.storage.images import png_bytes
@@ -100,6 +102,17 @@ def test_a_ranking_can_be_changed_before_it_is_sent():
         places[click].click()
     assert [one.description for one in places] == ["3", "2", "1", "4"]
     assert not send.disabled
+    run.stop()
+
+
+def test_a_distance_is_chosen_before_the_search_by_the_button_of_its_row():
+    run = started("like", near=[torch.randn(48, generator=torch.Generator().manual_seed(1))], distance="ask")
+    until(lambda: "Distance 0.4" in buttons(run.widget))
+    assert len(images(run.widget)) == 15
+    assert "How far may the search go from what you like?" in words(run.widget)
+    buttons(run.widget)["Distance 0.4"].click()
+    until(lambda: "None of them" in buttons(run.widget))
+    assert chosen_distance(run._view._store) == 0.4
     run.stop()
 
 

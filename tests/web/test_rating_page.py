@@ -3,6 +3,7 @@
 import base64
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,6 +11,7 @@ from playwright.sync_api import expect
 
 from tests.support.browser import DESKTOP, PHONE, tab
 from tests.support.rating import FILES, NAMES, TOKEN, form_of, pictures
+from zo_dno.judges.distance_ladder import ask_distance, chosen_distance, what_ladder_says
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.types import Order
 from zo_dno.web.rating_page import Page, page_app
@@ -95,6 +97,27 @@ class TestInTheBrowser:
         first, second = waiting(store, number)
         assert first.order == Order(tuple(NAMES[:4]), (NAMES[0], NAMES[2]), level=True)
         assert second.order.ranked == ()
+
+    def test_a_distance_is_chosen_from_a_ladder_by_key_and_by_tap(self, browser, store, page):
+        rungs = {n / 10: [*FILES.items()][n : n + 3] for n in range(1, 4)}
+        with tab(browser, page.link, PHONE) as rater, ThreadPoolExecutor() as pool:
+            asked = pool.submit(ask_distance, store, rungs, "sea at dusk", patience=1.0)
+            expect(rater.get_by_text("How far may the search go")).to_be_visible()
+            expect(rater.get_by_text("1 click left, to choose a distance")).to_be_visible()
+            assert rater.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+            expect(rater.locator(".rungs img")).to_have_count(9)
+            rater.locator(".rungs img").nth(4).hover()
+            press(rater, "z")
+            expect(rater.locator("dialog[open] p")).to_have_text("image 2 at distance 0.2")
+            press(rater, "z")
+            rater.get_by_text("Distance 0.3").click()
+            expect(rater.get_by_text("Thank you. The search is rendering the first images")).to_be_visible()
+            press(rater, "u")
+            expect(rater.get_by_text("Distance 0.1")).to_be_visible()
+            press(rater, "2")
+            assert asked.result(10)
+            assert chosen_distance(store) == 0.2
+            assert "distance 0.2 was chosen instead of 0.1, 0.3" in what_ladder_says(store)[0]
 
     @pytest.mark.slow
     def test_two_raters_at_once_and_the_page_shows_the_next_population(self, browser, store, page):

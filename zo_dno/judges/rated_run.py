@@ -16,6 +16,7 @@ class RunEnd:
         prompt: Prompt that the images were rendered for.
         words: Sentences on what the ratings mean.
         resume: Command that resumes the run; empty if the run was not kept.
+        near: Command that searches near the best image; empty if there is none.
     """
 
     title: str
@@ -26,6 +27,7 @@ class RunEnd:
     prompt: str = ""
     words: tuple[str, ...] = ()
     resume: str = ""
+    near: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from collections.abc import Collection
 from math import ceil
 
 from zo_dno.judges.rating_tables import NEWEST, planned
-from zo_dno.judges.rating_tasks import SKIPPED, Mode, Rating, decode_rating
+from zo_dno.judges.rating_tasks import SKIPPED, Rating, TaskMode, decode_rating
 from zo_dno.rng import numpy_stream
 
 SHARE = "repeats"  # in the plan
 _OF_NONE = "[]"  # images of a round without new ones
 _BETWEEN = 3  # tasks at least between a task and its repeat
-Row = tuple[int, Mode, str, str]  # id, mode, images as JSON, prompt
+Row = tuple[int, TaskMode, str, str]  # id, mode, images as JSON, prompt
 _OWN = """
 SELECT task.id, mode, shown, prompt, task.round FROM answer JOIN task ON task.id = task JOIN round ON number = round
 WHERE rater = ? AND NOT undone AND images != '[]' ORDER BY answer.id
@@ -98,7 +98,7 @@ def answered_twice(file: sqlite3.Connection) -> list[tuple[Rating, Rating]]:
     ]
 
 
-def _can_repeat(file: sqlite3.Connection, row: tuple[int, Mode, str, str, int], rater: str) -> bool:
+def _can_repeat(file: sqlite3.Connection, row: tuple[int, TaskMode, str, str, int], rater: str) -> bool:
     said = file.execute("SELECT said FROM answer WHERE task = ? AND rater = ? AND NOT undone", (row[0], rater))
     return said.fetchone() != (SKIPPED,) and _has_files(file, row[2])
 

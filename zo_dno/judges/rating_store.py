@@ -12,7 +12,16 @@ from zo_dno.errors import InputError
 from zo_dno.judges.rated_run import Plan
 from zo_dno.judges.rating_repeats import answered_twice, due_repeat, keep_for_repeats
 from zo_dno.judges.rating_summary import RatingRound, Work, work_of
-from zo_dno.judges.rating_tables import NEWEST, OPEN_TASK, ROUND_OF_TASK, TABLES, planned, progress_of, ratings_of
+from zo_dno.judges.rating_tables import (
+    BESIDE,
+    NEWEST,
+    OPEN_TASK,
+    ROUND_OF_TASK,
+    TABLES,
+    planned,
+    progress_of,
+    ratings_of,
+)
 from zo_dno.judges.rating_tasks import Mode, Progress, Rating, RatingError, RatingTask, encode_rating
 from zo_dno.judges.transaction import Transaction
 from zo_dno.storage.journal import opened_durable
@@ -73,7 +82,7 @@ class RatingStore:
             if found:
                 return int(found[0])
             file.execute("UPDATE round SET taken = 1 WHERE number IN (SELECT round FROM closing)")  # the search resumed
-            first = not file.execute("SELECT 1 FROM image LIMIT 1").fetchone()
+            first = not file.execute("SELECT 1 FROM image WHERE first").fetchone()
             rows = [(name, png, first and row == 0) for row, (name, png) in enumerate(files.items())]
             keep = "INSERT INTO image (name, png, first) VALUES (?, ?, ?)"
             keep += " ON CONFLICT (name) DO UPDATE SET png = excluded.png"
@@ -258,7 +267,7 @@ class RatingStore:
             rows = self._file.execute(
                 "SELECT images, votes * (SELECT COUNT(*) FROM task WHERE round = number),"
                 " (SELECT shown FROM task WHERE round = number LIMIT 1) FROM round"
-                " WHERE number NOT IN (SELECT round FROM closing) ORDER BY number"
+                f" WHERE number NOT IN ({BESIDE}) ORDER BY number"
             ).fetchall()
         return [RatingRound(tuple(json.loads(row[0])), row[1], len(json.loads(row[2] or "[]"))) for row in rows]
 
@@ -271,8 +280,13 @@ class RatingStore:
         """
         with self._lock:
             plans = [planned(self._file, name) for name in ("repeats", "duel")]
-            closing = self._file.execute("SELECT 1 FROM closing WHERE round = ?", (progress.rating_round,)).fetchone()
-        return work_of(self.rounds(), progress, plan, repeats=plans[0], duel=round(plans[1]), is_closing=bool(closing))
+            closing, ladder = (
+                bool(self._file.execute(f"SELECT 1 FROM {table} WHERE round = ?", (progress.rating_round,)).fetchone())
+                for table in ("closing", "ladder")
+            )
+        if ladder:
+            return Work(progress.given, max(0, progress.needed - progress.given), is_ladder=True)
+        return work_of(self.rounds(), progress, plan, repeats=plans[0], duel=round(plans[1]), is_closing=closing)
 
     def png(self, name: str) -> bytes | None:
         """Return the PNG file of an image that may be shown; None if there is none."""
@@ -291,7 +305,7 @@ class RatingStore:
         return first, best
 
     def ratings(self) -> list[Rating]:
-        """Return all ratings that were not undone, skips included, without those of repeats and of closing duels."""
+        """Return all ratings that were not undone, skips included, but not those of repeats, ladders and duels."""
         with self._lock:
             return ratings_of(self._file)
 

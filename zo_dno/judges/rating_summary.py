@@ -37,6 +37,7 @@ class Work:
         raters: Number of people who gave a rating in the run.
         duel: Number of ratings of `left` that come after the search.
         is_closing: Whether the search is over, and the best image is compared with its rivals.
+        is_ladder: Whether the search has not begun, and its distance from what is liked is chosen.
     """
 
     given: int
@@ -47,10 +48,13 @@ class Work:
     raters: int = 0
     duel: int = 0
     is_closing: bool = False
+    is_ladder: bool = False
 
     def __str__(self) -> str:
         clicks = f"{self.left} click{'' if self.left == 1 else 's'} left"
-        if self.is_closing:
+        if self.is_ladder:
+            clicks += ", to choose a distance" if self.left else ""
+        elif self.is_closing:
             clicks += ", to check the winner" if self.left else ""
         elif self.planned:
             clicks = f"{'at most ' if self.at_most else ''}{'about ' if self.estimated else ''}{clicks}"
@@ -112,6 +116,8 @@ def awaited(progress: Progress, work: Work, *, searching: bool = True) -> str:
         return "Other raters have the last images"
     if not searching:
         return "Thank you. The search is not running now"
+    if work.is_ladder:
+        return "Thank you. The search is rendering the first images"
     if work.planned and work.left == work.duel > 0:
         return "Thank you. The search is coming to its end, and a few more choices will check its winner"
     if (work.planned or work.is_closing) and not work.left:

@@ -28,9 +28,11 @@ CREATE TABLE IF NOT EXISTS repeat (
     task INTEGER PRIMARY KEY, original INTEGER NOT NULL, rater TEXT NOT NULL, after INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS closing (round INTEGER PRIMARY KEY, images TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS ladder (round INTEGER PRIMARY KEY, distances TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS repeatable (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS plan (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 """
+BESIDE = "SELECT round FROM closing UNION SELECT round FROM ladder"  # rounds whose ratings score no image
 # A task that repeats one of round n has round -1 - n, so that no count of a round's tasks and ratings includes it.
 ROUND_OF_TASK = "round.number = MAX(task.round, -1 - task.round)"
 # The round that raters work on: the newest one that the search waits for, or else the newest.
@@ -65,7 +67,7 @@ def ratings_of(file: sqlite3.Connection, number: int | None = None) -> list[Rati
     rows = file.execute(
         "SELECT task, rater, said, mode, shown FROM answer JOIN task ON task.id = task"
         " WHERE NOT undone AND round >= 0 AND"
-        " IIF(?1 IS NULL, round NOT IN (SELECT round FROM closing), round = ?1) ORDER BY task, rater",
+        f" IIF(?1 IS NULL, round NOT IN ({BESIDE}), round = ?1) ORDER BY task, rater",
         (number,),
     )
     return [decode_rating(*row) for row in rows]

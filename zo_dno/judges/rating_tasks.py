@@ -9,13 +9,16 @@ from zo_dno.errors import ZoDnoError
 from zo_dno.types import Order
 
 Mode = Literal["rate", "compare", "best", "rank", "like"]
+TaskMode = Literal[Mode, "distance"]
+"""A mode of a reward, or the choice of a distance before the search."""
 SKIPPED = "skip"
-HEADINGS: dict[Mode, str] = {
+HEADINGS: dict[TaskMode, str] = {
     "rate": "How good is it?",
     "compare": "Which is better?",
     "best": "Which is the best?",
     "rank": "Rank them, the best first",
     "like": "Mark all that you like, or none",
+    "distance": "How far may the search go from what you like?",
 }
 
 
@@ -35,7 +38,7 @@ class RatingTask:
     """
 
     id: int
-    mode: Mode
+    mode: TaskMode
     shown: tuple[str, ...]
     prompt: str
 
@@ -83,7 +86,7 @@ class Progress:
         return self.given >= self.needed
 
 
-def encode_rating(rating: str | float | Sequence[str], mode: Mode, shown: list[str]) -> str:
+def encode_rating(rating: str | float | Sequence[str], mode: TaskMode, shown: list[str]) -> str:
     """Check a rating, and encode it for the store.
 
     Raises:
@@ -108,7 +111,7 @@ def encode_rating(rating: str | float | Sequence[str], mode: Mode, shown: list[s
     return json.dumps(list(ranked))
 
 
-def decode_rating(task: int, rater: str, encoded: str, mode: Mode, shown: str) -> Rating:
+def decode_rating(task: int, rater: str, encoded: str, mode: TaskMode, shown: str) -> Rating:
     """Decode a rating of the store."""
     names = tuple(json.loads(shown))
     if encoded == SKIPPED:

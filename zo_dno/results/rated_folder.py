@@ -68,7 +68,16 @@ class RatedFolder(RatedRun):
             prompt=result["prompt"],
             words=tuple(_meaning(result)),
             resume=f"zo-dno resume {self.name}{more}",
+            near=self._nearer() if result["status"] in ENDED and result["best"]["feasible"] else "",
         )
+
+    def _nearer(self) -> str:
+        """Return the command of a search near the best image at a distance that a rater chooses."""
+        config, usual = self._config(), {"reward": "human", "strategy": "auto", "space": "all", "init": None}
+        if any(config.get(name) not in (value, None) for name, value in usual.items()):
+            return ""  # of another strategy, which may search all of the noise, or of objects that have no name
+        out = shlex.quote(f"{self._folder}-near")
+        return f"zo-dno run {shlex.quote(str(self._folder / CONFIG))} --near {self.name} --distance ask --out {out}"
 
     def _config(self) -> dict[str, Any]:
         try:

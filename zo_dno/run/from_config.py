@@ -1,7 +1,7 @@
 """Runs from configs: start, resume and render one as the command line does."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from zo_dno.results.result import Result
 from zo_dno.results.stored import result_of
 from zo_dno.run import optimize as api
 from zo_dno.run.config import RunConfig, as_recorded, validated
+from zo_dno.run.ladder import DISTANCES, Rung, check_distances, ladder
 from zo_dno.run.make_generator import check_scene, load_model, make_generator, model_named
 from zo_dno.run.make_reward import make_reward, requiring
 from zo_dno.run.make_strategy import find_space, find_strategy
@@ -146,3 +147,29 @@ def _rendered_together(ledger: Ledger, best: int, batch_size: int | None) -> int
         if 0 <= best - row.first_id < row.size:
             return blocks_of(ledger, batch_size).rendered_with(row, best)
     return 1
+
+
+def ladder_of_run(
+    folder: Path,
+    liked: Sequence[Path] = (),
+    *,
+    distances: Sequence[float] = DISTANCES,
+    each: int = 5,
+    seed: int = 0,
+    trust: bool = False,
+) -> list[Rung]:
+    """Render mixtures of liked noise at several distances, by the model of a run.
+
+    Args:
+        folder: Folder of the run.
+        liked: Runs, files of noise and folders of them, as the option `near` takes them; none takes the run's winner.
+        distances: Distances, each from 0 to 1.
+        each: Number of images at each distance.
+        seed: Seed of the mixtures.
+        trust: Whether to run code that the config of another user's folder names.
+    Raises:
+        InputError: A distance or the number of images does not fit, or the folder holds no run that can be rendered.
+    """
+    check_distances(distances, each)
+    generator = model_of_run(folder, trust=trust)
+    return ladder(generator, load_several(liked or [folder], "near"), distances=distances, each=each, seed=seed)

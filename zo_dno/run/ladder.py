@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,10 +11,8 @@ from zo_dno.errors import InputError
 from zo_dno.noise.plausibility import PlausibilityTests
 from zo_dno.noise.space import NoiseLayout, retract, rotate
 from zo_dno.rng import stream
-from zo_dno.run.from_config import model_of_run
 from zo_dno.search.blocks import Blocks
 from zo_dno.spaces.near import middle, mixtures
-from zo_dno.storage.noise_files import load_several
 from zo_dno.types import Candidates, Generator, array_of, batch_size_of
 
 DISTANCES = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -35,32 +32,6 @@ class Rung:
     distance: float
     z: Tensor
     images: Sequence[np.ndarray]
-
-
-def ladder_of_run(
-    folder: Path,
-    liked: Sequence[Path] = (),
-    *,
-    distances: Sequence[float] = DISTANCES,
-    each: int = 5,
-    seed: int = 0,
-    trust: bool = False,
-) -> list[Rung]:
-    """Render mixtures of liked noise at several distances, by the model of a run.
-
-    Args:
-        folder: Folder of the run.
-        liked: Runs, files of noise and folders of them, as the option `near` takes them; none takes the run's winner.
-        distances: Distances, each from 0 to 1.
-        each: Number of images at each distance.
-        seed: Seed of the mixtures.
-        trust: Whether to run code that the config of another user's folder names.
-    Raises:
-        InputError: A distance or the number of images does not fit, or the folder holds no run that can be rendered.
-    """
-    check_distances(distances, each)
-    generator = model_of_run(folder, trust=trust)
-    return ladder(generator, load_several(liked or [folder], "near"), distances=distances, each=each, seed=seed)
 
 
 def ladder(

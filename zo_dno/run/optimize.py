@@ -23,6 +23,7 @@ from zo_dno.run.arguments import as_rewards, as_several, check_arguments
 from zo_dno.run.cancellation import Stop
 from zo_dno.run.config import as_recorded, checked_changes, flattened, with_current_names
 from zo_dno.run.decisions import is_noisy, with_decisions
+from zo_dno.run.distance import check_distance
 from zo_dno.run.diverse import check_apart
 from zo_dno.run.make_generator import generator_from
 from zo_dno.run.make_reward import make_reward, name_of, options_for_config, requiring, rewards_in
@@ -92,7 +93,7 @@ def optimize(
         held_out: Rewards that score only the first image and the winner.
         init: Noise (d,) to start from, or the file or run folder that holds one.
         near: Liked noise to stay near, as tensors (d,), run folders or files of noise: candidates mix it with the share
-            `distance` of fresh noise (docs/spaces.md).
+            `distance` of fresh noise, or "ask" to let a rater choose it (docs/spaces.md).
         surrogate: File of what the strategy `surrogate` learned on earlier prompts, read at the start if it exists, and
             added to at the end; or its content, which is read alone.
         apart: Distance by which the images of `diverse` differ: a name, "package.module:name", or a function of images
@@ -286,7 +287,7 @@ def _spec(
         noisy=is_noisy(reward, options),
         surrogate=bool(options.climb),
         near=near,
-        distance=options.distance,
+        distance=check_distance(options.distance, near, reward),
         rewards=rewards_in(reward),
         diverse=options.diverse or 0,
         measures=len(options.measures),
@@ -295,4 +296,4 @@ def _spec(
     own = None if isinstance(apart, str) else apart
     if on_step is None and in_notebook():
         on_step = ProgressCell().step
-    return RunSpec(options, generator, reward, held_out, build, settings, on_step, stop, pools, knowledge, own)
+    return RunSpec(options, generator, reward, held_out, build, settings, on_step, stop, pools, knowledge, own, near)

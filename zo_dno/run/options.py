@@ -90,8 +90,9 @@ class SearchOptions(OptionGroup):
     near: Names = option(
         [], "Liked noise to stay near: a run, a file of noise or a folder of them; several are mixed (docs/spaces.md)"
     )
-    distance: float = option(
-        0.3, "Share of fresh noise in candidates near liked noise: 0 mixes it alone, 1 forgets it", ge=0, le=1
+    distance: Annotated[float, Field(ge=0, le=1)] | Literal["ask"] = option(
+        0.3,
+        "Share of fresh noise in candidates near liked noise: 0 mixes it alone, 1 forgets it; ask lets a rater choose",
     )
     baseline: Annotated[int, Field(ge=0)] | Literal["equal"] = option(
         0,

@@ -21,6 +21,7 @@ from zo_dno.results.verdict import (
 from zo_dno.run.adaptations import adaptations_of
 from zo_dno.run.ask_again import ask_again, failed_before
 from zo_dno.run.by_choices import settle_by_choices
+from zo_dno.run.distance import choose_distance
 from zo_dno.run.diverse import diverse_archive, diverse_of
 from zo_dno.run.front import front_of, set_reference
 from zo_dno.run.held_out import held_out_scores
@@ -85,6 +86,7 @@ class _Found:
 
 
 def _stages(run: OpenRun) -> Result:
+    choose_distance(run)
     warm_up(run)
     set_reference(run)
     search, rest = main_search(run, diverse_archive(run), elite_archive(run))

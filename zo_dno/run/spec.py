@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from zo_dno.call_policy import CallPolicy
 from zo_dno.distributed.reward_actors import Pools
 from zo_dno.errors import InputError
@@ -48,6 +50,7 @@ class RunSpec:
         stop: Handle that ends the run from another thread.
         pools: Actors that several runs share.
         knowledge: What the strategy starts from; None where there is nothing, or a chosen strategy cannot take it.
+        near: Liked noise (n, d) that the search stays near; None where there is none.
         apart: Function that tells the images of a diverse set apart; None takes what the options name.
         untaught: Reason why what earlier prompts taught cannot be used; None if it can, or is not asked for.
         policies: Call policy of the reward, or of each term of a combination, by name.
@@ -61,13 +64,14 @@ class RunSpec:
     generator: Generator
     reward: Reward
     held_out: list[Reward]
-    build_strategy: Callable[[], Strategy]
+    build_strategy: Callable[..., Strategy]
     model_settings: dict[str, Any]
     on_step: Callable[[Step], None] | None = None
     stop: Stop | None = None
     pools: Pools | None = None
     knowledge: Knowledge | None = None
     apart: Callable[..., Any] | None = None
+    near: Tensor | None = None
 
     policies: dict[str, CallPolicy] = field(init=False)
     limits: Limits = field(init=False)

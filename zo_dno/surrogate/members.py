@@ -51,7 +51,8 @@ def _improved(
 def _uncrowded(rewards: np.ndarray, near: np.ndarray, size: int) -> list[int]:
     """Choose in turn the candidate that excludes the fewest of those that are left, of several the best."""
     near = near & ~np.eye(len(near), dtype=bool)
-    chosen, left = [], np.ones(len(near), bool)
+    chosen: list[int] = []
+    left = np.ones(len(near), bool)
     while left.any() and len(chosen) < size:
         excluded = np.where(left, (near & left).sum(1), len(near) + 1)
         one = int(np.lexsort((-rewards, excluded))[0])

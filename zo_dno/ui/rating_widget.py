@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from zo_dno.judges.distance_ladder import rungs_of
 from zo_dno.judges.rated_run import RatedRun
 from zo_dno.judges.rating_store import RatingStore
 from zo_dno.judges.rating_summary import Work, awaited
@@ -197,6 +198,8 @@ class RatingWidget:
         head = self._make.text(HEADINGS[task.mode], f"“{task.prompt}”" if task.prompt else "")
         width = self._width or (_WIDE if len(task.shown) <= 2 else _NARROW)
         images = [self._make.picture(self._store.png(name), width) for name in task.shown]
+        if task.mode == "distance":
+            images = [self._make.picture(self._store.png(name), _SMALL) for name in task.shown]
         aside = self._make.row(
             [self._make.button("Skip", partial(self._rate, task, SKIPPED)), *self._undo_and_stop(task)]
         )
@@ -204,6 +207,8 @@ class RatingWidget:
             numbers = [self._make.button(str(n), partial(self._rate, task, float(n)), "3rem") for n in range(11)]
             ends = self._make.text("", "0 worst, 10 best")
             return [head, self._make.row(images), self._make.row(numbers), ends, aside]
+        if task.mode == "distance":
+            return [head, *self._ladder(task, images), aside]
         several = task.mode in _SEND
         self._choices = [
             self._make.button(
@@ -220,6 +225,16 @@ class RatingWidget:
         self._send = self._make.button(words, lambda _: self._rate(task, [*self._order]))
         self._send.disabled = task.mode == "rank"
         return [head, cards, self._make.row([self._send]), aside]
+
+    def _ladder(self, task: RatingTask, images: Sequence[Any]) -> list[Any]:
+        """Show the rows of a ladder, each with a button that chooses its distance."""
+        assert self._store is not None
+        rows, left = [], list(images)
+        for rung in rungs_of(self._store, task.shown):
+            own, left = left[: len(rung.images)], left[len(rung.images) :]
+            choose = partial(self._rate, task, rung.images[0])
+            rows.append(self._make.row([*own, self._make.button(f"Distance {rung.words}", choose)]))
+        return rows
 
     def _waiting(self, progress: Progress) -> list[Any]:
         words = awaited(progress, self._work(progress))

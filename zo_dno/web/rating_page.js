@@ -62,12 +62,14 @@ zoom.addEventListener("keydown", (event) => {
 for (const image of enlargeable) {
   const choosing = image.closest(".picture");
   if (choosing) {
+    const rung = image.closest(".rung"), held_at = rung ? image : choosing;
     let timer;
     const release = () => clearTimeout(timer);
-    choosing.addEventListener("pointerdown", (event) => { if (event.button === 0) timer = setTimeout(() => { held = true; enlarge(image); }, 450); });
-    for (const end of ["pointerup", "pointercancel", "pointerleave"]) choosing.addEventListener(end, release);
+    held_at.addEventListener("pointerdown", (event) => { if (event.button === 0) timer = setTimeout(() => { held = true; enlarge(image); }, 450); });
+    for (const end of ["pointerup", "pointercancel", "pointerleave"]) held_at.addEventListener(end, release);
     choosing.addEventListener("contextmenu", (event) => { if (held) event.preventDefault(); });  // of a long tap
     choosing.addEventListener("click", (event) => { if (held) { event.preventDefault(); event.stopImmediatePropagation(); held = false; } }, true);
+    if (rung) continue;  // a row has no place for a button at each image
     const button = Object.assign(document.createElement("button"), { type: "button", className: "enlarge", textContent: "⤢", title: "Enlarge" });
     button.setAttribute("aria-label", `enlarge ${image.alt}`);
     button.addEventListener("click", () => enlarge(image));
@@ -181,7 +183,7 @@ document.addEventListener("keydown", (event) => {
   if (body.dataset.mode === "rate" && (one !== null || /^[0-9x]$/.test(key))) { event.preventDefault(); return rate(key); }
   if (key === "u") document.querySelector("[data-undo]:enabled")?.click();
   if (key === "z") {
-    const at = document.activeElement?.closest(".card, figure")?.querySelector("img") ?? document.querySelector(".card:hover img, figure:hover img");
+    const at = document.activeElement?.closest(".card, figure, .rungs button")?.querySelector("img") ?? document.querySelector(".card:hover img, figure:hover img, .rung img:hover");
     const image = at ?? enlargeable.at(phase === "end" ? -1 : 0);
     if (image) enlarge(image);
   }

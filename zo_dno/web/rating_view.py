@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from zo_dno.judges.closing_duel import duels, what_duels_say
+from zo_dno.judges.distance_ladder import rungs_of, what_ladder_says
 from zo_dno.judges.plackett_luce import agreement
 from zo_dno.judges.rated_run import RatedRun, RunEnd
 from zo_dno.judges.rating_store import RatingStore
@@ -114,6 +115,7 @@ class RatingView:
             last=self._over,
             task=task,
             heading=task and HEADINGS[task.mode],
+            rungs=rungs_of(self.store, task.shown) if task is not None and task.mode == "distance" else [],
             progress=progress,
             work=work,
             awaited=awaited(progress, work, searching=searching),
@@ -167,7 +169,12 @@ class RatingView:
         pictures = [_address(png) for png in (end.first_png, end.best_png)]
         sizes = [_size(png) for png in (end.first_png, end.best_png)]
         themselves = self_agreement(self.store.repeats(), ratings)
-        said = [*what_duels_say(duels(self.store, end.best)), *sentences(ratings, end.first, end.best), *end.words]
+        said = [
+            *what_ladder_says(self.store),
+            *what_duels_say(duels(self.store, end.best)),
+            *sentences(ratings, end.first, end.best),
+            *end.words,
+        ]
         said += in_sentences(themselves, self.store.names(), you=rater)
         return {"end": end, "pictures": pictures, "sizes": sizes, "sentences": said}
 

@@ -39,7 +39,8 @@ def ladder(
 
     with quiet_libraries():
         from zo_dno.results.ladder import write_ladder
-        from zo_dno.run.ladder import check_distances, ladder_of_run
+        from zo_dno.run.from_config import ladder_of_run
+        from zo_dno.run.ladder import check_distances
         from zo_dno.storage.run_folder import check_is_run, make_folder
 
         check_is_run(folder)
