@@ -132,3 +132,11 @@ def test_money_is_spent_on_the_reward_alone():
     assert len(result.elites) > 3
     assert np.isfinite(result.elites.qd_score)
     assert [one.range for one in measures_in(MEASURES)] == [(0.2, 0.8), None]
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_workers_score_the_images_of_cells():
+    alone = run(None, "entropy", queries=16)
+    shared = run(None, "entropy", queries=16, workers=1)
+    assert shared.elites.to_dict() == alone.elites.to_dict()

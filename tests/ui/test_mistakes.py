@@ -39,6 +39,36 @@ def test_options_that_would_do_nothing_are_refused(zo, own, words, said):
     assert not Path("here").exists()
 
 
+FRONT = ("--reward", "jpeg_smaller", "--reward", "brightness")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            (*FRONT, "--reward-option", "reference=-3 MB,0.1"),
+            "reference of 'jpeg_smaller' must be in its unit, kB; got '-3 MB'",
+        ),
+        ((*FRONT, "--reward-option", "reference=jpeg_smaller=-3"), "reference must have 2 values, one per reward"),
+        ((*FRONT, "--diverse", 4), "diverse must be left out with a front, which has images of its own; got 4"),
+        (("--reward", "brightness", "--diverse", 99), "diverse must be at most the number of queries, 8; got 99"),
+        (
+            ("--reward", "brightness", "--measures", "tests.support.combinations:constant"),
+            "measures must differ among images; constant is 7 for all of 4 prior draws",
+        ),
+        (("--reward", "brightness", "--measures", "contrast=2"), "measures must be NAME or NAME=LOW..HIGH"),
+        (("--reward", "brightness", "--distance", "ask"), "distance must come with near"),
+        (("--reward", "brightness", "--distance", "far"), "distance must be a number or 'ask'; got 'far'"),
+    ],
+)
+def test_several_answers_that_cannot_be_are_one_line_and_nothing_is_written(zo, toy_words, words, said):
+    code, _, errors = zo("run", *toy_words, *words, "--queries", 8, "--out", "here")
+    assert code == 2, errors
+    assert said in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert not Path("here").exists()
+
+
 @pytest.mark.parametrize("command", [("resume",), ("show",), ("export", "t.csv")])
 def test_a_folder_without_a_run(zo, command):
     name, *rest = command
