@@ -38,11 +38,12 @@ def children_of(members: Tensor, size: int, n: int, rng: torch.Generator, least:
 
 
 class Niching(PopulationStrategy):
-    """Breed from every member of a set of good images that differ, without a model of the reward.
+    """Breed from the members of a set of good images that differ, without a model of the reward.
 
     The run keeps the best set of which every two are apart, and tells its members. A child is a member turned by fresh
     noise, little for some children and nearly wholly for others, or a sqrt-weighted mixture of two members before. A
-    child takes the place of a member, or of several, where the set becomes better by it.
+    child takes the place of a member, or of several, where the set becomes better by it. In the turn of a member that
+    left the set and came back, the child is a prior draw: breeding from it again found no better sets.
 
     Args:
         step: Least share of fresh noise in a child at the beginning; its square at the end.
@@ -84,6 +85,7 @@ class Niching(PopulationStrategy):
         every = torch.cat([self._z, z])
         wanted: Any = self._members
         if wanted is None:  # where there is no set, the best scores are one
-            wanted = ids[scores.nan_to_num(nan=-torch.inf).argsort(descending=True)[: self._size]].tolist()
+            best = scores.nan_to_num(nan=-torch.inf).argsort(descending=True)[: self._size]
+            wanted = ids[best[scores[best].isfinite()]].tolist()
         rows = [known[one] for one in wanted if one in known]
         self._z, self._ids = every[rows], torch.cat([self._ids, ids])[rows]

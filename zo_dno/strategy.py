@@ -177,7 +177,8 @@ class Measured:
             where there is no front.
         members: Ids of the members of the diverse set after this population, the best first. None where there is no
             such set.
-        measures: Values of the measures of elites, (n, k) float64; NaN where one is missing. None without measures.
+        measures: Values of the measures of elites, (n, k) float64; NaN where one is missing, or the candidate may not
+            win. None without measures.
     """
 
     rewards: "Tensor"

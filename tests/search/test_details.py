@@ -51,6 +51,15 @@ def test_the_error_of_several_raters_is_that_of_their_mean():
     assert torch.allclose(told[0].errors, torch.full((4,), math.sqrt(1 / 3), dtype=torch.float64))
 
 
+def test_a_candidate_that_may_not_win_is_told_without_measures():
+    rows, told = heard("brightness", require=["saturation >= 0.35"], measures=["brightness", "contrast=0..1"])
+    measures = torch.cat([one.measures for one in told]).tolist()
+    able = [row.is_feasible(constrained=True) for row in rows]
+    assert 0 < sum(able) < 8
+    for row, values, one in zip(rows, measures, able, strict=True):
+        assert all(map(math.isnan, values)) if not one else values == [row.value, row.components["contrast"]]
+
+
 def test_one_answer_has_no_known_error():
     _, told = heard("brightness")
     assert not told[0].errors.any()

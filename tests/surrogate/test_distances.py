@@ -34,6 +34,21 @@ def test_every_distance_is_one_and_has_a_gradient():
     assert not has_gradient(make_distance(lambda images: vectors(images.detach())), IMAGES)
 
 
+def test_many_large_images_are_compared_in_parts(monkeypatch):
+    compared = []
+
+    def counted(some, others):
+        compared.append(len(some))
+        return pairs(some, others)
+
+    whole = [measured(make_distance(one)) for one in (vectors, counted)]
+    monkeypatch.setattr("zo_dno.surrogate.distances._AT_ONCE", 10)
+    assert all(
+        torch.equal(measured(make_distance(one)), own) for one, own in zip((vectors, counted), whole, strict=True)
+    )
+    assert compared == [16, 4, 4, 4, 4]
+
+
 def test_pixels_differ_by_their_mean_absolute_difference_and_vectors_by_the_length_of_theirs():
     found = measured(make_distance("pixels"))
     assert float(found[0, 1]) == pytest.approx(float((IMAGES[0] - IMAGES[1]).abs().mean()), rel=1e-5)

@@ -144,7 +144,8 @@ def elite_archive(run: OpenRun) -> EliteArchive | None:
             ranges.append(measure.range or (max(low, middle - width), min(high, middle + width)))
         run.ledger.set({_RANGES: [list(one) for one in ranges]})
     names = tuple(measure.name for measure in measures)
-    return EliteArchive(Grid(names, tuple((low, high) for low, high in ranges)))
+    grid = Grid(names, tuple((low, high) for low, high in ranges))
+    return EliteArchive(grid, tells_all=run.manifest.rules < 4)
 
 
 def elites_of(run: OpenRun, archive: Archive) -> Elites | None:

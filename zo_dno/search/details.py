@@ -53,7 +53,12 @@ def tell_details(
         if archive.elites is not None:
             names = archive.elites.grid.names
             rows = [population.rows[id_] for id_ in population.candidates.ids]
-            values = [_values(row, names, missing=row.value is None) for row in rows]
+            able = [
+                row.value is not None
+                and (archive.elites.tells_all or row.is_feasible(constrained=objective.constrained))
+                for row in rows
+            ]
+            values = [_values(row, names, missing=not one) for row, one in zip(rows, able, strict=True)]
             measured = replace(measured, measures=torch.tensor(values, dtype=torch.float64))
         strategy.tell_measured(measured)
 

@@ -40,15 +40,17 @@ class EliteArchive:
 
     Args:
         grid: Cells of the measures.
+        tells_all: Whether strategies are told the measures of candidates that may not win, too, as runs of earlier
+            rules were, which took these for the first of their cells.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        self.grid = grid
+    def __init__(self, grid: Grid, *, tells_all: bool = False) -> None:
+        self.grid, self.tells_all = grid, tells_all
         self.elites: dict[tuple[int, ...], Found] = {}
 
     def emptied(self) -> "EliteArchive":
         """Return an empty archive of the same cells."""
-        return EliteArchive(self.grid)
+        return EliteArchive(self.grid, tells_all=self.tells_all)
 
     def offer(self, found: Found) -> bool:
         """Take the next feasible candidate, in id order, and return whether it is kept."""

@@ -20,6 +20,7 @@ EMBEDDING = "embedding:"
 NAMES = (PIXELS, *(name for name in FAMILIES if name != PIXELS))
 _LARGEST = 128  # pixels along a side; larger images are averaged down to it
 _NONE = 1e-9  # below, a distance counts as 0
+_AT_ONCE = 2**26  # numbers of pairs of images that are compared together, a quarter of a GB
 _SAME = 1e-4  # share of a distance by which it may differ from that in the other order
 
 
@@ -53,6 +54,8 @@ class FeatureDistance:
         return self._features(images)
 
     def between(self, some: Tensor, others: Tensor) -> Tensor:
+        if len(some) > 1 and some.numel() * len(others) > _AT_ONCE:
+            return torch.cat([self.between(one[None], others) for one in some])
         squares = (some[:, None] - others[None]).square()
         total = squares.mean(2) if self._mean else squares.sum(2)
         return total.clamp_min(1e-24).sqrt()  # whose slope is finite for equal images, too
@@ -83,6 +86,8 @@ class FunctionDistance:
         rows, columns = len(some), len(others)
         if not rows or not columns:
             return some.new_zeros(rows, columns)
+        if rows > 1 and some.numel() * columns > _AT_ONCE:
+            return torch.cat([self.between(row[None], others) for row in some])
         one = some.view(rows, *self._shape).repeat_interleave(columns, 0)
         other = others.view(columns, *self._shape).repeat(rows, *(1 for _ in self._shape))
         try:
