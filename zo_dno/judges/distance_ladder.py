@@ -69,7 +69,7 @@ def rungs_of(store: RatingStore, shown: Sequence[str]) -> list[Rung]:
 
 
 def chosen_distance(store: RatingStore) -> float | None:
-    """Return the distance that a rater chose; None where nobody did."""
+    """Return the distance that a rater chose; None where none did."""
     with store.writing() as file:
         number, distances = _ladder(file)
         ratings = ratings_of(file, number) if distances else []

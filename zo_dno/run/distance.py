@@ -19,7 +19,7 @@ _CHOSEN = "chosen_distance"  # fact of the run
 
 
 def check_distance(distance: float | Literal["ask"], near: Tensor | None, reward: Reward) -> float:
-    """Check that somebody can be asked for a distance. Returns the distance, or one to build with before the choice.
+    """Check that there are raters to ask for a distance. Returns the distance, or one to build with before the choice.
 
     Args:
         distance: Option of the run.
