@@ -116,7 +116,7 @@ def test_sets_and_cells_are_compared_at_one_offset(tmp_path, monkeypatch, capsys
     assert found.at_equal_seconds().empty
     display.comparison(found)
     shown = " ".join(capsys.readouterr().out.split())
-    assert "an empty place counts as the lowest of the first 16 scores" in shown
+    assert "an empty place counts as a low reward, the offset" in shown
     assert "times as far apart as prior draws" in shown
     if "measures" not in given:
         zo_dno.optimize(ToyGenerator(), "contrast", "snes", queries=8, out=tmp_path / "alone", threads=1)

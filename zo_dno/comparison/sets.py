@@ -13,8 +13,8 @@ PICTURES = {REWARD: "best.png", HYPERVOLUME: FRONT_SHEET, SET: DIVERSE_SHEET, CE
 _MEANINGS = {
     HYPERVOLUME: "by the hypervolume of their fronts, each run above its own reference point, which is the same for "
     "all searches at one prompt and seed",
-    SET: "by the mean reward over the places of their diverse sets; an empty place counts as the lowest of the first "
-    "16 scores of all runs",
+    SET: "by the mean reward over the places of their diverse sets; an empty place counts as a low reward, the "
+    "offset, which is the same for all runs of a prompt",
     CELLS: "by the QD score, the sum of the rewards of all cells above one offset for all runs of a prompt",
 }
 _COLUMNS = {"members": "members", "relative_distance": "distance by that of prior draws", "coverage": "coverage"}
