@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zo_dno.results.plot import BLUE, MANY_POINTS, Plot, plain, scatter
+from zo_dno.results.plot import BLUE, MANY_POINTS, Plot, heading, plain, scatter
 
 
 def made(n=8, title="a title"):
@@ -23,6 +23,15 @@ def made(n=8, title="a title"):
 def test_a_notebook_shows_it():
     with Image.open(io.BytesIO(made()._repr_png_())) as picture:
         assert picture.size == (360, 270)
+
+
+def test_a_title_of_any_characters_is_plain_and_warns_of_nothing(tmp_path, recwarn):
+    figure = Plot(4, 3)
+    heading(figure.subplots(), "\u65e5\u672c \x1b]52;c;aGk=\x07 \x85 cat", size=9)
+    assert figure.axes[0].get_title(loc="left").split() == ["\u65e5\u672c", "]52;c;aGk=", "cat"]
+    figure.savefig(tmp_path / "a.png", dpi=50)
+    figure.write(tmp_path / "b.pdf")
+    assert not recwarn.list
 
 
 def test_a_drawing_keeps_texts_and_is_dark_on_a_dark_page():

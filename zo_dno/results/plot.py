@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from zo_dno.failures import printable
 from zo_dno.results.plain_text import PLAIN
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ class Plot(Figure):
     def __init__(self, width: float, height: float) -> None:
         super().__init__(figsize=(width, height), layout="constrained")
 
+    def savefig(self, *arguments: Any, **options: Any) -> None:
+        """Write the figure; characters that the font lacks become boxes, without a warning for each of them."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
+            super().savefig(*arguments, **options)
+
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=90)
@@ -75,8 +82,7 @@ class Plot(Figure):
     def drawing(self) -> str:
         """Return the figure as SVG whose colours follow the theme of the page."""
         buffer = io.StringIO()
-        with matplotlib.rc_context(_STEADY), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has other fonts for texts
+        with matplotlib.rc_context(_STEADY):
             self.savefig(buffer, format="svg", dpi=150, transparent=True, metadata={"Date": None})
         text = _NOT_IN_XML.sub("", buffer.getvalue())
         return text[text.index("<svg") :].rstrip().removesuffix("</svg>") + _DARK
@@ -93,7 +99,7 @@ def scatter(axes: "Axes", x: Any, y: Any, **style: Any) -> Any:
 
 def heading(axes: "Axes", text: str, *, size: float, narrow: bool = False) -> None:
     """Set a title at the left that is broken into lines where it would leave the figure."""
-    axes.set_title(textwrap.fill(text, 48 if narrow else 96), loc="left", fontsize=size, **PLAIN)
+    axes.set_title(textwrap.fill(printable(text), 48 if narrow else 96), loc="left", fontsize=size, **PLAIN)
 
 
 def plain(axes: "Axes") -> None:
