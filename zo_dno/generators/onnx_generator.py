@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zo_dno.errors import InputError, given, unknown_name
+from zo_dno.errors import InputError, given, sentence, unknown_name
 from zo_dno.failures import one_line
 from zo_dno.generators.function_generator import FunctionGenerator, Shape
 from zo_dno.registry import load
@@ -66,6 +66,8 @@ class OnnxGenerator(FunctionGenerator):
         providers: Sequence[str] | None = None,
     ) -> None:
         path = Path(model) if isinstance(model, str | Path) else None
+        if path is None and not is_session(model):
+            raise InputError(f"model must be an onnxruntime session or the path of an ONNX file; got {given(model)}.")
         self._session: Any = model if path is None else _loaded(path, providers)
         inputs = {one.name: _Input.of(one) for one in self._session.get_inputs()}
         noise = [noise] if isinstance(noise, str) else None if noise is None else list(noise)
@@ -197,7 +199,7 @@ def _loaded(path: Path, providers: Sequence[str] | None) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=chosen)
     except Exception as error:  # onnxruntime raises types of its own
         reason = one_line(f"{type(error).__name__}: {error}", _LONGEST_REASON)
-        raise InputError(f"model {path} could not be loaded by onnxruntime: {reason}.") from error
+        raise InputError(f"model {path} could not be loaded by onnxruntime: {sentence(reason)}") from error
 
 
 def _noise_inputs(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zo_dno.errors import sentence
 from zo_dno.oracle.combination.threshold import Threshold
 from zo_dno.storage.ledger import QueryRow
 
@@ -45,7 +46,7 @@ def why_infeasible(rows: Sequence[QueryRow], missed: Mapping[str, int], *, const
 
 def why_paused(search: "Search", folder: Path | None) -> str:
     """Say why a run was paused, and how to resume it."""
-    after = f"Paused after {search.counts.queries} completed queries: {search.pause}."
+    after = f"Paused after {search.counts.queries} completed queries: {sentence(str(search.pause))}"
     if folder is None:
         return f"{after} No more queries were sent. Give `out` to be able to resume."
     return f"{after} No more queries were sent. Fix it, then: zo-dno resume {folder}"

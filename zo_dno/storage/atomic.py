@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from zo_dno.errors import InputError, StorageError
+from zo_dno.errors import InputError, StorageError, sentence
 from zo_dno.failures import one_line
 
 
@@ -101,10 +101,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     try:
         values = parse_yaml(read_text(path))
+    except IsADirectoryError as error:
+        own = path / "config.yaml"
+        hint = f"that of a run in it is {own}" if own.is_file() else "name a file in it"
+        raise InputError(f"config file {path} could not be read: it is a folder; {hint}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"config file {path} could not be read: it is no text in UTF-8.") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"config file {path} could not be read: {one_line(str(error))}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"config file {path} could not be read: {sentence(one_line(reason))}") from error
     if not isinstance(values, dict):
-        raise InputError(f"config file {path} must hold lines of `key: value`; got {type(values).__name__}.")
+        found = "none" if values is None else type(values).__name__
+        raise InputError(f"config file {path} must hold lines of `key: value`; got {found}.")
     return {str(name): value for name, value in values.items()}  # a number or a date is the name of no option
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, sentence
 from zo_dno.oracle.http_client import key_from
 
 TOKEN = "ZO_DNO_TOKEN"
@@ -101,7 +101,7 @@ def _listening(host: str, port: int) -> socket.socket:
         found.listen(1024)
     except (OSError, OverflowError) as error:
         found.close()
-        raise InputError(f"host and port must be free to listen on; {host}:{port}: {error}.") from error
+        raise InputError(f"host and port must be free to listen on; {host}:{port}: {sentence(str(error))}") from error
     return found
 
 
