@@ -116,18 +116,20 @@ def input_error(error: ValidationError, model: type[OptionGroup]) -> InputError:
     errors = error.errors()
     first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
     if not first["loc"]:  # a rule over several options
-        return InputError(_reason(first))
+        return InputError(expectation(first))
     name = str(first["loc"][0])
+    if first["loc"][-1] == "[key]":
+        return InputError(f"names in {name} must be text; got {_input(first, 1)}.")
     if first["type"] == "extra_forbidden":
         return unknown_name(model.kind, name, model.model_fields)
     if first["type"] == "missing":
         return InputError(f"{name} is missing; give --{name.replace('_', '-')} or write it into the config file.")
-    reasons = dict.fromkeys(_reason(one) for one in errors if str(one["loc"][0]) == name)
+    reasons = dict.fromkeys(expectation(one) for one in errors if str(one["loc"][0]) == name)
     return InputError(f"{name} must be {_either(reasons)}; got {_input(first, len(first['loc']))}.")
 
 
-def _reason(error: Mapping[str, Any]) -> str:
-    """Say what is expected of a value."""
+def expectation(error: Mapping[str, Any]) -> str:
+    """Say what is expected of a value, given one of pydantic's errors about it."""
     context, type_ = error.get("ctx", {}), error["type"]
     limit = next((f"{context[name]:g}" for name in ("ge", "gt", "le", "lt") if name in context), "")
     words = {

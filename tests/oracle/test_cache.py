@@ -62,10 +62,15 @@ def test_missing_scores_are_not_cached(tmp_path):
     assert oracle.ask(queries([1]))[0].score.value == 1
 
 
-def test_a_file_that_is_no_cache_is_refused(tmp_path):
-    (tmp_path / "notes.txt").write_text("these are my notes, and no cache" * 100)
-    with pytest.raises(InputError, match="cache must be a writable file of scores"):
+@pytest.mark.parametrize("size", [1, 3200])
+def test_a_file_that_is_no_cache_is_refused_and_kept(tmp_path, size):
+    notes = ("these are my notes, and no cache" * 100)[:size]
+    (tmp_path / "notes.txt").write_text(notes)
+    with pytest.raises(InputError, match="cache must be a writable file of scores; .*notes.txt: it is another file."):
         Cache(tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == notes
+    (tmp_path / "notes.txt").write_text("")
+    Cache(tmp_path / "notes.txt").close()
 
 
 @pytest.mark.parametrize("detail", ["{", "[" * 90_000, "[1]", '{"nonsense": 1}'])

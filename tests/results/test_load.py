@@ -60,6 +60,26 @@ def test_it_is_the_result_that_optimize_returned(toy, tmp_path, options):
     assert "best" in loaded._repr_html_()
 
 
+def test_the_noise_of_the_first_candidate_is_there_where_it_is_the_best(toy, tmp_path):
+    result = zo_dno.optimize(toy, "brightness", queries=1, threads=1, out=tmp_path / "run")
+    loaded = zo_dno.load(tmp_path / "run")
+    assert loaded.first.id == loaded.best.id
+    assert loaded.first.z.equal(result.first.z)
+    for wrong in (3, None):
+        with pytest.raises(InputError, match=f"run must be the folder of a run; got {wrong}"):
+            zo_dno.load(wrong)
+
+
+def test_a_picture_that_is_damaged_is_named(toy, tmp_path):
+    zo_dno.optimize(toy, "brightness", queries=8, threads=1, out=tmp_path / "run")
+    (tmp_path / "run" / "best.png").write_text("no picture")
+    loaded = zo_dno.load(tmp_path / "run")
+    with pytest.raises(
+        InputError, match=r"image .*best.png cannot be used: it is no PNG. Write it again: zo-dno resume"
+    ):
+        _ = loaded.best.image
+
+
 def test_noise_that_was_not_kept_is_nan_and_an_image_that_is_gone_is_named(toy, tmp_path):
     zo_dno.optimize(toy, "brightness", queries=40, threads=1, out=tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "images")

@@ -21,6 +21,18 @@ def shapeless(z):
     return ToyGenerator()(z)
 
 
+class Nameless(zo_dno.Reward):
+    def __call__(self, images, prompts):
+        return bright(images)
+
+
+class Unready(Nameless):
+    name, unit = "unready", "grey levels"
+
+    def __init__(self, attribute, value):
+        setattr(self, attribute, value)
+
+
 class NoStrategy:
     def __init__(self, problem):
         pass
@@ -107,6 +119,34 @@ MISTAKES = [
     ((TOY, bright), {"on_step": 3}, "on_step must be a function of a zo_dno.Step; got 3."),
     ((TOY, bright), {"stop": 3}, "stop must be a zo_dno.Stop; got 3."),
     ((TOY, bright), {"pools": 3}, "pools must be actor pools of another run; got 3."),
+    ((TOY, bright), {"out": "a\0b"}, "out must be the path of a new folder; got 'a\\x00b'."),
+    ((TOY, bright), {"prompt": "a\ud800"}, "prompt must be text; got 'a\\ud800'."),
+    (
+        (TOY, bright),
+        {"apart": 3, "diverse": 2},
+        "apart must be the name of a distance, or a function of images; got 3.",
+    ),
+    ((TOY, bright), {"near": torch.zeros(0, 48)}, "near must be a run's folder, a file of noise, a tensor (d,), or a"),
+    ((TOY, bright), {"distance": 0.5}, "distance must come with near, the liked noise; got 0.5 alone."),
+    ((TOY, bright), {"init": np.zeros(48)}, "init must be noise, a tensor (d,), or the path of a file; got array(["),
+    ((TOY, bright), {"policy": {3: 3}}, "names in policy must be text; got 3."),
+    ((TOY, bright, "snes"), {"strategy_options": {3: 3}}, "names in strategy_options must be text; got 3."),
+    ((TOY, bright), {"output": "x"}, "output must be an Output or a mapping of its options; got 'x'."),
+    (
+        (TOY, "brightness"),
+        {"reward_options": {"x": 1}},
+        "brightness option 'x' is unknown. There is none: leave it out.",
+    ),
+    (
+        (TOY, Nameless()),
+        {},
+        "reward Nameless must have a name: give the class one, such as name = 'nameless'; got None.",
+    ),
+    ((TOY, bright), {"held_out": [Nameless()]}, "reward Nameless must have a name: give the class one, such as name ="),
+    ((TOY, Unready("policy", 3)), {}, "policy of reward 'unready' must be a zo_dno.CallPolicy; got 3."),
+    ((TOY, Unready("range", (1, 0))), {}, "range of reward 'unready' must be the lowest and the highest possible sco"),
+    ((TOY, Unready("noisy", "no")), {}, "noisy of reward 'unready' must be True or False; got 'no'."),
+    ((TOY, Unready("batch", 0)), {}, "batch of reward 'unready' must be the largest number of images in a call, at l"),
     ((TOY, bright), {"surrogate": 3}, "surrogate must be the path of a file, or its content; got 3."),
 ]
 
@@ -130,10 +170,32 @@ def test_mistakes_of_resume_are_one_line(tmp_path):
         (tmp_path / "run", {"generator": TOY, "seed": 3}, "seed must stay as it was when a run is resumed; got 3."),
         (tmp_path / "run", {"generator": TOY, "quries": 3}, "option 'quries' is unknown. Did you mean 'queries'?"),
         (tmp_path / "run", {"generator": 3}, "generator must be a zo_dno generator"),
+        (tmp_path / "run", {"reward_options": "x"}, "reward_options must be a mapping of names to values; got 'x'."),
         (tmp_path / "run", {"generator": TOY, "on_step": 3}, "on_step must be a function of a zo_dno.Step; got 3."),
     ):
         with pytest.raises(InputError) as raised:
             zo_dno.resume(run, **options)
+        assert message in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+def test_other_mistakes_in_python_are_one_line():
+    builtin = zo_dno.DiffusersGenerator.builtin
+    for call, message in (
+        (
+            lambda: zo_dno.make_reward("brightness", "x"),
+            "options of a reward must be a mapping of names to values; got",
+        ),
+        (lambda: zo_dno.OnnxGenerator(3), "model must be an onnxruntime session or the path of an ONNX file; got 3."),
+        (lambda: zo_dno.DiffusersGenerator(None, "sea"), "pipeline must be a loaded pipeline of diffusers, or its fol"),
+        (lambda: zo_dno.DiffusersGenerator("scenes", "sea"), "Load it by DiffusersGenerator.builtin(prompt, model='sc"),
+        (lambda: builtin(3), "prompt must be text; got 3."),
+        (lambda: TOY.layout.check(np.zeros((1, 48))), "z must be a tensor (n, 48); got array([[0., 0."),
+        (lambda: zo_dno.compare(3, ["snes"], ["sea at night"]), "out must be the path of a new folder; got 3."),
+        (lambda: zo_dno.tune("nowhere", "snes", {}, ["sea at night"]), "ranges must be a mapping of options to their"),
+    ):
+        with pytest.raises(InputError) as raised:
+            call()
         assert message in str(raised.value)
         assert "\n" not in str(raised.value)
 

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+import zo_dno
+from zo_dno.errors import InputError
+
 
 @pytest.mark.parametrize("out", ["x" * 300, "x" * 300 + "/a", "a/" * 3000])
 @pytest.mark.parametrize(
@@ -142,6 +145,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(zo, tiny, arguments, message):
         ({"prompt": "a cat", 3: 1}, "config key '3' is unknown."),
         ({"prompt": "a cat", "budget": {3: 1}}, "option '3' is unknown."),
         ({"prompt": "a cat", "queries": "many"}, "queries must be"),
+        ({"prompt": "a cat", "policy": 3}, "policy must be a mapping of names to values; got 3."),
         ("just words", "must hold lines of `key: value`; got str."),
     ],
 )
@@ -206,4 +210,100 @@ def test_render_of_what_is_no_run(zo):
 def test_numbers_of_commands_are_at_least_1(zo, words):
     code, _, errors = zo(*words)
     assert code == 2
-    assert "equal to 1" in errors
+    assert errors == f"Error: {words[-2]} must be at least 1; got '{words[-1]}'. See zo-dno {words[0]} --help.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("watch", ".", "--port", 99999), "--port must be at most 65535; got '99999'. See zo-dno watch --help."),
+        (("run", "--seed", "1e3"), "--seed must be a whole number; got '1e3'. See zo-dno run --help."),
+        (
+            ("resume", "a", "--queries", "many"),
+            "--queries must be a whole number; got 'many'. See zo-dno resume --help.",
+        ),
+        (
+            ("resume", "a", "--strategy", "snes"),
+            "--strategy must stay as it was when a run is resumed; got another. Sta",
+        ),
+        (("resume", "a", "--nosuch"), "No such option: --nosuch"),
+        (("run", "--prompt"), "Option '--prompt' requires an argument. See zo-dno --help."),
+        (("compare",), "Missing argument 'CONFIG'. See zo-dno compare --help."),
+        (("list", "rewards"), "Got unexpected extra argument(s) (rewards). See zo-dno list --help."),
+        (("serch",), "No such command 'serch'. See zo-dno --help."),
+        (("--nosuch",), "No such option: --nosuch. See zo-dno --help."),
+    ],
+)
+def test_wrong_words_are_one_line(zo, words, said):
+    code, output, errors = zo(*words)
+    assert code == 2
+    assert errors.startswith(f"Error: {said}")
+    assert len(errors.splitlines()) == 1
+    assert not output
+
+
+def test_no_words_show_the_help(zo):
+    code, output, errors = zo()
+    assert code in (0, 2)
+    assert "Usage: zo-dno" in output + errors
+    assert "Error" not in output + errors
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--strategy", "snes", "--strategy-option", f"population={10**12}"),
+            "memory must suffice for a population of",
+        ),
+        (
+            ("--cache", "mine.txt"),
+            "cache must be a writable file of scores; mine.txt: it is another file. Name one that",
+        ),
+        (("--cache", "folder"), "cache must be a writable file of scores; folder: "),
+        (("--distance", 0.5), "distance must come with near, the liked noise; got 0.5 alone."),
+        (
+            ("--reward", "human", "--reward-option", "port=99999"),
+            "host and port must be free to listen on; 127.0.0.1:99",
+        ),
+        (("--prompt", "x" * (2**20 + 1)), "options must be few enough for a config file that can be read again"),
+    ],
+)
+def test_a_mistake_that_shows_late_leaves_nothing_behind(zo, own, words, said):
+    Path("mine.txt").write_text("x")
+    Path("folder").mkdir()
+    here = sorted(Path.cwd().iterdir())
+    first = own[:2] + own[4:] if "--reward" in words else own
+    code, _, errors = zo("run", *first, "--prompt", "sea", *words, "--out", "new/here")
+    assert code == 2
+    assert said in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert [one for one in sorted(Path.cwd().iterdir()) if one.name != "__pycache__"] == here
+    assert Path("mine.txt").read_text() == "x"
+    assert zo("run", *own, "--prompt", "sea", "--out", "new/here")[0] == 0
+
+
+def test_a_folder_of_many_prompts_is_no_run(zo, own):
+    assert zo("run", *own, "--prompts", "prompts.txt", "--out", "many")[0] == 0
+    before = sorted(Path("many").rglob("*"))
+    for words in (("show",), ("report",), ("export", "t.csv"), ("render",), ("ladder",)):
+        code, _, errors = zo(words[0], "many", *words[1:])
+        assert code == 2
+        assert errors.strip() == (
+            "Error: run must be one run; many holds those of many prompts. Name one: 001-sea, 002-hills."
+        )
+    with pytest.raises(InputError, match="run must be one run; many holds those of many prompts"):
+        zo_dno.resume("many")
+    assert sorted(Path("many").rglob("*")) == before
+    assert zo("resume", "many", "--queries", 20)[0] == 0
+
+
+def test_a_run_whose_scores_are_gone_is_not_begun_again(zo, own):
+    assert zo("run", *own, "--prompt", "sea", "--out", "here")[0] == 0
+    Path("here", "ledger.db").unlink()
+    for words in (("resume",), ("show",), ("report",), ("export", "t.csv")):
+        code, _, errors = zo(words[0], "here", *words[1:])
+        assert code == 2
+        assert errors.strip() == (
+            "Error: run must have its scores; ledger.db is gone from here. Put it back, or start another."
+        )

@@ -17,6 +17,7 @@ from zo_dno.errors import InputError, RunError
 from zo_dno.ipython import in_notebook
 from zo_dno.option_group import OptionGroup
 from zo_dno.results.progress_cell import ProgressCell
+from zo_dno.run.arguments import check_arguments
 from zo_dno.run.config import as_recorded
 from zo_dno.run.processors import processors
 from zo_dno.scenes import ALIASES, SHORT
@@ -154,6 +155,7 @@ def compare(
         InputError: An argument does not fit, or `out` holds another comparison; nothing was run.
         RunError: No run has a completed query.
     """
+    check_arguments(out=out)
     plan = Plan(strategies, prompts, rewards, seeds, spaces, queries, budgets, {"threads": 1, **settings})
     return run_plan(plan, Path(out), at_once=at_once, early_stopping=early_stopping, ray=ray, on_trial=on_trial)
 

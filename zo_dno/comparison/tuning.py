@@ -14,10 +14,12 @@ from zo_dno.comparison.plan import BASELINE, Named, Plan
 from zo_dno.comparison.trials import GAIN, STATE, Trials, failure, forget_failures, quiet_tune, reason_of, takes
 from zo_dno.distributed.cluster import LOCAL
 from zo_dno.distributed.ray_private import nevergrad_search
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, given
+from zo_dno.run.arguments import check_arguments
 from zo_dno.run.config import CHANGEABLE
 from zo_dno.run.processors import processors
 from zo_dno.spaces import DEFAULT_SPACE
+from zo_dno.storage.run_folder import make_folder
 
 _FAILED = "failed"  # metric of a set: why all of its runs failed
 _SEARCHERS = ("nevergrad", "optuna", "random")
@@ -92,10 +94,13 @@ def tune(
         raise InputError(f"searcher must be one of {', '.join(_SEARCHERS)}; got {searcher!r}.")
     if trials < 1:
         raise InputError(f"trials must be at least 1; got {trials}.")
+    check_arguments(out=out)
+    if not isinstance(ranges, Mapping) or not ranges:
+        raise InputError(f"ranges must be a mapping of options to their ranges; got {given(ranges)}.")
     folder = Path(out).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
     plan_of = partial(_plan, strategy, prompts, rewards, seeds, space, queries, {"threads": 1, **settings})
     example = plan_of({name: _first(name, values) for name, values in ranges.items()})  # refuses what does not fit
+    make_folder(folder)
     from zo_dno.distributed.cluster import connect
 
     taken = takes(example, connect(ray), ray)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zo_dno.errors import InputError, unknown_name
+from zo_dno.errors import InputError, given, unknown_name
 from zo_dno.generators.diffusers_import import pipeline_class
 from zo_dno.generators.load_failures import loading
 from zo_dno.generators.torchvision_check import without_broken_torchvision
@@ -21,11 +21,14 @@ BUILTINS = (*SIDES, *ALIASES)
 
 
 def check_scene_prompt(model: str, prompt: str) -> None:
-    """Refuse a prompt that a model does not understand where it is the built-in one.
+    """Refuse a prompt that is no text, or that a model does not understand where it is the built-in one.
 
     Raises:
+        InputError: The prompt is no text.
         PromptError: The prompt is outside the model's small grammar.
     """
+    if not isinstance(prompt, str):
+        raise InputError(f"prompt must be text; got {given(prompt)}.")
     if model in BUILTINS:
         from zo_dno.scenes.grammar import parse
 

@@ -15,13 +15,14 @@ from zo_dno.generators.built_in import BUILTIN, arguments_of_call, check_scene_p
 from zo_dno.generators.call_arguments import plain_arguments
 from zo_dno.generators.diffusers_private import execution_device
 from zo_dno.generators.gradients import Gradients, frozen_weights
-from zo_dno.generators.loading import PipelineSource
+from zo_dno.generators.loading import PipelineSource, check_pipeline
 from zo_dno.generators.memory import memory_named
 from zo_dno.generators.pipeline_call import PipelineCall, takes_prompt
 from zo_dno.generators.pixels import NOT_NUMBERS, joined, rounded, to_cpu, wait_for_copies
 from zo_dno.generators.played import PlayedPipeline
 from zo_dno.generators.quiet import without_remarks
 from zo_dno.generators.speed import Offload, Speed
+from zo_dno.noise.regularizer import check_noise
 from zo_dno.noise.space import NoiseLayout
 from zo_dno.types import balanced_slices, is_count
 
@@ -90,6 +91,7 @@ class DiffusersGenerator:
         **call_arguments: Any,
     ) -> None:
         fixed_size = checked_batch_size(batch_size)
+        check_pipeline(pipeline, prompt)
         for name, value in (("steps", steps), ("frames", frames)):
             if not (value is None and name == "steps") and not is_count(value):
                 raise InputError(f"{name} must be at least 1; got {value!r}.")
@@ -259,9 +261,10 @@ class DiffusersGenerator:
 
         Raises:
             NoImageError: Some images hold NaN, as where half precision overflows; the error holds the others.
-            InputError: Memory does not suffice.
+            InputError: z is not (n, d) or not finite, or memory does not suffice.
         """
         self.layout.check(z)
+        check_noise(z, self.layout.d)
         images: list[Tensor] = []
         wrong: list[Tensor] = []
         dtype, device = torch.float32, torch.device("cpu")

@@ -22,6 +22,25 @@ from zo_dno.generators.torchvision_check import without_broken_torchvision
 _OF_LOADING = ("variant", "revision", "pipeline_class", "pipeline_config")
 
 
+def check_pipeline(pipeline: Any, prompt: Any) -> None:
+    """Check what a caller makes a generator of.
+
+    Raises:
+        InputError: The pipeline is none and names none, or the prompt is no text.
+    """
+    if isinstance(pipeline, str) and pipeline in BUILTINS:
+        raise InputError(
+            f"pipeline must be one of diffusers, or its folder or hub name; got the built-in model {pipeline!r}. Load "
+            f"it by DiffusersGenerator.builtin(prompt, model={pipeline!r})."
+        )
+    if not isinstance(pipeline, str | Path | PipelineSource) and not callable(pipeline):
+        raise InputError(
+            f"pipeline must be a loaded pipeline of diffusers, or its folder or hub name; got {given(pipeline)}."
+        )
+    if not isinstance(prompt, str):
+        raise InputError(f"prompt must be text; got {given(prompt)}.")
+
+
 @dataclass(frozen=True, slots=True)
 class PipelineSource:
     """Where a pipeline comes from, and what is put on it.

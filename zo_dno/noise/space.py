@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, given
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,12 @@ class NoiseLayout:
         """Check that z is (n, d).
 
         Raises:
-            InputError: z is not (n, d), or it is empty.
+            InputError: z is no tensor (n, d), or it is empty.
         """
+        if not isinstance(z, Tensor):
+            raise InputError(
+                f"z must be a tensor (n, {self.d}); got {given(z)}. torch.as_tensor makes one of an array."
+            )
         if z.ndim != 2 or z.shape[1] != self.d or len(z) < 1:
             raise InputError(f"z must be (n, {self.d}); got {tuple(z.shape)}. One row is one candidate's noise.")
 

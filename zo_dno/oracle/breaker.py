@@ -60,8 +60,11 @@ class Breaker:
             self._reason = failure.message
             return
         seconds = failure.retry_after
-        until = f", until {datetime.fromtimestamp(time.time() + seconds):%Y-%m-%d %H:%M}" if seconds < _YEAR else ""
-        self._reason = f"{failure.message}; the server asks to wait {seconds:.0f} s{until}"
+        if seconds < _YEAR:
+            wait = f"{seconds:.0f} s, until {datetime.fromtimestamp(time.time() + seconds):%Y-%m-%d %H:%M}"
+        else:
+            wait = "longer than a year"
+        self._reason = f"{failure.message}; the server asks to wait {wait}"
 
     def misused(self, queries: list[Query], failure: Failure) -> None:
         """Open it because the reward does not keep to its contract, as the queries that have just been noted show."""

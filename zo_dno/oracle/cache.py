@@ -14,6 +14,7 @@ from zo_dno.storage.plain_json import parse_json
 from zo_dno.types import Score
 
 _FIELDS = {"parts": "components", "shortfall": "reward_violation"}  # names in the file -> fields of a Score
+_DATABASE = b"SQLite format 3\0"  # which a file of SQLite begins with
 _WAIT = 30.0  # seconds to wait for another process that has the file locked
 
 
@@ -34,6 +35,7 @@ class Cache:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _check_is_database(path)
             self._file = sqlite3.connect(path, timeout=_WAIT)
             write_ahead(self._file, _WAIT)
             with self._file:
@@ -90,6 +92,18 @@ class Cache:
                 f"cache {self._path} could not be used: {error}. What the run wrote before is safe; make room, set the "
                 "permissions or name another file with --cache, then: zo-dno resume"
             ) from error
+
+
+def _check_is_database(path: Path) -> None:
+    """Check that a file that exists is a database: SQLite would write over a text of a few bytes.
+
+    Raises:
+        OSError: It is something else, or cannot be read.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(_DATABASE)) not in (b"", _DATABASE):
+                raise OSError("it is another file. Name one that a run wrote, or a new one")
 
 
 def _lasting(score: Score) -> Score:

@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -47,11 +46,11 @@ class FunctionReward(Reward):
         self.takes_arrays = any(name in _ARRAYS for name in self._bound.internal)
         self._code = None if hasattr(function, "version") else _code(function)
         self.policy = getattr(function, "policy", getattr(function, "asking", CallPolicy()))
-        if not isinstance(self.policy, CallPolicy):
-            raise self._wrong("policy", self.policy, "a zo_dno.CallPolicy")
-        for own in _ATTRIBUTES:
+        check_attribute(self.name, "policy", self.policy)
+        for own in _TAKEN:
             if hasattr(function, own):
-                setattr(self, own, self._attribute(own, getattr(function, own)))
+                check_attribute(self.name, own, getattr(function, own))
+                setattr(self, own, _as_attribute(own, getattr(function, own)))
         if not hasattr(function, "unit"):
             self.unit = "score"
         differentiable: Any = getattr(function, "differentiable", None)
@@ -73,14 +72,36 @@ class FunctionReward(Reward):
         """Score images, each rendered for the prompt at the same index; an awaitable for a coroutine function."""
         return self._bound.call(self._function, images, prompts, self._options)
 
-    def _attribute(self, name: str, value: Any) -> Any:
-        fits, expected = _ATTRIBUTES[name]
-        if not fits(value):
-            raise self._wrong(name, value, expected)
-        return tuple(map(float, value)) if name == "range" else str(value) if name in ("unit", "version") else value
 
-    def _wrong(self, name: str, value: Any, expected: str) -> InputError:
-        return InputError(f"{name} of reward {self.name!r} must be {expected}; got {given(value)}.")
+def check_reward(reward: Reward) -> None:
+    """Check the attributes of a reward of the caller's.
+
+    Raises:
+        InputError: It has no name, or an attribute has no such value.
+    """
+    name: Any = getattr(reward, "name", None)
+    if not isinstance(name, str) or not name:
+        own = type(reward).__name__
+        raise InputError(
+            f"reward {own} must have a name: give the class one, such as name = {own.lower()!r}; got {name!r}."
+        )
+    for attribute in _ATTRIBUTES:
+        check_attribute(name, attribute, getattr(reward, attribute, None))
+
+
+def check_attribute(reward: str, name: str, value: Any) -> None:
+    """Check the value of an attribute of a reward.
+
+    Raises:
+        InputError: The attribute has no such value.
+    """
+    fits, expected = _ATTRIBUTES[name]
+    if not fits(value):
+        raise InputError(f"{name} of reward {reward!r} must be {expected}; got {given(value)}.")
+
+
+def _as_attribute(name: str, value: Any) -> Any:
+    return tuple(map(float, value)) if name == "range" else str(value) if name in ("unit", "version") else value
 
 
 def _is_range(value: Any) -> bool:
@@ -88,7 +109,7 @@ def _is_range(value: Any) -> bool:
         low, high = map(float, value)
     except (TypeError, ValueError):
         return False
-    return low < high and not math.isnan(low + high)
+    return low < high  # not where one is NaN
 
 
 _ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -97,7 +118,10 @@ _ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "range": (_is_range, "the lowest and the highest possible score, such as (0, 1)"),
     "unit": (lambda value: isinstance(value, str), "text"),
     "version": (lambda value: isinstance(value, str | int | float), "text"),
+    "policy": (lambda value: isinstance(value, CallPolicy), "a zo_dno.CallPolicy"),
 }
+_TAKEN = ("batch", "noisy", "range", "unit", "version")
+"""Attributes of a function that become those of its reward."""
 
 
 def _checked_options(name: str, function: Any, internal: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:

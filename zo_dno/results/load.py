@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, given, sentence
+from zo_dno.failures import one_line
 from zo_dno.results.diverse import Diverse
 from zo_dno.results.elites import Elites
 from zo_dno.results.front import Front
@@ -25,7 +27,7 @@ from zo_dno.search.elites import Grid
 from zo_dno.search.recorded import found_of
 from zo_dno.search.reevaluation import Standing
 from zo_dno.storage.artifacts import Artifacts
-from zo_dno.storage.images import read_png
+from zo_dno.storage.images import UnreadableImageError, read_png
 from zo_dno.storage.ledger import BASELINE, Ledger, QueryRow
 from zo_dno.storage.noise_files import load_noise
 from zo_dno.storage.run_folder import DIVERSE_FOLDER, ELITES_FOLDER, FRONT_FOLDER, LEDGER, check_is_run, damage_named
@@ -34,14 +36,16 @@ from zo_dno.storage.run_folder import DIVERSE_FOLDER, ELITES_FOLDER, FRONT_FOLDE
 def load(run: str | Path) -> Result:
     """Read a run's result back from its folder. Nothing is rendered, scored or changed.
 
-    An image that was not kept raises an error when it is read, and noise that was not kept is NaN; those of first, best
-    and `top` are always there.
+    An image that was not kept raises an error when it is read; those of first, best and `top` are always there. Noise
+    that was not kept is NaN; that of best and of several in `top` is always there.
 
     Args:
         run: Folder of the run.
     Raises:
         InputError: The folder holds no run, or one without a result yet.
     """
+    if not isinstance(run, str | PathLike):
+        raise InputError(f"run must be the folder of a run; got {given(run)}.")
     path = Path(run)
     check_is_run(path)
     result = result_of(path)
@@ -65,7 +69,7 @@ def _loaded(path: Path, result: dict[str, Any]) -> Result:
     unmet: dict[str, int] = result.get("unmet", {})
     return Result(
         **{name: result[name] for name in _AS_THEY_ARE},
-        first=reader.found(history[0], "first.png"),
+        first=reader.found(history[0], "first.png", reader.best_z if history[0].id == best.id else None),
         best=best,
         top=tuple(reader.of_top(_row(history, one["id"]), place) for place, one in enumerate(result["top"], 1)),
         improvements=tuple(map(reader.found, _improvements(history, len(reader.best_z), constrained=constrained))),
@@ -131,12 +135,21 @@ class _Reader:
         return self._folder / "top" / f"{place:02d}.safetensors"
 
     def _image(self, row: QueryRow, name: str | None) -> np.ndarray:
-        kept = self._artifacts.image(row.image) if name is None else read_png(self._folder / name)
+        kept = self._artifacts.image(row.image) if name is None else self._picture(self._folder / name)
         if kept is None:
             raise InputError(
                 f"image of candidate {row.id} was not kept in {self._folder}. Keep more with keep_images=1."
             )
         return kept
+
+    def _picture(self, path: Path) -> np.ndarray:
+        try:
+            return read_png(path)
+        except UnreadableImageError as error:
+            reason = sentence(one_line(str(error)))
+            raise InputError(
+                f"image {path} cannot be used: {reason} Write it again: zo-dno resume {self._folder}"
+            ) from error
 
 
 def _front(kept: dict[str, Any] | None, history: Sequence[QueryRow], reader: _Reader) -> Front | None:

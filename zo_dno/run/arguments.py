@@ -18,18 +18,29 @@ def _is_path(value: Any) -> bool:
 
 def _is_noise(value: Any) -> bool:
     given = value if isinstance(value, list | tuple) else [value]
-    return all(_is_path(one) or isinstance(one, Tensor) for one in given)
+    return all(_is_path(one) or (isinstance(one, Tensor) and one.numel() > 0) for one in given)
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(value.encode() or not value)
+    except UnicodeEncodeError:  # half of a character, as from a cut file
+        return False
 
 
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "strategy": (lambda value: isinstance(value, str) or callable(value), "the name or the class of a strategy"),
-    "prompt": (lambda value: isinstance(value, str), "text"),
-    "out": (_is_path, "the path of a new folder"),
+    "prompt": (_is_text, "text"),
+    "out": (lambda value: _is_path(value) and "\0" not in str(value), "the path of a new folder"),
     "run": (_is_path, "the folder of a run"),
     "reward_options": (lambda value: isinstance(value, Mapping), "a mapping of names to values"),
     "strategy_options": (lambda value: isinstance(value, Mapping), "a mapping of names to values"),
     "init": (lambda value: _is_path(value) or isinstance(value, Tensor), "noise, a tensor (d,), or the path of a file"),
     "near": (_is_noise, "a run's folder, a file of noise, a tensor (d,), or a list of these"),
+    "apart": (
+        lambda value: isinstance(value, str) or callable(value),
+        "the name of a distance, or a function of images",
+    ),
     "surrogate": (lambda value: _is_path(value) or isinstance(value, Knowledge), "the path of a file, or its content"),
     "on_step": (callable, "a function of a zo_dno.Step"),
     "stop": (lambda value: isinstance(value, Stop), "a zo_dno.Stop"),

@@ -77,7 +77,8 @@ def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
         if given is None:
             continue
         if not isinstance(given, group | Mapping):
-            raise InputError(f"{name} must be a {group.__name__} or a mapping of its options; got {given!r}.")
+            article = "an" if group.__name__.startswith("O") else "a"
+            raise InputError(f"{name} must be {article} {group.__name__} or a mapping of its options; got {given!r}.")
         own = (
             given
             if isinstance(given, OptionGroup)

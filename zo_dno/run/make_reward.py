@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, given
 from zo_dno.oracle.combination.reward import Combination
 from zo_dno.oracle.combination.term import Term
-from zo_dno.oracle.function_reward import SUBJECTS, FunctionReward
+from zo_dno.oracle.function_reward import SUBJECTS, FunctionReward, check_reward
 from zo_dno.registry import checked_options, is_factory, load, made_by, options_of
 from zo_dno.reward import Reward
 from zo_dno.rewards import REWARDS
@@ -25,6 +25,8 @@ def make_reward(reward: str | Reward | Callable[..., Any], options: Mapping[str,
         InputError: The name or an option is unknown, options were given for something that takes none, or no reward
             can be made of it.
     """
+    if options is not None and not isinstance(options, Mapping):
+        raise InputError(f"options of a reward must be a mapping of names to values; got {given(options)}.")
     name = name_of(reward)
     found = load("reward", REWARDS, reward) if isinstance(reward, str) else reward
     given_options = dict(options or {})
@@ -40,7 +42,10 @@ def make_reward(reward: str | Reward | Callable[..., Any], options: Mapping[str,
         made = FunctionReward(function, _name_in(made) or own_name, given_options)
     elif given_options and made is found:
         raise InputError(f"reward {name!r} takes no options; got {', '.join(given_options)}.")
-    return made.bound(_made_term) if isinstance(made, Combination) else made
+    if isinstance(made, Combination):
+        return made.bound(_made_term)
+    check_reward(made)
+    return made
 
 
 def requiring(reward: Reward, require: Sequence[str] | None) -> Reward:
@@ -62,11 +67,18 @@ def rewards_in(reward: Reward) -> int:
 
 
 def name_of(named: Any) -> str:
-    """Return the name that a config has for a reward, a strategy or a generator."""
+    """Return the name that a config has for a reward, a strategy or a generator.
+
+    Raises:
+        InputError: A reward has no name, or an attribute of it has no such value.
+    """
     if isinstance(named, str):
         return named
+    if isinstance(named, Combination):
+        return type(named).name
     if isinstance(named, Reward):
-        return type(named).name if isinstance(named, Combination) else named.name
+        check_reward(named)
+        return named.name
     target = named if hasattr(named, "__qualname__") else type(named)
     return f"{target.__module__}:{target.__qualname__}"
 

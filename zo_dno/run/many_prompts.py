@@ -38,11 +38,11 @@ from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.csv_cells import plain_cell
 from zo_dno.storage.folder_lock import FolderLock
 from zo_dno.storage.plain_json import parse_json
-from zo_dno.storage.run_folder import CONFIG, KNOWLEDGE_FILE, is_used
+from zo_dno.storage.run_folder import CONFIG, KNOWLEDGE_FILE, PROMPTS, is_used
 from zo_dno.storage.signature import SIGNATURE, check_trusted, sign
 from zo_dno.types import Differentiable, Generator, HasLatents, HasVjp, RendersArrays, Repromptable, capabilities_of
 
-PROMPTS, SUMMARY = "prompts.json", "summary.csv"
+SUMMARY = "summary.csv"
 _CHANGEABLE = tuple(name for name in marked(RunOptions, "changeable") if name not in GENERATOR_ACTORS)
 _OF_THE_END = ("top", "held_out", "baseline", "repeats", "target")  # changeable options that alter a run that is over
 _AT_ONCE = 4  # searches, where rewards or images are waited for

@@ -114,7 +114,7 @@ def optimize(
     """
     check_arguments(strategy=strategy, prompt=prompt, out=out, reward_options=reward_options)
     check_arguments(strategy_options=strategy_options, init=init, near=near, surrogate=surrogate)
-    check_arguments(on_step=on_step, stop=stop, pools=pools)
+    check_arguments(on_step=on_step, stop=stop, pools=pools, apart=apart)
     one, reward_options = _one_of(reward, reward_options, options.pop("front", None))
     scorer = make_reward(one, reward_options)
     others_given = as_rewards(held_out)
@@ -147,6 +147,8 @@ def optimize(
     settled = {"horizon": checked.horizon or checked.queries, "threads": checked.threads or torch.get_num_threads()}
     required = requiring(scorer, checked.require)
     liked = load_several(as_several(near), "near") if as_several(near) else None
+    if liked is None and checked.distance != RunOptions.model_fields["distance"].default:
+        raise InputError(f"distance must come with near, the liked noise; got {checked.distance} alone.")
     checked = with_decisions(checked.model_copy(update=settled), required, generator, near=liked is not None)
     if init is not None:
         init = load_noise(Path(init), "init") if isinstance(init, str | Path) else checked_noise(init, "init")
@@ -162,7 +164,7 @@ def optimize(
     check_measures(spec)
     if out is None:
         return carry_out(spec)
-    with RunFolder(Path(out)) as folder:
+    with RunFolder(Path(out)) as folder, folder.nothing_left_by_mistakes():
         for name, z in ((INIT_FILE, init), (NEAR_FILE, liked)):
             if z is not None:
                 folder.write_given(name, z)
@@ -218,7 +220,7 @@ def resume(
         InputError: The folder holds no run, is in use or damaged, or what is resumed would not be the same run.
         RunError: No query was scored.
     """
-    check_arguments(run=run, on_step=on_step, stop=stop, pools=pools)
+    check_arguments(run=run, on_step=on_step, stop=stop, pools=pools, apart=apart, reward_options=reward_options)
     path = Path(run)
     check_is_run(path)
     recorded = as_recorded(read_yaml(path / CONFIG))

@@ -23,6 +23,7 @@ from zo_dno.search.objective import Objective
 from zo_dno.search.population import PendingPopulations, Population, reward_violations, rewards_of, told_before
 from zo_dno.search.preselection import Preselection
 from zo_dno.search.progress import ActorPoolStatus, Counts, Status, Step
+from zo_dno.search.proposals import ask, failures_named
 from zo_dno.search.queries import QueryMaker
 from zo_dno.search.recorder import Failed, Recorder
 from zo_dno.search.stopwatch import Stopwatch
@@ -137,9 +138,8 @@ class Search:
     @property
     def _progress(self) -> tuple[int, ...]:
         """Numbers of which one changes in every round of a search that comes to an end."""
-        complete = sum(population.complete for population in self.pending)
-        rows = sum(len(population.rows) for population in self.pending)
-        return self._populations, len(self.pending), complete, rows, self.counts.queries
+        known = (sum(one.complete for one in self.pending), sum(len(one.rows) for one in self.pending))
+        return self._populations, len(self.pending), *known, self.counts.queries
 
     @property
     def strategy_images(self) -> int:
@@ -236,7 +236,7 @@ class Search:
         self.pending.popleft()
         if not population.known:
             tell_details(self.strategy, self.oracle, population, choices, self.objective, self.archive)
-            with self.stopwatch.strategy():
+            with self.stopwatch.strategy(), failures_named(self.strategy, "tell"):
                 self.strategy.tell(population.candidates, told)
         self._look_for_target()
         if self.on_step is not None and population.plausibility is not None:
@@ -261,7 +261,7 @@ class Search:
     def proposals(self) -> Candidates:
         """Ask the strategy for its next population."""
         before = self.strategy_images
-        candidates = self.strategy.ask()
+        candidates = ask(self.strategy)
         self._last_images = self.strategy_images - before
         return candidates
 

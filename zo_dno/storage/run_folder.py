@@ -1,8 +1,9 @@
 """The folder of a run: the names of its files, and the lock of its one process."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from zo_dno.failures import one_line
 from zo_dno.storage.atomic import remove_unfinished, write_yaml
 from zo_dno.storage.checked_folder import check_folder
 from zo_dno.storage.folder_lock import FolderLock
+from zo_dno.storage.ledger import Ledger
 from zo_dno.storage.noise_files import NOISE_FILE, write_noise
 from zo_dno.storage.signature import SIGNATURE, sign
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 CONFIG = "config.yaml"
 LEDGER = "ledger.db"
 RESULT = "result.json"
+PROMPTS = "prompts.json"  # of a folder that holds a run for each of many prompts
 SNAPSHOT = "strategy.safetensors"
 INIT_FILE = "init.safetensors"
 NEAR_FILE = "near.safetensors"  # the liked noise that the search stays near
@@ -59,6 +62,8 @@ class RunFolder:
         if not new:
             check_is_run(path)
         self.path = path
+        self._before = set(path.iterdir()) if path.exists() else set()
+        self._missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         self._lock = FolderLock(path)
         make_folder(path, self._role(new))
 
@@ -87,6 +92,28 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         self._lock.__exit__()
+
+    @contextmanager
+    def nothing_left_by_mistakes(self) -> Iterator[None]:
+        """Remove what was written inside the block where a mistake of the caller ends it before its first query."""
+        try:
+            yield
+        except InputError:
+            if not self._has_queries():
+                for one in set(self.path.iterdir()) - self._before:
+                    shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
+                for folder in self._missing:
+                    folder.rmdir()
+            raise
+
+    def _has_queries(self) -> bool:
+        if not self.ledger.exists():
+            return False
+        try:
+            with closing(Ledger(self.ledger, read_only=True)) as ledger:
+                return bool(ledger.all_queries())
+        except ZoDnoError:
+            return True
 
     @property
     def is_new(self) -> bool:
@@ -154,13 +181,19 @@ def check_is_run(path: Path) -> None:
     Raises:
         InputError: The folder holds no run, or something else than plain files.
     """
+    where = one_line(str(path), 200)
     try:
         found = (path / CONFIG).is_file()
     except OSError as error:  # such as a name that is too long
-        raise InputError(f"run must be the folder of a run; {one_line(str(path), 200)}: {error.strerror}.") from error
+        raise InputError(f"run must be the folder of a run; {where}: {error.strerror}.") from error
     if not found:
-        raise InputError(f"run must be the folder of a run; {one_line(str(path), 200)} has no {CONFIG}.")
+        raise InputError(f"run must be the folder of a run; {where} has no {CONFIG}.")
     check_folder(path)
+    if (path / PROMPTS).exists():
+        runs = ", ".join(sorted(one.parent.name for one in path.glob(f"*/{CONFIG}")))
+        raise InputError(f"run must be one run; {where} holds those of many prompts. Name one: {one_line(runs, 300)}.")
+    if (path / RESULT).exists() and not (path / LEDGER).exists():
+        raise InputError(f"run must have its scores; {LEDGER} is gone from {where}. Put it back, or start another.")
 
 
 @contextmanager

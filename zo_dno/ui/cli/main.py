@@ -17,6 +17,7 @@ from zo_dno.ui.cli.resume import resume
 from zo_dno.ui.cli.run import run
 from zo_dno.ui.cli.screen import with_screen_options
 from zo_dno.ui.cli.serve import rate, serve_reward
+from zo_dno.ui.cli.usage import called
 from zo_dno.ui.cli.watch import watch
 from zo_dno.ui.terminal import accept_any_text, log_as_plain_text, show_error
 from zo_dno.version import __version__
@@ -56,7 +57,7 @@ def main() -> None:
     log_as_plain_text()
     take_as_ctrl_c()
     try:
-        app()
+        sys.exit(called(app))
     except ZoDnoError as error:
         show_error(error)
         sys.exit(2 if isinstance(error, InputError) else 1)

@@ -83,6 +83,9 @@ def _with_file(config: Path | None, options: "Mapping[str, Any]") -> dict[str, A
     from zo_dno.storage.atomic import read_yaml
 
     values = with_current_names(flattened(read_yaml(config))) if config else {}
+    own = values.get("policy") or {}
+    if not isinstance(own, dict):
+        raise InputError(f"policy must be a mapping of names to values; got {own!r}.")
     policy = {name: value for name, value in options.items() if name in CallPolicy.model_fields}
     given = {name: value for name, value in options.items() if name not in policy}
     if "queries" in given and "horizon" not in given:
@@ -90,7 +93,7 @@ def _with_file(config: Path | None, options: "Mapping[str, Any]") -> dict[str, A
     return {
         **values,
         **values_of(RunConfig, given),
-        "policy": (values.get("policy") or {}) | values_of(CallPolicy, policy),
+        "policy": own | values_of(CallPolicy, policy),
     }
 
 
