@@ -6,8 +6,10 @@ from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+import zo_dno
 from tests.support.resuming import PAID, brightness, content, resume, run
 from zo_dno.errors import InputError, RunError
 from zo_dno.search import stopwatch
@@ -87,3 +89,20 @@ def test_time_may_end_at_any_moment(tmp_path, monkeypatch):
             assert result.stopped_by == "seconds"
             ends.append(result.queries)
     assert len(ends) > 4
+
+
+@pytest.mark.parametrize("terms", [1, 2])
+def test_a_cap_names_what_a_query_can_cost_by_what_was_charged(toy, terms):
+    def charges(images, prompts):
+        return [zo_dno.Score(float(np.asarray(image).mean()), cost=5.0) for image in images]
+
+    policy = zo_dno.CallPolicy(price=0.01, attempts=2)
+    vars(charges).update(version="1", policy=policy)
+    reward = (
+        charges
+        if terms == 1
+        else zo_dno.make_reward("weighted_sum", {"parts": [{"reward": charges}, {"reward": "contrast"}]})
+    )
+    result = zo_dno.optimize(toy, reward, "snes", queries=32, budget={"max_cost": 1})
+    assert result.stopped_by == "cost"
+    assert result.spent.startswith(f"{result.cost:.4g} of max_cost 1 are spent, and one query can cost 10 with all its")

@@ -72,6 +72,17 @@ def test_several_answers_that_cannot_be_are_one_line_and_nothing_is_written(zo, 
     assert not Path("here").exists()
 
 
+def test_a_folder_of_runs_names_one(zo, own):
+    assert zo("run", *own, "--prompt", "sea", "--out", "all/runs/first")[0] == 0
+    for folder in ("all", "all/runs"):
+        code, _, errors = zo("show", folder)
+        assert code == 2
+        assert errors.strip() == (
+            f"Error: run must be the folder of a run; {folder} has no config.yaml. Name a run in it, such as "
+            "all/runs/first."
+        )
+
+
 @pytest.mark.parametrize("command", [("resume",), ("show",), ("export", "t.csv")])
 def test_a_folder_without_a_run(zo, command):
     name, *rest = command

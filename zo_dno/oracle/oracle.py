@@ -79,6 +79,11 @@ class Oracle:
         """Whether calls are in flight while this thread does other work."""
         return self._executor.waits
 
+    @property
+    def worst_case(self) -> float:
+        """The most that one query can cost with all its attempts, by the policy and by what was charged so far."""
+        return self._worst_case(self.reward.batch)
+
     def ask(
         self,
         queries: Sequence[Query] = (),

@@ -208,7 +208,8 @@ def _spent(run: OpenRun) -> str:
     spec, lost = run.spec, run.manifest.lost_calls
     if spec.options.max_cost is None:
         return ""
-    return why_spent(spec.purse.spent, spec.options.max_cost, spec.worst_case, str(lost) if lost.cost else "")
+    worst_case = max(spec.worst_case, run.oracle.worst_case)
+    return why_spent(spec.purse.spent, spec.options.max_cost, worst_case, str(lost) if lost.cost else "")
 
 
 def _unasked(search: Search, reevaluation: Reevaluation | None) -> str | None:

@@ -187,7 +187,9 @@ def check_is_run(path: Path) -> None:
     except OSError as error:  # such as a name that is too long
         raise InputError(f"run must be the folder of a run; {where}: {error.strerror}.") from error
     if not found:
-        raise InputError(f"run must be the folder of a run; {where} has no {CONFIG}.")
+        inside = min((*path.glob(f"*/{CONFIG}"), *path.glob(f"runs/*/{CONFIG}")), default=None)
+        hint = f" Name a run in it, such as {one_line(str(inside.parent), 200)}." if inside else ""
+        raise InputError(f"run must be the folder of a run; {where} has no {CONFIG}.{hint}")
     check_folder(path)
     if (path / PROMPTS).exists():
         runs = ", ".join(sorted(one.parent.name for one in path.glob(f"*/{CONFIG}")))

@@ -108,6 +108,11 @@ class CombinedOracle:
         """Whether images are rendered while calls are in flight; never, since every term scores whole populations."""
         return False
 
+    @property
+    def worst_case(self) -> float:
+        """The most that one query of all terms can cost, by their policies and by what was charged so far."""
+        return sum(term.oracle.worst_case for term in self._terms)
+
     def ask(
         self,
         queries: Sequence[Query] = (),
