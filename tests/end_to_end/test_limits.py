@@ -12,6 +12,7 @@ import pytest
 import zo_dno
 from tests.support.resuming import PAID, brightness, content, resume, run
 from zo_dno.errors import InputError, RunError
+from zo_dno.rewards.combinations import WeightedSum
 from zo_dno.search import stopwatch
 from zo_dno.storage.ledger import Ledger
 
@@ -98,11 +99,7 @@ def test_a_cap_names_what_a_query_can_cost_by_what_was_charged(toy, terms):
 
     policy = zo_dno.CallPolicy(price=0.01, attempts=2)
     vars(charges).update(version="1", policy=policy)
-    reward = (
-        charges
-        if terms == 1
-        else zo_dno.make_reward("weighted_sum", {"parts": [{"reward": charges}, {"reward": "contrast"}]})
-    )
-    result = zo_dno.optimize(toy, reward, "snes", queries=32, budget={"max_cost": 1})
+    several = WeightedSum(["contrast", charges], standardise=False)
+    result = zo_dno.optimize(toy, charges if terms == 1 else several, "snes", queries=32, budget={"max_cost": 1})
     assert result.stopped_by == "cost"
     assert result.spent.startswith(f"{result.cost:.4g} of max_cost 1 are spent, and one query can cost 10 with all its")
