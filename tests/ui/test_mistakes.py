@@ -114,6 +114,12 @@ def test_a_used_folder_says_how_to_go_on(zo, tiny):
         (["--out", "full"], "out must be a new folder; full exists."),
         (["--out", "/proc/zo-dno"], "out must be a folder that can be written to"),
         (["--size", "big"], "size must be HEIGHTxWIDTH, such as 512x512; got 'big'."),
+        (["--size", "99999x99999"], "size must be of at most 67108864 pixels, such as 4096x4096; got '99999x99999'."),
+        (
+            ["--generator-option", "prompt=x"],
+            "prompt must be an option of its own, --prompt; got it as a generator opt",
+        ),
+        (["--prompt", "caf\udcff"], "prompt must be text in UTF-8; got 'caf\\udcff'."),
         (["--size", "13x13"], "cannot be called like this: `height` and `width` have to be divisible by 8"),
         (["--generator-option", "etta=1"], "StableDiffusionPipeline argument 'etta' is unknown. Did you mean 'eta'?"),
         (

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from zo_dno.errors import InputError
+from zo_dno.errors import InputError, given
 from zo_dno.generators.diffusers_private import has_attention_backend
 from zo_dno.generators.tape import denoisers_of
 
@@ -97,7 +97,9 @@ def torch_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     """
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not isinstance(found, torch.dtype):
-        raise InputError("dtype must be the name of a torch type, such as 'float16' or 'bfloat16'.")
+        raise InputError(
+            f"dtype must be the name of a torch type, such as 'float16' or 'bfloat16'; got {given(dtype)}."
+        )
     return found
 
 

@@ -95,6 +95,9 @@ def load_model(config: RunConfig, *, steps: int | None = None, like: DiffusersGe
     """
     if names_python(config.model) or names_onnx(config.model):
         return _imported(config, steps)
+    for own in ("prompt", "model"):
+        if own in config.generator_options:
+            raise InputError(f"{own} must be an option of its own, --{own}; got it as a generator option.")
     arguments = {
         "steps": steps or config.steps,
         "guidance_scale": config.guidance,

@@ -1,5 +1,6 @@
 """The options of a run that describe its model: where it comes from, how it renders, and its gradients."""
 
+import math
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -8,6 +9,8 @@ from pydantic import Field, field_validator
 from zo_dno.option_group import OptionGroup, option
 from zo_dno.run.option_types import FilePath, Names, Words
 from zo_dno.scenes import ALIASES, SIDES
+
+_MOST_PIXELS = 2**26  # of an image file that is decoded; its module imports numpy, which takes time
 
 
 class SpeedOptions(OptionGroup):
@@ -95,6 +98,8 @@ class PipelineOptions(SpeedOptions, GradientOptions, SourceOptions):
     def _size_is_height_by_width(cls, size: str | None) -> str | None:
         if size is not None and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
             raise ValueError("HEIGHTxWIDTH, such as 512x512")
+        if size is not None and math.prod(map(int, size.split("x"))) > _MOST_PIXELS:
+            raise ValueError(f"of at most {_MOST_PIXELS} pixels, such as 4096x4096")
         return size
 
 

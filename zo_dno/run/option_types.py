@@ -38,7 +38,10 @@ def _in_utf8(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogateescape").decode()
+        try:
+            return text.encode("utf-8", "surrogateescape").decode()
+        except UnicodeError:
+            raise ValueError("text in UTF-8") from None
     return text
 
 
