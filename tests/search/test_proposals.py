@@ -58,7 +58,7 @@ MISTAKES = [
     ({"propose": lambda self: torch.zeros(0, self.d)}, InputError, "with at least one candidate; got none."),
     ({"propose": lambda self: torch.zeros(3, self.d)}, InputError, f"{IDS} (0, 1) for 3 rows."),
     ({"ask": lambda self: Candidates(torch.zeros(2, self.d), (4, 4))}, InputError, f"{IDS} (4, 4) for 2 rows."),
-    ({"ask": lambda self: Candidates(torch.zeros(2, self.d), "ab")}, InputError, f"{IDS} 'ab' for 2 rows."),
+    ({"ask": lambda self: Candidates(torch.zeros(2, self.d), "ab")}, InputError, f"{IDS} 'ab' for 2 rows."),  # type: ignore[arg-type]
     (
         {"ask": fails},
         RunError,

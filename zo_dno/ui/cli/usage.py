@@ -7,7 +7,7 @@ import typer
 from zo_dno.errors import InputError, given
 from zo_dno.option_group import expectation
 
-_ROOT = next(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException")
+_ROOT: Any = next(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException")
 """What typer raises at a mistake; newer versions bring click along, older ones import it."""
 
 
