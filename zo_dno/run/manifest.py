@@ -31,7 +31,7 @@ _RULES, _NEWEST = "rules", 4
 """Rules by which a run continues as it began. By the first, which older runs have, perturbed images count for an
 automatic gamma, and a search that found nothing feasible leaves the queries that were kept back. By the second, equal
 scores of all contenders show an exact reward. By the third, a surrogate begins with 16 prior draws, however few its
-queries are."""
+queries are, a diverse set may become worse, and measures of candidates that may not win are told."""
 
 
 @dataclass(frozen=True, slots=True)
