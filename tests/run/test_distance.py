@@ -90,7 +90,7 @@ def test_who_skips_the_choice_gets_the_usual_distance_and_nothing_is_said_of_it(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"near": []}, "distance must come with near, the liked noise to choose a distance from; got 'ask' alone"),
+        ({"near": []}, "distance must come with near, the liked noise; got ask alone"),
         ({"reward": "brightness"}, "distance must be a number from 0 to 1 with brightness, which has no raters to ask"),
         ({"distance": "far"}, "distance must be a number or 'ask'; got 'far'"),
         ({"distance": 1.5}, "distance must be at most 1 or 'ask'; got 1.5"),

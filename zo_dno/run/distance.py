@@ -4,7 +4,6 @@ from functools import partial
 from typing import Literal
 
 from PIL import Image
-from torch import Tensor
 
 from zo_dno.errors import InputError, RunError
 from zo_dno.oracle.combination.reward import Combination
@@ -18,20 +17,17 @@ _EACH = 3  # images at each distance
 _CHOSEN = "chosen_distance"  # fact of the run
 
 
-def check_distance(distance: float | Literal["ask"], near: Tensor | None, reward: Reward) -> float:
+def check_distance(distance: float | Literal["ask"], reward: Reward) -> float:
     """Check that there are raters to ask for a distance. Returns the distance, or one to build with before the choice.
 
     Args:
         distance: Option of the run.
-        near: Liked noise (n, d); None where there is none.
         reward: Reward of the run.
     Raises:
-        InputError: There is no liked noise, or no rater.
+        InputError: There is no rater.
     """
     if distance != ASK:
         return float(distance)
-    if near is None:
-        raise InputError("distance must come with near, the liked noise to choose a distance from; got 'ask' alone.")
     if _asker(reward) is None:
         raise InputError(
             f"distance must be a number from 0 to 1 with {reward.name}, which has no raters to ask; got 'ask'. See the "

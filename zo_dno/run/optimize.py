@@ -289,7 +289,7 @@ def _spec(
         noisy=is_noisy(reward, options),
         surrogate=bool(options.climb),
         near=near,
-        distance=check_distance(options.distance, near, reward),
+        distance=check_distance(options.distance, reward),
         rewards=rewards_in(reward),
         diverse=options.diverse or 0,
         measures=len(options.measures),
