@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,8 +102,9 @@ class RunFolder:
             if not self._has_queries():
                 for one in set(self.path.iterdir()) - self._before:
                     shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
-                for folder in self._missing:
-                    folder.rmdir()
+                with suppress(OSError):  # another run may have begun beside it
+                    for folder in self._missing:
+                        folder.rmdir()
             raise
 
     def _has_queries(self) -> bool:
