@@ -147,15 +147,15 @@ def test_a_killed_comparison_resumes_to_the_same_table(tmp_path):
     words = ["compare", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out"), "--at-once", "1"]
     command = [sys.executable, "-m", "zo_dno", *words]
     held = os.environ | {RESULTS: f"6:{tmp_path / 'out'}"}
-    process = subprocess.Popen(
-        command, env=held, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    said = tmp_path / "said.txt"
+    with said.open("w") as file:
+        process = subprocess.Popen(command, env=held, start_new_session=True, stdout=file, stderr=file)
     while len(list((tmp_path / "out").glob("runs/*/result.json"))) < 6 and process.poll() is None:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     done = len(list((tmp_path / "out").glob("runs/*/result.json")))
-    assert 6 <= done < 9
+    assert 6 <= done < 9, said.read_text()
     cut = zo_dno.Comparison.load(tmp_path / "out")
     assert cut.unfinished == 9 - done
     assert f"{9 - done} runs are not finished. Resume: zo-dno compare" in cut.what_is_left

@@ -26,6 +26,27 @@ def test_it_is_one_line_with_the_remedy(monkeypatch, error):
     assert ended == [True]
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_one_that_is_late_is_started_once_more(monkeypatch, caplog, times):
+    ended = put_one_in_place_that_cannot_start(monkeypatch, Exception("The current node timed out during startup."))
+    fails = sys.modules["ray"].init
+    begun = []
+
+    def init(**options):
+        begun.append(options["address"])
+        if len(begun) <= times:
+            fails(**options)
+
+    sys.modules["ray"].init = init
+    if times == 1:
+        assert cluster.connect() is sys.modules["ray"]
+    else:
+        with pytest.raises(InputError, match=r"Ray could not be started on this machine: .* timed out during startup"):
+            cluster.connect()
+    assert (begun, ended) == (["local"] * 2, [True] * times)
+    assert caplog.text.count("it is started once more") == 1
+
+
 def test_it_asks_for_a_token_of_its_own_and_listens_on_loopback(monkeypatch):
     """As Ray reads it; that it does so is tested with a real one in test_reward_actors.py."""
     tokens = []

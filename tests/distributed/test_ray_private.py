@@ -1,8 +1,10 @@
 """Private attributes of Ray: each one that the package uses is there and has its effect."""
 
+import importlib.util
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,11 @@ print(services.get_node_ip_address())
 def test_ray_private_ray_constants_enable_ray_cluster():
     found = subprocess.run([sys.executable, "-c", _LISTEN], capture_output=True, text=True, check=False)
     assert found.stdout.strip() == "127.0.0.1", found.stderr
+
+
+def test_ray_private_node_says_that_it_is_late():
+    found = importlib.util.find_spec("ray._private.node")
+    assert ray_private.LATE in Path(found.origin).read_text(encoding="utf-8")
 
 
 _SIGTERM = """

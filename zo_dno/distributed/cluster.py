@@ -14,11 +14,12 @@ from typing import Any
 
 import psutil
 
-from zo_dno.distributed.ray_private import listen_on_loopback, without_sigterm_handler
+from zo_dno.distributed.ray_private import LATE, listen_on_loopback, without_sigterm_handler
 from zo_dno.errors import InputError
 from zo_dno.failures import one_line
 from zo_dno.oracle.ctrl_c import insisting
 
+log = logging.getLogger(__name__)
 LOCAL, RUNNING = "local", "auto"
 PACKAGE = Path(__file__).parents[1]
 _ANSWER_WITHIN = 5.0  # seconds for a machine to accept a connection
@@ -62,26 +63,7 @@ def _connected(address: str, runtime_env: Mapping[str, Any] | None) -> Any:
     if address == LOCAL:
         if os.environ[_CLUSTER_FLAG] == "0":
             listen_on_loopback()
-        try:
-            with insisting():  # code that Ray runs while it starts may swallow a KeyboardInterrupt
-                ray.init(
-                    address="local",
-                    num_cpus=_CPUS,
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE,
-                    runtime_env=dict(runtime_env) if runtime_env else None,
-                    _temp_dir=_short_folder(),
-                    **quiet,
-                )
-        except KeyboardInterrupt:
-            _end(ray)
-            raise
-        except Exception as error:  # of Ray's own processes, of which there are several
-            _end(ray)
-            raise InputError(
-                f"Ray could not be started on this machine: {one_line(str(error))}. Wait until the machine is less "
-                "busy, or join a cluster that runs: --ray."
-            ) from error
+        _start(ray, runtime_env, quiet)
         atexit.register(_end, ray)
         return ray
     brought = {"py_modules": [str(PACKAGE)], **(runtime_env or {})}
@@ -91,6 +73,33 @@ def _connected(address: str, runtime_env: Mapping[str, Any] | None) -> Any:
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise InputError(_reason(address, error)) from error
     return ray
+
+
+def _start(ray: Any, runtime_env: Mapping[str, Any] | None, quiet: Mapping[str, Any], *, again: bool = True) -> None:
+    """Start a Ray of this process's own; where it is late, as on a busy machine, once more."""
+    try:
+        with insisting():  # code that Ray runs while it starts may swallow a KeyboardInterrupt
+            ray.init(
+                address="local",
+                num_cpus=_CPUS,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE,
+                runtime_env=dict(runtime_env) if runtime_env else None,
+                _temp_dir=_short_folder(),
+                **quiet,
+            )
+    except KeyboardInterrupt:
+        _end(ray)
+        raise
+    except Exception as error:  # of Ray's own processes, of which there are several
+        _end(ray)
+        if not again or LATE not in str(error):
+            raise InputError(
+                f"Ray could not be started on this machine: {one_line(str(error))}. Wait until the machine is less "
+                "busy, or join a cluster that runs: --ray."
+            ) from error
+        log.warning("Ray has not started within the 30 s that it allows itself; it is started once more.")
+        _start(ray, runtime_env, quiet, again=False)
 
 
 def _end(ray: Any) -> None:

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+LATE = "timed out during startup"
+"""What Ray says of a node of its own after 30 s, a limit that it has no option for."""
+
 
 def listen_on_loopback() -> None:
     """Let a Ray that is imported already, such as for Ray Serve, listen on 127.0.0.1 alone.
