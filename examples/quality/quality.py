@@ -24,7 +24,8 @@ def main(other_python: str) -> None:
     with TemporaryDirectory() as folder:
         server = Path(folder, "server.py")
         server.write_bytes(subprocess.check_output([sys.executable, "-m", "zo_dno", "serve-reward", "--standalone"]))
-        command = [other_python, str(server), "naturalness:naturalness", "--port", "0"]
+        python = str(Path(other_python).absolute())  # the server runs in another folder
+        command = [python, str(server), "naturalness:naturalness", "--port", "0"]
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         with subprocess.Popen(command, cwd=HERE, env=env, stdout=subprocess.PIPE, text=True) as process:
             try:
