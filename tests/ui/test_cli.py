@@ -78,7 +78,7 @@ def test_files_of_the_current_folder_are_found_by_every_command(zo, own, tiny, m
 
 
 def test_a_paid_run_says_what_it_cost(zo, tiny):
-    price = ("--price", 0.25, "--attempts", 2, "--max-cost", 3.1, "--in-flight", 2)
+    price = ("--no-climb", "--price", 0.25, "--attempts", 2, "--max-cost", 3.1, "--in-flight", 2)
     code, output, _ = zo("run", *tiny, *price, "--out", "here")
     assert code == 0
     assert "cost 2.75" in output  # the twelfth could have come to 2.75 + 2 x 0.25
